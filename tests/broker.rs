@@ -2,6 +2,8 @@
 
 #[path = "broker/commits.rs"]
 mod commits;
+#[path = "broker/online.rs"]
+mod online;
 #[path = "broker/server.rs"]
 mod server;
 mod support;

@@ -24,6 +24,7 @@ fn the_reference_is_true_to_the_code() {
         ("log_file", format!("{stage}/properties/log_file")),
         ("limits", format!("{stage}/properties/limits")),
         ("dead_letters", "/properties/dead_letters".into()),
+        ("broker", "/properties/broker/anyOf/1".into()),
         ("queue", "/properties/queues/additionalProperties".into()),
     ] {
         let properties = &schema.pointer(&pointer).expect("a table")["properties"];

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::online::{self, Answer};
 use super::output::{self, Failure};
+use crate::broker::Fault;
 use crate::config::{self, LoadOptions, Pipeline};
 use crate::exit;
 use crate::numbers::counted;
@@ -17,6 +19,10 @@ pub(super) struct Args {
     /// Look at the files only, not for the programs, users, folders, files and memory of this machine
     #[arg(long)]
     syntax: bool,
+    /// Ask the broker of the file as well: whether it lets this machine in, keeps what it is given, and holds no other
+    /// pipeline of the name
+    #[arg(long, conflicts_with = "syntax")]
+    online: bool,
 }
 
 /// Checks all files, also after a bad one.
@@ -32,6 +38,12 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
                 {
                     output::say(&format!("warning: {}: {warning}\n", file.display()));
                 }
+                if args.online
+                    && let Some(bad) = ask_broker(file, &loaded.pipeline)
+                {
+                    code = code.max(bad);
+                    continue;
+                }
                 output::print(&format!("{}: ok: {}\n", file.display(), summary(&loaded.pipeline)))?;
             }
             Err(report) => {
@@ -41,6 +53,21 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         }
     }
     Ok(code)
+}
+
+/// Says what is wrong with the broker, or what may be lost there. The exit code, if it does not take the pipeline.
+fn ask_broker(file: &Path, pipeline: &Pipeline) -> Option<u8> {
+    let file = file.display();
+    let warn = |what: &str| output::say(&format!("warning: {file}: {what}\n"));
+    match online::ask(pipeline) {
+        Answer::NoBroker => warn("it names no `broker`, so there is none to ask"),
+        Answer::Good(warnings) => warnings.iter().for_each(|warning| warn(&format!("the broker: {warning}"))),
+        Answer::Bad(fault) => {
+            output::say(&format!("error: {file}: {fault}\n"));
+            return Some(if matches!(fault, Fault::Away(_)) { exit::FAILED } else { exit::USAGE });
+        }
+    }
+    None
 }
 
 /// Shows what is wrong with a file.

@@ -12,6 +12,7 @@ mod graph;
 mod import;
 mod init;
 mod logs;
+mod online;
 mod output;
 mod plan;
 mod ps;

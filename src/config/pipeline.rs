@@ -27,6 +27,8 @@ pub struct Pipeline {
     pub metrics: Option<SocketAddr>,
     /// How many dead letters are kept.
     pub dead_letters: DeadLetters,
+    /// The broker that holds the shared queues.
+    pub broker: Option<Broker>,
 }
 
 /// `[dead_letters]`: how many items that never went through are kept.
@@ -257,8 +259,10 @@ impl Work {
     }
 }
 
+mod broker;
 mod command;
 pub(crate) mod shell_line;
+pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
 pub(crate) use self::command::{
     Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout, StopSignal,
 };
@@ -346,13 +350,15 @@ pub struct Queue {
     pub durable: bool,
     /// What a power cut may cost.
     pub sync: Sync,
+    /// Its items lie in the broker; this machine's memory holds those that it has taken.
+    pub shared: bool,
 }
 
 impl Queue {
     /// One of no size yet, which no file can ask for.
     pub fn unbounded(name: &str) -> Queue {
         let limits = Limits { capacity: 0, max_bytes: 0, max_item: 0, when_full: WhenFull::Block };
-        Queue { name: name.to_owned(), limits, durable: false, sync: Sync::Never }
+        Queue { name: name.to_owned(), limits, durable: false, sync: Sync::Never, shared: false }
     }
 }
 

@@ -60,6 +60,7 @@ pub fn queue(name: &str) -> Queue {
         },
         durable: false,
         sync: crate::config::Sync::Never,
+        shared: false,
     }
 }
 
@@ -81,6 +82,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         control: crate::config::Control::default(),
         metrics: None,
         dead_letters: crate::config::DeadLetters::default(),
+        broker: None,
     }
 }
 

@@ -65,6 +65,33 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, all_runs, keys, joined })
 }
 
+/// Looks at the server and at what it holds of the pipeline, and changes nothing. What its settings don't protect from.
+pub(super) async fn examine(
+    access: &Access,
+    layout: &Layout,
+    allow_loss: bool,
+) -> Result<Vec<String>, Fault> {
+    let (sender, _pushed) = unbounded_channel();
+    let mut connection = connect(access, sender).await?;
+    let warnings = look(&mut connection, allow_loss).await?;
+    let mut get = redis::cmd("HGET");
+    get.arg(Keys::new(layout).pipeline()).arg("shape");
+    let held: Option<String> =
+        get.query_async(&mut connection).await.map_err(|error| answer::fault(&error))?;
+    match held.is_none_or(|held| held == shape(layout)) {
+        true => Ok(warnings),
+        false => Err(foreign(layout)),
+    }
+}
+
+/// What the broker holds under the pipeline's name is no run of this file.
+fn foreign(layout: &Layout) -> Fault {
+    Fault::Fatal(format!(
+        "the broker holds other shared queues of a pipeline named {}: give this one a `prefix`, or begin another run",
+        layout.pipeline
+    ))
+}
+
 async fn connect(access: &Access, pushes: UnboundedSender<PushInfo>) -> Result<MultiplexedConnection, Fault> {
     // Not the error's own words: they may hold the address, with its password.
     let wrong = |_| Fault::Fatal("the address of the broker can't be read".into());
@@ -121,10 +148,7 @@ async fn begin(
     match &value {
         Value::Array(words) => match &words[..] {
             [_, Value::Int(run)] => Ok(*run as u64),
-            [_, _] => Err(Fault::Fatal(format!(
-                "the broker holds shared queues of another pipeline named {}: give this one a `prefix`, or begin another run",
-                layout.pipeline
-            ))),
+            [_, _] => Err(foreign(layout)),
             _ => Err(answer::unexpected(&value)),
         },
         _ => Err(answer::unexpected(&value)),

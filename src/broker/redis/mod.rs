@@ -35,6 +35,11 @@ impl Redis {
         Ok(Redis { at, layout: layout.clone(), machine, life })
     }
 
+    /// Looks at the server without joining a run. What its settings don't protect from.
+    pub async fn examine(access: &Access, layout: &Layout, allow_loss: bool) -> Result<Vec<String>, Fault> {
+        connect::examine(access, layout, allow_loss).await
+    }
+
     fn consumer(&self) -> String {
         format!("{}:{}", self.machine, self.life)
     }

@@ -11,6 +11,7 @@ mod order;
 mod queues;
 mod rules;
 mod service;
+mod shared;
 mod wiring;
 mod work;
 
@@ -25,6 +26,7 @@ use crate::stage::Registry;
 pub(super) use draft::Selection;
 
 use draft::Draft;
+use shared::Declared;
 use wiring::Wiring;
 
 /// Makes the pipeline. It is good only if the report has no fault; without one there is too much of everything.
@@ -36,19 +38,26 @@ pub(super) fn compile(
 ) -> Option<(Pipeline, MachineNeeds)> {
     let mut drafts = draft::all(&keys, &selection, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
-    let mut queues = keys.queues.value;
-    let numbers = [drafts.len(), wiring.wires.len().max(queues.all.len())];
+    let mut declared = keys.queues.value;
+    let numbers = [drafts.len(), wiring.wires.len().max(declared.all.len())];
     if let Some(fault) = limits::too_many(numbers, &selection.start) {
         report.push(fault);
         return None;
     }
 
     let stages: Vec<Stage> = drafts.iter_mut().map(|draft| stage(draft, registry, report)).collect();
-    wiring.check(&queues, report);
+    wiring.check(&declared, report);
     cycles::check(&drafts, &wiring, report);
     after::check(&drafts, keys.stages.value.lost.is_empty(), report);
-    let queues = queues::compile(&mut queues, &wiring, report);
+    let queues = queues::compile(&mut declared, &wiring, report);
     order::check(&drafts, &stages, (&wiring, &queues), registry, report);
+    let declared = Declared {
+        broker: &keys.broker,
+        is_lost: keys.unread.may_be("broker"),
+        queues: &declared,
+        folder: &selection.folder,
+    };
+    let broker = shared::compile(&declared, &wiring, report);
     cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
@@ -63,8 +72,15 @@ pub(super) fn compile(
         control,
         metrics: keys.metrics.value.listen.value,
         dead_letters: keys.dead_letters.value.part(),
+        broker,
     };
-    let needs = needs(&drafts, &pipeline, registry);
+    let mut needs = needs(&drafts, &pipeline, registry);
+    if let Some(broker) = &keys.broker.value {
+        let files = [("credentials_file", &broker.credentials_file.at), ("tls_ca", &broker.tls_ca.at)];
+        for (key, at) in files {
+            at.iter().for_each(|at| needs.note_broker(key, &at.value));
+        }
+    }
     Some((pipeline, needs))
 }
 

@@ -91,6 +91,12 @@ fn fault_of_input(
         let fault = Diagnostic::error(title).at(&at.value).also(&other.span, "here");
         return Some(fault.help("each of the two takes some of the items: one alone can't keep their order"));
     }
+    let shared = queues.iter().find(|queue| queue.name == *input && queue.shared);
+    if shared.is_some() {
+        let title = format!("`{input}` is shared");
+        let fault = Diagnostic::error(title).at(&at.value).label("other machines take some of its items");
+        return Some(fault.help("keep the order behind a queue of one machine"));
+    }
     let drops = |queue: &&Queue| queue.name == *input && queue.limits.when_full == WhenFull::DropOld;
     queues.iter().find(drops).map(|_| {
         let title = format!("`{input}` drops items that wait (when_full = \"drop-old\")");

@@ -24,7 +24,7 @@ pub(super) fn compile(declared: &mut Named<QueueKeys>, wiring: &Wiring, report: 
 fn queue(name: &str, keys: &QueueKeys) -> Queue {
     let durable = keys.durable.value;
     let sync = if durable { keys.sync.value } else { Sync::Never };
-    Queue { name: name.to_owned(), limits: keys.part(), durable, sync }
+    Queue { name: name.to_owned(), limits: keys.part(), durable, sync, shared: keys.shared.value }
 }
 
 fn check_sync(keys: &QueueKeys, report: &mut Report) {

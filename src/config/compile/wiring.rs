@@ -124,6 +124,11 @@ impl Wiring {
     /// Reports a queue that only stages which are on the other side use.
     fn check_side(&self, wire: &Wire, side: Side, declared: &Named<QueueKeys>, report: &mut Report) {
         let ends = wire.side(side);
+        let is_shared = declared.all.iter().any(|item| item.name == wire.name && item.keys.shared.value);
+        if is_shared && ends.iter().any(|end| end.off == Some(Off::NotSelected)) {
+            // Another machine runs it.
+            return;
+        }
         let Some(mention) = wire.first_mention().filter(|_| ends.iter().all(|end| end.off.is_some())) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Span;
+use super::{Span, secrets};
 
 /// Some lines, and the marks in them.
 pub(super) struct Excerpt {
@@ -48,7 +48,8 @@ impl Excerpt {
         };
         let mut start = line_start(source, first);
         for number in first..=last {
-            let text = source[start..].split('\n').next().unwrap_or("");
+            let whole = source[start..].split('\n').next().unwrap_or("");
+            let text = &secrets::hidden(whole);
             let on_line =
                 also.iter().zip(&marked).filter(|(_, line)| **line == number).map(|(also, _)| *also);
             excerpt.add(Line { text, start, is_primary: number == line }, span, on_line);

@@ -3,6 +3,7 @@
 mod excerpt;
 mod render;
 mod report;
+mod secrets;
 mod span;
 mod words;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::elements::{Compared, Part};
 use super::keys::QueueKeys;
-use super::pipeline::{Control, DeadLetters, Limits, Pipeline, Queue, Sync};
+use super::pipeline::{Broker, BrokerAccess, BrokerUrl, Control, DeadLetters, Limits, Pipeline, Queue, Sync};
 pub use change::{KeyChange, ValueChange};
 pub use stage::StageChange;
 
@@ -31,6 +31,8 @@ pub struct Diff {
     pub metrics: Option<ValueChange<Option<SocketAddr>>>,
     /// `[dead_letters]`.
     pub dead_letters: Option<ValueChange<DeadLetters>>,
+    /// `broker`, or which queues are shared.
+    pub is_other_broker: bool,
     /// Stages that differ.
     pub stages: Vec<Named<StageChange>>,
     /// Queues that differ, with the keys that changed: all of them can change while the queue is in use.
@@ -50,7 +52,8 @@ pub enum Named<T> {
 
 /// What differs between `old` and `new`. Stages and queues are compared by name; their order is no change.
 pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
-    let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics, dead_letters } = old;
+    let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics, dead_letters, broker } =
+        old;
     Diff {
         name: ValueChange::of(name, &new.name),
         folder: ValueChange::of(folder, &new.folder),
@@ -58,9 +61,16 @@ pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
         control: ValueChange::of(control, &new.control),
         metrics: ValueChange::of(metrics, &new.metrics),
         dead_letters: ValueChange::of(dead_letters, &new.dead_letters),
+        is_other_broker: place(broker) != place(&new.broker),
         stages: by_name(stages, &new.stages, |stage| &stage.name, stage::compare),
         queues: by_name(queues, &new.queues, |queue| &queue.name, compare_queue),
     }
+}
+
+/// What all machines have to agree on. The bounds of the queues are compared with the others.
+fn place(broker: &Option<Broker>) -> Option<(&BrokerUrl, &BrokerAccess, Vec<&str>)> {
+    let Broker { url, access, queues } = broker.as_ref()?;
+    Some((url, access, queues.iter().map(|queue| queue.name.as_str()).collect()))
 }
 
 /// Removed ones first, then the new ones in their order.
@@ -82,7 +92,7 @@ fn by_name<T, C>(
 }
 
 fn compare_queue(old: &Queue, new: &Queue) -> Option<Vec<KeyChange>> {
-    let Queue { name: _, limits, durable, sync } = old;
+    let Queue { name: _, limits, durable, sync, shared: _ } = old;
     let mut keys = Vec::new();
     <QueueKeys as Part<Limits>>::compare_part("", limits, &new.limits, &mut keys);
     bool::compare("durable", durable, &new.durable, &mut keys);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::broker::QueueSettings;
 use crate::config::pipeline::{
     Backoff, Control, GiveUp, OnGiveUp, OrderOf, OutputOrder, Queue, Recycle, Restart, Rules, Stage, Tuning,
     WhenFull, Work,
@@ -34,6 +35,7 @@ fn queue(name: &str) -> Queue {
         limits: Limits { capacity: 1024, max_bytes: 1 << 26, max_item: 1 << 24, when_full: WhenFull::Block },
         durable: false,
         sync: Sync::Never,
+        shared: false,
     }
 }
 
@@ -47,6 +49,7 @@ fn pipeline() -> Pipeline {
         control: Control::default(),
         metrics: None,
         dead_letters: crate::config::DeadLetters::default(),
+        broker: None,
     }
 }
 
@@ -135,6 +138,34 @@ fn another_work_is_told_apart() {
     let said: Vec<String> = change.replaced.iter().map(KeyChange::to_string).collect();
     assert_eq!(said, [r#"with: {} -> {"keep":"odd"}"#, "output: unset -> r"]);
     assert!(change.live.is_empty());
+}
+
+#[test]
+fn which_broker_it_is_and_which_queues_it_holds_is_told_apart_from_their_bounds() {
+    let access = BrokerAccess {
+        credentials_file: None,
+        tls_ca: None,
+        prefix: "p".into(),
+        ack_wait: Duration::from_secs(30),
+        allow_loss: false,
+    };
+    let queue =
+        |name: &str, capacity| QueueSettings { name: name.into(), capacity, when_full: WhenFull::Block };
+    let broker =
+        |url: &str, queues| Broker { url: BrokerUrl::parse(url).unwrap(), access: access.clone(), queues };
+    let old = Pipeline { broker: Some(broker("redis://a", vec![queue("q", 1)])), ..pipeline() };
+    for (new, is_other) in [
+        (Some(broker("redis://a", vec![queue("q", 2)])), false),
+        (Some(broker("redis://:new@a", vec![queue("q", 1)])), true),
+        (Some(broker("redis://a", vec![queue("r", 1)])), true),
+        (None, true),
+    ] {
+        let new = Pipeline { broker: new, ..pipeline() };
+        assert_eq!(
+            (diff(&old, &new).is_other_broker, diff(&new, &old).is_other_broker),
+            (is_other, is_other)
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One type per kind of setting: how it is read, what it accepts in words and as JSON schema, how it is written.
 //! Reader, messages, schema, the user's reference and the diff of two files all come from these.
 
+mod broker_address;
 mod choice;
 mod count;
 mod duration;
@@ -24,11 +25,12 @@ mod testing;
 mod text;
 mod with;
 
+pub(crate) use broker_address::BrokerAddress;
 pub(crate) use choice::{FramingWord, ModeWord, ReplyWord};
 pub(crate) use count::Count;
 pub(crate) use duration::{Pause, Period, show as show_duration};
 pub(crate) use name::{Name, PipelineName};
-pub(crate) use named::{Named, Tables};
+pub(crate) use named::{Item, Named, Tables};
 pub(in crate::config) use part::part;
 pub(crate) use part::{Compared, Part};
 pub(crate) use patterns::{PatternText, Patterns};

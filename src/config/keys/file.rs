@@ -1,6 +1,6 @@
 //! The top of the file, and the tables that stand there once.
 
-use super::{Defaults, QueueKeys, StageKeys, seconds};
+use super::{BrokerText, Defaults, QueueKeys, StageKeys, seconds};
 use crate::config::elements::{
     Address, Named, Patterns, Pause, PipelineName, Size, SocketPath, Tables, part, table,
 };
@@ -26,6 +26,8 @@ table! {
         stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "programs" "tasks";
         /// The queues that need more than the defaults, each under its name: `[queues.NAME]`.
         queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
+        /// The broker that holds the shared queues: its address, or a table.
+        broker: Option<BrokerText> = None, also "brokers" "redis" "broker_url";
         /// The control socket of the running pipeline.
         control: ControlKeys = ControlKeys::default();
         /// Where metrics are served, for Prometheus.

@@ -1,10 +1,12 @@
 //! The tables of a pipeline file: every key with its type, its default and its meaning, stated once.
 
+mod broker;
 mod file;
 mod policies;
 mod queue;
 mod stage;
 
+pub(super) use broker::{BrokerKeys, BrokerText};
 pub(super) use file::{ControlKeys, FileKeys};
 pub(super) use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys};
 pub(super) use queue::QueueKeys;
@@ -32,6 +34,7 @@ mod tests {
             FileKeys::keys(),
             StageKeys::keys(),
             QueueKeys::keys(),
+            BrokerKeys::keys(),
             BackoffKeys::keys(),
             GiveUpKeys::keys(),
             RetryKeys::keys(),

@@ -27,6 +27,12 @@ table! {
         /// or two
         /// ("interval"), or nothing that was put ("always": each commit waits for the disk).
         sync: Sync = Sync::Never, also "fsync";
+        /// Keeps the queue in the broker, where all machines with this file take from it and put into it. Its `capacity`
+        /// counts the items of all machines; `max_bytes` bounds what this machine has taken.
+        shared: bool = false, also "distributed" "remote" "global";
+        /// Of a queue that is not shared, behind a stage that reads a shared one: its items may get lost, or come
+        /// twice, when this machine dies.
+        lossy: bool = false, also "allow_loss" "best_effort";
     }
 }
 

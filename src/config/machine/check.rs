@@ -9,6 +9,13 @@ use std::path::Path;
 /// All that is not there.
 pub(super) fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) -> Report {
     let mut report = Report::new();
+    if let Some((key, why)) = &survey.broker {
+        let fault = Diagnostic::error(format!("the way to the broker lacks a file: {why}"));
+        report.push(match needs.span_of_broker(key) {
+            Some(span) => fault.at(span),
+            None => fault,
+        });
+    }
     for stage in &pipeline.stages {
         let Some(found) = survey.stages.get(&stage.name) else { continue };
         let faults = stage.work.command().map_or_else(Vec::new, |command| of_command(command, found));

@@ -11,6 +11,8 @@ pub(crate) struct MachineNeeds {
     spans: BTreeMap<(String, &'static str), Span>,
     /// By stage: the files that a built-in reads, as a path or a pattern.
     input_files: BTreeMap<String, PathBuf>,
+    /// The files of `[broker]`, by key.
+    broker: BTreeMap<&'static str, Span>,
 }
 
 impl MachineNeeds {
@@ -22,6 +24,16 @@ impl MachineNeeds {
     /// Notes the files that a stage reads.
     pub(crate) fn note_files(&mut self, stage: &str, pattern: PathBuf) {
         self.input_files.insert(stage.to_owned(), pattern);
+    }
+
+    /// Notes where a key of `[broker]` names a file.
+    pub(crate) fn note_broker(&mut self, key: &'static str, span: &Span) {
+        self.broker.insert(key, span.clone());
+    }
+
+    /// Where it stands.
+    pub(crate) fn span_of_broker(&self, key: &str) -> Option<&Span> {
+        self.broker.get(key)
     }
 
     /// Where a key's value stands, if the file sets it.

@@ -20,6 +20,9 @@ pub(crate) const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Survey {
     pub(super) stages: BTreeMap<String, Found>,
+    /// A file of `[broker]` that is of no use: its key, and why.
+    #[serde(default)]
+    pub(super) broker: Option<(String, String)>,
 }
 
 /// What a stage asks for; `None`: it does not.
@@ -108,7 +111,11 @@ impl Survey {
 pub fn survey(loaded: &Loaded) -> Survey {
     let Loaded { pipeline, needs, .. } = loaded;
     let find = |stage: &Stage| (stage.name.clone(), find_needs(stage, needs, pipeline.folder_of(stage)));
-    Survey { stages: pipeline.stages.iter().map(find).collect() }
+    let broker = pipeline.broker.as_ref().and_then(|broker| broker.read_files().err());
+    Survey {
+        stages: pipeline.stages.iter().map(find).collect(),
+        broker: broker.map(|(key, why)| (key.to_owned(), why)),
+    }
 }
 
 fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {

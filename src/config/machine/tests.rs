@@ -171,11 +171,34 @@ fn found() -> Vec<Found> {
 }
 
 #[test]
+fn the_files_of_the_broker_have_to_be_there() {
+    let home = Home::new("broker");
+    home.file("empty", "\nx\n", 0o600);
+    home.file("good", "ann:w:@rd\n", 0o600);
+    let text = |key: &str| {
+        let queue = "[queues.q]\nshared = true\n";
+        let stages = "[stages.a]\nuse = 'count'\noutput = 'q'\n[stages.b]\nuse = 'discard'\ninput = 'q'\n";
+        format!("[broker]\nurl = 'rediss://db'\n{key}\n{queue}{stages}")
+    };
+    for (key, wrong) in [
+        ("credentials_file = 'nowhere'", "nowhere: No such file"),
+        ("credentials_file = 'empty'", "first line is empty"),
+        ("tls_ca = 'nowhere'", "nowhere: No such file"),
+    ] {
+        let report = surveyed(home.load(&text(key))).unwrap_err().to_string();
+        assert!(report.contains(wrong) && report.contains("p.toml:3:"), "{report}");
+    }
+    let loaded = surveyed(home.load(&text("credentials_file = 'good'"))).unwrap();
+    let (url, _) = loaded.pipeline.broker.unwrap().read_files().unwrap();
+    assert_eq!(url.with_secrets(), "rediss://ann:w%3A%40rd@db");
+}
+
+#[test]
 fn a_survey_may_come_from_another_process_as_text() {
     let home = Home::new("text");
     let text = "[stages.s]\ncommand = ['x']\nenv_file = 'e'\ncwd = 'c'\nuser = 'u'\ngroup = 'g'\n";
     for found in found() {
-        let survey = Survey { stages: [("s".to_owned(), found)].into() };
+        let survey = Survey { stages: [("s".to_owned(), found)].into(), broker: None };
         let said: Survey = serde_json::from_str(&serde_json::to_string(&survey).unwrap()).unwrap();
         assert_eq!(said, survey);
         let verdict = |survey| match settle(home.load(text), survey) {

@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     OtherControl,
     /// Another address for metrics.
     OtherMetrics,
+    /// Another broker, or other queues in it: those of the old one are with other machines as well.
+    OtherBroker,
     /// Items would be lost.
     QueueHolds(String, u64),
     /// The queues would have to move from memory into a file, or back.
@@ -49,6 +51,9 @@ impl fmt::Display for Refusal {
             Refusal::Sync => f.write_str("`sync` changed, which needs a restart"),
             Refusal::OtherControl => f.write_str("`[control]` changed, which needs a restart"),
             Refusal::OtherMetrics => f.write_str("`[metrics]` changed, which needs a restart"),
+            Refusal::OtherBroker => {
+                f.write_str("`broker`, or which queues are shared, changed, which needs a restart")
+            }
             Refusal::QueueHolds(queue, items) => {
                 write!(
                     f,
@@ -74,7 +79,8 @@ impl fmt::Display for Refusal {
 
 /// The way from `old` to `new`, step by step in the user's words. `held`: how many items each queue holds now.
 pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<String>, Refusal> {
-    let Diff { name, folder, drain_timeout, control, metrics, dead_letters, stages, queues } = diff(old, new);
+    let Diff { name, folder, drain_timeout, control, metrics, dead_letters, is_other_broker, stages, queues } =
+        diff(old, new);
     if let Some(change) = name {
         return Err(Refusal::Renamed(change));
     }
@@ -83,6 +89,9 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     }
     if metrics.is_some() {
         return Err(Refusal::OtherMetrics);
+    }
+    if is_other_broker {
+        return Err(Refusal::OtherBroker);
     }
     let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
     if workers > MAX_PROCESSES {

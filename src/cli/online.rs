@@ -1,0 +1,37 @@
+//! `mprun check --online FILE`: asks the broker that the file names.
+
+use crate::broker::Fault;
+use crate::config::{Broker, Pipeline};
+
+/// What the broker was found to be.
+pub(super) enum Answer {
+    /// The file names none.
+    NoBroker,
+    /// It takes this pipeline; what its settings don't protect from.
+    Good(Vec<String>),
+    /// Why it does not, or did not answer.
+    Bad(Fault),
+}
+
+/// Connects, looks at the broker's settings and at what it holds of the pipeline, and changes nothing there.
+pub(super) fn ask(pipeline: &Pipeline) -> Answer {
+    let Some(broker) = &pipeline.broker else { return Answer::NoBroker };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Fault::Away(error.to_string()));
+    let examined = runtime.and_then(|runtime| runtime.block_on(examine(broker, &pipeline.name)));
+    examined.map_or_else(Answer::Bad, Answer::Good)
+}
+
+#[cfg(feature = "redis")]
+async fn examine(broker: &Broker, pipeline: &str) -> Result<Vec<String>, Fault> {
+    use crate::broker::redis::{Access, Redis};
+    let (url, tls_ca) = broker.read_files().map_err(|(_, why)| Fault::Fatal(why))?;
+    let access = Access { url: url.with_secrets().to_owned(), tls_ca };
+    Redis::examine(&access, &broker.layout(pipeline), broker.access.allow_loss).await
+}
+
+/// `check` has said that this build knows no broker.
+#[cfg(not(feature = "redis"))]
+async fn examine(_: &Broker, _: &str) -> Result<Vec<String>, Fault> {
+    Ok(Vec::new())
+}

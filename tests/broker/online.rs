@@ -1,0 +1,74 @@
+//! `mprun check --online` against real servers.
+
+use crate::server::{SAFE, Server};
+use crate::support::{Folder, binary};
+use std::process::{Command, Output};
+
+fn check(address: &str, broker_keys: &str, queue: &str) -> (Option<i32>, String, String) {
+    let folder = Folder::new();
+    let text = format!(
+        "[broker]\nurl = \"{address}\"\n{broker_keys}\n[queues.{queue}]\nshared = true\n[stages.read]\nuse = \"count\"\n\
+         with = {{ to = 3 }}\noutput = \"{queue}\"\n[stages.work]\nuse = \"discard\"\ninput = \"{queue}\"\n"
+    );
+    folder.file("secret", "pass:w@rd\n");
+    let file = folder.file("jobs.toml", &text);
+    let Output { status, stdout, stderr } =
+        Command::new(binary()).args(["check", "--online"]).arg(file).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn a_server_that_takes_the_pipeline_is_good_and_nothing_is_changed_there() {
+    let server = Server::start(SAFE);
+    let address = format!("redis://127.0.0.1:{}", server.port);
+    for queue in ["jobs", "others"] {
+        let (code, stdout, stderr) = check(&address, "", queue);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+        assert!(stdout.contains("ok: 2 stages, 1 queue"), "{stdout}");
+    }
+}
+
+#[test]
+fn what_a_server_may_lose_is_a_fault_or_a_warning() {
+    let forgets = Server::start(&[]);
+    let address = format!("redis://127.0.0.1:{}", forgets.port);
+    let (code, stdout, stderr) = check(&address, "", "jobs");
+    assert!(code == Some(2) && stdout.is_empty() && stderr.contains("append-only file"), "{stderr}");
+    let (code, stdout, stderr) = check(&address, "allow_loss = true", "jobs");
+    assert!(code == Some(0) && stdout.contains("ok:") && stderr.contains("warning: "), "{stderr}");
+    let a_second = Server::start(&["--appendonly", "yes"]);
+    let (code, _, stderr) = check(&format!("redis://127.0.0.1:{}", a_second.port), "", "jobs");
+    assert!(code == Some(0) && stderr.contains("everysec"), "{stderr}");
+}
+
+#[test]
+fn a_password_opens_the_server_and_is_never_shown() {
+    let words: Vec<&str> = [SAFE, &["--requirepass", "w@rd"]].concat();
+    let server = Server::start(&words);
+    let port = server.port;
+    let user = format!("redis://127.0.0.1:{port}");
+    for (address, keys, expected) in [
+        (format!("redis://:w%40rd@127.0.0.1:{port}"), "", 0),
+        (format!("redis://:wr0ng@127.0.0.1:{port}"), "", 2),
+        (user.clone(), "", 2),
+        // A file with a user that the server does not have.
+        (user.clone(), "credentials_file = \"secret\"", 2),
+        (user, "credentials_file = \"nowhere\"", 2),
+    ] {
+        let (code, stdout, stderr) = check(&address, keys, "jobs");
+        assert_eq!(code, Some(expected), "{address} {keys}: {stderr}");
+        for secret in ["w@rd", "w%40rd", "wr0ng"] {
+            assert!(!stderr.contains(secret) && !stdout.contains(secret), "{address} {keys}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_no_fault_of_the_file() {
+    let server = Server::start(SAFE);
+    let address = format!("redis://127.0.0.1:{}", server.port);
+    drop(server);
+    let (code, stdout, stderr) = check(&address, "", "jobs");
+    assert!(code == Some(1) && stdout.is_empty() && stderr.contains("can't be reached"), "{stderr}");
+}
