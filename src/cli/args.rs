@@ -3,7 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    about, audit, check, command, dead, graph, import, init, logs, ps, run, service, status, tap, top, why,
+    about, audit, check, command, dead, export, graph, import, init, logs, ps, run, service, status, tap,
+    top, why,
 };
 
 const EXAMPLES: &str = "\
@@ -79,6 +80,8 @@ pub(super) enum Verb {
     Init(init::Args),
     /// Print a pipeline file made of another tool's file
     Import(import::Args),
+    /// Print what another system needs to run a pipeline
+    Export(export::Args),
     /// Make a pipeline a service of systemd
     Service(service::Args),
     /// Print the version of mprun

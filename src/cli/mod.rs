@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod command;
 mod dead;
+mod export;
 mod graph;
 mod import;
 mod init;
@@ -90,6 +91,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Command(verb) => command::run(&verb, registry),
         Verb::Schema => about::schema(registry).map(|()| exit::DONE),
         Verb::Import(args) => import::run(&args, registry),
+        Verb::Export(args) => export::run(&args, registry),
         Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
         Verb::Version => about::version().map(|()| exit::DONE),

@@ -106,6 +106,11 @@ impl BrokerUrl {
         self.0.as_str()
     }
 
+    /// Whether a text holds an address with its password.
+    pub fn is_password_in(&self, text: &str) -> bool {
+        self.0.password().is_some_and(|password| text.contains(&format!(":{password}@")))
+    }
+
     /// Whether it holds a password.
     pub fn has_password(&self) -> bool {
         self.0.password().is_some()
