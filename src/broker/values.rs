@@ -1,12 +1,13 @@
 //! What travels between the link and the broker.
 
 use crate::model::WhenFull;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// A shared queue, by its place in [`Layout::queues`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SharedQueue(pub u16);
 
 /// The name that a broker gave to an entry. Redis: milliseconds and a number; later ones are greater.
@@ -41,7 +42,7 @@ pub struct Layout {
     pub max_deliveries: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueSettings {
     pub name: String,
     /// Items waiting and leased, over all machines.

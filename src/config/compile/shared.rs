@@ -48,7 +48,9 @@ pub(super) fn compile(declared: &Declared<'_>, wiring: &Wiring, report: &mut Rep
     for file in [&mut access.credentials_file, &mut access.tls_ca].into_iter().flatten() {
         *file = declared.folder.join(&file);
     }
-    Some(Broker { url, access, queues: shared_queues(declared, wiring) })
+    let queues = shared_queues(declared, wiring);
+    let before = queues.iter().map(|queue| queues_before(&queue.name, &queues, wiring)).collect();
+    Some(Broker { url, access, queues, before })
 }
 
 /// By name, so that the order of a file's tables means nothing to the machines.
@@ -68,6 +70,19 @@ fn shared_queues(declared: &Declared<'_>, wiring: &Wiring) -> Vec<QueueSettings>
         .collect();
     queues.sort_by(|a, b| a.name.cmp(&b.name));
     queues
+}
+
+/// The shared queues that are read by stages which write this one, wherever they run.
+fn queues_before(name: &str, queues: &[QueueSettings], wiring: &Wiring) -> Vec<u16> {
+    let is_somewhere = |end: &&End| end.off != Some(Off::Disabled);
+    let ends = |name: &str| wiring.get(name);
+    let writers: Vec<usize> =
+        ends(name).into_iter().flat_map(|wire| &wire.writers).filter(is_somewhere).map(|end| end.stage).collect();
+    let is_before = |queue: &QueueSettings| {
+        let mut readers = ends(&queue.name).into_iter().flat_map(|wire| &wire.readers);
+        readers.any(|end| writers.contains(&end.stage))
+    };
+    (0_u16..).zip(queues).filter(|(_, queue)| is_before(queue)).map(|(place, _)| place).collect()
 }
 
 fn check_queue(item: &Item<QueueKeys>, report: &mut Report) {

@@ -69,7 +69,7 @@ pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
 
 /// What all machines have to agree on. The bounds of the queues are compared with the others.
 fn place(broker: &Option<Broker>) -> Option<(&BrokerUrl, &BrokerAccess, Vec<&str>)> {
-    let Broker { url, access, queues } = broker.as_ref()?;
+    let Broker { url, access, queues, before: _ } = broker.as_ref()?;
     Some((url, access, queues.iter().map(|queue| queue.name.as_str()).collect()))
 }
 

@@ -1,6 +1,7 @@
 //! The broker that holds the queues of several machines.
 
 use crate::broker::{Layout, QueueSettings};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -11,18 +12,21 @@ use url::Url;
 const MAX_DELIVERIES: u32 = 20;
 
 /// `broker` or `[broker]`, and what lies there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Broker {
-    /// Where it is.
+    /// Where it is. Serialized with the password.
+    #[serde(with = "whole")]
     pub url: BrokerUrl,
     /// How this machine is let in and what it asks of the broker.
     pub access: BrokerAccess,
     /// The shared queues of the whole file by name, also those of stages that run on other machines only.
     pub queues: Vec<QueueSettings>,
+    /// For each of these, by their places in the list: the queues whose items become items of it.
+    pub before: Vec<Vec<u16>>,
 }
 
 /// The keys of `[broker]` beside `url`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BrokerAccess {
     /// A file with the password, or `USER:PASSWORD`, in its first line.
     pub credentials_file: Option<PathBuf>,
@@ -132,6 +136,20 @@ impl BrokerUrl {
     /// Whether the way to it is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == "rediss"
+    }
+}
+
+/// An address as it is handed to another process of ours.
+mod whole {
+    use super::BrokerUrl;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(url: &BrokerUrl, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(url.with_secrets())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BrokerUrl, D::Error> {
+        BrokerUrl::parse(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
 

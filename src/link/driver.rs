@@ -1,0 +1,402 @@
+//! The link's process around its pure machine: what the machine asks for is asked of the broker and of the arena, and what they
+//! say becomes its events.
+//!
+//! One thread. Requests are tasks of one connection: when it breaks they go with it, and the machine asks again.
+
+use super::arena_side::{ArenaSide, Waiter};
+use super::request::{LinkRequest, Told};
+use crate::broker::link::{Effect, Event, Link, LineId, Note};
+use crate::broker::{Broker, Commit, Fault, Joined, Judged, Lease, Progress, Sequence, SharedQueue, Verdict, Woken};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// Whether a queue has ended is told by no message that could not get lost.
+const LOOK_FOR_END: Duration = Duration::from_secs(1);
+/// The thread that waits for the arena looks up that often.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The way to a broker.
+pub(super) trait Connect: Clone + 'static {
+    type Broker: Broker + 'static;
+
+    async fn join(&self) -> Result<Self::Broker, Fault>;
+}
+
+/// What the supervisor wants, and hears.
+pub(super) trait Supervisor {
+    /// Comes once, when the machine is to finish; an error: the supervisor is gone.
+    async fn finish(&mut self) -> Result<(), Gone>;
+    fn tell(&mut self, told: Told);
+}
+
+/// The supervisor is gone.
+pub(super) struct Gone;
+
+/// Why a link ended.
+pub(super) enum End {
+    /// It has left the run, or the run has ended.
+    Left,
+    /// No try helps: [`Told::Hopeless`] has said why.
+    Hopeless,
+    /// The supervisor is gone.
+    Alone,
+    /// The arena is of no use.
+    Broken(String),
+}
+
+/// What came of a task.
+enum Answer<B> {
+    Joined(Result<B, Fault>),
+    Held(SharedQueue, Result<Vec<Sequence>, Fault>),
+    Taken(SharedQueue, usize, Result<Vec<Lease>, Fault>),
+    Extended(SharedQueue, Result<Vec<Sequence>, Fault>),
+    Judged(LineId, u64, Result<Judged, Fault>),
+    Progress(SharedQueue, Result<Progress, Fault>),
+    Done(Result<(), Fault>),
+    Left(Result<(), Fault>),
+    Woken(Woken),
+}
+
+pub(super) struct Driver<A: ArenaSide, C: Connect, S> {
+    request: LinkRequest,
+    link: Link,
+    arena: A,
+    connect: C,
+    supervisor: S,
+    broker: Option<Rc<C::Broker>>,
+    tasks: JoinSet<Answer<C::Broker>>,
+    /// Items that the broker has leased, until the machine says what becomes of them.
+    taken: BTreeMap<SharedQueue, Vec<Lease>>,
+    /// The number of the commit with which a line says that it writes no more.
+    marks: BTreeMap<usize, u64>,
+    finished: BTreeSet<SharedQueue>,
+    end: Option<End>,
+}
+
+impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
+    pub(super) fn new(
+        request: LinkRequest,
+        mut arena: A,
+        connect: C,
+        supervisor: S,
+    ) -> Result<Driver<A, C, S>, A::Fault> {
+        let link = Link::new(&arena.remains()?, request.broker.access.ack_wait, Instant::now());
+        Ok(Driver {
+            request,
+            link,
+            arena,
+            connect,
+            supervisor,
+            broker: None,
+            tasks: JoinSet::new(),
+            taken: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            end: None,
+        })
+    }
+
+    /// Runs until the link has left, or can't go on. It has to run in a `LocalSet`.
+    pub(super) async fn run(mut self) -> End {
+        let news = watch(self.arena.waiter());
+        let mut looks = tokio::time::interval(LOOK_FOR_END);
+        let mut is_finishing = false;
+        self.handle(Event::Tick);
+        loop {
+            self.look_into_the_arena();
+            if let Some(end) = self.end.take() {
+                return end;
+            }
+            let deadline = self.link.deadline().map(tokio::time::Instant::from_std);
+            tokio::select! {
+                Some(answer) = self.tasks.join_next() => match answer {
+                    Ok(answer) => self.answered(answer),
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => self.end = Some(End::Broken(error.to_string())),
+                },
+                () = news.notified() => {}
+                _ = looks.tick() => self.look_for_ends(),
+                finish = self.supervisor.finish(), if !is_finishing => match finish {
+                    Ok(()) => {
+                        is_finishing = true;
+                        self.handle(Event::Finish);
+                    }
+                    Err(Gone) => self.end = Some(End::Alone),
+                },
+                () = until(deadline) => self.handle(Event::Tick),
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let mut effects: VecDeque<Effect> = self.link.handle(event, Instant::now()).into();
+        while let Some(effect) = effects.pop_front() {
+            match self.perform(effect) {
+                Ok(Some(event)) => effects.extend(self.link.handle(event, Instant::now())),
+                Ok(None) => {}
+                Err(fault) => return self.end = Some(End::Broken(fault.to_string())),
+            }
+        }
+    }
+
+    /// Does what the machine wants; what is known at once comes back as an event.
+    fn perform(&mut self, effect: Effect) -> Result<Option<Event>, A::Fault> {
+        match effect {
+            Effect::Join => self.join(),
+            Effect::AskHeld { queue } => {
+                self.ask(async move |broker| Answer::Held(queue, broker.held(queue).await));
+            }
+            Effect::Take { queue, n, look_for_expired } => {
+                self.ask(async move |broker| {
+                    Answer::Taken(queue, n, broker.take(queue, n, look_for_expired).await)
+                });
+            }
+            Effect::Store { queue, sequences } => {
+                let taken = self.taken.remove(&queue).unwrap_or_default();
+                let leases: Vec<Lease> =
+                    taken.into_iter().filter(|lease| sequences.contains(&lease.sequence)).collect();
+                self.arena.store(queue, &leases)?;
+            }
+            Effect::Extend { queue, sequences } => self.ask(async move |broker| {
+                Answer::Extended(queue, broker.extend(queue, &sequences).await)
+            }),
+            Effect::GiveBack { queue, leases } => {
+                self.ask(async move |broker| Answer::Done(broker.give_back(queue, &leases).await));
+            }
+            Effect::Drop { queue, sequences } => self.arena.drop_unbegun(queue, &sequences)?,
+            Effect::Withdraw { queue } => {
+                let leases = self.arena.withdraw(queue)?;
+                return Ok(Some(Event::Withdrawn { queue, leases }));
+            }
+            Effect::Commit { line, first, last } => self.commit(line, first, last)?,
+            Effect::End { line, first, verdicts } => self.end_commits(line, first, &verdicts)?,
+            Effect::Say(note) => self.say(note),
+            Effect::Leave => self.ask(async |broker| Answer::Left(broker.leave().await)),
+            Effect::Exit(why) => self.exit(why),
+        }
+        Ok(None)
+    }
+
+    fn join(&mut self) {
+        let connect = self.connect.clone();
+        self.tasks.spawn_local(async move { Answer::Joined(connect.join().await) });
+    }
+
+    /// A request on the connection that there is.
+    fn ask<F>(&mut self, request: F)
+    where
+        F: AsyncFnOnce(Rc<C::Broker>) -> Answer<C::Broker> + 'static,
+    {
+        if let Some(broker) = self.broker.clone() {
+            self.tasks.spawn_local(request(broker));
+        }
+    }
+
+    fn commit(&mut self, line: LineId, first: u64, last: u64) -> Result<(), A::Fault> {
+        let Some(request) = self.request.lines.get(line.0) else { return Ok(()) };
+        let mark = self.marks.get(&line.0).copied().filter(|mark| *mark == last);
+        let mut commits = match mark {
+            Some(mark) if first == mark => Vec::new(),
+            Some(mark) => self.arena.commits(line, first, mark - 1)?,
+            None => self.arena.commits(line, first, last)?,
+        };
+        commits.extend(mark.map(|number| Commit { number, marks: request.ends.clone(), ..Commit::default() }));
+        let name = request.stage.clone();
+        self.ask(async move |broker| Answer::Judged(line, first, broker.commit(&name, &commits).await));
+        Ok(())
+    }
+
+    /// The mark of a line does not lie in the arena: it is made anew from the end of the line.
+    fn end_commits(&mut self, line: LineId, first: u64, verdicts: &[Verdict]) -> Result<(), A::Fault> {
+        let mark = self.marks.get(&line.0).copied();
+        let stored = mark.map_or(u64::MAX, |mark| mark.saturating_sub(first));
+        let stored = usize::try_from(stored).unwrap_or(usize::MAX).min(verdicts.len());
+        match stored {
+            0 => Ok(()),
+            stored => self.arena.end(line, first, &verdicts[..stored]),
+        }
+    }
+
+    fn say(&mut self, note: Note) {
+        let stage = |line: LineId| self.request.lines.get(line.0).map_or("", |line| &line.stage).to_owned();
+        let queue = |queue: SharedQueue| {
+            let settings = self.request.broker.queues.get(usize::from(queue.0));
+            settings.map_or("", |settings| &settings.name).to_owned()
+        };
+        let told = match note {
+            // Both are told with what belongs to them, where it is known.
+            Note::Up | Note::Away => return,
+            Note::Lost { queue: lost, items } => Told::Lost { queue: queue(lost), items },
+            Note::Refused { line, commits } => Told::Refused { stage: stage(line), commits },
+            Note::Forgotten { line, commits } => Told::Forgotten { stage: stage(line), commits },
+        };
+        self.supervisor.tell(told);
+    }
+
+    fn exit(&mut self, why: Option<String>) {
+        self.end = Some(match why {
+            None => End::Left,
+            Some(why) => {
+                self.supervisor.tell(Told::Hopeless { why });
+                End::Hopeless
+            }
+        });
+    }
+
+    fn answered(&mut self, answer: Answer<C::Broker>) {
+        match answer {
+            Answer::Joined(Ok(broker)) => self.joined(Rc::new(broker)),
+            Answer::Joined(Err(fault)) => self.failed(&fault),
+            Answer::Held(queue, result) => {
+                self.on(result, |sequences| Some(Event::Held { queue, sequences }));
+            }
+            Answer::Taken(queue, asked, result) => self.on_taken(queue, asked, result),
+            Answer::Extended(queue, result) => self.on(result, |lost| Some(Event::Extended { queue, lost })),
+            Answer::Judged(line, first, result) => {
+                self.on(result, |judged| Some(Event::Judged { line, first, judged }));
+            }
+            Answer::Progress(queue, result) => self.on_progress(queue, result),
+            Answer::Done(result) => self.on(result, |()| None),
+            Answer::Left(result) => self.on(result, |()| Some(Event::Left)),
+            Answer::Woken(Woken::Away) => self.failed(&Fault::Away("the connection is closed".into())),
+            Answer::Woken(woken) => {
+                self.wait_for_messages();
+                self.handle(Event::Woken(woken));
+                if let Woken::Items(queue) = woken {
+                    self.look_for_end(queue);
+                }
+            }
+        }
+    }
+
+    /// What an answer means to the machine; a fault is one of the connection.
+    fn on<T>(&mut self, result: Result<T, Fault>, event: impl FnOnce(T) -> Option<Event>) {
+        match result.map(event) {
+            Ok(Some(event)) => self.handle(event),
+            Ok(None) => {}
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    fn on_taken(&mut self, queue: SharedQueue, asked: usize, result: Result<Vec<Lease>, Fault>) {
+        let Ok(leases) = &result else { return self.on(result, |_| None) };
+        let sequences: Vec<Sequence> = leases.iter().map(|lease| lease.sequence).collect();
+        let is_short = sequences.is_empty();
+        if let Ok(leases) = result {
+            self.taken.insert(queue, leases);
+        }
+        self.handle(Event::Taken { queue, asked, sequences });
+        if is_short {
+            self.look_for_end(queue);
+        }
+    }
+
+    fn joined(&mut self, broker: Rc<C::Broker>) {
+        let Joined { run, ended, warnings, .. } = broker.joined();
+        if let Some(at) = *ended {
+            self.supervisor.tell(Told::Ended { at });
+            self.end = Some(End::Left);
+            return;
+        }
+        self.supervisor.tell(Told::Up { run: *run, warnings: warnings.clone() });
+        self.broker = Some(broker);
+        self.wait_for_messages();
+        for line in self.request.lines.clone() {
+            for queue in line.ends {
+                let stage = line.stage.clone();
+                // Behind each other on one connection: the queue knows its writer before the writer's first commit comes.
+                self.ask(async move |broker| Answer::Done(broker.register(queue, &stage).await.map(drop)));
+            }
+        }
+        self.handle(Event::Joined);
+    }
+
+    fn wait_for_messages(&mut self) {
+        self.ask(async |broker| Answer::Woken(broker.woken().await));
+    }
+
+    fn failed(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Away(why) => {
+                self.supervisor.tell(Told::Away { why: why.clone() });
+                self.broker = None;
+                self.tasks.abort_all();
+                self.tasks = JoinSet::new();
+                self.taken.clear();
+                self.handle(Event::Broken { jitter: 0.5 + fastrand::f64() / 2.0 });
+            }
+            Fault::Superseded | Fault::Fatal(_) => self.handle(Event::Hopeless(fault.to_string())),
+        }
+    }
+
+    fn look_into_the_arena(&mut self) {
+        match self.arena.poll() {
+            Ok(events) => events.into_iter().for_each(|event| self.handle(event)),
+            Err(fault) => self.end = Some(End::Broken(fault.to_string())),
+        }
+        for line in 0..self.request.lines.len() {
+            if self.marks.contains_key(&line) || self.request.lines[line].ends.is_empty() {
+                continue;
+            }
+            match self.arena.last(LineId(line)) {
+                Ok(Some(last)) => {
+                    self.marks.insert(line, last + 1);
+                    self.handle(Event::Queued { line: LineId(line), number: last + 1, ends: Vec::new() });
+                }
+                Ok(None) => {}
+                Err(fault) => self.end = Some(End::Broken(fault.to_string())),
+            }
+        }
+    }
+
+    fn look_for_ends(&mut self) {
+        for queue in self.request.reads.clone() {
+            self.look_for_end(queue);
+        }
+    }
+
+    fn look_for_end(&mut self, queue: SharedQueue) {
+        if self.finished.contains(&queue) {
+            return;
+        }
+        let before = self.request.before(queue);
+        self.ask(async move |broker| Answer::Progress(queue, broker.progress(queue, &before).await));
+    }
+
+    fn on_progress(&mut self, queue: SharedQueue, result: Result<Progress, Fault>) {
+        if !matches!(result, Ok(Progress::Finished)) {
+            return self.on(result, |_| None);
+        }
+        if !self.finished.insert(queue) {
+            return;
+        }
+        if let Err(fault) = self.arena.close(queue) {
+            self.end = Some(End::Broken(fault.to_string()));
+        }
+        self.ask(async |broker| Answer::Done(broker.finish().await.map(drop)));
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for the arena in a thread of its own, which ends with the process.
+fn watch(waiter: impl Waiter) -> Arc<Notify> {
+    let news = Arc::new(Notify::new());
+    let notified = Arc::clone(&news);
+    std::thread::spawn(move || {
+        loop {
+            waiter.wait(LONGEST_WAIT);
+            notified.notify_one();
+        }
+    });
+    news
+}

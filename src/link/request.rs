@@ -1,0 +1,126 @@
+//! What the supervisor tells a link at its start, and what it hears from it.
+
+use crate::broker::{Layout, Membership, SharedQueue};
+use crate::config::{Broker, Pipeline};
+use serde::{Deserialize, Serialize};
+
+/// In a sealed memory file: it may hold a password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LinkRequest {
+    pub broker: Broker,
+    pub pipeline: String,
+    /// A random id of the machine's state folder.
+    pub machine: String,
+    /// A random id of the arena.
+    pub life: String,
+    pub new_run: bool,
+    /// The lines, in the order of their ids.
+    pub lines: Vec<LineRequest>,
+    /// The shared queues that this machine reads.
+    pub reads: Vec<SharedQueue>,
+}
+
+/// A stage that reads or writes shared queues.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LineRequest {
+    /// The stage's name.
+    pub stage: String,
+    /// The shared queues that don't end before this line says so. What a stage makes of items of shared queues only ends with
+    /// those.
+    pub ends: Vec<SharedQueue>,
+}
+
+impl LinkRequest {
+    pub(super) fn layout(&self) -> Layout {
+        self.broker.layout(&self.pipeline)
+    }
+
+    pub(super) fn membership(&self) -> Membership {
+        Membership {
+            machine: self.machine.clone(),
+            life: self.life.clone(),
+            new_run: self.new_run,
+            allow_loss: self.broker.access.allow_loss,
+        }
+    }
+
+    /// The queues before one, see [`Broker::before`].
+    pub(super) fn before(&self, queue: SharedQueue) -> Vec<SharedQueue> {
+        let before = self.broker.before.get(usize::from(queue.0));
+        before.into_iter().flatten().map(|&queue| SharedQueue(queue)).collect()
+    }
+}
+
+/// The lines of a pipeline on this machine, and the queues that it reads; in the order of its stages.
+pub(crate) fn lines(pipeline: &Pipeline, broker: &Broker) -> (Vec<LineRequest>, Vec<SharedQueue>) {
+    let shared = |name: &String| {
+        let place = broker.queues.iter().position(|queue| queue.name == *name)?;
+        u16::try_from(place).ok().map(SharedQueue)
+    };
+    let all = |names: &[String]| -> Vec<SharedQueue> { names.iter().filter_map(shared).collect() };
+    let mut reads: Vec<SharedQueue> = Vec::new();
+    let mut lines = Vec::new();
+    for stage in &pipeline.stages {
+        let (inputs, outputs) = (all(&stage.work.inputs), all(&stage.work.outputs));
+        if inputs.is_empty() && outputs.is_empty() {
+            continue;
+        }
+        let is_fed_here = inputs.is_empty() || inputs.len() < stage.work.inputs.len();
+        reads.extend(&inputs);
+        lines.push(LineRequest { stage: stage.name.clone(), ends: if is_fed_here { outputs } else { Vec::new() } });
+    }
+    reads.sort_unstable();
+    reads.dedup();
+    (lines, reads)
+}
+
+/// What a link has to tell, a line of JSON each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Told {
+    /// The run is joined: its number, and what the broker's settings don't protect from.
+    Up { run: u64, warnings: Vec<String> },
+    /// The broker can't be reached.
+    Away { why: String },
+    /// The run has ended at that time, in seconds since 1970.
+    Ended { at: u64 },
+    /// Leases are another machine's: this one was out of touch for too long.
+    Lost { queue: String, items: usize },
+    /// Commits did not happen, for that reason.
+    Refused { stage: String, commits: usize },
+    /// The broker has lost commits that it had acknowledged.
+    Forgotten { stage: String, commits: u64 },
+    /// No try helps.
+    Hopeless { why: String },
+}
+
+/// All that a supervisor tells a running link.
+pub(crate) const FINISH: u8 = b'f';
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{LoadOptions, Texts, load_texts};
+    use crate::stage::Registry;
+
+    const FILE: &str = "broker = 'redis://db'\n[queues.jobs]\nshared = true\n[queues.done]\nshared = true\n[queues.mix]\n\
+        shared = true\n[stages.read]\nuse = 'count'\noutput = ['jobs', 'local']\n[stages.work]\nuse = 'words'\ninput = 'jobs'\n\
+        output = ['done', 'mix']\n[stages.both]\nuse = 'words'\ninput = ['local', 'done']\noutput = 'mix'\n[stages.end]\n\
+        use = 'discard'\ninput = 'mix'\n";
+
+    #[test]
+    fn only_what_is_fed_on_this_machine_says_that_a_queue_ends() {
+        let texts = Texts { main: FILE.to_owned(), ..Texts::default() };
+        let loaded = load_texts("p.toml".as_ref(), texts, &LoadOptions::default(), &Registry::builtin()).unwrap();
+        let broker = loaded.pipeline.broker.clone().unwrap();
+        let names: Vec<&str> = broker.queues.iter().map(|queue| queue.name.as_str()).collect();
+        assert_eq!(names, ["done", "jobs", "mix"]);
+        // `done` comes from `jobs`; `mix` from `jobs` by `work`, and from `done` by `both`.
+        assert_eq!(broker.before, [vec![1], vec![], vec![0, 1]]);
+        let (lines, reads) = lines(&loaded.pipeline, &broker);
+        let ends: Vec<(&str, &[SharedQueue])> = lines.iter().map(|line| (&*line.stage, &*line.ends)).collect();
+        let (jobs, mix) = (SharedQueue(1), SharedQueue(2));
+        assert_eq!(ends, [("read", &[jobs][..]), ("work", &[]), ("both", &[mix]), ("end", &[])]);
+        assert_eq!(reads, [SharedQueue(0), jobs, mix]);
+    }
+}
