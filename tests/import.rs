@@ -158,7 +158,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             "# not carried over: image: some/database:16-alpine (",
             "enabled = false",
             "env = { DB_PASSWORD = \"${DB_PASSWORD}\" }",
-            "health = { command = \"db-ready -U $${DB_USER:-app}\", every = \"5s\" | # not carried over: healthcheck: ",
+            "health = { command = \"db-ready -U $${DB_USER:-app}\", every = \"5s\"",
             "restart = \"never\"",
         ],
     );
@@ -166,7 +166,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
         &section("stages.cache"),
         &[
             r#"command = ["cache-server", "--appendonly", "yes", "--pass", "${CACHE_PASSWORD:-}"]"#,
-            "ready = { command = \"cache-client ping\" } | # not carried over: condition: service_healthy (",
+            "ready = { command = \"cache-client ping\", timeout = \"30s\" }",
         ],
     );
     has(

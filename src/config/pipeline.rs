@@ -124,6 +124,10 @@ pub struct Stage {
     pub processes: u32,
     /// The stages that are started before it, by name.
     pub after: Vec<String>,
+    /// When a process of it counts as started; `None`: as soon as its program runs.
+    pub ready: Option<Check>,
+    /// What is looked at as long as it runs.
+    pub health: Option<Health>,
     /// What the supervisor does when a worker ends.
     pub rules: Rules,
     /// What the worker loop reads live from its slot.
@@ -260,9 +264,11 @@ impl Work {
 }
 
 mod broker;
+mod check;
 mod command;
 pub(crate) mod shell_line;
 pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
+pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{
     Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout, StopSignal,
 };

@@ -25,7 +25,7 @@ pub(crate) use rates::Samples;
 pub use stage::Progress;
 pub(crate) use stage::{Failing, Fate, Histogram, OrderStatus, Rate, StageStatus};
 pub(crate) use transition::{Glimpse, Transition, WorkerChange};
-pub(crate) use worker::{Times, WorkerState, WorkerStatus};
+pub(crate) use worker::{CheckState, CheckStatus, Times, WorkerState, WorkerStatus};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! One stage.
 
-use super::{Times, WorkerStatus};
+use super::worker::CheckState;
+use super::{Times, WorkerState, WorkerStatus};
 use crate::model::Totals;
 use crate::numbers::time;
 use serde::{Deserialize, Serialize};
@@ -55,8 +56,15 @@ pub(crate) struct StageStatus {
     /// Different items of it fail one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+    /// Health checks that have failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_checks: u64,
     /// By index.
     pub workers: Vec<WorkerStatus>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl StageStatus {
@@ -85,6 +93,28 @@ impl StageStatus {
     /// For how long the youngest of its processes has run, in seconds.
     pub(crate) fn up(&self) -> Option<f64> {
         self.workers.iter().filter_map(|worker| worker.since).min_by(f64::total_cmp)
+    }
+
+    /// What checks tell of its processes: the worst of it.
+    pub(crate) fn check(&self) -> Option<CheckState> {
+        let worst = |state: &CheckState| match state {
+            CheckState::Unhealthy => 0,
+            CheckState::Starting => 1,
+            CheckState::Failing => 2,
+            CheckState::Ready => 3,
+            CheckState::Healthy => 4,
+        };
+        let checks = self.workers.iter().filter_map(|worker| worker.check.as_ref());
+        checks.map(|check| check.state).min_by_key(worst)
+    }
+
+    /// How many of its processes can serve.
+    pub(crate) fn ready(&self) -> usize {
+        let is_ready = |worker: &&WorkerStatus| match &worker.check {
+            Some(check) => check.state != CheckState::Starting && worker.pid.is_some(),
+            None => matches!(worker.state, WorkerState::Working | WorkerState::InputEnded),
+        };
+        self.workers.iter().filter(is_ready).count()
     }
 
     /// Whether it has no input.

@@ -8,7 +8,9 @@ mod stage;
 
 pub(super) use broker::{BrokerKeys, BrokerText};
 pub(super) use file::{ControlKeys, FileKeys};
-pub(super) use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys};
+pub(super) use policies::{
+    BackoffKeys, GiveUpKeys, HealthKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys, RetryKeys,
+};
 pub(super) use queue::QueueKeys;
 pub(super) use stage::{Defaults, StageKeys};
 
@@ -39,6 +41,8 @@ mod tests {
             GiveUpKeys::keys(),
             RetryKeys::keys(),
             RecycleKeys::keys(),
+            ReadyKeys::keys(),
+            HealthKeys::keys(),
             LogFileKeys::keys(),
             ControlKeys::keys(),
             MetricsKeys::keys(),

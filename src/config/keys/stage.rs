@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys, seconds};
+use super::{
+    BackoffKeys, GiveUpKeys, HealthKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys, RetryKeys, seconds,
+};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
@@ -102,9 +104,13 @@ table! {
         /// Starts the program at these times, in local time, instead of at once. A time that comes while it runs is left
         /// out. A run with such a stage does not end by itself.
         schedule: Option<ScheduleText> = None, also "cron" "at" "crontab" "when";
-        /// The stages whose processes must have been started before this stage is started for the first time. At a stop a
+        /// The stages whose processes must be ready before this stage is started for the first time. At a stop a
         /// service ends after the stages that name it. A restart of either leaves the other alone.
         after: StageNames = Vec::new(), also "depends_on" "start_after" "requires" "wait_for";
+        /// When a process of a service counts as started: once it passes this check. Without it, as soon as its program runs.
+        ready: ReadyKeys = ReadyKeys::default(), also "readiness" "readiness_probe" "startup";
+        /// A check of a service as long as it runs. If it fails too often in a row, the service is restarted.
+        health: HealthKeys = HealthKeys::default(), also "healthcheck" "liveness" "liveness_probe" "watchdog";
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
@@ -156,7 +162,7 @@ part! {
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 20] = [
+const OF_A_PROGRAM: [&str; 22] = [
     "mode",
     "reply",
     "collect",
@@ -177,10 +183,12 @@ const OF_A_PROGRAM: [&str; 20] = [
     "nice",
     "limits",
     "schedule",
+    "ready",
+    "health",
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 13] = [
+const OF_ONE_STAGE: [&str; 15] = [
     "use",
     "with",
     "command",
@@ -194,6 +202,8 @@ const OF_ONE_STAGE: [&str; 13] = [
     "order_window",
     "schedule",
     "after",
+    "ready",
+    "health",
 ];
 
 impl StageKeys {

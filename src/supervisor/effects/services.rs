@@ -2,7 +2,7 @@
 
 use super::performer::{Performer, Purpose};
 use super::service_hands::Service;
-use crate::config::pipeline::Stdout;
+use crate::config::pipeline::{Probe, Stdout};
 use crate::queue::{Ending, SlotId};
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::event::Event;
@@ -10,8 +10,7 @@ use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::runtime::children::{Child, Since};
-use crate::supervisor::runtime::environment;
-use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
+use crate::supervisor::runtime::errand::Ended;
 use crate::supervisor::runtime::services::identities::{self, Asked, Found, Lookup};
 use crate::supervisor::runtime::services::{Adopted, LastWords, pipes};
 use crate::sys::needs::DENIED;
@@ -22,8 +21,6 @@ use crate::worker::{Identity, StderrRelay};
 use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use std::ffi::CString;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -49,17 +46,7 @@ impl Performer<'_> {
 
     fn identify(&mut self, asked: &Asked) -> Result<(), SpawnError> {
         let request = identities::request(asked).map_err(|error| SpawnError::preparing(&error))?;
-        let errand = Errand::start(
-            Purpose::Identify(asked.clone()),
-            Start {
-                arguments: vec![CString::new(identities::VERB).unwrap_or_default()],
-                descriptors: &[(request.as_fd(), errand::REQUEST_FD)],
-                environment: &environment::kept(|_| true).collect::<Vec<_>>(),
-                stderr: Some(self.log_writer.stderr()),
-            },
-        )?;
-        self.add_errand(errand);
-        Ok(())
+        self.start_errand(Purpose::Identify(asked.clone()), identities::VERB, &request)
     }
 
     /// Whom services run as is known, or can't be.
@@ -106,7 +93,7 @@ impl Performer<'_> {
         }
         let since = Since::now();
         let stdout = version.work.command().map_or(Stdout::Items, |command| command.stdout);
-        let pipes = pipes(stdout).map_err(|error| SpawnError::preparing(&error));
+        let pipes = pipes(stdout, spawn.announces.as_ref()).map_err(|error| SpawnError::preparing(&error));
         let started = match pipes.and_then(|pipes| pipes.start(start)) {
             Ok(started) => started,
             Err(error) => return Ok(Err(error)),
@@ -131,10 +118,10 @@ impl Performer<'_> {
     }
 
     /// It was started by the program before this one.
-    pub(super) fn adopt_service(&mut self, service: Service) {
+    pub(super) fn adopt_service(&mut self, service: Service, announces: Option<Probe>) {
         let at = self.services.saved.iter().position(|saved| saved.slot == service.slot.0);
         let saved = at.map(|at| self.services.saved.swap_remove(at));
-        match saved.as_ref().map(Adopted::resume) {
+        match saved.as_ref().map(|saved| Adopted::resume(saved, service.pid.0, announces)) {
             Some(Ok(adopted)) => {
                 if adopted.failure.is_none() {
                     self.events.push_back(Event::Ready(service.worker, service.pid));
@@ -156,6 +143,7 @@ impl Performer<'_> {
     pub(super) fn service_ended(&mut self, slot: SlotId, exit: Exit) {
         self.services.roster.strike(slot);
         let Some(service) = self.services.all.remove(&slot) else { return };
+        self.services.checker.uncheck(slot, service.pid);
         let words = self.services.relay.over(slot, matches!(exit, Exit::Code(_)));
         let (stage, index) = (&service.stage, service.worker.index);
         if words.left_out > 0 {

@@ -119,9 +119,14 @@ impl<'a> Services<'a> {
     }
 
     fn ready(&self, name: &str, service: &Value, stage: &mut Section) {
-        let check = service.get("healthcheck").filter(|_| self.awaited.contains(&name));
-        if let Some(Ok(ready)) = check.and_then(health::ready) {
-            stage.set("ready", ready, "condition: service_healthy");
+        let Some(check) = service.get("healthcheck") else { return };
+        let from = match health::start_period(check) {
+            _ if self.awaited.contains(&name) => "condition: service_healthy".to_owned(),
+            Some(time) => format!("start_period: {time}"),
+            None => return,
+        };
+        if let Some(Ok(ready)) = health::ready(check) {
+            stage.set("ready", ready, &from);
         }
     }
 }

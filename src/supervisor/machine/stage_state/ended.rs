@@ -1,11 +1,12 @@
 //! What follows when a worker has ended.
 
-use super::{Fate, StageState};
+use super::{Fate, StageState, Worker};
 use crate::queue::{Ending, FailureAttribution};
+use crate::supervisor::machine::condition::Condition;
 use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
-use crate::supervisor::machine::reason::{End, StartReason, spoken};
+use crate::supervisor::machine::reason::{End, StartReason, StopReason, spoken};
 use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::{Life, Over, WorkerEvent};
@@ -73,7 +74,7 @@ impl StageState {
         let lived = Lived { time, long, killed_externally: requested.killed_externally(&exit.end) };
         let dead_letter = self.release(i, exit, out);
         let given = Circumstances {
-            requested: requested.reason(),
+            requested: requested.reason().map(|why| self.reason_now(why)),
             leaving: worker.leaving,
             stop: exit.stop,
             killed_externally: lived.killed_externally,
@@ -81,7 +82,9 @@ impl StageState {
             is_scheduled: self.spec.rules.schedule.is_some(),
             shares_position: self.version.token.is_some(),
         };
-        let trial = worker.trial && !exit.work.ready && !requested.is_deadly();
+        let is_ready = exit.work.ready && (self.spec.ready.is_none() || is_ready(worker));
+        let is_ours = requested.is_deadly() && requested.reason() != Some(StopReason::NotReady);
+        let trial = worker.trial && !is_ready && !is_ours;
         self.count_kills(exit, lived, out);
         let next = match restart::after(&exit.end, &given) {
             Next::Restart(why) if Self::fails_for_items(exit) => Next::Uncounted(why),
@@ -188,6 +191,7 @@ impl StageState {
             self.workers.remove(i);
             return verdict;
         };
+        self.workers[i].condition = Condition::Unbegun;
         self.apply(i, WorkerEvent::Ended(life), out);
         self.workers[i].trial &= !(life.is_over() || next == Next::Wait);
         verdict
@@ -257,6 +261,11 @@ impl StageState {
     }
 }
 
+/// Whether it had come as far as a process of its stage has to.
+fn is_ready(worker: &Worker) -> bool {
+    worker.life.process().is_some_and(|process| process.ready)
+}
+
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
     if delay.is_zero() { Life::Due(why) } else { Life::BackOff { until: now + delay, why } }
 }
@@ -281,6 +290,8 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
         (StartReason::Changed, _) => "changed",
         (StartReason::Requested, _) => "requested",
         (StartReason::WantedAgain | StartReason::WorkAgain, _) => "wanted-again",
+        (StartReason::NotReady, _) => "not-ready",
+        (StartReason::Unhealthy, _) => "unhealthy",
         (StartReason::Killed, _) | (_, End::Died(Exit::Signal(_)) | End::ProgramKilled(_)) => "killed",
         (_, End::Died(Exit::Code(_))) => "crashed",
         (_, End::NotStarted(_) | End::CannotStart(_)) => "not-started",

@@ -26,6 +26,7 @@ impl State {
             return;
         }
         self.pass_time(out);
+        self.tend_checks(out);
         // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
         // work, one that gives up stops the others. So until a round has nothing to do.
         self.again = None;

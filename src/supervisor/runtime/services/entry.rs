@@ -1,6 +1,8 @@
 //! What the relay knows of one service.
 
+use super::announcement::{Listener, Stream, says_ready};
 use super::start::Started;
+use crate::config::pipeline::Probe;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::recovery::saved_services::SavedService;
 use crate::supervisor::recovery::upgrade_state::taken;
@@ -26,6 +28,13 @@ pub(super) struct Entry {
     /// Until the program has begun.
     pub failure_pipe: Option<OwnedFd>,
     pub failure: Option<StartFailure>,
+    /// Where it may say that it is ready, and what is then said by it is of no interest.
+    pub notify: Option<OwnedFd>,
+    /// Looks for the line by which it says that.
+    listener: Option<Listener>,
+    /// It has said so, and that is not told yet.
+    is_ready: bool,
+    pub pid: u32,
     /// Why a packet of it is not out.
     pub not_printed: Option<Errno>,
     /// Where its last packet ends among all that were ever sent.
@@ -43,6 +52,9 @@ pub(crate) struct Adopted {
     pub stderr: Option<OwnedFd>,
     pub stdout: Option<OwnedFd>,
     pub failure: Option<OwnedFd>,
+    pub notify: Option<OwnedFd>,
+    pub announces: Option<Probe>,
+    pub pid: u32,
     pub half_stderr: Vec<u8>,
     pub half_stdout: Vec<u8>,
 }
@@ -53,6 +65,9 @@ impl From<Started> for Adopted {
             stderr: Some(started.stderr),
             stdout: started.stdout,
             failure: Some(started.failure),
+            notify: started.notify,
+            announces: started.announces,
+            pid: started.pid,
             half_stderr: Vec::new(),
             half_stdout: Vec::new(),
         }
@@ -61,11 +76,18 @@ impl From<Started> for Adopted {
 
 impl Adopted {
     /// What the program before this one has left.
-    pub(crate) fn resume(saved: &SavedService) -> Result<Adopted, SetUpError> {
+    pub(crate) fn resume(
+        saved: &SavedService,
+        pid: u32,
+        announces: Option<Probe>,
+    ) -> Result<Adopted, SetUpError> {
         Ok(Adopted {
             stderr: saved.stderr.map(taken).transpose()?,
             stdout: saved.stdout.map(taken).transpose()?,
             failure: saved.failure.map(taken).transpose()?,
+            notify: saved.notify.map(taken).transpose()?,
+            announces,
+            pid,
             half_stderr: saved.half_stderr.clone(),
             half_stdout: saved.half_stdout.clone(),
         })
@@ -83,6 +105,11 @@ pub(super) enum Found {
 impl Entry {
     pub(super) fn new(adopted: Adopted, mut stderr: StderrRelay) -> Entry {
         stderr.take(&adopted.half_stderr);
+        let mut listener = Listener::of(adopted.announces.as_ref());
+        if let Some(listener) = &mut listener {
+            listener.hears(Stream::Stderr, &adopted.half_stderr);
+            listener.hears(Stream::Stdout, &adopted.half_stdout);
+        }
         let stdout = adopted.stdout.map(|pipe| Stdout { pipe, partial: adopted.half_stdout });
         Entry {
             stderr,
@@ -90,6 +117,10 @@ impl Entry {
             stdout,
             failure_pipe: adopted.failure,
             failure: None,
+            notify: adopted.notify,
+            listener,
+            is_ready: false,
+            pid: adopted.pid,
             not_printed: None,
             sent_to: 0,
         }
@@ -102,6 +133,7 @@ impl Entry {
             stderr: self.stderr_pipe.as_ref().map(raw),
             stdout: self.stdout.as_ref().map(|stdout| raw(&stdout.pipe)),
             failure: self.failure_pipe.as_ref().map(raw),
+            notify: self.notify.as_ref().map(raw),
             half_stderr: self.stderr.partial().to_vec(),
             half_stdout: self.stdout.as_ref().map(|stdout| stdout.partial.clone()).unwrap_or_default(),
         }
@@ -110,7 +142,7 @@ impl Entry {
     /// All that are open.
     pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let stdout = self.stdout.as_ref().map(|stdout| &stdout.pipe);
-        let all = [self.stderr_pipe.as_ref(), self.failure_pipe.as_ref(), stdout];
+        let all = [self.stderr_pipe.as_ref(), self.failure_pipe.as_ref(), stdout, self.notify.as_ref()];
         all.into_iter().flatten().map(AsFd::as_fd).collect()
     }
 
@@ -120,6 +152,7 @@ impl Entry {
         match read(pipe, &mut bytes) {
             Ok(0) => Found::End,
             Ok(length) => {
+                self.listen(Stream::Stderr, &bytes[..length]);
                 self.stderr.take(&bytes[..length]);
                 Found::Bytes
             }
@@ -135,11 +168,35 @@ impl Entry {
             Ok(0) => Found::End,
             Ok(length) => {
                 stdout.partial.extend_from_slice(&bytes[..length]);
+                self.listen(Stream::Stdout, &bytes[..length]);
                 Found::Bytes
             }
             Err(Errno::EINTR | Errno::EAGAIN) => Found::Nothing,
             Err(_) => Found::End,
         }
+    }
+
+    fn listen(&mut self, stream: Stream, bytes: &[u8]) {
+        if self.listener.as_mut().is_some_and(|listener| listener.hears(stream, bytes)) {
+            (self.listener, self.is_ready) = (None, true);
+        }
+    }
+
+    /// Another way to say that it is ready, or the same: then what it has half said counts.
+    pub(super) fn listen_for(&mut self, probe: &Probe) {
+        let is_same = |listener: &Listener| matches!(probe, Probe::Line(line) if listener.is_for(line));
+        if !self.listener.as_ref().is_some_and(is_same) {
+            self.listener = Listener::of(Some(probe));
+        }
+    }
+
+    pub(super) fn read_notify(&mut self) {
+        self.is_ready |= self.notify.as_ref().is_some_and(|socket| says_ready(socket, self.pid));
+    }
+
+    /// Whether it has said that it is ready; true once.
+    pub(super) fn take_ready(&mut self) -> bool {
+        std::mem::take(&mut self.is_ready)
     }
 
     /// The whole lines that have come. Of a line that is too long what is there.

@@ -2,6 +2,7 @@
 
 mod announcing;
 mod bench;
+mod checks;
 mod commands;
 mod dead_letters;
 mod failing;
