@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// Do not watch the file for changes (SIGHUP still reloads it)
     #[arg(long)]
     no_watch: bool,
+    /// Begin another run of the shared queues, also where the last one has not ended
+    #[arg(long)]
+    new_run: bool,
     /// Show how far the run is: a bar for each stage on a terminal, else a line now and then; `auto`: if it will end
     #[arg(long, value_name = "auto|always|never", default_value = "auto", hide_default_value = true)]
     progress: When,
@@ -47,5 +50,14 @@ fn options(args: Args, verbosity: i8) -> RunOptions {
     let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
     let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed), works_off: false };
     let (watch, progress) = (!args.no_watch, args.progress);
-    RunOptions { file: args.file, load, watch, logging, progress, report: args.report, retries: None }
+    RunOptions {
+        file: args.file,
+        load,
+        watch,
+        logging,
+        progress,
+        report: args.report,
+        new_run: args.new_run,
+        retries: None,
+    }
 }

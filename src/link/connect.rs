@@ -15,7 +15,7 @@ impl Connect for ToRedis {
     async fn join(&self) -> Result<Redis, Fault> {
         let request = &self.0;
         // A file that is being replaced is there again in a moment.
-        let (url, tls_ca) = request.broker.read_files().map_err(|(_, why)| Fault::Away(why))?;
+        let (url, tls_ca) = request.plan.broker.read_files().map_err(|(_, why)| Fault::Away(why))?;
         let access = Access { url: url.with_secrets().to_owned(), tls_ca };
         Redis::join(&access, &request.layout(), &request.membership()).await
     }

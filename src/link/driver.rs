@@ -4,9 +4,11 @@
 //! One thread. Requests are tasks of one connection: when it breaks they go with it, and the machine asks again.
 
 use super::arena_side::{ArenaSide, Waiter};
-use super::request::{LinkRequest, Told};
-use crate::broker::link::{Effect, Event, Link, LineId, Note};
-use crate::broker::{Broker, Commit, Fault, Joined, Judged, Lease, Progress, Sequence, SharedQueue, Verdict, Woken};
+use super::request::{LinkPlan, Told};
+use crate::broker::link::{Effect, Event, LineId, Link, Note};
+use crate::broker::{
+    Broker, Commit, Fault, Joined, Judged, Lease, Progress, Sequence, SharedQueue, Verdict, Woken,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,7 +64,7 @@ enum Answer<B> {
 }
 
 pub(super) struct Driver<A: ArenaSide, C: Connect, S> {
-    request: LinkRequest,
+    plan: LinkPlan,
     link: Link,
     arena: A,
     connect: C,
@@ -79,14 +81,14 @@ pub(super) struct Driver<A: ArenaSide, C: Connect, S> {
 
 impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
     pub(super) fn new(
-        request: LinkRequest,
+        plan: LinkPlan,
         mut arena: A,
         connect: C,
         supervisor: S,
     ) -> Result<Driver<A, C, S>, A::Fault> {
-        let link = Link::new(&arena.remains()?, request.broker.access.ack_wait, Instant::now());
+        let link = Link::new(&arena.remains()?, plan.broker.access.ack_wait, Instant::now());
         Ok(Driver {
-            request,
+            plan,
             link,
             arena,
             connect,
@@ -123,11 +125,21 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
                 finish = self.supervisor.finish(), if !is_finishing => match finish {
                     Ok(()) => {
                         is_finishing = true;
-                        self.handle(Event::Finish);
+                        self.finish();
                     }
                     Err(Gone) => self.end = Some(End::Alone),
                 },
                 () = until(deadline) => self.handle(Event::Tick),
+            }
+        }
+    }
+
+    /// What no worker has begun goes back, and no more comes.
+    fn finish(&mut self) {
+        self.handle(Event::Finish);
+        for queue in self.plan.reads.clone() {
+            if let Err(fault) = self.arena.close(queue) {
+                self.end = Some(End::Broken(fault.to_string()));
             }
         }
     }
@@ -161,9 +173,9 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
                     taken.into_iter().filter(|lease| sequences.contains(&lease.sequence)).collect();
                 self.arena.store(queue, &leases)?;
             }
-            Effect::Extend { queue, sequences } => self.ask(async move |broker| {
-                Answer::Extended(queue, broker.extend(queue, &sequences).await)
-            }),
+            Effect::Extend { queue, sequences } => {
+                self.ask(async move |broker| Answer::Extended(queue, broker.extend(queue, &sequences).await))
+            }
             Effect::GiveBack { queue, leases } => {
                 self.ask(async move |broker| Answer::Done(broker.give_back(queue, &leases).await));
             }
@@ -197,14 +209,18 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
     }
 
     fn commit(&mut self, line: LineId, first: u64, last: u64) -> Result<(), A::Fault> {
-        let Some(request) = self.request.lines.get(line.0) else { return Ok(()) };
+        let Some(request) = self.plan.lines.get(line.0) else { return Ok(()) };
         let mark = self.marks.get(&line.0).copied().filter(|mark| *mark == last);
         let mut commits = match mark {
             Some(mark) if first == mark => Vec::new(),
             Some(mark) => self.arena.commits(line, first, mark - 1)?,
             None => self.arena.commits(line, first, last)?,
         };
-        commits.extend(mark.map(|number| Commit { number, marks: request.ends.clone(), ..Commit::default() }));
+        commits.extend(mark.map(|number| Commit {
+            number,
+            marks: request.ends.clone(),
+            ..Commit::default()
+        }));
         let name = request.stage.clone();
         self.ask(async move |broker| Answer::Judged(line, first, broker.commit(&name, &commits).await));
         Ok(())
@@ -222,9 +238,9 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
     }
 
     fn say(&mut self, note: Note) {
-        let stage = |line: LineId| self.request.lines.get(line.0).map_or("", |line| &line.stage).to_owned();
+        let stage = |line: LineId| self.plan.lines.get(line.0).map_or("", |line| &line.stage).to_owned();
         let queue = |queue: SharedQueue| {
-            let settings = self.request.broker.queues.get(usize::from(queue.0));
+            let settings = self.plan.broker.queues.get(usize::from(queue.0));
             settings.map_or("", |settings| &settings.name).to_owned()
         };
         let told = match note {
@@ -305,7 +321,7 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
         self.supervisor.tell(Told::Up { run: *run, warnings: warnings.clone() });
         self.broker = Some(broker);
         self.wait_for_messages();
-        for line in self.request.lines.clone() {
+        for line in self.plan.lines.clone() {
             for queue in line.ends {
                 let stage = line.stage.clone();
                 // Behind each other on one connection: the queue knows its writer before the writer's first commit comes.
@@ -338,8 +354,8 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
             Ok(events) => events.into_iter().for_each(|event| self.handle(event)),
             Err(fault) => self.end = Some(End::Broken(fault.to_string())),
         }
-        for line in 0..self.request.lines.len() {
-            if self.marks.contains_key(&line) || self.request.lines[line].ends.is_empty() {
+        for line in 0..self.plan.lines.len() {
+            if self.marks.contains_key(&line) || self.plan.lines[line].ends.is_empty() {
                 continue;
             }
             match self.arena.last(LineId(line)) {
@@ -354,7 +370,7 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
     }
 
     fn look_for_ends(&mut self) {
-        for queue in self.request.reads.clone() {
+        for queue in self.plan.reads.clone() {
             self.look_for_end(queue);
         }
     }
@@ -363,7 +379,7 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
         if self.finished.contains(&queue) {
             return;
         }
-        let before = self.request.before(queue);
+        let before = self.plan.before(queue);
         self.ask(async move |broker| Answer::Progress(queue, broker.progress(queue, &before).await));
     }
 

@@ -8,3 +8,12 @@ mod connect;
 mod driver;
 mod pipes;
 mod request;
+
+pub(crate) use request::{FINISH, LinkPlan, LinkRequest, Told};
+
+use std::os::fd::RawFd;
+
+/// The hidden verb.
+pub(crate) const VERB: &str = "__link";
+/// Where the process finds its request, the arena, its orders, and where it tells what is new.
+pub(crate) const FDS: [RawFd; 4] = [3, 4, 5, 6];

@@ -3,17 +3,24 @@
 use crate::broker::{Layout, Membership, SharedQueue};
 use crate::config::{Broker, Pipeline};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// In a sealed memory file: it may hold a password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LinkRequest {
-    pub broker: Broker,
-    pub pipeline: String,
+    pub plan: LinkPlan,
     /// A random id of the machine's state folder.
     pub machine: String,
     /// A random id of the arena.
     pub life: String,
     pub new_run: bool,
+}
+
+/// What there is to bring to the broker and from there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LinkPlan {
+    pub broker: Broker,
+    pub pipeline: String,
     /// The lines, in the order of their ids.
     pub lines: Vec<LineRequest>,
     /// The shared queues that this machine reads.
@@ -32,7 +39,7 @@ pub(crate) struct LineRequest {
 
 impl LinkRequest {
     pub(super) fn layout(&self) -> Layout {
-        self.broker.layout(&self.pipeline)
+        self.plan.broker.layout(&self.plan.pipeline)
     }
 
     pub(super) fn membership(&self) -> Membership {
@@ -40,8 +47,33 @@ impl LinkRequest {
             machine: self.machine.clone(),
             life: self.life.clone(),
             new_run: self.new_run,
-            allow_loss: self.broker.access.allow_loss,
+            allow_loss: self.plan.broker.access.allow_loss,
         }
+    }
+}
+
+impl LinkPlan {
+    /// For a file with shared queues.
+    pub(crate) fn of(pipeline: &Pipeline) -> Option<LinkPlan> {
+        let broker = pipeline.broker.as_ref().filter(|broker| !broker.queues.is_empty())?;
+        let shared = |name: &String| {
+            let place = broker.queues.iter().position(|queue| queue.name == *name)?;
+            u16::try_from(place).ok().map(SharedQueue)
+        };
+        let all = |names: &[String]| -> Vec<SharedQueue> { names.iter().filter_map(shared).collect() };
+        let (mut reads, mut lines) = (BTreeSet::new(), Vec::new());
+        for stage in &pipeline.stages {
+            let (inputs, outputs) = (all(&stage.work.inputs), all(&stage.work.outputs));
+            if inputs.is_empty() && outputs.is_empty() {
+                continue;
+            }
+            let is_fed_here = inputs.is_empty() || inputs.len() < stage.work.inputs.len();
+            reads.extend(inputs);
+            let ends = if is_fed_here { outputs } else { Vec::new() };
+            lines.push(LineRequest { stage: stage.name.clone(), ends });
+        }
+        let reads = reads.into_iter().collect();
+        Some(LinkPlan { broker: broker.clone(), pipeline: pipeline.name.clone(), lines, reads })
     }
 
     /// The queues before one, see [`Broker::before`].
@@ -49,29 +81,6 @@ impl LinkRequest {
         let before = self.broker.before.get(usize::from(queue.0));
         before.into_iter().flatten().map(|&queue| SharedQueue(queue)).collect()
     }
-}
-
-/// The lines of a pipeline on this machine, and the queues that it reads; in the order of its stages.
-pub(crate) fn lines(pipeline: &Pipeline, broker: &Broker) -> (Vec<LineRequest>, Vec<SharedQueue>) {
-    let shared = |name: &String| {
-        let place = broker.queues.iter().position(|queue| queue.name == *name)?;
-        u16::try_from(place).ok().map(SharedQueue)
-    };
-    let all = |names: &[String]| -> Vec<SharedQueue> { names.iter().filter_map(shared).collect() };
-    let mut reads: Vec<SharedQueue> = Vec::new();
-    let mut lines = Vec::new();
-    for stage in &pipeline.stages {
-        let (inputs, outputs) = (all(&stage.work.inputs), all(&stage.work.outputs));
-        if inputs.is_empty() && outputs.is_empty() {
-            continue;
-        }
-        let is_fed_here = inputs.is_empty() || inputs.len() < stage.work.inputs.len();
-        reads.extend(&inputs);
-        lines.push(LineRequest { stage: stage.name.clone(), ends: if is_fed_here { outputs } else { Vec::new() } });
-    }
-    reads.sort_unstable();
-    reads.dedup();
-    (lines, reads)
 }
 
 /// What a link has to tell, a line of JSON each.
@@ -111,14 +120,15 @@ mod tests {
     #[test]
     fn only_what_is_fed_on_this_machine_says_that_a_queue_ends() {
         let texts = Texts { main: FILE.to_owned(), ..Texts::default() };
-        let loaded = load_texts("p.toml".as_ref(), texts, &LoadOptions::default(), &Registry::builtin()).unwrap();
-        let broker = loaded.pipeline.broker.clone().unwrap();
+        let loaded =
+            load_texts("p.toml".as_ref(), texts, &LoadOptions::default(), &Registry::builtin()).unwrap();
+        let LinkPlan { broker, lines, reads, .. } = LinkPlan::of(&loaded.pipeline).unwrap();
         let names: Vec<&str> = broker.queues.iter().map(|queue| queue.name.as_str()).collect();
         assert_eq!(names, ["done", "jobs", "mix"]);
         // `done` comes from `jobs`; `mix` from `jobs` by `work`, and from `done` by `both`.
         assert_eq!(broker.before, [vec![1], vec![], vec![0, 1]]);
-        let (lines, reads) = lines(&loaded.pipeline, &broker);
-        let ends: Vec<(&str, &[SharedQueue])> = lines.iter().map(|line| (&*line.stage, &*line.ends)).collect();
+        let ends: Vec<(&str, &[SharedQueue])> =
+            lines.iter().map(|line| (&*line.stage, &*line.ends)).collect();
         let (jobs, mix) = (SharedQueue(1), SharedQueue(2));
         assert_eq!(ends, [("read", &[jobs][..]), ("work", &[]), ("both", &[mix]), ("end", &[])]);
         assert_eq!(reads, [SharedQueue(0), jobs, mix]);

@@ -22,6 +22,8 @@ pub(crate) struct RunOptions {
     pub progress: progress::When,
     /// Where the closing summary goes, beside the log.
     pub report: Option<ReportFile>,
+    /// Begin another run of the shared queues.
+    pub new_run: bool,
     /// Dead letters to try again: then the run only works off these and what is left in the queues.
     pub retries: Option<Retries>,
 }

@@ -76,8 +76,12 @@ fn shared_queues(declared: &Declared<'_>, wiring: &Wiring) -> Vec<QueueSettings>
 fn queues_before(name: &str, queues: &[QueueSettings], wiring: &Wiring) -> Vec<u16> {
     let is_somewhere = |end: &&End| end.off != Some(Off::Disabled);
     let ends = |name: &str| wiring.get(name);
-    let writers: Vec<usize> =
-        ends(name).into_iter().flat_map(|wire| &wire.writers).filter(is_somewhere).map(|end| end.stage).collect();
+    let writers: Vec<usize> = ends(name)
+        .into_iter()
+        .flat_map(|wire| &wire.writers)
+        .filter(is_somewhere)
+        .map(|end| end.stage)
+        .collect();
     let is_before = |queue: &QueueSettings| {
         let mut readers = ends(&queue.name).into_iter().flat_map(|wire| &wire.readers);
         readers.any(|end| writers.contains(&end.stage))

@@ -153,8 +153,12 @@ fn which_broker_it_is_and_which_queues_it_holds_is_told_apart_from_their_bounds(
     };
     let queue =
         |name: &str, capacity| QueueSettings { name: name.into(), capacity, when_full: WhenFull::Block };
-    let broker =
-        |url: &str, queues| Broker { url: BrokerUrl::parse(url).unwrap(), access: access.clone(), queues, before: Vec::new() };
+    let broker = |url: &str, queues| Broker {
+        url: BrokerUrl::parse(url).unwrap(),
+        access: access.clone(),
+        queues,
+        before: Vec::new(),
+    };
     let old = Pipeline { broker: Some(broker("redis://a", vec![queue("q", 1)])), ..pipeline() };
     for (new, is_other) in [
         (Some(broker("redis://a", vec![queue("q", 2)])), false),

@@ -36,6 +36,9 @@ impl Closing {
 
     /// What the run ends with.
     pub(crate) fn exit_code(&self, outcome: &Outcome) -> u8 {
+        if let Some(StopCause::NoBroker { is_usage: true, .. }) = outcome.stopped {
+            return exit::USAGE;
+        }
         match (outcome.failed, self.dead() + self.too_long) {
             (true, _) => exit::FAILED,
             (false, 0) => exit::DONE,

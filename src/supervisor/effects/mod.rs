@@ -31,6 +31,7 @@ mod dead_letters;
 mod deaths;
 mod errands;
 mod failing;
+mod link;
 mod perform;
 pub(super) mod performer;
 mod queues;

@@ -17,6 +17,7 @@ use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::state::State;
 use crate::supervisor::notify::StatusLine;
 use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::membership::Names;
 use crate::supervisor::recovery::queue_store::QueueStore;
 use crate::supervisor::recovery::replacing::Replacing;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
@@ -27,6 +28,7 @@ use crate::supervisor::runtime::errand::{self, Errand};
 use crate::supervisor::runtime::guardian::Guardian;
 use crate::supervisor::runtime::inbox::{Inbox, Notice};
 use crate::supervisor::runtime::launch::Launcher;
+use crate::supervisor::runtime::link::LinkProcess;
 use crate::supervisor::runtime::log_writer::LogWriter;
 use crate::supervisor::runtime::services::identities::Asked;
 use crate::supervisor::runtime::settler::Unsettled;
@@ -123,6 +125,10 @@ pub(crate) struct Performer<'a> {
     /// Those that are through, and not reported yet.
     pub(super) ended_errands: Vec<(Errand<Purpose>, errand::Ended)>,
     pub(super) services: ServiceHands,
+    /// The process that speaks with the broker.
+    pub(super) link: Option<LinkProcess>,
+    /// By which names the broker knows this machine; `None`: it has no shared queue.
+    pub(super) membership: Option<Names>,
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     pub(super) request_ids: RangeFrom<u64>,
@@ -217,6 +223,7 @@ impl Performer<'_> {
             Notice::RetriesDone(all) => Event::RetriesDone(all),
             Notice::ServiceBegun(slot) => return self.service_begun(slot),
             Notice::SaysReady(slot, pid) => return self.found(slot, Pid(pid), Finding::Ready),
+            Notice::Linked(told) => Event::LinkTold(told),
             Notice::Checked(report) => return self.checked(report),
             Notice::Printed(slot) => return self.service_printed(slot),
             Notice::NotPrinted(slot, errno) => return self.service_not_printed(slot, errno),

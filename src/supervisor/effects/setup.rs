@@ -9,6 +9,7 @@ use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::observe::RunIdentity;
 use crate::supervisor::notify;
 use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::membership;
 use crate::supervisor::recovery::queue_store::QueueStore;
 use crate::supervisor::recovery::queue_store::open::StoreOptions;
 use crate::supervisor::recovery::state_folder;
@@ -64,6 +65,10 @@ impl<'a> Performer<'a> {
             started: run.started,
             dead_letter_file: launcher.dead_letters.path.display().to_string(),
         };
+        let is_shared = pipeline.broker.is_some();
+        let continues = store.continues || before.upgrade.is_some();
+        let membership = is_shared.then(|| membership::names(&folder, continues)).transpose();
+        let membership = membership.map_err(system("write into the state folder"))?;
         let (names, tokens) = store.names();
         let dead = dead_at_start(options, &mut store, names.keys());
         Ok(Performer {
@@ -94,6 +99,8 @@ impl<'a> Performer<'a> {
             errands: Vec::new(),
             ended_errands: Vec::new(),
             services,
+            link: None,
+            membership,
             requests: BTreeMap::new(),
             request_ids: 0..,
             next_program: None,

@@ -11,6 +11,7 @@ use super::wanted::Version;
 use crate::config;
 use crate::config::pipeline::Probe;
 use crate::control::protocol::{Done, Refused};
+use crate::link::LinkPlan;
 use crate::queue::{FailureAttribution, Order, QueueId, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
@@ -94,6 +95,15 @@ pub(crate) enum Effect {
     StartChecker,
     /// It has nothing more to do.
     EndChecker,
+    /// Start the process that speaks with the broker; answered by `LinkTold`. `joined_before`: by one before it, in this run.
+    StartLink {
+        plan: Box<LinkPlan>,
+        joined_before: bool,
+    },
+    /// Tell it to bring to the broker what is there, to give back the rest, and to leave; answered by `LinkEnded`.
+    FinishLink,
+    /// End it at once.
+    KillLink,
     /// Tell the service manager.
     Notify(Vec<Message>),
     /// Tell it how things are: this, and the rates.

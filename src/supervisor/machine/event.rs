@@ -7,8 +7,10 @@ use super::saved::SavedMachine;
 use super::totals::ProcessWork;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
+use crate::link::Told;
 use crate::queue::{QueueId, SlotId};
 use crate::sys::process::SpawnError;
+use crate::sys::wait::Exit;
 use std::time::{Duration, Instant};
 
 /// Something happened; [`State::handle_all`](super::state::State::handle_all) decides what to do about it.
@@ -80,6 +82,10 @@ pub(crate) enum Event {
     LogWriterEnded,
     /// The process that makes checks is gone.
     CheckerEnded,
+    /// The process that speaks with the broker has told something.
+    LinkTold(Told),
+    /// It is gone; without an exit, there was none to be had.
+    LinkEnded(Option<Exit>),
     /// The disk has no room for what the queues need to go on.
     NoRoom(String),
     /// The queues' memory is damaged.

@@ -120,6 +120,10 @@ pub(crate) enum StopCause {
     Failing { stage: String, last_words: String },
     /// The terminal it ran in is gone.
     TerminalGone,
+    /// The run of the shared queues has ended.
+    RunEnded,
+    /// The broker does not take this pipeline, and never will.
+    NoBroker { why: String, is_usage: bool },
     /// The disk has no room for the queues.
     NoRoom(String),
     /// The queues' memory is damaged.
@@ -136,6 +140,8 @@ impl fmt::Display for StopCause {
                 write!(f, "the stage {stage} is failing: {last_words}")
             }
             StopCause::TerminalGone => f.write_str("the terminal is gone"),
+            StopCause::RunEnded => f.write_str("the run of the shared queues has ended"),
+            StopCause::NoBroker { why, .. } => write!(f, "the broker: {why}"),
             StopCause::NoRoom(what) | StopCause::Damaged(what) => f.write_str(what),
         }
     }

@@ -14,6 +14,7 @@ mod command;
 mod converge;
 mod exits;
 mod failing;
+mod link;
 mod reload;
 mod saving;
 mod start_order;
@@ -42,6 +43,7 @@ use super::wanted::Wanted;
 use super::worker_state::Life;
 use crate::control::protocol::Done;
 use crate::queue::{MAX_SLOTS, MAX_STAGES, SlotId};
+use link::LinkState;
 use std::collections::BTreeMap;
 use std::ops::RangeFrom;
 use std::time::{Duration, Instant};
@@ -70,6 +72,7 @@ pub(crate) struct State {
     guardian: Helper,
     log_writer: Helper,
     checker: Helper,
+    link: LinkState,
     /// Dead letters of dead workers that are not written yet.
     dead_letters: PendingDeadLetters,
     /// Stages in which different items fail one after the other.
@@ -144,6 +147,7 @@ impl State {
             guardian: Helper::default(),
             log_writer: Helper::default(),
             checker: Helper::default(),
+            link: LinkState::default(),
             dead_letters: PendingDeadLetters::default(),
             failing: BTreeMap::new(),
             counters: Counters::default(),
@@ -208,6 +212,7 @@ impl State {
             self.guardian.due(),
             self.log_writer.due(),
             self.checker.due(),
+            self.link.helper.due(),
             self.reload_deadline(),
             self.upgrade_deadline(),
             self.stop_deadline(),
@@ -284,6 +289,8 @@ impl State {
                 self.checker.ended(out.now);
                 out.log(log::Level::Debug, "the process that makes checks is gone: starting another one");
             }
+            Event::LinkTold(told) => self.link_told(told, out),
+            Event::LinkEnded(exit) => self.link_ended(exit, out),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),
             Event::NextRun(key, at) => {

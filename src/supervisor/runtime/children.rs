@@ -41,6 +41,8 @@ pub(crate) enum Auxiliary {
     Errand,
     /// Makes checks of services.
     Checker,
+    /// Speaks with the broker.
+    Link,
 }
 
 impl Auxiliary {
@@ -48,7 +50,9 @@ impl Auxiliary {
     fn outlives_workers(self) -> bool {
         match self {
             Auxiliary::Guardian | Auxiliary::LogWriter => true,
-            Auxiliary::DeadLetterWriter(_) | Auxiliary::Errand | Auxiliary::Checker => false,
+            Auxiliary::DeadLetterWriter(_) | Auxiliary::Errand | Auxiliary::Checker | Auxiliary::Link => {
+                false
+            }
         }
     }
 }

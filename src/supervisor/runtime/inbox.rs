@@ -2,6 +2,7 @@
 
 use super::checker::Report;
 use crate::control::protocol::{Reply, Request};
+use crate::link::Told;
 use crate::queue::SlotId;
 use crossbeam_channel::{Receiver, Select, unbounded};
 use nix::errno::Errno;
@@ -36,6 +37,8 @@ pub(crate) enum Notice {
     SaysReady(SlotId, u32),
     /// News of the helper that makes checks.
     Checked(Report),
+    /// News of the process that speaks with the broker.
+    Linked(Told),
     /// All that the service in this slot has printed is out, and it is over.
     Printed(SlotId),
     /// What the service in this slot has printed is not out; the system's error number.

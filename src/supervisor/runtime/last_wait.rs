@@ -60,6 +60,7 @@ fn is_enough(notice: Notice) -> bool {
         | Notice::ServiceBegun(_)
         | Notice::SaysReady(..)
         | Notice::Checked(_)
+        | Notice::Linked(_)
         | Notice::Printed(_)
         | Notice::NotPrinted(..)
         | Notice::Child

@@ -13,6 +13,7 @@ pub(crate) mod inbox;
 pub(crate) mod last_wait;
 pub(crate) mod launch;
 pub(crate) mod letters;
+pub(crate) mod link;
 pub(crate) mod loader;
 pub(crate) mod log_writer;
 pub(crate) mod services;

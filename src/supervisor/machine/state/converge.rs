@@ -41,6 +41,7 @@ impl State {
             self.again = Some(out.now + UNSETTLED_DELAY);
         }
         self.answer_waiting(out);
+        self.tend_link(out);
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
         self.announce(out);
         self.end_if_over(out);
@@ -156,6 +157,9 @@ impl State {
     }
 
     fn start_due(&mut self, mut budget: usize, out: &mut Effects) {
+        if self.awaits_link() {
+            return;
+        }
         let held = self.held_back();
         for (s, stage) in self.stages.iter_mut().enumerate() {
             if held.contains(&s) {
@@ -201,7 +205,7 @@ impl State {
     fn end_if_over(&mut self, out: &mut Effects) {
         let through = self.stages.iter().all(StageState::is_through);
         let begun = self.wanted.is_some() || self.phase.stop().is_some();
-        if !(through && begun && self.phase.reload().is_none()) {
+        if !(through && begun && self.phase.reload().is_none() && self.is_link_over()) {
             return;
         }
         // Their items are in no queue's count of what is done; only an immediate stop leaves them.

@@ -1,0 +1,68 @@
+//! By which names a broker knows this machine: an id of its state folder, and an id of the life of its queues' memory.
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | before an id was renamed to its place | a file with another name | the next run makes a new id; nothing was told to a broker |
+//! | after it | the id | the next run of this machine has the same; a new life ends the one before |
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Of a state folder, for as long as it is there.
+const MACHINE: &str = "machine";
+/// Of queues' memory, for as long as that is there.
+const LIFE: &str = "life";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub machine: String,
+    pub life: String,
+}
+
+/// `continues`: the queues' memory is one that was there before.
+pub(crate) fn names(folder: &Path, continues: bool) -> io::Result<Names> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let kept = |name| read(&folder.join(name));
+    let machine = kept(MACHINE).map_or_else(|| fresh(folder, MACHINE), Ok)?;
+    let life = kept(LIFE).filter(|_| continues).map_or_else(|| fresh(folder, LIFE), Ok)?;
+    Ok(Names { machine, life })
+}
+
+fn read(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let id = text.trim();
+    let is_id = id.len() == 32 && id.bytes().all(|letter| letter.is_ascii_hexdigit());
+    is_id.then(|| id.to_owned())
+}
+
+fn fresh(folder: &Path, name: &str) -> io::Result<String> {
+    let id = format!("{:032x}", fastrand::u128(..));
+    let new = folder.join(format!("{name}.new"));
+    let mut file = File::create(&new)?;
+    writeln!(file, "{id}")?;
+    file.sync_all()?;
+    fs::rename(&new, folder.join(name))?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_keeps_its_id_and_its_memory_has_one_of_its_own() {
+        let folder = std::env::temp_dir().join(format!("mprun-names-{:x}", fastrand::u64(..)));
+        let first = names(&folder, false).unwrap();
+        assert_eq!(names(&folder, true).unwrap(), first);
+        let second = names(&folder, false).unwrap();
+        assert!(second.machine == first.machine && second.life != first.life);
+        for broken in ["", "x", "0123"] {
+            fs::write(folder.join(MACHINE), broken).unwrap();
+            let names = names(&folder, true).unwrap();
+            assert!(names.machine != first.machine && names.life == second.life);
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,78 @@
+//! The supervisor's side of the process that speaks with the broker ([`crate::link`]).
+
+use super::inbox::{Notice, Sender};
+use crate::link::{self, FINISH, LinkRequest};
+use crate::sys::fd;
+use crate::sys::group;
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
+use crate::sys::threads::spawn_without_signals;
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::unistd::pipe2;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A link that was started.
+pub(crate) struct LinkProcess {
+    pub pid: u32,
+    orders: File,
+}
+
+impl LinkProcess {
+    /// Starts it. What it tells comes into the inbox.
+    pub(crate) fn start(
+        request: &LinkRequest,
+        arena: BorrowedFd<'_>,
+        environment: &[CString],
+        stderr: BorrowedFd<'_>,
+        to: Sender,
+    ) -> Result<LinkProcess, SpawnError> {
+        let preparing = |error: io::Error| SpawnError::preparing(&error);
+        let text = serde_json::to_vec(request).map_err(|error| preparing(error.into()))?;
+        let request = fd::sealed(c"mprun-link", &text).map_err(preparing)?;
+        let null = fd::null().map_err(preparing)?;
+        let (their_orders, orders) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
+        let (told, their_words) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
+        let words = BufReader::new(File::from(told));
+        spawn_without_signals("link", move || pass_on(words, &to)).map_err(preparing)?;
+        let [request_fd, arena_fd, orders_fd, words_fd] = link::FDS;
+        let args = ProcessArgs {
+            arguments: &[c"mprun".to_owned(), CString::new(link::VERB).unwrap_or_default()],
+            environment,
+            descriptors: &[
+                (null.as_fd(), 0),
+                (null.as_fd(), 1),
+                (stderr, 2),
+                (request.as_fd(), request_fd),
+                (arena, arena_fd),
+                (their_orders.as_fd(), orders_fd),
+                (their_words.as_fd(), words_fd),
+            ],
+            pid_word: None,
+        };
+        let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnGroup), &args)?;
+        Ok(LinkProcess { pid, orders: File::from(orders) })
+    }
+
+    /// It is to bring to the broker what is there, and to leave.
+    pub(crate) fn finish(&mut self) {
+        let _ = self.orders.write(&[FINISH]); // it may be gone, which is noticed
+    }
+
+    pub(crate) fn kill(&self) {
+        let _ = group::signal_process(self.pid, Signal::SIGKILL);
+    }
+}
+
+/// Until the link's end of the pipe is closed.
+fn pass_on(words: BufReader<File>, to: &Sender) {
+    for line in words.lines() {
+        let Ok(line) = line else { return };
+        let Ok(told) = serde_json::from_str(&line) else { continue };
+        if !to.send(Notice::Linked(told)) {
+            return;
+        }
+    }
+}
