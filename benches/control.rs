@@ -3,8 +3,11 @@
 //! `storm`: a pipeline under load, quiet and beside 10,000 requests for its status, in turns; the ratio is what counts.
 //! `status`: how long the status of a pipeline with 1,000 workers takes, over one connection.
 
+mod ask;
+
+use ask::status;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -66,25 +69,6 @@ impl Drop for Run {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(self.folder());
     }
-}
-
-/// One request over a connection that is kept.
-fn status(connection: &mut BufReader<UnixStream>) -> String {
-    connection.get_mut().write_all(b"GET /v1/status HTTP/1.1\r\nhost: b\r\n\r\n").expect("ask");
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        connection.read_line(&mut line).expect("a header");
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a length");
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    connection.read_exact(&mut body).expect("the body");
-    String::from_utf8(body).expect("text")
 }
 
 /// Items that the last queue has done with.

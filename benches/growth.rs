@@ -3,8 +3,10 @@
 //! Pairs of stages, `tick -> discard`, asleep: how long a start, a `status`, a reload of one count and a stop take, and
 //! what a worker takes of memory. A straight line has the same time for each stage at every size.
 
+mod ask;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -138,23 +140,10 @@ fn pipeline(stages: usize, readers: usize) -> String {
     (0..stages / 2).map(pair).collect()
 }
 
-/// One status over a connection that is kept.
+/// How long one status takes over a connection that is kept.
 fn ask(connection: &mut BufReader<UnixStream>) -> Duration {
     let start = Instant::now();
-    connection.get_mut().write_all(b"GET /v1/status HTTP/1.1\r\nhost: b\r\n\r\n").expect("ask");
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        connection.read_line(&mut line).expect("a header");
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a length");
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    connection.read_exact(&mut body).expect("the body");
+    ask::status(connection);
     start.elapsed()
 }
 

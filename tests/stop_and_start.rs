@@ -117,3 +117,22 @@ fn a_paused_service_is_restarted_and_stands_still_again() {
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 0);
 }
+
+#[test]
+fn a_stage_that_is_started_while_its_processes_still_end_loses_no_items() {
+    let mut run = Run::start(
+        "[stages.n]\nuse = 'count'\nwith.to = 300\noutput = 'q'\nsleep = '1ms'\n[queues.q]\ncapacity = 2\n\
+         [stages.work]\ncommand = 'cat'\nmode = 'reply'\ninput = 'q'\noutput = 'r'\nprocesses = 3\nrate = '1000/s'\n\
+         [stages.end]\nuse = 'format'\ninput = 'r'\nwith.template = '{item}'\n",
+    );
+    run.wait_for_log("up after");
+    for _ in 0..8 {
+        // The run may be through before.
+        run.ask(&["stop", "pipeline.toml", "work"]);
+        run.ask(&["start", "pipeline.toml", "work"]);
+    }
+    assert_eq!(run.wait(), 0);
+    let mut lines: Vec<u32> = run.lines().iter().map(|line| line.parse().unwrap()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (1..=300).collect::<Vec<_>>());
+}

@@ -1,7 +1,8 @@
 //! The real code under shuttle: `A -> two movers -> B (capacity 1 or 2) -> two movers -> C`, in random orders of steps, while one
 //! worker is killed at any store, and the supervisor, too, in the midst of its release. No worker may sleep for ever (shuttle reports
 //! a deadlock), and every item must arrive once. In some scenes the first two keep the order (then one worker moves on, and
-//! sees it), or are of a stage that is failing: one worker probes, and its success wakes all.
+//! sees it), or are of a stage that is failing: one worker probes, and its success wakes all. In one A is full of items that fail
+//! until the last one is tried, for which its writer waits for extra room.
 //!
 //! `MPRUN_SCHEDULES` (60) sets how many orders of each scene are tried. A failure prints its schedule; `shuttle::replay` plays
 //! it again.
@@ -33,7 +34,12 @@ struct Scene {
     keeps_order: bool,
     /// Tries of items of A that fail: the first ones.
     failures: u32,
+    /// A has as little room as B, a worker fills it under way, and all fails there until the last item is tried.
+    fills: bool,
 }
+
+/// Of the worker that fills A, where one does.
+const WRITER: u16 = 5;
 
 impl Scene {
     /// How many of [`ITEMS`] are moved.
@@ -41,9 +47,17 @@ impl Scene {
         if self.failures > 0 || self.keeps_order { 6 } else { 4 }
     }
 
-    /// Two move A to B, then one or two move B to C.
+    /// Two move A to B, then one or two move B to C; one may fill A.
     fn workers(self) -> u16 {
-        if self.keeps_order { 3 } else { 4 }
+        match self {
+            Self { fills: true, .. } => WRITER,
+            Self { keeps_order: true, .. } => 3,
+            _ => 4,
+        }
+    }
+
+    fn last_item(self) -> &'static [u8] {
+        ITEMS[self.items() - 1]
     }
 
     /// Of a worker whose items fail.
@@ -57,6 +71,15 @@ fn way(slot: u16) -> (QueueId, QueueId) {
     if slot <= 2 { (A, B) } else { (B, C) }
 }
 
+/// Puts what is not in A yet.
+fn fill(worker: &mut WorkerHandle, items: &[&[u8]]) {
+    for item in items {
+        worker.put(&[A], item, None).unwrap();
+        let done = worker.commit(0, Wait::Forever).unwrap();
+        assert!(matches!(done, Committed::Done { .. }), "{done:?}");
+    }
+}
+
 /// `failures`: tries that fail still.
 fn carry(worker: &mut WorkerHandle, scene: Scene, (from, to): (QueueId, QueueId), failures: &AtomicU32) {
     loop {
@@ -67,8 +90,13 @@ fn carry(worker: &mut WorkerHandle, scene: Scene, (from, to): (QueueId, QueueId)
                 worker.order();
             }
         }
-        let fails = || failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
-        while from == A && !worker.is_empty() && fails() {
+        let fails = |first: &[u8]| {
+            if scene.fills && first == scene.last_item() {
+                failures.store(0, Relaxed);
+            }
+            failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+        };
+        while from == A && !worker.is_empty() && fails(worker.item(0).unwrap().bytes) {
             let failed = worker.fail(0, true, &scene.tuning(), "no such host").unwrap();
             IS_SEEN_FAILING.fetch_or(matches!(failed, Failed::Again { failing: true, .. }), Relaxed);
         }
@@ -94,14 +122,24 @@ fn dies(work: impl FnOnce()) -> bool {
 }
 
 /// A worker's life, in the end of which it reports whether it died.
-fn start_worker(stage: &Stage, slot: u16, kill_at: Option<u64>, report: &Sender<(u16, bool)>) {
+fn start_worker(
+    stage: &Stage,
+    admin: &mut QueueAdmin,
+    slot: u16,
+    kill_at: Option<u64>,
+    report: &Sender<(u16, bool)>,
+) {
     let (scene, failures) = (stage.scene, stage.failures.clone());
+    let filled = admin.counts(A).unwrap().put as usize;
     let (arena, report) = (stage.arena.clone(), report.clone());
     shuttle::thread::spawn(move || {
         let mut worker = WorkerHandle::open(arena, SlotId(slot)).unwrap();
         worker.order();
         kill_at.into_iter().for_each(explored::kill_at_store);
-        let died = dies(|| carry(&mut worker, scene, way(slot), &failures));
+        let died = dies(|| match slot {
+            WRITER => fill(&mut worker, &ITEMS[filled..scene.items()]),
+            _ => carry(&mut worker, scene, way(slot), &failures),
+        });
         if died {
             worker.die();
         }
@@ -118,22 +156,24 @@ struct Stage {
 
 fn set_up(scene: Scene) -> (Stage, QueueAdmin) {
     let (arena, mut admin) = arena(scene.capacity);
-    for q in [A, C] {
+    for q in [A, C].into_iter().filter(|&q| q == C || !scene.fills) {
         admin.set_queue(q, &limits(ITEMS.len() as u64)).unwrap();
     }
     if scene.keeps_order {
         admin.begin_order((A, &[B]), W, 1).unwrap();
     }
     admin.open_stage(STAGE).unwrap();
-    let mut writer = attach(&arena, &mut admin, 0);
-    put(&mut writer, A, &ITEMS[..scene.items()]);
-    writer.settle().unwrap();
-    admin.set_ended(A, true).unwrap();
+    if !scene.fills {
+        let mut writer = attach(&arena, &mut admin, 0);
+        put(&mut writer, A, &ITEMS[..scene.items()]);
+        writer.settle().unwrap();
+        admin.set_ended(A, true).unwrap();
+    }
     (Stage { arena, scene, failures: Arc::new(AtomicU32::new(scene.failures)) }, admin)
 }
 
 fn open_slot(admin: &mut QueueAdmin, scene: Scene, slot: u16) {
-    let fails = scene.failures > 0 && way(slot).0 == A;
+    let fails = scene.failures > 0 && slot <= 2;
     // What the others move is not delayed when one dies over it: it would be passed.
     let tuning = if fails { scene.tuning() } else { Tuning::default() };
     admin.open_slot(SlotId(slot), &tuning).unwrap();
@@ -170,18 +210,21 @@ fn play(scene: Scene) {
     for slot in 1..=scene.workers() {
         open_slot(&mut admin, scene, slot);
         let kill_at = (slot == victim).then(|| dice.gen_range(0..150));
-        start_worker(&stage, slot, kill_at, &report);
+        start_worker(&stage, &mut admin, slot, kill_at, &report);
     }
     let (mut first_done, mut all_done) = (0, 0);
     while all_done < scene.workers() {
         let (slot, died) = reports.recv().unwrap();
         if died {
             release(&stage, &mut admin, slot);
-            start_worker(&stage, slot, None, &report);
+            start_worker(&stage, &mut admin, slot, None, &report);
             continue;
         }
         all_done += 1;
         first_done += u16::from(slot <= 2);
+        if slot == WRITER {
+            admin.set_ended(A, true).unwrap();
+        }
         if slot <= 2 && first_done == 2 {
             admin.set_ended(B, true).unwrap();
         }
@@ -222,6 +265,7 @@ const CALM: Scene = Scene {
     the_supervisor_dies: false,
     keeps_order: false,
     failures: 0,
+    fills: false,
 };
 
 #[test]
@@ -261,4 +305,12 @@ fn nor_in_a_stage_that_is_failing() {
     });
     explore(Scene { failures: 9, keeps_order: true, a_worker_dies: true, ..CALM });
     assert!(IS_SEEN_FAILING.load(Relaxed));
+}
+
+#[test]
+fn nor_where_a_writer_waits_for_room_beside_items_that_fail() {
+    let filled = Scene { failures: u32::MAX, fills: true, ..CALM };
+    explore(filled);
+    explore(Scene { a_worker_dies: true, capacity: 2, batch: 2, ..filled });
+    explore(Scene { a_worker_dies: true, the_supervisor_dies: true, ..filled });
 }

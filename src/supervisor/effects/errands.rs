@@ -19,7 +19,7 @@ use crate::terminal;
 use log::{Level, log};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use tokio::sync::oneshot;
 
@@ -55,15 +55,23 @@ impl Performer<'_> {
         let place = self.run.options.file.clone();
         let request = loader::Request { file, place, options: self.run.options.load.clone(), colour };
         let request = errand::request(&request).map_err(|error| SpawnError::preparing(&error))?;
-        let errand = Errand::start(
-            purpose,
-            Start {
-                arguments: vec![CString::new(loader::VERB).unwrap_or_default()],
-                descriptors: &[(request.as_fd(), errand::REQUEST_FD)],
-                environment: &environment::kept(|_| true).collect::<Vec<_>>(),
-                stderr: Some(self.log_writer.stderr()),
-            },
-        )?;
+        self.start_errand(purpose, loader::VERB, &request)
+    }
+
+    /// A process of our own that does what the file `request` says.
+    pub(super) fn start_errand(
+        &mut self,
+        purpose: Purpose,
+        verb: &str,
+        request: &OwnedFd,
+    ) -> Result<(), SpawnError> {
+        let start = Start {
+            arguments: vec![CString::new(verb).unwrap_or_default()],
+            descriptors: &[(request.as_fd(), errand::REQUEST_FD)],
+            environment: &environment::kept(|_| true).collect::<Vec<_>>(),
+            stderr: Some(self.log_writer.stderr()),
+        };
+        let errand = Errand::start(purpose, start)?;
         self.add_errand(errand);
         Ok(())
     }

@@ -10,8 +10,7 @@ use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::runtime::children::{Child, Since};
-use crate::supervisor::runtime::environment;
-use crate::supervisor::runtime::errand::{self, Ended, Errand, Start};
+use crate::supervisor::runtime::errand::Ended;
 use crate::supervisor::runtime::services::identities::{self, Asked, Found, Lookup};
 use crate::supervisor::runtime::services::{Adopted, LastWords, pipes};
 use crate::sys::needs::DENIED;
@@ -22,8 +21,6 @@ use crate::worker::{Identity, StderrRelay};
 use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use std::ffi::CString;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -49,17 +46,7 @@ impl Performer<'_> {
 
     fn identify(&mut self, asked: &Asked) -> Result<(), SpawnError> {
         let request = identities::request(asked).map_err(|error| SpawnError::preparing(&error))?;
-        let errand = Errand::start(
-            Purpose::Identify(asked.clone()),
-            Start {
-                arguments: vec![CString::new(identities::VERB).unwrap_or_default()],
-                descriptors: &[(request.as_fd(), errand::REQUEST_FD)],
-                environment: &environment::kept(|_| true).collect::<Vec<_>>(),
-                stderr: Some(self.log_writer.stderr()),
-            },
-        )?;
-        self.add_errand(errand);
-        Ok(())
+        self.start_errand(Purpose::Identify(asked.clone()), identities::VERB, &request)
     }
 
     /// Whom services run as is known, or can't be.

@@ -253,7 +253,24 @@ impl StageState {
             Fate::Wanted if self.is_off() => self.is_over(),
             Fate::Wanted => self
                 .staying()
-                .all(|worker| !worker.trial && self.is_current(worker) && !is_being_replaced(worker)),
+                .all(|worker| !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)),
+        }
+    }
+
+    /// Whether it was requested to end so that another one takes its place.
+    fn is_being_replaced(&self, worker: &Worker) -> bool {
+        let why = worker.life.requested().map(|why| self.reason_now(why));
+        matches!(why, Some(StopReason::Changed | StopReason::Requested))
+    }
+
+    /// What the reason of a request means by now: a stage that is started again while its workers still end wants others
+    /// in their places.
+    fn reason_now(&self, why: StopReason) -> StopReason {
+        let is_wanted = self.fate == Fate::Wanted && !self.is_off();
+        if is_wanted && matches!(why, StopReason::ByHand | StopReason::GaveUp) {
+            StopReason::Requested
+        } else {
+            why
         }
     }
 
@@ -307,10 +324,4 @@ impl StageState {
         let index = self.workers[i].index;
         restart::name(&self.spec.name, WorkerId { stage: self.key, index })
     }
-}
-
-/// Whether it was requested to end so that another one takes its place.
-fn is_being_replaced(worker: &Worker) -> bool {
-    let why = worker.life.process().and_then(|process| process.requested.reason());
-    matches!(why, Some(StopReason::Changed | StopReason::Requested))
 }

@@ -262,6 +262,14 @@ impl Life {
         }
     }
 
+    /// Why its process was requested to end, if it was.
+    pub(crate) fn requested(self) -> Option<StopReason> {
+        match self {
+            Life::Alive(Process { requested, .. }) | Life::Forking { requested, .. } => requested.reason(),
+            Life::Due(_) | Life::BackOff { .. } | Life::Over(_) => None,
+        }
+    }
+
     /// Whether a process of it is there, or about to be.
     pub(crate) fn has_process(self) -> bool {
         matches!(self, Life::Alive(_) | Life::Forking { .. })

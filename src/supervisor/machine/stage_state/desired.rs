@@ -195,6 +195,20 @@ impl StageState {
         }
     }
 
+    /// The file names it, perhaps again; `changed`: with other settings than before.
+    pub(crate) fn named(&mut self, changed: bool) {
+        match self.fate {
+            Fate::Wanted => {}
+            Fate::Removed { .. } => {
+                self.fate = Fate::Wanted;
+                // What could not work its items off is wanted for more than that now.
+                self.revive(Over::GaveUp, StartReason::WantedAgain);
+            }
+            Fate::GaveUp if changed => self.reset_give_up(),
+            Fate::GaveUp => {}
+        }
+    }
+
     /// Another chance for a stage that gave up.
     pub(crate) fn reset_give_up(&mut self) {
         self.fate = Fate::Wanted;

@@ -74,7 +74,7 @@ impl StageState {
         let lived = Lived { time, long, killed_externally: requested.killed_externally(&exit.end) };
         let dead_letter = self.release(i, exit, out);
         let given = Circumstances {
-            requested: requested.reason(),
+            requested: requested.reason().map(|why| self.reason_now(why)),
             leaving: worker.leaving,
             stop: exit.stop,
             killed_externally: lived.killed_externally,

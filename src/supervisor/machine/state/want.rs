@@ -53,12 +53,7 @@ impl State {
         if *stage.version != version {
             stage.version = Rc::new(version);
         }
-        match stage.fate {
-            Fate::Wanted => {}
-            Fate::Removed { .. } => stage.fate = Fate::Wanted,
-            Fate::GaveUp if changed => stage.reset_give_up(),
-            Fate::GaveUp => {}
-        }
+        stage.named(changed);
     }
 
     fn add_stage(&mut self, spec: &config::Stage, wanted: &Wanted) -> usize {

@@ -1,10 +1,11 @@
 //! What is asked for over the control socket, in all states.
 
-use super::bench::Bench;
-use crate::control::protocol::{Command, Reason, Reload, Restart, Scale, StageOrAll, Stop};
+use super::bench::{Bench, signal};
+use crate::control::protocol::{Command, OneStage, Reason, Reload, Restart, Scale, StageOrAll, Stop};
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
+use crate::supervisor::machine::reason::End;
 use std::time::Duration;
 
 fn two(processes: u32) -> crate::config::Pipeline {
@@ -19,6 +20,10 @@ fn scale(stage: &str, processes: u32, wait: bool) -> Command {
 
 fn restart(stage: &str, wait: bool) -> Command {
     Command::Restart(Restart { stage: stage.into(), wait })
+}
+
+fn one(stage: &str, wait: bool) -> OneStage {
+    OneStage { stage: stage.into(), wait }
 }
 
 fn pause(stage: Option<&str>) -> Command {
@@ -168,6 +173,52 @@ fn restart_gives_a_stage_that_gave_up_another_chance() {
     bench.obey();
     assert!(bench.answers[&id].is_ok());
     assert_eq!(bench.running(), ["a[0]", "c[0]"]);
+}
+
+#[test]
+fn a_stage_that_is_started_while_its_workers_still_end_runs_and_its_queue_is_read_on() {
+    let mut bench = Bench::up(two(3));
+    bench.ask(Command::StopStage(one("c", false)));
+    assert_eq!(bench.running(), ["a[0]", "c[0] finish", "c[1] finish", "c[2] finish"]);
+    bench.say("c", 0, Ending::Ordered);
+    let started = bench.ask(Command::StartStage(one("c", true)));
+    assert_eq!(bench.running(), ["a[0]", "c[0]", "c[1]", "c[2]"]);
+    // One had heard the first order, and was killed for it.
+    bench.say("c", 1, Ending::Ordered);
+    bench.end(bench.pid("c", 2), End::Terminated);
+    bench.obey();
+    assert!(bench.answers[&started].is_ok());
+    assert_eq!(bench.running(), ["a[0]", "c[0]", "c[1]", "c[2]"]);
+    assert!(bench.ended.is_empty() && bench.closed.is_empty());
+}
+
+#[test]
+fn nor_does_a_stage_end_that_is_started_when_a_worker_that_did_not_end_is_being_killed() {
+    let mut bench = Bench::up(two(1));
+    bench.ask(Command::StopStage(one("c", false)));
+    bench.pass(Duration::from_secs(11));
+    assert_eq!(bench.running(), ["a[0]", "c[0] termed"]);
+    let started = bench.ask(Command::StartStage(one("c", true)));
+    assert!(!bench.answers.contains_key(&started), "it is on its way out");
+    bench.end(bench.pid("c", 0), signal(libc::SIGTERM));
+    bench.obey();
+    assert!(bench.answers[&started].is_ok());
+    assert_eq!(bench.running(), ["a[0]", "c[0]"]);
+}
+
+#[test]
+fn nor_does_one_that_gave_up_and_gets_another_chance_while_others_still_end() {
+    let mut two = two(2);
+    two.stages[1].rules.give_up.restarts = 0;
+    two.stages[1].rules.on_give_up = crate::config::OnGiveUp::Continue;
+    let mut bench = Bench::up(two);
+    bench.crash("c", 0);
+    assert_eq!(bench.running(), ["a[0]", "c[1] finish"]);
+    bench.ask(restart("c", false));
+    bench.say("c", 1, Ending::Ordered);
+    bench.obey();
+    assert_eq!(bench.running(), ["a[0]", "c[0]", "c[1]"]);
+    assert!(bench.ended.is_empty() && bench.closed.is_empty());
 }
 
 #[test]

@@ -499,7 +499,7 @@ fn a_removed_stage_that_gives_up_over_its_last_items_is_gone_and_gets_no_other_c
 /// chain of programs, each with a hidden queue.
 fn many_queues(links: usize) -> Pipeline {
     let program = b_as_program().stages[1].work.task.clone();
-    let wide: Vec<String> = (0..MAX_QUEUES - 24).map(|i| format!("wide{i}")).collect();
+    let wide: Vec<String> = (0..MAX_QUEUES.saturating_sub(24)).map(|i| format!("wide{i}")).collect();
     let wide: Vec<&str> = wide.iter().map(String::as_str).collect();
     let name = |i: usize| format!("q{i}");
     let mut stages =
