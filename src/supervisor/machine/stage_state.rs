@@ -231,7 +231,7 @@ impl StageState {
             Fate::Wanted if self.is_off() => self.is_over(),
             Fate::Wanted => self
                 .staying()
-                .all(|worker| !worker.trial && self.is_current(worker) && !is_being_replaced(worker)),
+                .all(|worker| !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)),
         }
     }
 
@@ -281,14 +281,31 @@ impl StageState {
             && self.workers.iter().all(|worker| worker.life == Life::Over(Over::Finished))
     }
 
+    /// Whether it was requested to end, and another one takes its place.
+    fn is_being_replaced(&self, worker: &Worker) -> bool {
+        let why = worker.life.process().and_then(|process| process.requested.reason());
+        let now = why.map(|why| self.still_meant(worker, why));
+        matches!(now, Some(StopReason::Changed | StopReason::Requested))
+    }
+
+    /// What its stop means now: a worker that was to go for good, and is wanted again before it has gone, makes room for a
+    /// fresh one.
+    fn still_meant(&self, worker: &Worker, why: StopReason) -> StopReason {
+        let is_off = self.is_off() || self.fate != Fate::Wanted;
+        let again = match why {
+            StopReason::ByHand | StopReason::GaveUp => !is_off,
+            StopReason::Scaled | StopReason::Removed => !worker.leaving,
+            _ => false,
+        };
+        match (again, &self.spec.rules.schedule) {
+            (false, _) => why,
+            (true, None) => StopReason::Requested,
+            (true, Some(_)) => StopReason::Changed, // the fresh one waits for its time
+        }
+    }
+
     fn name(&self, i: usize) -> String {
         let index = self.workers[i].index;
         restart::name(&self.spec.name, WorkerId { stage: self.key, index })
     }
-}
-
-/// Whether it was requested to end so that another one takes its place.
-fn is_being_replaced(worker: &Worker) -> bool {
-    let why = worker.life.process().and_then(|process| process.requested.reason());
-    matches!(why, Some(StopReason::Changed | StopReason::Requested))
 }

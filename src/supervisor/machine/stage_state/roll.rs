@@ -1,7 +1,7 @@
 //! Workers of another version are replaced, one by one.
 
+use super::StageState;
 use super::schedule::is_waiting;
-use super::{StageState, is_being_replaced};
 use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::reason::{StartReason, StopReason};
 use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEvent};
@@ -10,14 +10,14 @@ use std::rc::Rc;
 impl StageState {
     /// Replaces workers of another version, one by one: the next one ends only when the one before is ready.
     pub(crate) fn roll(&mut self, out: &mut Effects) {
-        let mut busy = self.staying().any(|worker| worker.trial || is_being_replaced(worker));
+        let mut busy = self.staying().any(|worker| worker.trial || self.is_being_replaced(worker));
         for i in 0..self.workers.len() {
             if self.workers[i].leaving {
                 continue;
             }
             if self.is_current(&self.workers[i]) {
                 // Asked to make room, but what it does is wanted again.
-                if is_being_replaced(&self.workers[i]) {
+                if self.is_being_replaced(&self.workers[i]) {
                     self.apply(i, WorkerEvent::CancelStop, out);
                 }
             } else {

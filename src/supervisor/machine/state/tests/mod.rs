@@ -2,6 +2,7 @@
 
 mod announcing;
 mod bench;
+mod called_back;
 mod commands;
 mod dead_letters;
 mod failing;
