@@ -40,6 +40,15 @@ pub struct Proc {
     pub suspended: bool,
 }
 
+/// What was done with processes that speak with the broker.
+#[derive(Debug, Default)]
+pub struct Links {
+    pub started: usize,
+    pub joined_before: bool,
+    pub finished: usize,
+    pub killed: usize,
+}
+
 /// The state, and what it has done to the world.
 pub struct Bench {
     pub state: State,
@@ -67,6 +76,7 @@ pub struct Bench {
     pub goals: BTreeMap<SlotId, Goal>,
     /// Helpers that make checks: started, and ended.
     pub checkers: (usize, usize),
+    pub links: Links,
     /// What another program is to go on with.
     pub handed_over: Option<SavedMachine>,
     pub held: BTreeMap<String, u64>,
@@ -99,6 +109,7 @@ impl Bench {
             log_writers: 0,
             goals: BTreeMap::new(),
             checkers: (0, 0),
+            links: Links::default(),
             handed_over: None,
             held: BTreeMap::new(),
             forks_fail: false,
@@ -156,6 +167,12 @@ impl Bench {
             }
             Effect::StartChecker => self.checkers.0 += 1,
             Effect::EndChecker => self.checkers.1 += 1,
+            Effect::StartLink { joined_before, .. } => {
+                self.links.started += 1;
+                self.links.joined_before = joined_before;
+            }
+            Effect::FinishLink => self.links.finished += 1,
+            Effect::KillLink => self.links.killed += 1,
             Effect::Suspend(pid, on) => self.proc(pid).suspended = on,
             Effect::Tune(slot, pid, tuning) => {
                 assert_eq!(self.proc(pid).spawn.slot, slot);

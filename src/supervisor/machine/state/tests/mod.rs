@@ -2,12 +2,14 @@
 
 mod announcing;
 mod bench;
+mod called_back;
 mod checks;
 mod commands;
 mod dead_letters;
 mod failing;
 mod keeping;
 mod random;
+mod link;
 mod reloading;
 mod restarting;
 mod rounds;
