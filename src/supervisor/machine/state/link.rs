@@ -155,7 +155,7 @@ impl State {
                 Level::Info,
                 format!("the run of the shared queues has ended, at {when}; `--new-run` begins another"),
             );
-            self.begin_stop(StopCause::RunEnded, out);
+            self.stop_without_broker(StopCause::RunEnded, out);
         }
     }
 
@@ -164,7 +164,16 @@ impl State {
         self.failed = true;
         out.log(Level::Error, format!("the broker: {why}"));
         if self.phase.stop().is_none() {
-            self.begin_stop(StopCause::NoBroker { why, is_usage: !self.link.was_up }, out);
+            let is_usage = !self.link.was_up;
+            self.stop_without_broker(StopCause::NoBroker { why, is_usage }, out);
+        }
+    }
+
+    /// Nothing of what workers do now would come to the broker.
+    fn stop_without_broker(&mut self, cause: StopCause, out: &mut Effects) {
+        self.begin_stop(cause, out);
+        if let Some(stop) = self.phase.stop_mut() {
+            stop.phase = Stopping::Killing;
         }
     }
 }

@@ -133,7 +133,9 @@ fn a_broker_that_never_takes_it_is_a_fault_of_the_start_or_of_the_run() {
         }
         let outcome = bench.outcome.unwrap();
         assert!(outcome.failed);
-        let Some(StopCause::NoBroker { is_usage, .. }) = outcome.stopped else { panic!("{:?}", outcome.stopped) };
+        let Some(StopCause::NoBroker { is_usage, .. }) = outcome.stopped else {
+            panic!("{:?}", outcome.stopped)
+        };
         assert_eq!(is_usage, expected);
     }
 }
