@@ -96,7 +96,7 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
         Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
         Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
         Fate::Wanted if stage.check() == Some(CheckState::Healthy) => "healthy",
-        Fate::Wanted if stage.check() == Some(CheckState::Ready) => "ready",
+        Fate::Wanted if matches!(stage.check(), Some(CheckState::Ready | CheckState::Failing)) => "ready",
         Fate::Wanted => "running",
     }
 }
