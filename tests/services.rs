@@ -64,6 +64,15 @@ fn what_it_prints_and_says_comes_out_under_its_name() {
 }
 
 #[test]
+fn a_piece_of_a_line_that_is_too_long_holds_up_no_restart() {
+    let run = Run::start(
+        "[stages.a]\ncommand = 'dd if=/dev/zero bs=5000 count=3360 2>/dev/null; sleep 0.2; kill -9 $$$$'\n[stages.b]\ncommand = 'sleep 1000'\n",
+    );
+    run.wait_for_log("a[0] was ended in the middle of a line");
+    run.wait_for_log("it starts again at once");
+}
+
+#[test]
 fn one_that_is_killed_comes_back_at_once_and_why_tells_of_its_last_words() {
     let run = Run::start("[stages.web]\ncommand = 'echo up >&2; echo up; exec sleep 1000'\n");
     run.wait_for_log("up after");

@@ -257,23 +257,6 @@ impl StageState {
         }
     }
 
-    /// Whether it was requested to end so that another one takes its place.
-    fn is_being_replaced(&self, worker: &Worker) -> bool {
-        let why = worker.life.requested().map(|why| self.reason_now(why));
-        matches!(why, Some(StopReason::Changed | StopReason::Requested))
-    }
-
-    /// What the reason of a request means by now: a stage that is started again while its workers still end wants others
-    /// in their places.
-    fn reason_now(&self, why: StopReason) -> StopReason {
-        let is_wanted = self.fate == Fate::Wanted && !self.is_off();
-        if is_wanted && matches!(why, StopReason::ByHand | StopReason::GaveUp) {
-            StopReason::Requested
-        } else {
-            why
-        }
-    }
-
     fn is_current(&self, worker: &Worker) -> bool {
         worker.epoch == self.epoch && self.is_of_version(worker)
     }
@@ -318,6 +301,28 @@ impl StageState {
             && self.version.token.is_some()
             && !self.workers.is_empty()
             && self.workers.iter().all(|worker| worker.life == Life::Over(Over::Finished))
+    }
+
+    /// Whether it was requested to end, and another one takes its place.
+    fn is_being_replaced(&self, worker: &Worker) -> bool {
+        let now = worker.life.requested().map(|why| self.still_meant(worker, why));
+        matches!(now, Some(StopReason::Changed | StopReason::Requested))
+    }
+
+    /// What its stop means now: a worker that was to go for good, and is wanted again before it has gone, makes room for a
+    /// fresh one.
+    fn still_meant(&self, worker: &Worker, why: StopReason) -> StopReason {
+        let is_off = self.is_off() || self.fate != Fate::Wanted;
+        let again = match why {
+            StopReason::ByHand | StopReason::GaveUp => !is_off,
+            StopReason::Scaled | StopReason::Removed => !worker.leaving,
+            _ => false,
+        };
+        match (again, &self.spec.rules.schedule) {
+            (false, _) => why,
+            (true, None) => StopReason::Requested,
+            (true, Some(_)) => StopReason::Changed, // the fresh one waits for its time
+        }
     }
 
     fn name(&self, i: usize) -> String {

@@ -74,7 +74,7 @@ impl StageState {
         let lived = Lived { time, long, killed_externally: requested.killed_externally(&exit.end) };
         let dead_letter = self.release(i, exit, out);
         let given = Circumstances {
-            requested: requested.reason().map(|why| self.reason_now(why)),
+            requested: requested.reason().map(|why| self.still_meant(worker, why)),
             leaving: worker.leaving,
             stop: exit.stop,
             killed_externally: lived.killed_externally,
@@ -193,12 +193,15 @@ impl StageState {
         };
         self.workers[i].condition = Condition::Unbegun;
         self.apply(i, WorkerEvent::Ended(life), out);
-        self.workers[i].trial &= !(life.is_over() || next == Next::Wait);
+        let worker = &mut self.workers[i];
+        worker.trial &= !(life.is_over() || next == Next::Wait);
+        worker.trial |= next == Next::Now(StartReason::Requested); // who asked waits for the fresh one
         verdict
     }
 
     fn count_restart(&mut self, word: &'static str) {
         *self.restarts.entry(word.to_owned()).or_default() += 1;
+        self.totals.restarts += 1;
     }
 
     /// `None`: its place goes too.
@@ -222,10 +225,7 @@ impl StageState {
             Next::Restart(_) if self.intensity.exceeded(&self.spec.rules.give_up, now) => {
                 return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
             }
-            Next::Restart(why) | Next::Uncounted(why) => {
-                self.totals.restarts += 1;
-                rest(self.backoff(i, exit, lived), why, now)
-            }
+            Next::Restart(why) | Next::Uncounted(why) => rest(self.backoff(i, exit, lived), why, now),
         };
         (Some(life), Verdict::Fine)
     }
@@ -249,7 +249,6 @@ impl StageState {
         if self.intensity.exceeded(&self.spec.rules.give_up, out.now) {
             return Verdict::GaveUp;
         }
-        self.totals.restarts += 1;
         self.totals.progress = None;
         self.count_restart(restart_word(StartReason::Always, &End::Said(Ending::Finished)));
         let bad_runs = self.workers.iter().map(|worker| worker.bad_runs).max().unwrap_or(0);

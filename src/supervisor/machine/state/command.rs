@@ -80,7 +80,9 @@ impl State {
             Fate::Removed { .. } => {
                 Err(refused(Reason::Removed, format!("the stage {name} is not in the file any more")))
             }
-            Fate::Wanted if stage.is_through() && !stage.workers.is_empty() => {
+            Fate::Wanted
+                if stage.is_through() && !stage.workers.is_empty() && !stage.version.is_service() =>
+            {
                 Err(refused(Reason::Finished, format!("the stage {name} has finished")))
             }
             Fate::Wanted | Fate::GaveUp => Ok(stage),
@@ -141,6 +143,9 @@ impl State {
                 format!("{name}: fresh workers take over, one by one")
             }
         };
+        if stage.version.is_service() {
+            stage.start_again(out);
+        }
         stage.restart();
         let key = stage.key;
         Ok(self.now_or_settled(id, key, *wait, logged("restart", text, out)))
@@ -165,9 +170,10 @@ impl State {
                 format!("{}: it gave up, and gets another chance", whom.stage)
             }
             (true, _) => format!("{}: it runs again", whom.stage),
+            (false, Fate::Wanted) if stage.is_over() => format!("{}: it runs again", whom.stage),
             (false, _) => return Ok(Some(done(format!("{}: it was not stopped", whom.stage)))),
         };
-        stage.start_again();
+        stage.start_again(out);
         let key = stage.key;
         Ok(self.now_or_settled(id, key, whom.wait, logged("start", text, out)))
     }

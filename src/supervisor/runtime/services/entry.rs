@@ -19,6 +19,9 @@ const LAST_READS: usize = 4;
 /// A longer line is printed in pieces, and lines of others may come between.
 pub(super) const LONGEST_LINE: usize = 16 << 20;
 
+/// What of a longer line is printed at once. Its last packet is not full, by which the helper knows that it is all.
+const LONGEST_PIECE: usize = LONGEST_LINE - 1;
+
 /// One process of a service.
 pub(super) struct Entry {
     pub stderr: StderrRelay,
@@ -45,6 +48,8 @@ pub(super) struct Stdout {
     pub pipe: OwnedFd,
     /// The beginning of a line.
     pub partial: Vec<u8>,
+    /// So much of it was looked through for an end.
+    pub searched: usize,
 }
 
 /// A service of the program before this one, or one that was just started.
@@ -110,7 +115,7 @@ impl Entry {
             listener.hears(Stream::Stderr, &adopted.half_stderr);
             listener.hears(Stream::Stdout, &adopted.half_stdout);
         }
-        let stdout = adopted.stdout.map(|pipe| Stdout { pipe, partial: adopted.half_stdout });
+        let stdout = adopted.stdout.map(|pipe| Stdout { pipe, partial: adopted.half_stdout, searched: 0 });
         Entry {
             stderr,
             stderr_pipe: adopted.stderr,
@@ -201,13 +206,15 @@ impl Entry {
 
     /// The whole lines that have come. Of a line that is too long what is there.
     pub(super) fn take_lines(&mut self) -> Vec<u8> {
-        let Some(Stdout { partial, .. }) = &mut self.stdout else { return Vec::new() };
-        let end = match memchr::memrchr(b'\n', partial) {
-            Some(end) => end + 1,
-            None if partial.len() >= LONGEST_LINE => partial.len(),
+        let Some(Stdout { partial, searched, .. }) = &mut self.stdout else { return Vec::new() };
+        let before = std::mem::replace(searched, partial.len());
+        let end = match memchr::memrchr(b'\n', &partial[before..]) {
+            Some(end) => before + end + 1,
+            None if partial.len() > LONGEST_PIECE => LONGEST_PIECE,
             None => return Vec::new(),
         };
         let rest = partial.split_off(end);
+        *searched = rest.len();
         std::mem::replace(partial, rest)
     }
 
