@@ -49,6 +49,16 @@ fn a_service_is_the_supervisors_own_child_and_has_no_worker() {
     assert_eq!(process::children(run.pid()).len(), 6);
     let status = run.tell(&["status"]);
     assert!(status.contains("a") && !status.contains("NaN"), "{status}");
+    // Nothing about items is said of them, and the verbs read it all the same.
+    let json = run.tell(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let service = &status["stages"][0];
+    for name in ["inputs", "outputs", "totals", "rate", "times", "item_seconds"] {
+        assert!(service.get(name).is_none() && service["workers"][0].get(name).is_none(), "{name}: {json}");
+    }
+    assert_eq!((service["running"].as_u64(), service["workers"][0]["index"].as_u64()), (Some(3), Some(0)));
+    assert_eq!(run.tell(&["audit"]), "there are no queues, and no items\n");
+    assert!(run.tell(&["pause", "pipeline.toml", "b"]).contains("stand still"));
 }
 
 #[test]

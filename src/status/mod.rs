@@ -58,6 +58,7 @@ pub(crate) struct Snapshot {
     /// Which file runs.
     pub config: Config,
     /// In the order of the file, then those that are on their way out.
+    #[serde(serialize_with = "stage::without_empty_columns")]
     pub stages: Vec<StageStatus>,
     /// In the order of the file.
     pub queues: Vec<QueueStatus>,

@@ -21,12 +21,16 @@ pub(crate) struct WorkerStatus {
     /// Why it is to start, to end, or is over.
     pub reason: Option<String>,
     /// Items that this process leased.
+    #[serde(default)]
     pub taken: u64,
     /// Leases that it ended well.
+    #[serde(default)]
     pub done: u64,
     /// Items that it published.
+    #[serde(default)]
     pub emitted: u64,
     /// How this process spent its time.
+    #[serde(default)]
     pub times: Times,
     /// What checks tell of it, if it is of a service that has some (`ready`, `health`).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -85,6 +85,7 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
     match stage.fate {
         Fate::GaveUp => "gave up",
         Fate::Finished => "finished",
+        Fate::Stopped if stage.running > 0 => "stopping",
         Fate::Stopped => "stopped",
         Fate::Removed => "leaving",
         Fate::Wanted if stage.failing.is_some() => "failing",
@@ -96,7 +97,7 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
         Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
         Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
         Fate::Wanted if stage.check() == Some(CheckState::Healthy) => "healthy",
-        Fate::Wanted if stage.check() == Some(CheckState::Ready) => "ready",
+        Fate::Wanted if matches!(stage.check(), Some(CheckState::Ready | CheckState::Failing)) => "ready",
         Fate::Wanted => "running",
     }
 }

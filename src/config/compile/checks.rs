@@ -24,6 +24,7 @@ pub(super) fn ready(draft: &Draft, report: &mut Report) -> Option<Check> {
     check_place(draft, "ready", at, report);
     let is_whole = !ways.iter().any(|(name, _)| keys.unread.may_be(name));
     let probe = one_way("ready", &ways, at, is_whole, report)?;
+    caution_of_one_for_all(draft, &probe, at, report);
     let Some(at) = &every.at else {
         // The default is no reason for a fault.
         return Some(Check { probe, every: every.value.min(timeout.value), timeout: timeout.value });
@@ -51,8 +52,20 @@ pub(super) fn health(draft: &Draft, report: &mut Report) -> Option<Health> {
     check_place(draft, "health", at, report);
     let is_whole = !ways.iter().any(|(name, _)| keys.unread.may_be(name));
     let probe = one_way("health", &ways, at, is_whole, report)?;
+    caution_of_one_for_all(draft, &probe, at, report);
     let check = Check { probe, every: every.value, timeout: timeout.value };
     Some(Health { check, failures: failures.value })
+}
+
+/// What one of several processes answers is held against all of them.
+fn caution_of_one_for_all(draft: &Draft, probe: &Probe, at: &At, report: &mut Report) {
+    let (Probe::Tcp(address) | Probe::Http(address)) = probe else { return };
+    let processes = draft.keys.processes.value;
+    if processes > 1 && !address.contains("{worker}") {
+        let title = format!("all {processes} processes of `{}` are checked at one address", draft.name);
+        let help = "`{worker}` in it stands for the number of the process, as in \"127.0.0.1:80{worker}\"";
+        report.push(Diagnostic::warning(title).at(&at.value).help(help));
+    }
 }
 
 /// Only services are looked at: a stage with items shows by them how it is.

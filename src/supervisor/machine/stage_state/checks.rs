@@ -114,13 +114,21 @@ impl StageState {
         self.spec.health.is_some() || self.spec.ready.as_ref().is_some_and(|ready| ready.probe.is_tried())
     }
 
+    /// What the file does not ask for any more is not waited for.
+    pub(crate) fn release_from_ready(&mut self, out: &mut Effects) {
+        if self.spec.ready.is_some() {
+            return;
+        }
+        for i in 0..self.workers.len() {
+            if matches!(self.workers[i].condition, Condition::Starting { .. }) {
+                self.ready(i, out);
+            }
+        }
+    }
+
     /// Brings what is to be found out about each process in line with how that is, and with what the file says now.
     pub(crate) fn tend_checks(&mut self, stops: bool, out: &mut Effects) {
         for i in 0..self.workers.len() {
-            let worker = &self.workers[i];
-            if self.spec.ready.is_none() && matches!(worker.condition, Condition::Starting { .. }) {
-                self.ready(i, out); // the file does not ask for it any more
-            }
             let worker = &self.workers[i];
             let wanted = if stops { None } else { self.wanted_check(worker) };
             let is_same = match (&worker.goal, wanted) {

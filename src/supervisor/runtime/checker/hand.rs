@@ -4,7 +4,7 @@ use super::course::Outcome;
 use super::message::Task;
 use super::probe;
 use super::program::{self, Tail};
-use super::unreaped::Unreaped;
+use super::tries::Tries;
 use crate::config::pipeline::Probe;
 use crate::numbers::time;
 use signal_hook::consts::SIGCONT;
@@ -22,6 +22,13 @@ const PROGRAMS: usize = 32;
 /// A timeout that comes so much too late was not kept by this process: it stood still.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How this process has waited.
+pub(super) enum Slept {
+    Well,
+    /// It stood still: what it has seen of a process's time tells nothing.
+    TooLong,
+}
+
 pub(super) struct Hand {
     connections: Semaphore,
     programs: Semaphore,
@@ -29,7 +36,7 @@ pub(super) struct Hand {
     continued: Arc<AtomicBool>,
     /// How often.
     stops: Cell<u64>,
-    unreaped: Unreaped,
+    tries: Tries,
 }
 
 impl Hand {
@@ -37,7 +44,15 @@ impl Hand {
         let continued = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGCONT, Arc::clone(&continued))?;
         let (connections, programs) = (Semaphore::new(CONNECTIONS), Semaphore::new(PROGRAMS));
-        Ok(Hand { connections, programs, continued, stops: Cell::new(0), unreaped: Unreaped::default() })
+        Ok(Hand { connections, programs, continued, stops: Cell::new(0), tries: Tries::default() })
+    }
+
+    /// Until the next try.
+    pub(super) async fn sleep_until(&self, next: Instant) -> Slept {
+        let stops = self.stops();
+        tokio::time::sleep_until(next.into()).await;
+        let stood_still = self.stops() != stops || Instant::now() > next + LATE;
+        if stood_still { Slept::TooLong } else { Slept::Well }
     }
 
     /// One try, once there is room for it. `limit`: by the moment that it begins.
@@ -59,10 +74,10 @@ impl Hand {
         match &task.check.probe {
             Probe::Tcp(address) => probe::tcp(address).await,
             Probe::Http(url) => probe::http(url).await,
-            Probe::Command(_) if self.unreaped.are_too_many() => {
+            Probe::Command(_) if self.tries.are_too_many() => {
                 Outcome::NotMade("too many programs of checks do not die".to_owned())
             }
-            Probe::Command(invocation) => program::run(task, invocation, tail, &self.unreaped).await,
+            Probe::Command(invocation) => program::run(task, invocation, tail, &self.tries).await,
             Probe::Line(_) | Probe::Notify => Outcome::NotMade("it is not for this process".to_owned()),
         }
     }

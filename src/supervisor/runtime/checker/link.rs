@@ -130,3 +130,54 @@ impl Line<'_> {
         if self.partial.len() > LONGEST_REPORT { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::machine::condition::Finding;
+    use crate::supervisor::runtime::inbox::{channel, wait};
+    use std::io::{BufRead, BufReader};
+    use std::time::{Duration, Instant};
+
+    fn linked() -> (Link, UnixStream, crossbeam_channel::Receiver<Notice>) {
+        let ((ours, theirs), (to, notices)) = (UnixStream::pair().unwrap(), channel());
+        (Link::new(ours, to).unwrap(), theirs, notices)
+    }
+
+    #[test]
+    fn of_what_a_helper_does_not_read_only_the_newest_is_kept() {
+        let (link, theirs, _notices) = linked();
+        let long = [vec![b'x'; 4 << 20], b"\n".to_vec()].concat();
+        link.send(1, long.clone()); // more than a socket holds
+        let mut reader = BufReader::new(theirs);
+        assert_eq!(reader.fill_buf().unwrap()[0], b'x', "it is being sent");
+        for n in 0..1000 {
+            link.send(2, format!("{n}\n").into_bytes());
+        }
+        assert_eq!(locked(&link.0.changes).lines.len(), 1);
+        let mut lines = reader.lines().map(Result::unwrap);
+        assert_eq!(lines.next().unwrap().len(), long.len() - 1);
+        assert_eq!(lines.next().unwrap(), "999");
+        drop(link);
+        assert_eq!(lines.next(), None, "the helper sees the end");
+    }
+
+    #[test]
+    fn news_come_whole_however_they_are_cut_and_nonsense_ends_it() {
+        let (_link, mut theirs, notices) = linked();
+        let line =
+            r#"{"slot":3,"number":7,"finding":{"Failing":{"failures":2,"why":"no"}}}"#.to_owned() + "\n";
+        for piece in [&line[..10], &line[10..], &line] {
+            theirs.write_all(piece.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let until = Instant::now() + Duration::from_secs(60);
+        for _ in 0..2 {
+            let Some(Notice::Checked(report)) = wait(&notices, Some(until)) else { panic!("no news") };
+            assert_eq!((report.slot, report.number), (3, 7));
+            assert_eq!(report.finding, Finding::Failing { failures: 2, why: "no".to_owned() });
+        }
+        theirs.write_all(b"nonsense\n").unwrap();
+        assert_eq!(BufReader::new(theirs).lines().count(), 0, "it is hung up");
+    }
+}

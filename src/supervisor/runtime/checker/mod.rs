@@ -11,7 +11,7 @@
 //!
 //! | killed, or it stands still … | left behind | why that's fine |
 //! |---|---|---|
-//! | a check's program | its process group | it is killed with it, as is one that takes too long |
+//! | a check's program | its process group, and what has left that | the group is killed with it, as that of one that takes too long; the rest comes to the helper, which knows it by the number of its try ([`tries`]) |
 //! | the helper | check programs, and what they have started | the programs die with it (`PR_SET_PDEATHSIG`), what they have started is found as any orphan; the next helper is sent all that is wanted, and begins anew: a try that nobody has seen the end of has no result |
 //! | the helper stands still (SIGSTOP, a frozen machine) | tries that seem to have taken too long | none of them counts ([`course::Outcome::Void`]) |
 //! | the supervisor | the helper, check programs | both die with it; the guardian ends what these have started, by the run's id |
@@ -26,13 +26,13 @@ mod message;
 mod probe;
 mod process;
 mod program;
-mod unreaped;
+mod tries;
 
 pub(crate) use handle::Checker;
 pub(crate) use message::{Report, Task};
 pub(crate) use process::run;
 
-/// In the environment of a check's program: it is none of the service's own.
+/// In the environment of a check's program, with the number of the try: it is none of the service's own.
 pub(crate) const VARIABLE: &str = "MPRUN_CHECK";
 
 /// The hidden verb of the helper.

@@ -1,7 +1,7 @@
 //! The life of the helper that makes checks: one thread, a task for each process that is looked at.
 
-use super::course::Course;
-use super::hand::Hand;
+use super::course::{Course, Outcome};
+use super::hand::{Hand, Slept};
 use super::message::{Report, Request, Task};
 use crate::exit;
 use crate::sys::inherited;
@@ -39,6 +39,8 @@ fn live() -> io::Result<()> {
     let socket =
         inherited::take(SOCKET_FD).map_err(|_| io::Error::other("this command is for mprun's own use"))?;
     let _ = nix::sys::prctl::set_name(c"mprun:check"); // what `top` shows
+    // What programs of checks leave behind comes to this process, which ends it.
+    nix::sys::prctl::set_child_subreaper(true)?;
     let socket = std::os::unix::net::UnixStream::from(socket);
     socket.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,8 +92,10 @@ impl Drop for Running {
 async fn follow(task: Task, (slot, number): (u16, u64), hand: Rc<Hand>, news: mpsc::Sender<Report>) {
     let mut course = Course::new(task.purpose, &task.check, Instant::now());
     while let Some(next) = course.next() {
-        tokio::time::sleep_until(next.into()).await;
-        let outcome = hand.try_once(&task, |now| course.limit(now)).await;
+        let outcome = match hand.sleep_until(next).await {
+            Slept::Well => hand.try_once(&task, |now| course.limit(now)).await,
+            Slept::TooLong => Outcome::Void,
+        };
         if let Some(finding) = course.ended(outcome, Instant::now())
             && news.send(Report { slot, number, finding }).await.is_err()
         {

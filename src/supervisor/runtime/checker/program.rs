@@ -3,18 +3,17 @@
 
 use super::course::Outcome;
 use super::message::Task;
-use super::unreaped::Unreaped;
+use super::tries::Tries;
 use crate::config::pipeline::{Command, Invocation};
 use crate::stage::Failure;
 use crate::sys::process::{ProcessArgs, StartFailure, fork_program};
 use crate::sys::wait::{self, Exit};
-use crate::sys::{async_fd, fd, group};
+use crate::sys::{async_fd, fd};
 use crate::text;
 use crate::worker::Identity;
 use crate::worker::service::{self, Place, ServiceEnd, ServiceStart};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
 use nix::unistd::{pipe2, read};
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
@@ -42,16 +41,17 @@ pub(super) fn last_line(tail: &Tail) -> Option<String> {
 }
 
 /// Runs it to its end.
-pub(super) async fn run(task: &Task, invocation: &Invocation, tail: &Tail, unreaped: &Unreaped) -> Outcome {
+pub(super) async fn run(task: &Task, invocation: &Invocation, tail: &Tail, tries: &Tries) -> Outcome {
     let command = Command { invocation: invocation.clone(), success_codes: vec![0], ..task.service.clone() };
     let identity = match identity(&command).await {
         Ok(identity) => identity,
         Err(why) => return Outcome::NotMade(why),
     };
-    let start = || start(&command, task, identity.as_ref());
+    let number = tries.next();
+    let start = || start(&command, task, number, identity.as_ref());
     let program = match start()
         .map_err(|failure| failure.to_string())
-        .and_then(|start| Program::start(start, unreaped).map_err(|error| error.to_string()))
+        .and_then(|start| Program::start(start, number, tries).map_err(|error| error.to_string()))
     {
         Ok(program) => program,
         Err(why) => return Outcome::NotMade(why),
@@ -88,13 +88,18 @@ async fn identity(command: &Command) -> Result<Option<Identity>, String> {
     found.map_err(|error| error.to_string())?
 }
 
-fn start(command: &Command, task: &Task, identity: Option<&Identity>) -> Result<ServiceStart, Failure> {
+fn start(
+    command: &Command,
+    task: &Task,
+    number: u64,
+    identity: Option<&Identity>,
+) -> Result<ServiceStart, Failure> {
     let Task { folder, worker, soft_open_files, .. } = task;
     let place = Place { folder, index: *worker, soft_open_files: *soft_open_files, identity };
     let own = [
         ("MPRUN_STAGE", OsString::from(&task.stage)),
         ("MPRUN_WORKER", OsString::from(worker.to_string())),
-        (super::VARIABLE, OsString::from("1")),
+        (super::VARIABLE, OsString::from(number.to_string())),
     ];
     let own = own.map(|(name, value)| (OsStr::new(name).to_owned(), value));
     service::start(command, &place, std::env::vars_os().chain(own))
@@ -108,11 +113,12 @@ struct Program<'a> {
     output: Rc<AsyncFd<OwnedFd>>,
     /// What is left of its start.
     failure: OwnedFd,
-    unreaped: &'a Unreaped,
+    number: u64,
+    tries: &'a Tries,
 }
 
 impl<'a> Program<'a> {
-    fn start(start: ServiceStart, unreaped: &'a Unreaped) -> io::Result<Program<'a>> {
+    fn start(start: ServiceStart, number: u64, tries: &'a Tries) -> io::Result<Program<'a>> {
         let ([output, theirs], [failure, failed], null) = (pipe()?, pipe()?, fd::null()?);
         let output = Rc::new(async_fd::readable(output)?);
         let args = ProcessArgs {
@@ -122,8 +128,9 @@ impl<'a> Program<'a> {
             pid_word: None,
         };
         let pid = fork_program(start.process, &args, failed.as_fd()).map_err(io::Error::other)?;
+        tries.begin(number, pid);
         let watch = wait::watch(pid).and_then(async_fd::readable).ok();
-        Ok(Program { pid, watch, output, failure, unreaped })
+        Ok(Program { pid, watch, output, failure, number, tries })
     }
 
     /// Waits for its end.
@@ -157,9 +164,7 @@ impl<'a> Program<'a> {
 
 impl Drop for Program<'_> {
     fn drop(&mut self) {
-        // Until it is reaped its number is its own.
-        let _ = group::signal_group(self.pid, Signal::SIGKILL);
-        self.unreaped.add(self.pid);
+        self.tries.end(self.number);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::queue::{
 use crate::service::Message;
 use crate::status::Snapshot;
 use crate::supervisor::fixture::wanted;
-use crate::supervisor::machine::condition::Goal;
+use crate::supervisor::machine::condition::{Condition, Finding, Goal};
 use crate::supervisor::machine::effect::{Effect, Outcome, Spawn};
 use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::ids::{Pid, RequestId, WorkerId};
@@ -18,8 +18,10 @@ use crate::supervisor::machine::observe::{Counters, Moment, RunIdentity};
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::saved::SavedMachine;
+use crate::supervisor::machine::stage_state::Worker;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::wanted::Wanted;
+use crate::supervisor::machine::worker_state::StopRequest;
 use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
@@ -383,6 +385,7 @@ impl Bench {
     }
 
     fn send_end(&mut self, proc: &Proc, pid: Pid, end: End, work: ProcessWork) {
+        self.goals.retain(|_, goal| goal.pid != pid);
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
     }
@@ -429,9 +432,26 @@ impl Bench {
             match sent {
                 Some((pid, end)) => self.end(pid, end),
                 None if self.procs.values().any(|proc| !proc.ready) => self.all_ready(),
+                None if self.pass_checks() => {}
                 None => return self.all_at_rest(),
             }
         }
+    }
+
+    /// Services that are to show that they are ready do so; whether there was one.
+    fn pass_checks(&mut self) -> bool {
+        let starting = self.state.stages.iter().flat_map(|stage| {
+            let is_starting = |worker: &&Worker| matches!(worker.condition, Condition::Starting { .. });
+            let workers = stage.workers.iter().filter(is_starting);
+            workers.filter_map(|worker| {
+                let process =
+                    worker.life.process().filter(|process| process.requested == StopRequest::Nothing)?;
+                Some((WorkerId { stage: stage.key, index: worker.index }, process.pid))
+            })
+        });
+        let starting: Vec<_> = starting.collect();
+        starting.iter().for_each(|(worker, pid)| self.send(Event::Found(*worker, *pid, Finding::Ready)));
+        !starting.is_empty()
     }
 
     fn all_at_rest(&mut self) {
