@@ -20,6 +20,7 @@ mod file_watch;
 mod framing;
 mod hash;
 mod item;
+mod link;
 mod logs;
 mod metrics;
 mod model;

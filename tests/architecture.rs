@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 13] = [
     &["config"],
     &["metrics"],
     &["control"],
-    &["worker", "service", "progress"],
+    &["worker", "service", "progress", "link"],
     &["supervisor"],
     &["cli", "app", "lib", "main"],
 ];

@@ -1,12 +1,13 @@
 //! What travels between the link and the broker.
 
 use crate::model::WhenFull;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// A shared queue, by its place in [`Layout::queues`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SharedQueue(pub u16);
 
 /// The name that a broker gave to an entry. Redis: milliseconds and a number; later ones are greater.
