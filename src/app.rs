@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::stage::Registry;
 use crate::sys::start_signals;
-use crate::{cli, supervisor, sys, worker};
+use crate::{cli, link, supervisor, sys, worker};
 
 /// Workers and helpers are this same program, started by the supervisor; else a person speaks.
 pub(crate) fn main(registry: &Registry) -> ExitCode {
@@ -25,6 +25,7 @@ pub(crate) fn main(registry: &Registry) -> ExitCode {
         "__worker" => worker::run(registry),
         "__guardian" => supervisor::runtime::guardian::run(),
         "__letters" => supervisor::runtime::dead_letter_writer::run(),
+        link::VERB => link::run(),
         "__log" => supervisor::runtime::log_writer::run(),
         supervisor::runtime::services::identities::VERB => supervisor::runtime::services::identities::run(),
         supervisor::runtime::checker::VERB => supervisor::runtime::checker::run(),

@@ -18,9 +18,11 @@ mod fault;
 pub mod link;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod stored;
 mod values;
 
 pub use fault::Fault;
+pub use stored::MARK_LEN;
 pub use values::{
     Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Position, Progress,
     QueueSettings, Sequence, SharedQueue, Term, Verdict, Woken,

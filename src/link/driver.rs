@@ -3,12 +3,14 @@
 //!
 //! One thread. Requests are tasks of one connection: when it breaks they go with it, and the machine asks again.
 
-use super::arena_side::{ArenaSide, Waiter};
+use super::arena::LinkArena;
+use super::news::Waiter;
 use super::request::{LinkPlan, Told};
 use crate::broker::link::{Effect, Event, LineId, Link, Note};
 use crate::broker::{
     Broker, Commit, Fault, Joined, Judged, Lease, Progress, Sequence, SharedQueue, Verdict, Woken,
 };
+use crate::queue;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -63,10 +65,10 @@ enum Answer<B> {
     Woken(Woken),
 }
 
-pub(super) struct Driver<A: ArenaSide, C: Connect, S> {
+pub(super) struct Driver<C: Connect, S> {
     plan: LinkPlan,
     link: Link,
-    arena: A,
+    arena: LinkArena,
     connect: C,
     supervisor: S,
     broker: Option<Rc<C::Broker>>,
@@ -79,13 +81,13 @@ pub(super) struct Driver<A: ArenaSide, C: Connect, S> {
     end: Option<End>,
 }
 
-impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
+impl<C: Connect, S: Supervisor> Driver<C, S> {
     pub(super) fn new(
         plan: LinkPlan,
-        mut arena: A,
+        mut arena: LinkArena,
         connect: C,
         supervisor: S,
-    ) -> Result<Driver<A, C, S>, A::Fault> {
+    ) -> Result<Driver<C, S>, queue::Fault> {
         let link = Link::new(&arena.remains()?, plan.broker.access.ack_wait, Instant::now());
         Ok(Driver {
             plan,
@@ -156,7 +158,7 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
     }
 
     /// Does what the machine wants; what is known at once comes back as an event.
-    fn perform(&mut self, effect: Effect) -> Result<Option<Event>, A::Fault> {
+    fn perform(&mut self, effect: Effect) -> Result<Option<Event>, queue::Fault> {
         match effect {
             Effect::Join => self.join(),
             Effect::AskHeld { queue } => {
@@ -208,7 +210,7 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
         }
     }
 
-    fn commit(&mut self, line: LineId, first: u64, last: u64) -> Result<(), A::Fault> {
+    fn commit(&mut self, line: LineId, first: u64, last: u64) -> Result<(), queue::Fault> {
         let Some(request) = self.plan.lines.get(line.0) else { return Ok(()) };
         let mark = self.marks.get(&line.0).copied().filter(|mark| *mark == last);
         let mut commits = match mark {
@@ -227,7 +229,7 @@ impl<A: ArenaSide, C: Connect, S: Supervisor> Driver<A, C, S> {
     }
 
     /// The mark of a line does not lie in the arena: it is made anew from the end of the line.
-    fn end_commits(&mut self, line: LineId, first: u64, verdicts: &[Verdict]) -> Result<(), A::Fault> {
+    fn end_commits(&mut self, line: LineId, first: u64, verdicts: &[Verdict]) -> Result<(), queue::Fault> {
         let mark = self.marks.get(&line.0).copied();
         let stored = mark.map_or(u64::MAX, |mark| mark.saturating_sub(first));
         let stored = usize::try_from(stored).unwrap_or(usize::MAX).min(verdicts.len());
@@ -405,7 +407,7 @@ async fn until(deadline: Option<tokio::time::Instant>) {
 }
 
 /// Waits for the arena in a thread of its own, which ends with the process.
-fn watch(waiter: impl Waiter) -> Arc<Notify> {
+fn watch(waiter: Waiter) -> Arc<Notify> {
     let news = Arc::new(Notify::new());
     let notified = Arc::clone(&news);
     std::thread::spawn(move || {

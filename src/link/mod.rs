@@ -2,13 +2,20 @@
 //! `docs/design/link.md`, and [`crate::broker::link`] for its steps and its crash table.
 #![forbid(unsafe_code)]
 
-mod arena_side;
+pub(crate) mod arena;
 #[cfg(feature = "redis")]
 mod connect;
 mod driver;
+mod held;
+mod life;
+mod news;
+mod pace;
 mod pipes;
 mod request;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use life::run;
 pub(crate) use request::{FINISH, LinkPlan, LinkRequest, Told};
 
 use std::os::fd::RawFd;

@@ -1,7 +1,9 @@
 //! What the supervisor tells a link at its start, and what it hears from it.
 
+use super::arena::LinkSpec;
 use crate::broker::{Layout, Membership, SharedQueue};
 use crate::config::{Broker, Pipeline};
+use crate::logs::Logging;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -9,11 +11,16 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LinkRequest {
     pub plan: LinkPlan,
+    /// Where all that lies in the arena.
+    pub spec: LinkSpec,
+    /// The link's own, opened by the supervisor.
+    pub slot: u16,
     /// A random id of the machine's state folder.
     pub machine: String,
     /// A random id of the arena.
     pub life: String,
     pub new_run: bool,
+    pub log: Logging,
 }
 
 /// What there is to bring to the broker and from there.

@@ -111,4 +111,7 @@ pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
 pub use transaction::delayed::Delay;
 pub use transaction::tap::ItemPreview;
-pub use worker::{Committed, Failed, Lease, MAX_BLOCKS, PutError, QueueWaiter, Taken, Wait, WorkerHandle};
+pub use worker::{
+    Committed, Failed, Lease, Listener, MAX_BLOCKS, News, PutError, QueueWaiter, SharedQueues, Taken, Wait,
+    WorkerHandle,
+};

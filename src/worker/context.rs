@@ -86,6 +86,10 @@ impl WorkerContext {
         let ids = |named: &[(u16, String)]| {
             named.iter().map(|(id, _)| QueueId(*id)).collect::<Vec<_>>().into_iter()
         };
+        if let Some(shared) = spec.shared.clone() {
+            let [inputs, outputs] = [&spec.inputs, &spec.outputs].map(|named| ids(named).collect::<Vec<_>>());
+            queues.share(shared, &inputs, &outputs);
+        }
         WorkerContext {
             inputs: spec.spill_queue.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
             outputs: ids(&spec.outputs).collect(),

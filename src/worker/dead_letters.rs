@@ -5,7 +5,7 @@ use super::stop::Stop;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::item::Shown;
 use crate::model::{ItemFailure, Tuning};
-use crate::queue::{Delay, Failed, Waiting};
+use crate::queue::{Committed, Delay, Failed, Wait, Waiting};
 use crate::stage::{Failure, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -102,6 +102,9 @@ fn again(delay: Option<Delay>) -> String {
 
 /// Ends lease `i` as a dead letter.
 fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said: &str) -> Result<(), Stop> {
+    if worker.queues.is_shared(i)? {
+        return end_in_broker(worker, i, &reason.text, said);
+    }
     let Reason { text: _, cause, stderr } = reason;
     let lease = worker.queues.item(i)?;
     let letter = DeadLetter {
@@ -121,6 +124,27 @@ fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said:
     append(worker, &line, Some(i))?;
     log::error!("{said}");
     Ok(worker.queues.dead_letter(i)?)
+}
+
+/// The letter of an item that lies in a broker is there for all machines. It goes there in the step that ends its lease.
+fn end_in_broker(worker: &mut WorkerContext, i: usize, why: &str, said: &str) -> Result<(), Stop> {
+    loop {
+        if worker.read_orders().must_pause() {
+            worker.report_at_rest();
+        }
+        match worker.queues.dead_letter_shared(i, why, Wait::UntilOrder)? {
+            Committed::Done { .. } => {
+                log::error!("{said}");
+                return Ok(());
+            }
+            Committed::Full { .. } => {}
+            Committed::Ordered | Committed::Closed => {
+                worker.queues.give_back(i, false)?;
+                let why = "told to finish while a dead letter waited for room";
+                return Err(Failure::with_reach(why, Reach::Ordered).into());
+            }
+        }
+    }
 }
 
 /// Writes a letter about what is no item of any queue, and counts it.

@@ -47,7 +47,10 @@ impl ItemLog {
     /// There is no room for an output.
     pub(super) fn full(&self, outputs: &Named, queue: QueueId, size: u64, pause: Option<Duration>) {
         if self.is_on {
-            let name = outputs.iter().find(|(id, _)| *id == queue.0).map_or("?", |(_, name)| name);
+            let name = outputs
+                .iter()
+                .find(|(id, _)| *id == queue.0)
+                .map_or("the line to the broker", |(_, name)| name);
             log::info!("{name} is full ({size}): {}", waiting(pause, "room"));
         }
     }

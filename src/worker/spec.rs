@@ -3,6 +3,7 @@
 use crate::config::pipeline::{Recycle, Work};
 use crate::dead_letter::Store;
 use crate::logs::{LogFile, Logging};
+use crate::queue::SharedQueues;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::os::fd::RawFd;
@@ -48,6 +49,9 @@ pub(crate) struct WorkerSpec {
     pub inputs: Vec<(u16, String)>,
     /// Queues to put to, with their names.
     pub outputs: Vec<(u16, String)>,
+    /// Those of its queues that lie in a broker, and where what it does there goes.
+    #[serde(default)]
+    pub shared: Option<SharedQueues>,
     /// The queue of the stage's token, if it keeps a state.
     pub token: Option<u16>,
     /// The queue of the token of standard output, if that is a file and the stage prints.

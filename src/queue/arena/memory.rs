@@ -195,7 +195,7 @@ impl Memory {
 
     /// The payload of `len` bytes in a block.
     #[inline]
-    fn block(&self, block: BlockAt, len: usize) -> Result<&[u8], Fault> {
+    pub(crate) fn block(&self, block: BlockAt, len: usize) -> Result<&[u8], Fault> {
         let at = self.block_start(block, len)?;
         // SAFETY: `block_start` checked that the block's first `len` bytes are inside the heap. The block belongs to the
         // caller's lease, so no process that keeps to the rules writes it meanwhile.

@@ -18,6 +18,7 @@ mod put_back;
 mod recovery;
 mod regress;
 mod schedules;
+mod shared;
 mod turn;
 #[cfg(not(miri))]
 mod version6;

@@ -56,6 +56,13 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn commit(&mut self, upto: usize, wait: Wait) -> Result<Committed, Fault> {
+        match self.stage_commit(upto)? {
+            true => self.commit_staged(upto, wait),
+            false => Ok(Committed::Ordered),
+        }
+    }
+
+    pub(super) fn commit_staged(&mut self, upto: usize, wait: Wait) -> Result<Committed, Fault> {
         let mut upto = upto.min(self.leases.len());
         if self.staging.is_empty() {
             leases::join(&mut self.finished, &self.leases[..upto]);
@@ -71,7 +78,7 @@ impl WorkerHandle {
             // Before the transaction: a waiter that is registered in it costs its waker a system call.
             let priority = self.spin_for_room(wait)?;
             let held = self.leases.len();
-            let published = self.try_publish(upto, slept.take(), false, priority)?;
+            let published = self.try_publish(upto, slept.take(), self.shares(), priority)?;
             upto -= held - self.leases.len();
             match published {
                 Published::All { before, after } => {
@@ -133,7 +140,11 @@ impl WorkerHandle {
     /// Publishes what is staged before its input is done: there is too much of it to keep back. An output that is being
     /// staged stays where it is.
     pub(super) fn publish_early(&mut self) -> Result<(), PutError> {
-        match self.commit(0, Wait::Forever)? {
+        let committed = match self.marks_outputs() {
+            true => self.commit(0, Wait::Forever)?,
+            false => self.commit_staged(0, Wait::Forever)?,
+        };
+        match committed {
             Committed::Ordered => Err(PutError::Ordered),
             Committed::Done { .. } | Committed::Full { .. } | Committed::Closed => Ok(()),
         }
@@ -148,7 +159,10 @@ impl WorkerHandle {
         priority: LockPriority,
     ) -> Result<Published, Fault> {
         self.end_finished_in_order()?;
-        let WorkerHandle { session, slot, leases, finished, staging, targets, hidden, place, .. } = self;
+        let marks_outputs = self.marks_outputs();
+        let WorkerHandle {
+            session, slot, leases, finished, staging, targets, hidden, place, sharing, ..
+        } = self;
         let mut tx = session.begin_with(priority)?;
         if let Some(event) = slept {
             tx.register_waiter(event); // others may still sleep
@@ -218,7 +232,9 @@ impl WorkerHandle {
         targets.publish(&mut tx, *slot, staging)?;
         let done = finished_by(staging, fits, upto);
         // A token ends its old lease and is an output, but neither is work done.
-        let tokens = staging.outputs.last_tokens(fits, hidden) as u64;
+        let commits = usize::from(sharing.as_ref().is_some_and(|sharing| sharing.is_staged));
+        let tokens = staging.outputs.last_tokens(fits - commits, hidden) as u64;
+        let alone = sharing.as_mut().filter(|_| commits > 0).map_or(0, |sharing| sharing.take_alone());
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
         let mut ended = EndedQueues::default();
@@ -226,12 +242,19 @@ impl WorkerHandle {
             place.ended(&mut tx, finished, End::Done, &mut ended);
         }
         holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
-        if done < staging.named {
+        if let Some(part) = sharing.as_ref().and_then(|sharing| sharing.dying) {
+            if let Some(place) = place {
+                place.ended(&mut tx, &[part], End::Dead, &mut ended);
+            }
+            holdings::end(&mut tx, *slot, std::iter::once(part), End::Dead, &mut ended)?;
+            tx.add(*slot + slot::DEAD, 1);
+        }
+        if done < staging.named && marks_outputs {
             let mut marking = Marking { slot: *slot, leases, free: FreeEntries::of(*slot) };
             marking.mark(&mut tx, staging, fits, done)?;
         }
         if worker_time::is_on() {
-            tx.add(*slot + slot::EMITTED, fits as u64 - tokens);
+            tx.add(*slot + slot::EMITTED, (fits - commits) as u64 - tokens + alone);
             tx.add(*slot + slot::COMPLETED, (finished_items + done) as u64 - tokens.min(done as u64));
         }
         tx.commit()?;
@@ -259,6 +282,9 @@ impl WorkerHandle {
             return Published::Part;
         }
         self.staging.clear();
+        if let Some(sharing) = self.sharing.as_mut().filter(|sharing| sharing.is_staged) {
+            sharing.clear();
+        }
         Published::All { before, after }
     }
 }

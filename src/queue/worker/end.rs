@@ -18,6 +18,13 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn discard_staged(&mut self) -> Result<(), Fault> {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.clear();
+        }
+        self.discard_local()
+    }
+
+    fn discard_local(&mut self) -> Result<(), Fault> {
         let entries = self.staging.truncate(0);
         self.staging.clear();
         self.free_blocks(&entries)
@@ -29,9 +36,10 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn discard_staged_from(&mut self, i: usize) -> Result<(), Fault> {
+        self.discard_shared_from(i);
         match self.staging.outputs.first_of(i) {
             None => Ok(()),
-            Some(0) => self.discard_staged(),
+            Some(0) => self.discard_local(),
             Some(from) => {
                 let entries = self.staging.truncate(from);
                 self.free_blocks(&entries)

@@ -1,9 +1,11 @@
 //! A worker's handle on the arena: its slot, its leases, and what it tells the supervisor.
 
 use super::leases::Held;
+use super::shared::{MOST_MIXED_LEASES, Sharing};
 use super::spin::SpinBudget;
 use super::staging::Staging;
 use super::targets::Targets;
+use crate::broker::MARK_LEN;
 use crate::model::Tuning;
 use crate::queue::arena::descriptor::Span;
 use crate::queue::arena::layout::{self, EventAt, HOLDINGS, MAX_BATCH, QueueAt, SlotAt, queue, slot};
@@ -62,6 +64,8 @@ pub struct WorkerHandle {
     pub(super) max_leases: usize,
     /// Where the failures of its stage are counted.
     pub(super) place: Option<Place>,
+    /// Where some of its queues lie in a broker.
+    pub(super) sharing: Option<Box<Sharing>>,
     /// Tells the supervisor that the stage is failing, or no more.
     tell: Option<Box<dyn Fn()>>,
 }
@@ -99,6 +103,7 @@ impl WorkerHandle {
             publishes_first: false,
             max_leases: MAX_BATCH, // the other half of the table is for what the leases put
             place,
+            sharing: None,
             tell: None,
         })
     }
@@ -193,7 +198,9 @@ impl WorkerHandle {
     /// How many leases may be held at once, as far as the table goes. Beyond the usual 512 there may be as little room
     /// left as for one output: for a worker that puts all outputs of its leases together as one item.
     pub fn set_max_leases(&mut self, leases: usize) {
-        self.max_leases = leases.clamp(MAX_BATCH, HOLDINGS - RESERVED_ENTRIES);
+        if self.max_leases != MOST_MIXED_LEASES {
+            self.max_leases = leases.clamp(MAX_BATCH, HOLDINGS - RESERVED_ENTRIES);
+        }
     }
 
     /// How many leases more may be held.
@@ -222,7 +229,10 @@ impl WorkerHandle {
         let Held { entry, at: place } = self.leases[i];
         let at = self.slot.entry(entry);
         let meta = memory.meta(at);
-        let bytes = memory.payload(at.into(), meta, place as usize)?;
+        let mut bytes = memory.payload(at.into(), meta, place as usize)?;
+        if self.sharing.as_ref().is_some_and(|sharing| sharing.is_shared(meta.queue())) {
+            bytes = bytes.get(MARK_LEN..).unwrap_or_default();
+        }
         let (mut id, mut mark) =
             (memory.load(at + layout::entry::SEQUENCE), memory.load(at + layout::entry::MARK));
         if let Some(span) = meta.as_span()
@@ -231,6 +241,14 @@ impl WorkerHandle {
             (id, mark) = (id.wrapping_add(u64::from(place)).wrapping_sub(span.first as u64), 0);
         }
         Ok(Lease { bytes, attempt: meta.failures() + 1, queue: meta.queue(), mark, id })
+    }
+
+    /// The queue of lease `i`, and its bytes with the mark, if it has one.
+    pub(super) fn marked_item(&self, i: usize) -> Result<(QueueId, &[u8]), Fault> {
+        let (memory, Held { entry, at: place }) = (self.session.memory(), self.leases[i]);
+        let at = self.slot.entry(entry);
+        let meta = memory.meta(at);
+        Ok((meta.queue(), memory.payload(at.into(), meta, place as usize)?))
     }
 
     /// The leases from number `i` on that lie together, as many as there are: their bytes, each followed by a line end. An item
@@ -242,7 +260,9 @@ impl WorkerHandle {
         let memory = self.session.memory();
         let Held { entry, at: place } = self.leases[i];
         let at = self.slot.entry(entry);
-        let Some(span) = memory.meta(at).as_span() else { return Ok(None) };
+        let meta = memory.meta(at);
+        let is_marked = self.sharing.as_ref().is_some_and(|sharing| sharing.is_shared(meta.queue()));
+        let Some(span) = meta.as_span().filter(|_| !is_marked) else { return Ok(None) };
         let (first, end) = (place as usize, span.first + span.count);
         let span = Span { first, count: end.saturating_sub(first) };
         Ok(Some((memory.lines(memory.block_of(at), span)?, span.count)))

@@ -2,14 +2,14 @@
 
 use super::handle::WorkerHandle;
 use super::in_order::{self, Standing};
-use super::staging::{
-    MAX_BLOCKS, MAX_EXTENT_ITEM, MAX_SPARES, MAX_STAGED, NO_ENTRY, Piece, Spare, StagedExtent,
-};
+use super::staging::{MAX_BLOCKS, MAX_EXTENT_ITEM, MAX_SPARES, NO_ENTRY, Piece, Spare, StagedExtent};
 use super::wait::Wait;
 use crate::model::WhenFull;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, inline_word};
-use crate::queue::arena::layout::{BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, QueueAt, queue};
+use crate::queue::arena::layout::{
+    BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, MAX_ITEM, QueueAt, queue,
+};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{extent, fault::Fault, memory::Memory, worker_time::Waiting};
 use crate::queue::transaction::{drop_old, holdings, holdings::FreeEntries, trim, tx::Tx};
@@ -183,11 +183,25 @@ impl WorkerHandle {
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(), PutError> {
         let outputs = &outputs[..outputs.len().min(MAX_FAN)];
+        match self.is_local(outputs) {
+            true => self.put_local(outputs, len, for_lease, fill),
+            false => self.put_shared(outputs, len, for_lease, fill),
+        }
+    }
+
+    pub(super) fn put_local(
+        &mut self,
+        outputs: &[QueueId],
+        len: usize,
+        for_lease: Option<usize>,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
         for &q in outputs {
             self.check_length(q, len)?;
         }
         if !self.staging.is_whole
-            && (self.staging.outputs.len() >= MAX_STAGED || self.staging.blocks + outputs.len() > MAX_BLOCKS)
+            && (self.staging.outputs.len() >= self.staging.most()
+                || self.staging.blocks + outputs.len() > MAX_BLOCKS)
         {
             self.publish_early()?;
         }
@@ -214,12 +228,19 @@ impl WorkerHandle {
     }
 
     #[inline]
-    fn check_length(&self, q: QueueId, len: usize) -> Result<(), PutError> {
-        let max = self.session.memory().load(QueueAt::of(q)? + queue::MAX_ITEM);
+    pub(super) fn check_length(&self, q: QueueId, len: usize) -> Result<(), PutError> {
+        let max = self.longest(q)?;
         if len as u64 > max {
             return Err(PutError::TooLong { len: len as u64, max, queue: q });
         }
         Ok(())
+    }
+
+    /// Bytes of the longest item that a queue takes now.
+    #[inline]
+    fn longest(&self, q: QueueId) -> Result<u64, Fault> {
+        let own = self.session.memory().load(QueueAt::of(q)? + queue::MAX_ITEM);
+        Ok(if self.staging.is_regardless { MAX_ITEM } else { own })
     }
 
     #[inline]
@@ -229,20 +250,21 @@ impl WorkerHandle {
         len: usize,
         payload: &mut Payload<F>,
     ) -> Result<(), PutError> {
-        let i = self.staging.index(q);
-        if self.append(i, len, payload)? {
+        let (i, failures) = (self.staging.index(q), self.staging.failures);
+        if failures == 0 && self.append(i, len, payload)? {
             return Ok(());
         }
         if let Some(class) = self.bulk_class(len) {
             return self.stage_in_new(i, class, (len, usize::MAX), payload);
         }
-        if len <= MAX_EXTENT_ITEM
+        if failures == 0
+            && len <= MAX_EXTENT_ITEM
             && let Some(bytes) = self.staging.queues[i].extent_bytes(len)
             && let Some(class) = self.extent_class(q, len, bytes)?
         {
             return self.stage_in_new(i, class, (len, MAX_EXTENT_ITEM), payload);
         }
-        let meta = Meta::item(len, q);
+        let meta = Meta::item(len, q).failed(failures.into());
         let piece = if len <= INLINE {
             Piece::Item { data: payload.word(self.session.memory(), len)?, meta, entry: NO_ENTRY }
         } else {
@@ -299,8 +321,7 @@ impl WorkerHandle {
         let q = self.staging.queues[i].queue;
         match self.reserve(q, class)? {
             Ok((block, entry)) => {
-                let memory = self.session.memory();
-                let max_item = memory.load(QueueAt::of(q)? + queue::MAX_ITEM).min(most as u64);
+                let max_item = self.longest(q)?.min(most as u64);
                 let extent = StagedExtent::new(block, class, entry, max_item as usize);
                 self.staging.add_block();
                 self.staging.queues[i].pieces.push_back(Piece::Extent(extent));
@@ -427,7 +448,7 @@ impl WorkerHandle {
             tx.register_waiter(queue + queue::BYTES_FREE);
         }
         let (used, max) = (tx.get(queue + queue::BYTES), tx.get(queue + queue::MAX_BYTES));
-        let is_over = used > 0 && used.saturating_add(size) > max;
+        let is_over = used > 0 && used.saturating_add(size) > max && !staging.is_regardless;
         if is_over && !in_order::may_exceed(&tx, (*slot, leases), queue)? {
             let standing = in_order::standing(&tx, *slot, leases)?;
             return make_room(&mut tx, queue, size, standing);

@@ -235,6 +235,12 @@ pub(super) struct Staging {
     pub expected_blocks: usize,
     /// All or nothing: no put waits, and nothing is published early.
     pub is_whole: bool,
+    /// Of a stage with shared queues: where its commits go, whose bytes are bounded like their number.
+    pub line: Option<QueueId>,
+    /// All outputs have room, whatever the limits of their queues say.
+    pub is_regardless: bool,
+    /// The next output is an item that has failed this often.
+    pub failures: u32,
     /// An output found no room meanwhile.
     pub lacked_room: bool,
     /// The full disk was logged.
@@ -274,15 +280,20 @@ impl Staging {
         self.outputs.push(outputs, for_lease.map_or(NO_LEASE, |i| i as u32));
     }
 
+    /// Outputs that may be staged: beside those of a stage with shared queues there is room for its commit and a token.
+    pub(super) fn most(&self) -> usize {
+        MAX_STAGED - if self.line.is_some() { 2 } else { 0 }
+    }
+
     /// Outputs that can be staged still.
     pub(super) fn room(&self) -> usize {
-        MAX_STAGED.saturating_sub(self.outputs.len())
+        self.most().saturating_sub(self.outputs.len())
     }
 
     /// The extent for one more output that goes where the one before went; `None`: there is more to do for it.
     #[inline]
     pub(super) fn open_for(&mut self, queue: QueueId, len: usize) -> Option<&mut StagedExtent> {
-        if self.outputs.len() >= MAX_STAGED || self.outputs.last_queue() != Some(queue) {
+        if self.outputs.len() >= self.most() || self.outputs.last_queue() != Some(queue) {
             return None;
         }
         let staged = &mut self.queues[self.last];

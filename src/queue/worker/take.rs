@@ -148,17 +148,8 @@ impl WorkerHandle {
         holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
         holdings::forget_begun(&mut tx, *slot);
         let permit = Permit::of(&mut tx, touched.filter(|_| !is_hidden), *slot, (leases, hidden), &mut ended);
-        let mut batch = TakenBatch {
-            slot: *slot,
-            max,
-            free: FreeEntries::of(*slot),
-            leases,
-            got: 0,
-            heap_words: TAKE_WORDS,
-            new_first: touched.is_some(),
-            in_order: false,
-            next: None,
-        };
+        let mut batch = TakenBatch::new(*slot, leases, max);
+        batch.new_first = touched.is_some();
         let (mut size, mut unused) = (None, None);
         let start = if inputs.len() > 1 { *first_input % inputs.len() } else { 0 };
         for &q in inputs[start..].iter().chain(&inputs[..start]) {
@@ -292,12 +283,12 @@ fn takable(tx: &Tx<'_>, queue: QueueAt) -> u64 {
 }
 
 /// One transaction's taking.
-struct TakenBatch<'a> {
+pub(super) struct TakenBatch<'a> {
     slot: SlotAt,
     max: usize,
     free: FreeEntries,
     leases: &'a mut Vec<Held>,
-    got: usize,
+    pub(super) got: usize,
     /// Words of heaps of delayed items that may change still.
     heap_words: u64,
     /// Something has failed and nothing was done since: what is new tells more than the same items over and over.
@@ -308,7 +299,27 @@ struct TakenBatch<'a> {
     next: Option<u64>,
 }
 
-impl TakenBatch<'_> {
+impl<'a> TakenBatch<'a> {
+    pub(super) fn new(slot: SlotAt, leases: &'a mut Vec<Held>, max: usize) -> TakenBatch<'a> {
+        TakenBatch {
+            slot,
+            max,
+            free: FreeEntries::of(slot),
+            leases,
+            got: 0,
+            heap_words: TAKE_WORDS,
+            new_first: false,
+            in_order: false,
+            next: None,
+        }
+    }
+
+    /// Whatever waits, due or not.
+    pub(super) fn take_all(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
+        self.take_fresh(tx, queue)?;
+        self.take_delayed(tx, queue, true)
+    }
+
     fn take(&mut self, tx: &mut Tx<'_>, queue: QueueAt) -> Result<usize, Fault> {
         let got_before = self.got;
         self.in_order = window::of(tx, queue).is_some();

@@ -55,6 +55,10 @@ impl Targets {
 
     /// How many of the staged outputs, at most `limit`, are published now.
     pub(super) fn fit(&mut self, tx: &Tx<'_>, staging: &Staging, limit: usize) -> Result<usize, Fault> {
+        if staging.is_regardless {
+            let all = staging.outputs.len().min(limit);
+            return self.fit_all(tx, staging, all).map(|()| all);
+        }
         self.list.clear();
         self.full = None;
         let mut fits = 0;
@@ -77,7 +81,7 @@ impl Targets {
         for (queues, len) in staging.outputs.runs() {
             let wanted = len.min(left);
             for &q in queues {
-                let i = self.index(tx, q)?;
+                let i = self.index(tx, staging, q)?;
                 self.list[i].left = u64::MAX;
             }
             self.admit(tx, staging, queues, wanted)?;
@@ -100,7 +104,7 @@ impl Targets {
         let is_decided =
             staging.queues.iter().any(|staged| staged.is_decided && queues.contains(&staged.queue));
         if !is_decided {
-            return self.admit_alike(tx, queues, n);
+            return self.admit_alike(tx, staging, queues, n);
         }
         for i in 0..n {
             if self.admit_next(tx, staging, queues)? == 0 {
@@ -111,10 +115,16 @@ impl Targets {
     }
 
     /// Outputs that are all items.
-    fn admit_alike(&mut self, tx: &Tx<'_>, queues: &[QueueId], n: usize) -> Result<usize, Fault> {
+    fn admit_alike(
+        &mut self,
+        tx: &Tx<'_>,
+        staging: &Staging,
+        queues: &[QueueId],
+        n: usize,
+    ) -> Result<usize, Fault> {
         let (mut fits, mut places) = (n, [0; MAX_FAN]);
         for (&q, place) in queues.iter().zip(&mut places) {
-            *place = self.index(tx, q)?;
+            *place = self.index(tx, staging, q)?;
             let target = self.list[*place];
             if target.waits() && target.left < fits as u64 {
                 fits = target.left as usize;
@@ -131,25 +141,25 @@ impl Targets {
         let mut items = [QueueId(0); MAX_FAN];
         let mut n = 0;
         for &q in queues {
-            let i = self.index(tx, q)?;
+            let i = self.index(tx, staging, q)?;
             let taken = self.list[i].taken;
             if staging.queues.iter().any(|staged| staged.queue == q && staged.is_item(taken)) {
                 items[n] = q;
                 n += 1;
             }
         }
-        if self.admit_alike(tx, &items[..n], 1)? == 0 {
+        if self.admit_alike(tx, staging, &items[..n], 1)? == 0 {
             return Ok(0);
         }
         for q in queues.iter().filter(|q| !items[..n].contains(q)) {
-            let i = self.index(tx, *q)?;
+            let i = self.index(tx, staging, *q)?;
             self.list[i].taken += 1;
         }
         Ok(1)
     }
 
     #[inline]
-    fn index(&mut self, tx: &Tx<'_>, q: QueueId) -> Result<usize, Fault> {
+    fn index(&mut self, tx: &Tx<'_>, staging: &Staging, q: QueueId) -> Result<usize, Fault> {
         let queue = QueueAt::of(q)?;
         if let Some(i) = self.list.iter().position(|target| target.queue == queue) {
             return Ok(i);
@@ -159,6 +169,7 @@ impl Targets {
         let policy = WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL));
         let left = match policy {
             WhenFull::DropOld => capacity,
+            WhenFull::Block if staging.line == Some(q) && before > 0 && has_no_bytes(tx, queue) => 0,
             WhenFull::Block | WhenFull::DropNew => capacity.saturating_sub(before),
         };
         let closed = tx.get(queue + queue::FLAGS) & queue::CLOSED != 0;
@@ -227,6 +238,11 @@ impl Targets {
     pub(super) fn first_sizes(&self, tx: &Tx<'_>) -> (u64, u64) {
         self.list.first().map_or((0, 0), |target| (target.before, counts::queued(tx, target.queue)))
     }
+}
+
+/// Whether the items of a queue, and what is staged for it, take all of its bytes.
+fn has_no_bytes(tx: &Tx<'_>, queue: QueueAt) -> bool {
+    tx.get(queue + queue::BYTES) > tx.get(queue + queue::MAX_BYTES)
 }
 
 /// The descriptors of a target's share of what is staged leave the worker's holdings.

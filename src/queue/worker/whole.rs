@@ -24,13 +24,14 @@ impl WorkerHandle {
         upto: usize,
     ) -> Result<Option<Committed>, PutError> {
         debug_assert!(self.staging.is_empty(), "something is staged");
-        let n = items.len() * outputs.len();
-        if n == 0 {
+        let local: Vec<QueueId> = outputs.iter().copied().filter(|&q| self.is_local(&[q])).collect();
+        let n = items.len() * local.len();
+        if n == 0 && !self.shares() {
             return Ok(Some(self.commit(upto, Wait::No)?));
         }
         // In order what finds no room waits in the window.
         let may_wait = self.is_in_order();
-        if !may_wait && (n > self.max_at_once() || self.room_in(outputs)? < items.len() as u64) {
+        if !may_wait && (n > self.max_at_once() || self.room_in(&local)? < items.len() as u64) {
             return Ok(None);
         }
         self.staging.reserve(n, items.len());
@@ -57,7 +58,7 @@ impl WorkerHandle {
     /// Items that each of these queues has room for. Queues that drop have room for any.
     fn room_in(&self, outputs: &[QueueId]) -> Result<u64, Fault> {
         let (memory, mut room) = (self.session.memory(), u64::MAX);
-        for &q in outputs {
+        for &q in outputs.iter().filter(|&&q| self.is_local(&[q])) {
             let queue = QueueAt::of(q)?;
             if blocks_when_full(memory, queue) {
                 let capacity = counts::capacity_roughly(memory, queue);
@@ -87,6 +88,18 @@ impl WorkerHandle {
     /// Only when the memory is damaged.
     pub fn publish_whole(&mut self, upto: usize) -> Result<Option<Committed>, Fault> {
         self.staging.is_whole = false;
+        if !self.stage_commit(upto)? {
+            return self.discard_staged().map(|()| Some(Committed::Ordered));
+        }
+        if self.staging.is_empty() && self.shares() {
+            return self.commit_staged(upto, Wait::No).map(Some);
+        }
+        let published = self.publish_or_not(upto);
+        self.staging.is_regardless = false;
+        published
+    }
+
+    fn publish_or_not(&mut self, upto: usize) -> Result<Option<Committed>, Fault> {
         let published = loop {
             match self.try_publish(upto, None, true, LockPriority::High)? {
                 Published::NeedsList(window, class) => {
@@ -112,7 +125,7 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn give_up_whole(&mut self) -> Result<(), Fault> {
-        self.staging.is_whole = false;
+        (self.staging.is_whole, self.staging.is_regardless) = (false, false);
         self.discard_staged()
     }
 

@@ -2,7 +2,7 @@
 
 use crate::config::{Loaded, Pipeline, Recycle, Texts, Watched, Work};
 use crate::logs::LogFile;
-use crate::queue::QueueId;
+use crate::queue::{QueueId, SharedQueues};
 use crate::stage::Registry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -78,6 +78,8 @@ pub(crate) struct Version {
     pub inputs: Vec<QueueId>,
     /// The queues it writes.
     pub outputs: Vec<QueueId>,
+    /// Those of its queues that lie in a broker, and the hidden queue of its commits.
+    pub shared: Option<SharedQueues>,
     /// The hidden queue with its stage's token.
     pub token: Option<QueueId>,
     /// The hidden queue with the token of standard output, if its stage prints into a file.
@@ -105,6 +107,7 @@ impl Version {
             .chain(&self.token)
             .chain(&self.print_token)
             .chain(&self.spill)
+            .chain(self.shared.as_ref().map(|shared| &shared.line))
             .copied()
     }
 

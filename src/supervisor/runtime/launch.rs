@@ -215,6 +215,7 @@ impl Launcher {
             recycle: version.recycle,
             inputs: named(&version.inputs),
             outputs: named(&version.outputs),
+            shared: version.shared.clone(),
             token: version.token.map(|token| token.0),
             print_token: version.print_token.map(|token| token.0),
             spill_queue: version.spill.map(|spill| spill.0),

@@ -1,6 +1,7 @@
 //! The loops on real queues, in one process: the thread is the worker, an unwinding its death.
 
 mod crash;
+mod shared;
 mod sources;
 mod stages;
 
@@ -14,8 +15,8 @@ use crate::config::pipeline::{Recycle, Work};
 use crate::logs::{LogStyle, Logging};
 use crate::queue::inject;
 use crate::queue::{
-    Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SlotId, StageId, Taken, Tuning, Wait,
-    WhenFull, WorkerHandle,
+    Arena, Ending, FailureAttribution, Limits, QueueAdmin, QueueId, SharedQueues, SlotId, StageId, Taken,
+    Tuning, Wait, WhenFull, WorkerHandle,
 };
 use crate::stage::{Persistence, Source, Stage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +38,7 @@ struct Bench {
     tuning: Tuning,
     recycle: Recycle,
     has_output: bool,
+    shared: Option<SharedQueues>,
     dead: Vec<(Vec<u8>, u32)>,
     dead_letters: PathBuf,
     /// The next life ends at its store of this number.
@@ -58,6 +60,7 @@ impl Bench {
             tuning,
             recycle: Recycle::default(),
             has_output: true,
+            shared: None,
             dead: Vec::new(),
             dead_letters: std::env::temp_dir()
                 .join(format!("mprun-worker-dead-{}.jsonl", std::process::id())),
@@ -101,6 +104,7 @@ impl Bench {
             inputs: vec![(IN.0, "in".into())],
             outputs: if self.has_output { vec![(OUT.0, "out".into())] } else { vec![] },
             spill_queue: None,
+            shared: self.shared.clone(),
             stop_timeout: std::time::Duration::ZERO,
             token: Some(TOKEN.0),
             print_token: None,

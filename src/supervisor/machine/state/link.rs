@@ -18,6 +18,9 @@ use std::time::{Duration, Instant, SystemTime};
 #[derive(Debug, Default)]
 pub(super) struct LinkState {
     pub(super) helper: Helper,
+    /// Its place in the arena.
+    slot: Option<SlotId>,
+    is_killed: bool,
     is_finishing: bool,
     /// It has left the run, or no try helps: there is none any more.
     is_over: bool,
@@ -60,6 +63,12 @@ impl State {
             // What it holds there is another machine's when its time is up.
             self.link.is_over = true;
             return out.push(Effect::KillLink);
+        }
+        if self.rests() {
+            if self.link.slot.is_some() && !std::mem::replace(&mut self.link.is_killed, true) {
+                out.push(Effect::KillLink);
+            }
+            return;
         }
         match self.link.helper {
             Helper::NotStarted => self.start_link(out),

@@ -75,6 +75,7 @@ impl State {
             folder: wanted.pipeline.folder_of(spec).to_owned(),
             inputs: ids(&spec.work.inputs),
             outputs: ids(&spec.work.outputs),
+            shared: None,
             token: None,
             print_token: None,
             spill: None,

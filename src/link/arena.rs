@@ -1,0 +1,411 @@
+//! The link's side of the arena: items come in with their marks, commits go out.
+//!
+//! Of each shared queue that this machine reads there are two in the arena: the queue itself, in which each item stands behind its
+//! mark (the sequence of its lease, 16 bytes), and the *held* queue, whose one item is the set of all sequences that the machine
+//! has. Of each stage that reads or writes a shared queue there is a *line*, whose items are its commits. Only the link puts into the
+//! first two and takes from the last two.
+//!
+//! | killed … | what is left | the next link |
+//! |---|---|---|
+//! | with the held set leased, before the transaction | nothing of it | release: the set goes back as it was |
+//! | after the transaction of `store` | the items and their sequences | holds them |
+//! | after that of `end` | neither the commits nor their sequences | |
+//! | with items leased to look for those that go, or some of them given back | all of them, in the queue or leased | release: they go back, in another order |
+//! | after the transaction of `drop_unbegun` or `withdraw` | neither the items nor their sequences | gives back after `Held` what the broker still leases to it |
+
+use super::held::HeldSet;
+use super::news::{News, Waiter};
+use super::pace::Pace;
+use crate::broker::link::{Ends, Event, LineId, Remains};
+use crate::broker::{Commit, Lease, MARK_LEN, Sequence, SharedQueue, Verdict};
+use crate::queue::{self, Arena, Committed, Fault, PutError, QueueId, SlotId, Taken, Wait, WorkerHandle};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Items or commits of one transaction: beside them there are the held sets.
+const MOST_AT_ONCE: usize = 400;
+/// Items that wait on this machine, of one queue: as many as one look takes.
+const MOST_WAITING: usize = MOST_AT_ONCE;
+/// Items that this machine has of one queue: each transaction writes their sequences anew.
+const MOST_HELD: usize = 4096;
+/// Bytes of the commits that are asked for at once, as far as they are more than one.
+const MOST_BYTES: usize = 4 << 20;
+/// A full disk is tried again.
+const DISK_RETRY: Duration = Duration::from_millis(100);
+
+/// What the supervisor tells a link of the arena.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkSpec {
+    /// The shared queues that this machine reads.
+    pub queues: Vec<LinkQueue>,
+    pub lines: Vec<LinkLine>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkQueue {
+    pub shared: SharedQueue,
+    pub queue: QueueId,
+    pub held: QueueId,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkLine {
+    /// The stage's.
+    pub name: String,
+    pub queue: QueueId,
+}
+
+/// A shared queue that this machine reads.
+struct Inlet {
+    shared: SharedQueue,
+    queue: QueueId,
+    held_queue: QueueId,
+    held: HeldSet,
+    pace: Pace,
+    /// Places that the link knows of.
+    told: Option<usize>,
+    is_withdrawn: bool,
+}
+
+struct Line {
+    queue: QueueId,
+    /// Its commits before this number the link knows of.
+    next: u64,
+}
+
+pub(crate) struct LinkArena {
+    handle: WorkerHandle,
+    inlets: Vec<Inlet>,
+    lines: Vec<Line>,
+    news: News,
+}
+
+impl LinkArena {
+    /// `slot`: the link's, opened by the supervisor.
+    pub(crate) fn open(arena: Arena, slot: SlotId, spec: &LinkSpec) -> Result<LinkArena, Fault> {
+        let mut handle = WorkerHandle::open(arena, slot)?;
+        let inlet = |queue: &LinkQueue| open_inlet(&mut handle, queue);
+        let inlets = spec.queues.iter().map(inlet).collect::<Result<_, _>>()?;
+        let lines = spec.lines.iter().map(|line| Line { queue: line.queue, next: 1 }).collect();
+        Ok(LinkArena { handle, inlets, lines, news: News::default() })
+    }
+
+    /// What lies there when a link starts.
+    pub(crate) fn remains(&mut self) -> Result<Remains, Fault> {
+        let held =
+            self.inlets.iter().map(|inlet| (inlet.shared, inlet.held.0.iter().copied().collect())).collect();
+        let mut commits = Vec::new();
+        for line in 0..self.lines.len() {
+            commits.push(self.new_commits(line)?);
+        }
+        Ok(Remains { held, commits })
+    }
+
+    /// Items that were leased come in, each behind its mark: with their sequences, in one transaction.
+    pub(crate) fn store(&mut self, queue: SharedQueue, leases: &[Lease]) -> Result<(), Fault> {
+        let i = self.inlet(queue)?;
+        for some in leases.chunks(MOST_AT_ONCE) {
+            let held = self.inlets[i].held.with(some.iter().map(|lease| lease.sequence));
+            let q = self.inlets[i].queue;
+            self.replace_held(&[(i, held)], 0, |handle| {
+                some.iter().try_for_each(|lease| put_marked(handle, q, lease))
+            })?;
+            let told = &mut self.inlets[i].told;
+            *told = told.map(|places| places.saturating_sub(some.len()));
+        }
+        Ok(())
+    }
+
+    /// Items that are another machine's go out, as far as no worker has begun them; this machine has none of them any more. What
+    /// a worker has, or a look does not find, costs the work on it: its commit will be refused.
+    pub(crate) fn drop_unbegun(&mut self, queue: SharedQueue, sequences: &[Sequence]) -> Result<(), Fault> {
+        let gone: BTreeSet<Sequence> = sequences.iter().copied().collect();
+        let i = self.inlet(queue)?;
+        while self.handle.take_waiting(self.inlets[i].queue, MOST_AT_ONCE)? > 0
+            && self.handle.len() < MOST_AT_ONCE
+        {}
+        // The youngest first: each goes to the front of its queue.
+        for at in (0..self.handle.len()).rev() {
+            if !gone.contains(&sequence_of(&self.handle, at)?.0) {
+                self.handle.give_back(at, false)?;
+            }
+        }
+        let held = self.inlets[i].held.without(&gone);
+        self.replace_held(&[(i, held)], self.handle.len(), |_| Ok(()))
+    }
+
+    /// All items that no worker has begun go out, now and whenever one comes back. Returns them with the attempts that failed.
+    pub(crate) fn withdraw(&mut self, queue: SharedQueue) -> Result<Vec<(Sequence, u32)>, Fault> {
+        let i = self.inlet(queue)?;
+        self.inlets[i].is_withdrawn = true;
+        let mut all = Vec::new();
+        while self.handle.take_waiting(self.inlets[i].queue, MOST_AT_ONCE)? > 0 {
+            let n = self.handle.len();
+            let leases = (0..n).map(|at| sequence_of(&self.handle, at)).collect::<Result<Vec<_>, _>>()?;
+            let gone = leases.iter().map(|(sequence, _)| *sequence).collect();
+            let held = self.inlets[i].held.without(&gone);
+            self.replace_held(&[(i, held)], n, |_| Ok(()))?;
+            all.extend(leases);
+        }
+        Ok(all)
+    }
+
+    /// The queue has ended: no item of it will come any more.
+    pub(crate) fn close(&mut self, queue: SharedQueue) -> Result<(), Fault> {
+        let i = self.inlet(queue)?;
+        self.handle.end_queue(self.inlets[i].queue)
+    }
+
+    /// Commits of a line from number `first` on, at most to `last`: fewer where they are long.
+    pub(crate) fn commits(&mut self, line: LineId, first: u64, last: u64) -> Result<Vec<Commit>, Fault> {
+        let (q, most) = (self.line(line)?, usize::try_from(last - first).unwrap_or(usize::MAX) + 1);
+        let (mut commits, mut bytes, mut bad) = (Vec::new(), 0, None);
+        self.handle.look(q, first - 1, most, |id, item| {
+            match Commit::decode(id + 1, item) {
+                Some(commit) => commits.push(commit),
+                None => bad = Some(no_commit(q, id)),
+            }
+            bytes += item.len();
+            bad.is_none() && bytes < MOST_BYTES && commits.len() < most
+        })?;
+        bad.map_or(Ok(commits), Err)
+    }
+
+    /// The oldest commits of a line have been judged: they go, and so do the sequences that they end, in one transaction.
+    pub(crate) fn end(&mut self, line: LineId, first: u64, verdicts: &[Verdict]) -> Result<(), Fault> {
+        let q = self.line(line)?;
+        let mut first = first;
+        for some in verdicts.chunks(MOST_AT_ONCE) {
+            self.end_some(q, first, some.len())?;
+            first += some.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The number of the last commit of a line to which none will be added; `None`: its stage may still commit.
+    pub(crate) fn last(&mut self, line: LineId) -> Result<Option<u64>, Fault> {
+        let q = self.line(line)?;
+        let (counts, has_ended) = self.handle.counts_of(q)?;
+        Ok(has_ended.then_some(counts.put))
+    }
+
+    /// [`Event::Room`], [`Event::Queued`] and [`Event::Withdrawn`], as far as they are news.
+    pub(crate) fn poll(&mut self) -> Result<Vec<Event>, Fault> {
+        // First: what happens after it is news.
+        self.listen()?;
+        let mut events = Vec::new();
+        for line in 0..self.lines.len() {
+            let queued = self.new_commits(line)?.into_iter();
+            events.extend(queued.map(|(number, ends)| Event::Queued { line: LineId(line), number, ends }));
+        }
+        for i in 0..self.inlets.len() {
+            match self.inlets[i].is_withdrawn {
+                true => events.extend(self.withdrawn_since(i)?),
+                false => events.extend(self.room(i)?),
+            }
+        }
+        Ok(events)
+    }
+
+    /// Waits beside it for something to look at.
+    pub(crate) fn waiter(&self) -> Waiter {
+        self.news.waiter()
+    }
+
+    /// What the kernel does when this process dies, for a simulated death.
+    #[cfg(test)]
+    pub(crate) fn die(&self) {
+        self.handle.die();
+    }
+
+    fn listen(&mut self) -> Result<(), Fault> {
+        let lines = self.lines.iter().map(|line| (line.queue, queue::News::Items));
+        let inlet = |inlet: &Inlet| {
+            let news = if inlet.is_withdrawn { queue::News::Items } else { queue::News::Room };
+            (inlet.queue, news)
+        };
+        let listener = self.handle.listen(lines.chain(self.inlets.iter().map(inlet)))?;
+        self.news.looks(listener);
+        Ok(())
+    }
+
+    fn withdrawn_since(&mut self, i: usize) -> Result<Option<Event>, Fault> {
+        let queue = self.inlets[i].shared;
+        let leases = self.withdraw(queue)?;
+        Ok((!leases.is_empty()).then_some(Event::Withdrawn { queue, leases }))
+    }
+
+    fn room(&mut self, i: usize) -> Result<Option<Event>, Fault> {
+        let inlet = &mut self.inlets[i];
+        let (counts, _) = self.handle.counts_of(inlet.queue)?;
+        let (capacity, max_bytes) = self.handle.limits_of(inlet.queue)?;
+        let queued = usize::try_from(counts.waiting + counts.delayed).unwrap_or(usize::MAX);
+        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX).min(MOST_WAITING);
+        let wanted = inlet.pace.wanted(counts.put - queued as u64, Instant::now()).min(capacity);
+        let room = wanted.saturating_sub(queued).min(MOST_HELD.saturating_sub(inlet.held.len()));
+        let has_bytes = counts.bytes < max_bytes / 2 || queued == 0;
+        let places = if has_bytes { room } else { 0 };
+        let is_news = inlet.told.replace(places) != Some(places);
+        Ok(is_news.then_some(Event::Room { queue: inlet.shared, places }))
+    }
+
+    /// The numbers and the ends of the commits that the link does not know of yet.
+    fn new_commits(&mut self, line: usize) -> Result<Vec<(u64, Ends)>, Fault> {
+        let Line { queue, next } = self.lines[line];
+        let (mut new, mut bad) = (Vec::new(), None);
+        self.handle.look(queue, next - 1, usize::MAX, |id, item| {
+            match Commit::decode_ends(item) {
+                Some(ends) => new.push((id + 1, ends)),
+                None => bad = Some(no_commit(queue, id)),
+            }
+            bad.is_none()
+        })?;
+        if let Some((last, _)) = new.last() {
+            self.lines[line].next = last + 1;
+        }
+        bad.map_or(Ok(new), Err)
+    }
+
+    fn end_some(&mut self, q: QueueId, first: u64, n: usize) -> Result<(), Fault> {
+        let (mut ends, mut bad, mut next) = (Vec::new(), None, first);
+        self.handle.look(q, 0, n, |id, item| {
+            match Commit::decode_ends(item).filter(|_| id + 1 == next) {
+                Some(more) => ends.extend(more),
+                None => bad = Some(no_commit(q, id)),
+            }
+            next += 1;
+            bad.is_none() && next < first + n as u64
+        })?;
+        if let Some(fault) = bad.or_else(|| (next != first + n as u64).then(|| no_commit(q, next))) {
+            return Err(fault);
+        }
+        let mut held = Vec::new();
+        for (i, inlet) in self.inlets.iter().enumerate() {
+            let of_it = ends.iter().filter(|(queue, _)| *queue == inlet.shared);
+            let gone: BTreeSet<Sequence> = of_it.map(|(_, sequence)| *sequence).collect();
+            if !gone.is_empty() {
+                held.push((i, inlet.held.without(&gone)));
+            }
+        }
+        while self.handle.len() < n {
+            if !matches!(self.handle.take(&[q], n - self.handle.len(), Wait::No)?, Taken::Items { .. }) {
+                return Err(no_commit(q, first));
+            }
+        }
+        self.replace_held(&held, n, |_| Ok(()))
+    }
+
+    /// One transaction: held sets take the place of those that are there, what `put` puts becomes items, and the oldest `ended`
+    /// leases end.
+    fn replace_held(
+        &mut self,
+        held: &[(usize, HeldSet)],
+        ended: usize,
+        put: impl Fn(&mut WorkerHandle) -> Result<(), PutError>,
+    ) -> Result<(), Fault> {
+        for (i, _) in held {
+            if !matches!(self.handle.take_first(self.inlets[*i].held_queue, Wait::No)?, Taken::Items { .. }) {
+                return Err(no_held_set(self.inlets[*i].held_queue));
+            }
+        }
+        while !self.try_replace(held, ended, &put)? {
+            std::thread::sleep(DISK_RETRY);
+        }
+        for (i, set) in held {
+            self.inlets[*i].held = set.clone();
+        }
+        Ok(())
+    }
+
+    /// False: there was no memory for it, and nothing has happened.
+    fn try_replace(
+        &mut self,
+        held: &[(usize, HeldSet)],
+        ended: usize,
+        put: &impl Fn(&mut WorkerHandle) -> Result<(), PutError>,
+    ) -> Result<bool, Fault> {
+        let LinkArena { handle, inlets, .. } = self;
+        let upto = held.len() + ended;
+        if held.is_empty() {
+            handle.commit(upto, Wait::No)?;
+            return handle.settle().map(|()| true);
+        }
+        handle.begin_regardless();
+        let put_set = |handle: &mut WorkerHandle, (i, set): &(usize, HeldSet)| {
+            handle.put(&[inlets[*i].held_queue], &set.encode(), Some(0))
+        };
+        let staged = put(handle).and_then(|()| held.iter().try_for_each(|set| put_set(handle, set)));
+        match staged {
+            Ok(()) => {}
+            Err(PutError::Fault(fault)) => return Err(fault),
+            Err(PutError::NoRoom | PutError::Ordered | PutError::TooLong { .. }) => {
+                handle.give_up_whole()?;
+                return Ok(false);
+            }
+        }
+        match handle.publish_whole(upto)? {
+            Some(Committed::Done { .. }) => Ok(true),
+            None => Ok(false),
+            Some(_) => Err(Fault::damaged("the end of a queue that a link fills", 0_u64, 0)),
+        }
+    }
+
+    fn inlet(&self, queue: SharedQueue) -> Result<usize, Fault> {
+        let found = self.inlets.iter().position(|inlet| inlet.shared == queue);
+        found.ok_or_else(|| Fault::damaged("a shared queue's number", 0_u64, queue.0.into()))
+    }
+
+    fn line(&self, line: LineId) -> Result<QueueId, Fault> {
+        let found = self.lines.get(line.0).map(|line| line.queue);
+        found.ok_or_else(|| Fault::damaged("a line's number", 0_u64, line.0 as u64))
+    }
+}
+
+fn open_inlet(handle: &mut WorkerHandle, spec: &LinkQueue) -> Result<Inlet, Fault> {
+    handle.add_hidden_queue(spec.held);
+    let mut set = None;
+    handle.look(spec.held, 0, 1, |_, bytes| {
+        set = HeldSet::decode(bytes);
+        false
+    })?;
+    let (counts, _) = handle.counts_of(spec.queue)?;
+    Ok(Inlet {
+        shared: spec.shared,
+        queue: spec.queue,
+        held_queue: spec.held,
+        held: set.ok_or_else(|| no_held_set(spec.held))?,
+        pace: Pace::new(counts.put - counts.waiting - counts.delayed, Instant::now()),
+        told: None,
+        is_withdrawn: false,
+    })
+}
+
+fn put_marked(handle: &mut WorkerHandle, q: QueueId, lease: &Lease) -> Result<(), PutError> {
+    let len = MARK_LEN + lease.item.len();
+    handle.put_failed(q, len, (lease.attempts, Some(0)), |to| {
+        let (mark, item) = to.split_at_mut(MARK_LEN);
+        mark.copy_from_slice(&lease.sequence.to_mark());
+        item.copy_from_slice(&lease.item);
+    })
+}
+
+/// Of an item that the link has leased: its sequence, and the attempts that failed.
+fn sequence_of(handle: &WorkerHandle, i: usize) -> Result<(Sequence, u32), Fault> {
+    let lease = handle.item(i)?;
+    let marked = Sequence::split_mark(lease.bytes);
+    let (sequence, _) =
+        marked.ok_or_else(|| Fault::damaged("an item's mark", lease.queue.0, lease.bytes.len() as u64))?;
+    Ok((sequence, lease.attempt - 1))
+}
+
+fn no_commit(q: QueueId, id: u64) -> Fault {
+    Fault::damaged("a commit in a line", q.0, id)
+}
+
+fn no_held_set(q: QueueId) -> Fault {
+    Fault::damaged("the set of held sequences", q.0, 0)
+}

@@ -1,0 +1,277 @@
+//! Stages that read or write queues of a broker. An item of such a queue stands behind its mark, which its stage does not see. What
+//! a transaction changes in the broker (leases that end there, outputs for there) is one item, a commit, for the stage's *line*: it
+//! goes there in the transaction that ends the leases here, and from there to the broker.
+//!
+//! | killed … | left behind | repaired by |
+//! |---|---|---|
+//! | with outputs for the broker | nothing: private memory | – |
+//! | with the commit staged | a reserved block | release: back to the free stack |
+//! | before the transaction | the items are leased still | release: they go back |
+//! | after it | the commit, and no lease | – |
+
+use super::commit::Committed;
+use super::handle::WorkerHandle;
+use super::outputs::NO_LEASE;
+use super::put::PutError;
+use super::wait::Wait;
+use crate::broker::{Commit, End, Output, Sequence, SharedQueue};
+use crate::queue::QueueId;
+use crate::queue::arena::fault::Fault;
+use crate::queue::arena::worker_time::Waiting;
+use crate::queue::transaction::holdings::EntryPart;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Bytes of outputs that one commit may have.
+const MAX_COMMIT: usize = 256 << 20;
+/// A full disk is tried again.
+const DISK_RETRY: Duration = Duration::from_millis(100);
+/// Where outputs go to queues of both kinds: leases of which some may be published early, each with a word in the journal.
+pub(super) const MOST_MIXED_LEASES: usize = 32;
+
+/// The queues of a stage that lie in a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedQueues {
+    /// Where the stage's commits go.
+    pub line: QueueId,
+    /// Of its inputs and outputs those that are shared.
+    pub queues: Vec<(QueueId, SharedQueue)>,
+}
+
+impl SharedQueues {
+    /// What the broker calls a queue, if it lies there.
+    pub fn number(&self, q: QueueId) -> Option<SharedQueue> {
+        self.queues.iter().find(|(queue, _)| *queue == q).map(|(_, shared)| *shared)
+    }
+}
+
+/// What a worker of such a stage has for the broker.
+pub(super) struct Sharing {
+    of: SharedQueues,
+    /// Items may be another machine's before they are done here, so that nothing of them may be out before.
+    has_inputs: bool,
+    outputs: Vec<Output>,
+    /// The lease that each is of.
+    owners: Vec<u32>,
+    bytes: usize,
+    /// Outputs that no local queue gets.
+    alone: usize,
+    /// The next transaction's commit is the last of what is staged.
+    pub(super) is_staged: bool,
+    /// The lease that ends with it as a dead letter.
+    pub(super) dying: Option<EntryPart>,
+}
+
+impl Sharing {
+    fn number(&self, q: QueueId) -> Option<SharedQueue> {
+        self.of.number(q)
+    }
+
+    pub(super) fn is_shared(&self, q: QueueId) -> bool {
+        self.number(q).is_some()
+    }
+
+    pub(super) fn line(&self) -> QueueId {
+        self.of.line
+    }
+
+    /// Outputs that are out with the commit, and in no count of those that are staged.
+    pub(super) fn take_alone(&mut self) -> u64 {
+        std::mem::take(&mut self.alone) as u64
+    }
+
+    /// Everything of it is published or thrown away.
+    pub(super) fn clear(&mut self) {
+        (self.is_staged, self.dying, self.alone, self.bytes) = (false, None, 0, 0);
+        self.outputs.clear();
+        self.owners.clear();
+    }
+
+    fn discard_from(&mut self, lease: u32) {
+        let kept = |owner: &u32| *owner == NO_LEASE || *owner < lease;
+        let mut owners = self.owners.iter();
+        self.outputs.retain(|_| owners.next().is_none_or(kept));
+        self.owners.retain(kept);
+        self.bytes = self.outputs.iter().map(|output| output.item.len()).sum();
+    }
+}
+
+impl WorkerHandle {
+    /// Names the shared ones among the queues of the worker's stage.
+    pub fn share(&mut self, of: SharedQueues, inputs: &[QueueId], outputs: &[QueueId]) {
+        let is_shared = |q: &&QueueId| of.number(**q).is_some();
+        let has_inputs = inputs.iter().any(|q| is_shared(&q));
+        let shared_outputs = outputs.iter().filter(is_shared).count();
+        let is_mixed = 0 < shared_outputs && shared_outputs < outputs.len();
+        let (outputs, owners) = (Vec::new(), Vec::new());
+        self.staging.line = Some(of.line);
+        if is_mixed {
+            self.max_leases = MOST_MIXED_LEASES;
+        }
+        self.sharing = Some(Box::new(Sharing {
+            of,
+            has_inputs,
+            outputs,
+            owners,
+            bytes: 0,
+            alone: 0,
+            is_staged: false,
+            dying: None,
+        }));
+    }
+
+    /// Whether the stage reads or writes a shared queue.
+    pub fn shares(&self) -> bool {
+        self.sharing.is_some()
+    }
+
+    /// Whether lease `i` is of an item that lies in a broker.
+    ///
+    /// # Errors
+    /// As [`WorkerHandle::item`].
+    pub fn is_shared(&self, i: usize) -> Result<bool, Fault> {
+        let queue = self.item(i)?.queue;
+        Ok(self.sharing.as_ref().is_some_and(|sharing| sharing.is_shared(queue)))
+    }
+
+    /// What is published early is not marked: it comes again with its item.
+    pub(super) fn marks_outputs(&self) -> bool {
+        self.sharing.as_ref().is_none_or(|sharing| !sharing.has_inputs)
+    }
+
+    /// Whether an output for these queues can be staged as ever.
+    #[inline]
+    pub(super) fn is_local(&self, outputs: &[QueueId]) -> bool {
+        self.sharing.as_ref().is_none_or(|sharing| outputs.iter().all(|&q| !sharing.is_shared(q)))
+    }
+
+    /// One output, of which some queues are shared.
+    #[cold]
+    pub(super) fn put_shared(
+        &mut self,
+        outputs: &[QueueId],
+        len: usize,
+        for_lease: Option<usize>,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
+        for &queue in outputs {
+            self.check_length(queue, len)?;
+            let so_far = self.sharing.as_ref().map_or(0, |sharing| sharing.bytes);
+            if so_far + len > MAX_COMMIT {
+                return Err(PutError::TooLong { len: (so_far + len) as u64, max: MAX_COMMIT as u64, queue });
+            }
+        }
+        let mut item = vec![0; len];
+        fill(&mut item);
+        let local: Vec<QueueId> = outputs.iter().copied().filter(|&q| self.is_local(&[q])).collect();
+        if !local.is_empty() {
+            self.put_local(&local, len, for_lease, |to| to.copy_from_slice(&item))?;
+        }
+        let Some(sharing) = &mut self.sharing else { return Ok(()) };
+        let shared: Vec<SharedQueue> = outputs.iter().filter_map(|&q| sharing.number(q)).collect();
+        sharing.alone += usize::from(local.is_empty());
+        for queue in shared {
+            sharing.bytes += len;
+            sharing.owners.push(for_lease.map_or(NO_LEASE, |i| i as u32));
+            sharing.outputs.push(Output { queue, item: item.clone() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn discard_shared_from(&mut self, i: usize) {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.discard_from(i as u32);
+        }
+    }
+
+    /// What the leases `0 .. upto` and the outputs so far are for the broker is staged as a commit, unless it is already. False: an
+    /// order to finish came while there was no memory for it.
+    pub(super) fn stage_commit(&mut self, upto: usize) -> Result<bool, Fault> {
+        let Some(sharing) = self.sharing.as_deref().filter(|sharing| !sharing.is_staged) else {
+            return Ok(true);
+        };
+        let mut ends = Vec::new();
+        for i in 0..upto.min(self.leases.len()) {
+            let (queue, marked) = self.marked_item(i)?;
+            if let Some(queue) = sharing.number(queue) {
+                ends.push(End { queue, sequence: sequence_of(marked)?, dead: None });
+            }
+        }
+        if ends.is_empty() && sharing.outputs.is_empty() {
+            return Ok(true);
+        }
+        let Some(sharing) = &mut self.sharing else { return Ok(true) };
+        let outputs = std::mem::take(&mut sharing.outputs);
+        let commit = Commit { ends, outputs, ..Commit::default() };
+        let is_staged = self.stage_in_line(&commit)?;
+        if let Some(sharing) = &mut self.sharing {
+            // Where it is not, all of it is thrown away.
+            sharing.owners.clear();
+        }
+        Ok(is_staged)
+    }
+
+    fn stage_in_line(&mut self, commit: &Commit) -> Result<bool, Fault> {
+        let Some(line) = self.sharing.as_ref().map(|sharing| sharing.line()) else { return Ok(true) };
+        let bytes = commit.encode();
+        let before = (self.staging.is_whole, self.staging.is_regardless);
+        loop {
+            (self.staging.is_whole, self.staging.is_regardless) = (true, true);
+            let put = self.put_local(&[line], bytes.len(), None, |to| to.copy_from_slice(&bytes));
+            (self.staging.is_whole, self.staging.is_regardless) = before;
+            match put {
+                Ok(()) => break,
+                Err(PutError::Fault(fault)) => return Err(fault),
+                Err(PutError::NoRoom | PutError::Ordered | PutError::TooLong { .. }) => {}
+            }
+            if self.must_finish() {
+                return Ok(false);
+            }
+            self.begin_wait(Waiting::Blocked);
+            std::thread::sleep(DISK_RETRY);
+            self.end_wait(Waiting::Blocked);
+        }
+        if let Some(sharing) = &mut self.sharing {
+            sharing.is_staged = true;
+        }
+        Ok(true)
+    }
+
+    /// Ends lease `i`, an item that lies in a broker, as a dead letter there. Nothing else may be staged. What comes of it is as for
+    /// [`WorkerHandle::commit`]; after an order the lease is there as before.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn dead_letter_shared(&mut self, i: usize, cause: &str, wait: Wait) -> Result<Committed, Fault> {
+        self.isolate(i)?;
+        let entry = self.leases[i].entry;
+        let attempts = self.item(i)?.attempt;
+        let (queue, marked) = self.marked_item(i)?;
+        let Some(sharing) = self.sharing.as_deref() else { return self.commit(0, wait) };
+        if let Some(queue) = sharing.number(queue).filter(|_| !sharing.is_staged) {
+            let end = End { queue, sequence: sequence_of(marked)?, dead: Some((cause.to_owned(), attempts)) };
+            let commit = Commit { ends: vec![end], ..Commit::default() };
+            if !self.stage_in_line(&commit)? {
+                return Ok(Committed::Ordered);
+            }
+        }
+        if let Some(sharing) = &mut self.sharing {
+            sharing.dying = Some(EntryPart { entry, items: 1 });
+        }
+        let committed = self.commit_staged(0, wait)?;
+        match committed {
+            Committed::Done { .. } => drop(self.leases.remove(i)),
+            Committed::Ordered | Committed::Closed => self.discard_staged()?,
+            Committed::Full { .. } => {}
+        }
+        Ok(committed)
+    }
+}
+
+fn sequence_of(marked: &[u8]) -> Result<Sequence, Fault> {
+    let split = Sequence::split_mark(marked);
+    split
+        .map(|(sequence, _)| sequence)
+        .ok_or_else(|| Fault::damaged("an item's mark", 0_u64, marked.len() as u64))
+}
