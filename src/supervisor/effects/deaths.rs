@@ -123,11 +123,7 @@ impl Performer<'_> {
             Auxiliary::Checker if self.services.checker.ended(pid) => {
                 self.events.push_back(Event::CheckerEnded);
             }
-            Auxiliary::Link if self.link.as_ref().is_some_and(|link| link.pid == pid) => {
-                self.link = None;
-                self.events.push_back(Event::LinkEnded(Some(exit)));
-            }
-            Auxiliary::Link => {}    // one that was killed
+            Auxiliary::Link => self.link_ended(pid, exit),
             Auxiliary::Checker => {} // there is another one, or none is needed
         }
     }

@@ -1,24 +1,28 @@
 //! The process that speaks with the broker: its start and its end.
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | the supervisor, between `open_slot` and the start | a slot with settings | the next one that gets it overwrites them |
+//! | the link | what it had leased of the arena | it goes back when its slot is released, before the next one is started |
+//! | the supervisor | the link, commits in the arena | the link dies with it; kept queues have the commits at the next start |
 
 use super::performer::Performer;
-use crate::link::{LinkPlan, LinkRequest};
+use crate::link::LinkRequest;
+use crate::model::Tuning;
+use crate::queue::{DeadLetterCandidate, FailureAttribution, SlotId};
+use crate::supervisor::machine::effect::StartLink;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::recovery::membership::Names;
 use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::link::LinkProcess;
+use crate::sys::process::SpawnError;
+use crate::sys::wait::Exit;
 use log::{Level, log};
+use std::io;
 
 impl Performer<'_> {
-    /// A new run is begun once: whoever has joined it stays in it.
-    pub(super) fn start_link(&mut self, plan: LinkPlan, joined_before: bool) {
-        let Some(Names { machine, life }) = self.membership.clone() else { return };
-        let new_run = self.run.options.new_run && !joined_before;
-        let request = LinkRequest { plan, machine, life, new_run };
-        let environment = self.launcher.helper_environment();
-        let arena = self.store.arena.fd();
-        let started =
-            LinkProcess::start(&request, arena, &environment, self.log_writer.stderr(), self.inbox.sender());
-        match started {
+    pub(super) fn start_link(&mut self, start: StartLink) {
+        match self.try_start_link(start) {
             Ok(link) => {
                 self.children.add_auxiliary(link.pid, Auxiliary::Link);
                 self.link = Some(link);
@@ -30,6 +34,23 @@ impl Performer<'_> {
         }
     }
 
+    fn try_start_link(&mut self, start: StartLink) -> Result<LinkProcess, SpawnError> {
+        let StartLink { plan, spec, slot, joined_before } = start;
+        let failed = |what: &str| SpawnError::preparing(&io::Error::other(what));
+        let Names { machine, life } = self.membership.clone().ok_or(failed("no name for this machine"))?;
+        self.admin(|admin| admin.open_slot(slot, &Tuning::default()))
+            .ok_or(failed("no place in the queues' memory"))?;
+        // A run is begun once: whoever has joined it stays in it.
+        let new_run = self.run.options.new_run && !joined_before && !self.is_resumed;
+        let log = self.run.options.logging.clone();
+        let request = LinkRequest { plan, spec, slot: slot.0, machine, life, new_run, log };
+        let environment = self.launcher.helper_environment();
+        let (arena, stderr) = (self.store.arena.fd(), self.log_writer.stderr());
+        let link = LinkProcess::start(&request, arena, &environment, stderr, self.inbox.sender())?;
+        self.admin(|admin| admin.set_pid(slot, link.pid));
+        Ok(link)
+    }
+
     pub(super) fn finish_link(&mut self) {
         if let Some(link) = &mut self.link {
             link.finish();
@@ -37,8 +58,20 @@ impl Performer<'_> {
     }
 
     pub(super) fn kill_link(&mut self) {
-        if let Some(link) = self.link.take() {
+        if let Some(link) = &self.link {
             link.kill();
         }
+    }
+
+    /// What it held of the arena goes back.
+    pub(super) fn link_ended(&mut self, pid: u32, exit: Exit) {
+        let Some(link) = self.link.take_if(|link| link.pid == pid) else { return };
+        self.release_slot(SlotId(link.slot));
+        self.events.push_back(Event::LinkEnded(Some(exit)));
+    }
+
+    fn release_slot(&mut self, slot: SlotId) {
+        let mut none = |_: DeadLetterCandidate<'_>| Err(io::ErrorKind::Other.into());
+        self.admin(|admin| admin.release(slot, FailureAttribution::Nobody, 0, &mut none));
     }
 }

@@ -59,7 +59,7 @@ impl Performer<'_> {
             Effect::Check(goal) => self.check(&goal),
             Effect::Uncheck(slot, pid) => self.services.checker.uncheck(slot, pid),
             Effect::StartChecker => self.start_checker(),
-            Effect::StartLink { plan, joined_before } => self.start_link(*plan, joined_before),
+            Effect::StartLink(start) => self.start_link(*start),
             Effect::FinishLink => self.finish_link(),
             Effect::KillLink => self.kill_link(),
             Effect::EndChecker => self.services.checker.end(),

@@ -129,6 +129,8 @@ pub(crate) struct Performer<'a> {
     pub(super) link: Option<LinkProcess>,
     /// By which names the broker knows this machine; `None`: it has no shared queue.
     pub(super) membership: Option<Names>,
+    /// A program before this one has run the pipeline up to now.
+    pub(super) is_resumed: bool,
     /// Requests that wait for their answers.
     pub(super) requests: BTreeMap<RequestId, oneshot::Sender<Reply>>,
     pub(super) request_ids: RangeFrom<u64>,

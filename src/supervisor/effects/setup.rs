@@ -101,6 +101,7 @@ impl<'a> Performer<'a> {
             services,
             link: None,
             membership,
+            is_resumed: before.upgrade.is_some(),
             requests: BTreeMap::new(),
             request_ids: 0..,
             next_program: None,

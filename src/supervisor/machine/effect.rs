@@ -12,6 +12,7 @@ use crate::config;
 use crate::config::pipeline::Probe;
 use crate::control::protocol::{Done, Refused};
 use crate::link::LinkPlan;
+use crate::link::arena::LinkSpec;
 use crate::queue::{FailureAttribution, Order, QueueId, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
@@ -95,11 +96,8 @@ pub(crate) enum Effect {
     StartChecker,
     /// It has nothing more to do.
     EndChecker,
-    /// Start the process that speaks with the broker; answered by `LinkTold`. `joined_before`: by one before it, in this run.
-    StartLink {
-        plan: Box<LinkPlan>,
-        joined_before: bool,
-    },
+    /// Start the process that speaks with the broker; answered by `LinkTold`.
+    StartLink(Box<StartLink>),
     /// Tell it to bring to the broker what is there, to give back the rest, and to leave; answered by `LinkEnded`.
     FinishLink,
     /// End it at once.
@@ -148,6 +146,17 @@ pub(crate) struct Spawn {
     pub stop_timeout: Duration,
     /// How a service says by itself that it is ready.
     pub announces: Option<Probe>,
+}
+
+/// A process to start that speaks with the broker.
+#[derive(Debug)]
+pub(crate) struct StartLink {
+    pub plan: LinkPlan,
+    pub spec: LinkSpec,
+    /// Its place in the arena.
+    pub slot: SlotId,
+    /// One before it has joined the run of the shared queues.
+    pub joined_before: bool,
 }
 
 /// A dead worker to settle.

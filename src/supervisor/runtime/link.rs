@@ -17,6 +17,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// A link that was started.
 pub(crate) struct LinkProcess {
     pub pid: u32,
+    /// Its place in the arena.
+    pub slot: u16,
     orders: File,
 }
 
@@ -30,6 +32,7 @@ impl LinkProcess {
         to: Sender,
     ) -> Result<LinkProcess, SpawnError> {
         let preparing = |error: io::Error| SpawnError::preparing(&error);
+        let slot = request.slot;
         let text = serde_json::to_vec(request).map_err(|error| preparing(error.into()))?;
         let request = fd::sealed(c"mprun-link", &text).map_err(preparing)?;
         let null = fd::null().map_err(preparing)?;
@@ -53,7 +56,7 @@ impl LinkProcess {
             pid_word: None,
         };
         let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnGroup), &args)?;
-        Ok(LinkProcess { pid, orders: File::from(orders) })
+        Ok(LinkProcess { pid, slot, orders: File::from(orders) })
     }
 
     /// It is to bring to the broker what is there, and to leave.

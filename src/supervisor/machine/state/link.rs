@@ -5,8 +5,10 @@
 
 use super::State;
 use crate::link::{LinkPlan, Told};
-use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::queue::SlotId;
+use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
 use crate::supervisor::machine::helper::Helper;
+use crate::supervisor::machine::phase::UpgradePhase;
 use crate::supervisor::machine::reason::StopCause;
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::StageState;
@@ -83,17 +85,39 @@ impl State {
         }
     }
 
+    /// One program's link is gone before the next program starts its own: both would be in one place of the arena.
+    fn rests(&self) -> bool {
+        let phase = self.upgrade.as_ref().map(|upgrade| upgrade.phase);
+        matches!(phase, Some(UpgradePhase::Ready | UpgradePhase::Interrupted { .. }))
+    }
+
+    /// Whether it is there, or something of it.
+    pub(super) fn has_link(&self) -> bool {
+        self.link.slot.is_some()
+    }
+
     fn start_link(&mut self, out: &mut Effects) {
-        let Some(plan) = self.wanted.as_ref().and_then(|wanted| LinkPlan::of(&wanted.pipeline)) else {
-            return;
-        };
+        let plan = self.wanted.as_ref().and_then(|wanted| LinkPlan::of(&wanted.pipeline));
+        let (Some(mut plan), Some(spec)) = (plan, self.link_spec()) else { return };
+        // In the order of the lines of the arena.
+        let place = |stage: &str| spec.lines.iter().position(|line| line.name == stage);
+        plan.lines.sort_by_key(|line| place(&line.stage));
+        let Some(slot) = self.slots.take().map(SlotId) else { return };
         self.link.helper.start(out.now);
-        self.link.is_finishing = false;
-        out.push(Effect::StartLink { plan: Box::new(plan), joined_before: self.link.was_up });
+        (self.link.slot, self.link.is_killed, self.link.is_finishing) = (Some(slot), false, false);
+        let joined_before = self.link.was_up;
+        out.push(Effect::StartLink(Box::new(StartLink { plan, spec, slot, joined_before })));
     }
 
     /// `exit`: `None`: there was no process to be had.
     pub(super) fn link_ended(&mut self, exit: Option<Exit>, out: &mut Effects) {
+        if let Some(slot) = self.link.slot.take() {
+            self.slots.give(slot.0);
+        }
+        if self.link.is_killed {
+            self.link.helper = Helper::NotStarted;
+            return;
+        }
         if self.link.is_over {
             return;
         }

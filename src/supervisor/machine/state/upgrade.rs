@@ -77,6 +77,7 @@ impl State {
                 out.push(Effect::Preflight(Box::new(saved)));
             }
             (_, UpgradePhase::Preflight | UpgradePhase::Interrupted { .. }) if !is_late => {}
+            (Ok(_), UpgradePhase::Ready) if self.has_link() && !is_late => {}
             (Ok(saved), UpgradePhase::Ready) => out.push(Effect::ReplaceProgram(Box::new(saved))),
             (Err(why), _) if is_late || self.phase.stop().is_some() => self.end_upgrade(why, out),
             (Err(_), _) => {}

@@ -169,9 +169,9 @@ impl Bench {
             }
             Effect::StartChecker => self.checkers.0 += 1,
             Effect::EndChecker => self.checkers.1 += 1,
-            Effect::StartLink { joined_before, .. } => {
+            Effect::StartLink(start) => {
                 self.links.started += 1;
-                self.links.joined_before = joined_before;
+                self.links.joined_before = start.joined_before;
             }
             Effect::FinishLink => self.links.finished += 1,
             Effect::KillLink => self.links.killed += 1,

@@ -1,0 +1,204 @@
+//! One file on several machines, over a real redis-server: each machine is an mprun with state and runtime folders of its own.
+
+#[path = "broker/server.rs"]
+mod server;
+mod support;
+
+use server::{SAFE, Server};
+use std::fs;
+use support::{Folder, Run, process, wait_until};
+
+/// A machine that runs these stages of a file.
+fn machine(text: &str, stages: &str) -> Run {
+    Run::start_with(text, &["--stages", stages])
+}
+
+/// The same machine again, after its end.
+fn again(run: Run, stages: &str) -> Run {
+    let folder = Folder::new();
+    // Its folder goes with the run: what belongs to the machine moves.
+    copy_state(&run, &folder);
+    folder.file("pipeline.toml", &fs::read_to_string(run.folder.path().join("pipeline.toml")).unwrap());
+    drop(run);
+    Run::in_folder(folder, &["--stages", stages])
+}
+
+fn copy_state(run: &Run, to: &Folder) {
+    for name in ["machine", "life"] {
+        let file = format!("state/mprun/pipeline/{name}");
+        if let Ok(text) = fs::read_to_string(run.folder.path().join(&file)) {
+            to.file(&file, &text);
+        }
+    }
+}
+
+/// `read` counts, the stages between pass items on, `write` puts them into a file of its machine.
+fn file(server: &Server, items: u32, work: &str, more: &str) -> String {
+    format!(
+        "drain_timeout = '20s'\n[broker]\nurl = 'redis://127.0.0.1:{}'\nack_wait = '2s'\n[queues.jobs]\nshared = true\n\
+         capacity = 500\n[queues.done]\nshared = true\n[stages.read]\nuse = 'count'\nwith = {{ to = {items} }}\n\
+         output = 'jobs'\n[stages.work]\n{work}\ninput = 'jobs'\noutput = 'done'\n[stages.write]\nuse = 'file'\n\
+         with = {{ path = 'out.txt' }}\ninput = 'done'\n{more}",
+        server.port
+    )
+}
+
+const PASS: &str = "use = 'format'\nwith = { template = '{item}' }\nprocesses = 2";
+
+fn numbers(run: &Run) -> Vec<u32> {
+    let text = fs::read_to_string(run.folder.path().join("out.txt")).unwrap_or_default();
+    let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn each_once(items: u32) -> Vec<u32> {
+    (1..=items).collect()
+}
+
+/// The process that speaks with the broker.
+fn link(run: &Run) -> Option<u32> {
+    let mut children = process::in_folder(run.folder.path()).into_iter();
+    children.find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "mprun:link\n"))
+}
+
+#[test]
+fn a_batch_over_three_machines_ends_by_itself_with_each_item_once() {
+    let server = Server::start(SAFE);
+    let text = file(&server, 3000, PASS, "");
+    let mut machines = ["write", "work", "read"].map(|stage| machine(&text, stage));
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    assert_eq!(numbers(&machines[0]), each_once(3000));
+}
+
+#[test]
+fn one_machine_can_run_all_of_it() {
+    let server = Server::start(SAFE);
+    let mut run = Run::start(&file(&server, 500, PASS, ""));
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert_eq!(numbers(&run), each_once(500));
+}
+
+#[test]
+fn every_kind_of_stage_reads_and_writes_shared_queues() {
+    for work in [
+        "command = ['cat']\nmode = 'reply'\nprocesses = 2",
+        "command = ['cat']",
+        "command = 'cat'\nmode = 'each'\nprocesses = 2",
+        "command = 'cat'\nmode = 'each'\nbatch = 20",
+        "command = 'while read -r n; do echo \"$n\"; echo; done'\nmode = 'reply'\nreply = 'until-empty'",
+    ] {
+        let server = Server::start(SAFE);
+        let text = file(&server, 300, work, "");
+        let mut machines = ["read,write", "work"].map(|stages| machine(&text, stages));
+        for run in &mut machines {
+            assert_eq!(run.wait(), 0, "{work}: {}", run.stderr());
+        }
+        assert_eq!(numbers(&machines[0]), each_once(300), "{work}");
+    }
+}
+
+#[test]
+fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for() {
+    let server = Server::start(SAFE);
+    let text = file(&server, 100, PASS, "");
+    let mut first = Run::start(&text);
+    assert_eq!(first.wait(), 0, "{}", first.stderr());
+    let mut second = Run::start(&text);
+    assert_eq!(second.wait(), 0, "{}", second.stderr());
+    assert!(second.stderr().contains("the run of the shared queues has ended, at 20"), "{}", second.stderr());
+    assert_eq!(numbers(&second), []);
+    let mut third = Run::start_with(&text, &["--new-run"]);
+    assert_eq!(third.wait(), 0, "{}", third.stderr());
+    assert_eq!(numbers(&third), each_once(100));
+}
+
+#[test]
+fn killed_links_workers_and_machines_lose_and_double_nothing() {
+    const ITEMS: u32 = 4000;
+    let server = Server::start(SAFE);
+    let text = file(&server, ITEMS, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"), "");
+    let mut ends = machine(&text, "read,write");
+    let mut workers = machine(&text, "work");
+    let (mut links, mut others, mut machines) = (0, 0, 0);
+    for round in 0.. {
+        if ends.child.try_wait().unwrap().is_some() {
+            break;
+        }
+        match round % 5 {
+            0 | 1 => links += link(&ends).map_or(0, |pid| u32::from(process::kill(pid, 9))),
+            2 => links += link(&workers).map_or(0, |pid| u32::from(process::kill(pid, 9))),
+            3 => others += workers.workers("work").first().map_or(0, |&pid| u32::from(process::kill(pid, 9))),
+            _ if workers.child.try_wait().unwrap().is_none() => {
+                workers.signal(9);
+                workers.wait();
+                machines += 1;
+                workers = again(workers, "work");
+            }
+            _ => {}
+        }
+        let size = numbers(&ends).len();
+        wait_until("some progress", || {
+            let is_over = ends.child.try_wait().unwrap().is_some();
+            (is_over || numbers(&ends).len() > size + 40).then_some(())
+        });
+    }
+    assert_eq!(ends.wait(), 0, "{}", ends.stderr());
+    assert_eq!(numbers(&ends), each_once(ITEMS), "{}", ends.stderr());
+    assert!(links >= 10 && others >= 3 && machines >= 3, "{links} links, {others} workers, {machines} machines");
+    assert_eq!(workers.wait(), 0, "{}", workers.stderr());
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for_at_the_start_and_later() {
+    let mut server = Server::start(SAFE);
+    let text = file(&server, 2000, &format!("{PASS}\nsleep = '1ms'"), "");
+    server.kill();
+    let mut run = Run::start(&text);
+    run.wait_for_log("the broker can't be reached");
+    server.start_again();
+    run.wait_for_log("the broker is there again");
+    wait_until("some items", || (numbers(&run).len() > 100).then_some(()));
+    server.kill();
+    wait_until("the outage", || (run.stderr().matches("can't be reached").count() > 1).then_some(()));
+    server.start_again();
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert_eq!(numbers(&run), each_once(2000));
+}
+
+#[test]
+fn what_a_machine_has_not_begun_goes_back_at_once_when_it_stops() {
+    let server = Server::start(SAFE);
+    // Leases last longer than the test would wait for them.
+    let work = format!("{PASS}\nsleep = '20ms'");
+    let text = file(&server, 300, &work, "").replace("ack_wait = '2s'", "ack_wait = '10m'");
+    let mut ends = machine(&text, "read,write");
+    let mut leaves = machine(&text, "work");
+    wait_until("some items", || (numbers(&ends).len() > 20).then_some(()));
+    leaves.signal(libc::SIGTERM);
+    assert_eq!(leaves.wait(), 0, "{}", leaves.stderr());
+    let mut stays = machine(&text, "work");
+    assert_eq!(ends.wait(), 0, "{}", ends.stderr());
+    assert_eq!(stays.wait(), 0, "{}", stays.stderr());
+    assert_eq!(numbers(&ends), each_once(300));
+}
+
+#[test]
+fn a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start() {
+    let server = Server::start(&[]);
+    let mut run = Run::start(&file(&server, 10, PASS, ""));
+    assert_eq!(run.wait(), 2, "{}", run.stderr());
+    assert!(run.stderr().contains("append-only file"), "{}", run.stderr());
+    assert_eq!(numbers(&run), []);
+}
+
+#[test]
+fn items_that_fail_for_good_are_dead_letters_of_the_broker() {
+    let server = Server::start(SAFE);
+    let work = "command = 'test \"$1\" != 7 && echo \"$1\"'\nmode = 'each'\nattempts = 2\nretry = { delay = '1ms' }";
+    let mut run = Run::start(&file(&server, 20, work, ""));
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    assert_eq!(numbers(&run), (1..=20).filter(|n| *n != 7).collect::<Vec<_>>());
+}
