@@ -9,7 +9,7 @@ use super::totals::StageTotals;
 use super::wanted::Version;
 use crate::config;
 use crate::control::protocol::{Done, Refused};
-use crate::queue::{FailureAttribution, Order, QueueId, SlotId, StageId};
+use crate::queue::{FailureAttribution, Order, QueueId, SharedQueues, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
 use std::rc::Rc;
@@ -68,6 +68,8 @@ pub(crate) enum Effect {
     DropToken(QueueId),
     /// A queue has no writer any more, or has one again.
     SetEnded(QueueId, bool),
+    /// The same of a line to a broker; one that goes on takes the number of the last word that may have been said.
+    EndLine(QueueId, bool),
     /// A queue has no reader any more, or has one again.
     SetClosed(QueueId, bool),
     /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
@@ -141,6 +143,8 @@ pub(crate) struct Release {
     pub end: End,
     /// What it has said at last, for the same.
     pub last_stderr: Vec<String>,
+    /// Those of its queues that lie in a broker, where dead letters of their items go.
+    pub shared: Option<SharedQueues>,
 }
 
 impl Release {

@@ -15,6 +15,7 @@ mod exits;
 mod failing;
 mod reload;
 mod saving;
+mod shared;
 mod start_order;
 mod stop;
 mod transitions;
