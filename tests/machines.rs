@@ -59,7 +59,8 @@ fn each_once(items: u32) -> Vec<u32> {
 /// The process that speaks with the broker.
 fn link(run: &Run) -> Option<u32> {
     let mut children = process::in_folder(run.folder.path()).into_iter();
-    children.find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "mprun:link\n"))
+    children
+        .find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "mprun:link\n"))
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for() {
     let mut second = Run::start(&text);
     assert_eq!(second.wait(), 0, "{}", second.stderr());
     assert!(second.stderr().contains("the run of the shared queues has ended, at 20"), "{}", second.stderr());
-    assert_eq!(numbers(&second), []);
+    assert!(numbers(&second).is_empty());
     let mut third = Run::start_with(&text, &["--new-run"]);
     assert_eq!(third.wait(), 0, "{}", third.stderr());
     assert_eq!(numbers(&third), each_once(100));
@@ -147,7 +148,10 @@ fn killed_links_workers_and_machines_lose_and_double_nothing() {
     }
     assert_eq!(ends.wait(), 0, "{}", ends.stderr());
     assert_eq!(numbers(&ends), each_once(ITEMS), "{}", ends.stderr());
-    assert!(links >= 10 && others >= 3 && machines >= 3, "{links} links, {others} workers, {machines} machines");
+    assert!(
+        links >= 10 && others >= 3 && machines >= 3,
+        "{links} links, {others} workers, {machines} machines"
+    );
     assert_eq!(workers.wait(), 0, "{}", workers.stderr());
 }
 
@@ -191,13 +195,14 @@ fn a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start() {
     let mut run = Run::start(&file(&server, 10, PASS, ""));
     assert_eq!(run.wait(), 2, "{}", run.stderr());
     assert!(run.stderr().contains("append-only file"), "{}", run.stderr());
-    assert_eq!(numbers(&run), []);
+    assert!(numbers(&run).is_empty());
 }
 
 #[test]
 fn items_that_fail_for_good_are_dead_letters_of_the_broker() {
     let server = Server::start(SAFE);
-    let work = "command = 'test \"$1\" != 7 && echo \"$1\"'\nmode = 'each'\nattempts = 2\nretry = { delay = '1ms' }";
+    let work =
+        "command = 'test \"$1\" != 7 && echo \"$1\"'\nmode = 'each'\nattempts = 2\nretry = { delay = '1ms' }";
     let mut run = Run::start(&file(&server, 20, work, ""));
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     assert_eq!(numbers(&run), (1..=20).filter(|n| *n != 7).collect::<Vec<_>>());

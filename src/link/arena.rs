@@ -29,8 +29,6 @@ const MOST_AT_ONCE: usize = 400;
 const MOST_WAITING: usize = MOST_AT_ONCE;
 /// Items that this machine has of one queue: each transaction writes their sequences anew.
 const MOST_HELD: usize = 4096;
-/// Bytes of the commits that are asked for at once, as far as they are more than one.
-const MOST_BYTES: usize = 4 << 20;
 /// A full disk is tried again.
 const DISK_RETRY: Duration = Duration::from_millis(100);
 
@@ -67,7 +65,7 @@ struct Inlet {
     held: HeldSet,
     pace: Pace,
     /// Places that the link knows of.
-    told: Option<usize>,
+    reported: Option<usize>,
     is_withdrawn: bool,
 }
 
@@ -114,8 +112,8 @@ impl LinkArena {
             self.replace_held(&[(i, held)], 0, |handle| {
                 some.iter().try_for_each(|lease| put_marked(handle, q, lease))
             })?;
-            let told = &mut self.inlets[i].told;
-            *told = told.map(|places| places.saturating_sub(some.len()));
+            let reported = &mut self.inlets[i].reported;
+            *reported = reported.map(|places| places.saturating_sub(some.len()));
         }
         Ok(())
     }
@@ -160,17 +158,16 @@ impl LinkArena {
         self.handle.end_queue(self.inlets[i].queue)
     }
 
-    /// Commits of a line from number `first` on, at most to `last`: fewer where they are long.
+    /// Commits of a line from number `first` to `last`, as far as there are so many.
     pub(crate) fn commits(&mut self, line: LineId, first: u64, last: u64) -> Result<Vec<Commit>, Fault> {
         let (q, most) = (self.line(line)?, usize::try_from(last - first).unwrap_or(usize::MAX) + 1);
-        let (mut commits, mut bytes, mut bad) = (Vec::new(), 0, None);
+        let (mut commits, mut bad) = (Vec::new(), None);
         self.handle.look(q, first - 1, most, |id, item| {
             match Commit::decode(id + 1, item) {
                 Some(commit) => commits.push(commit),
                 None => bad = Some(no_commit(q, id)),
             }
-            bytes += item.len();
-            bad.is_none() && bytes < MOST_BYTES && commits.len() < most
+            bad.is_none() && commits.len() < most
         })?;
         bad.map_or(Ok(commits), Err)
     }
@@ -249,7 +246,7 @@ impl LinkArena {
         let room = wanted.saturating_sub(queued).min(MOST_HELD.saturating_sub(inlet.held.len()));
         let has_bytes = counts.bytes < max_bytes / 2 || queued == 0;
         let places = if has_bytes { room } else { 0 };
-        let is_news = inlet.told.replace(places) != Some(places);
+        let is_news = inlet.reported.replace(places) != Some(places);
         Ok(is_news.then_some(Event::Room { queue: inlet.shared, places }))
     }
 
@@ -379,7 +376,7 @@ fn open_inlet(handle: &mut WorkerHandle, spec: &LinkQueue) -> Result<Inlet, Faul
         held_queue: spec.held,
         held: set.ok_or_else(|| no_held_set(spec.held))?,
         pace: Pace::new(counts.put - counts.waiting - counts.delayed, Instant::now()),
-        told: None,
+        reported: None,
         is_withdrawn: false,
     })
 }

@@ -378,7 +378,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn look_for_end(&mut self, queue: SharedQueue) {
-        if self.finished.contains(&queue) {
+        if self.finished.contains(&queue) || !self.plan.reads.contains(&queue) {
             return;
         }
         let before = self.plan.before(queue);

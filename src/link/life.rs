@@ -38,7 +38,8 @@ fn live() -> Result<End, String> {
     logs::set_pipeline(&request.plan.pipeline);
     request.log.start(None);
     let arena = Arena::attach(arena.map_err(|_| foreign)?).map_err(|fault| fault.to_string())?;
-    let arena = LinkArena::open(arena, SlotId(request.slot), &request.spec).map_err(|fault| fault.to_string())?;
+    let arena =
+        LinkArena::open(arena, SlotId(request.slot), &request.spec).map_err(|fault| fault.to_string())?;
     let (orders, told) = (orders.map_err(|_| foreign)?, told.map_err(|_| foreign)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;

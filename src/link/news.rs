@@ -9,8 +9,8 @@ struct Shared {
     listener: Option<Arc<Listener>>,
     /// Looks at the arena so far.
     looks: u64,
-    /// The look that a wait has told is old: until the next one there is nothing to wait for.
-    told: u64,
+    /// The look that a wait has reported is old: until the next one there is nothing to wait for.
+    reported: u64,
 }
 
 /// The link's end of it.
@@ -44,14 +44,14 @@ impl Waiter {
         let Some((listener, look)) = self.next_look(most) else { return };
         if listener.sleep(until) {
             let mut shared = self.0.lock();
-            shared.told = shared.told.max(look);
+            shared.reported = shared.reported.max(look);
         }
     }
 
-    /// A look that no wait has told is old.
+    /// A look that no wait has reported is old.
     fn next_look(&self, most: Duration) -> Option<(Arc<Listener>, u64)> {
         let News(shared) = &self.0;
-        let is_old = |shared: &mut Shared| shared.listener.is_none() || shared.looks == shared.told;
+        let is_old = |shared: &mut Shared| shared.listener.is_none() || shared.looks == shared.reported;
         let waited = shared.1.wait_timeout_while(self.0.lock(), most, is_old);
         let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         let listener = guard.listener.clone().filter(|_| !timeout.timed_out())?;

@@ -53,6 +53,8 @@
 //! | copying a failed item out of its extent | a copy in a block that is free | the next user of the block |
 //! | delaying an item, or taking one that is due | see `transaction/delayed.rs` | – |
 //! | counting a failure, a success or a probe of a stage | see `transaction/failing.rs` | – |
+//! | putting a commit into its stage's line, or an item that comes from a broker | see `worker/shared.rs` and `link/arena.rs` | – |
+//! | giving a dead worker's letter to its stage's line | all or nothing of the transaction that ends the item | the next call: the item is begun no more |
 //! | leaving a note beside a token | the note before, none, or the new one | the next holder of the token: see `arena/note.rs` |
 //! | showing an item of a tapped queue | a sample half written, the wish still there | the next put |
 //! | putting outputs in the order of their items | see `transaction/window.rs` | – |

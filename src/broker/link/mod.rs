@@ -25,7 +25,7 @@ mod event;
 mod inlet;
 mod line;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use event::{Effect, Ends, Event, LineId, Note};
 use inlet::Inlet;

@@ -18,7 +18,8 @@ pub(super) fn check(
         match (&draft.keys.order.at, stage.order.order) {
             (Some(at), Some(_)) => {
                 let fault = fault(draft, stage, registry, at)
-                    .or_else(|| fault_of_input(draft, stage, (wiring, queues), at));
+                    .or_else(|| fault_of_input(draft, stage, (wiring, queues), at))
+                    .or_else(|| fault_of_outputs(stage, queues, at));
                 fault.into_iter().for_each(|fault| report.push(fault));
             }
             _ => without_order(draft, report),
@@ -102,5 +103,17 @@ fn fault_of_input(
         let title = format!("`{input}` drops items that wait (when_full = \"drop-old\")");
         let fault = Diagnostic::error(title).at(&at.value).label("an item that never comes has no place");
         fault.help("use when_full = \"block\" or \"drop-new\"")
+    })
+}
+
+/// What the queues are that it writes.
+fn fault_of_outputs(stage: &Stage, queues: &[Queue], at: &At) -> Option<Diagnostic> {
+    let is_shared = |name: &&String| queues.iter().any(|queue| queue.name == **name && queue.shared);
+    stage.work.outputs.iter().find(is_shared).map(|name| {
+        let title = format!("`{name}` is shared");
+        let fault = Diagnostic::error(title)
+            .at(&at.value)
+            .label("no output waits for another on the way to a broker");
+        fault.help("keep the order in a queue of this machine, which a stage with one process passes on")
     })
 }

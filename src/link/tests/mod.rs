@@ -1,6 +1,7 @@
 //! The link's side of the arena, in one process.
 
 mod crash;
+mod machines;
 mod promises;
 mod property;
 

@@ -144,22 +144,22 @@ fn a_queue_that_has_ended_lets_its_workers_end() {
 fn a_thread_that_waits_returns_once_there_is_something_to_look_at() {
     let mut machine = Machine::new();
     let (mut link, mut worker) = (machine.link(), machine.worker());
-    let (waiter, (tell, told)) = (link.waiter(), std::sync::mpsc::channel());
+    let (waiter, (sender, receiver)) = (link.waiter(), std::sync::mpsc::channel());
     let soon = Instant::now();
     waiter.wait(Duration::from_millis(20));
     assert!(soon.elapsed() >= Duration::from_millis(20), "the link has not looked yet");
     link.poll().unwrap();
     std::thread::spawn(move || {
         waiter.wait(Duration::from_secs(60));
-        tell.send(()).unwrap();
-        // What it has told is no news: it waits for the next look.
+        sender.send(()).unwrap();
+        // What it has said is no news: it waits for the next look.
         waiter.wait(Duration::from_secs(60));
-        tell.send(()).unwrap();
+        sender.send(()).unwrap();
     });
     commit_all(&mut worker, &commit(&[], &[]));
-    told.recv_timeout(Duration::from_secs(30)).unwrap();
+    receiver.recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!(link.poll().unwrap().len(), 1);
     link.store(JOBS, &leases([1])).unwrap();
     take(&mut worker, QUEUES[0].1, 1);
-    told.recv_timeout(Duration::from_secs(30)).unwrap();
+    receiver.recv_timeout(Duration::from_secs(30)).unwrap();
 }

@@ -1,5 +1,6 @@
 //! What the supervisor does with the arena: queues come and go, workers get orders, the dead are released.
 
+mod append;
 mod audit;
 mod failing;
 mod order;

@@ -1,10 +1,11 @@
 //! Releasing a dead worker: what it held goes back, in bounded transactions, each atomic. So this may itself be
 //! killed at any store and be run again by any process, while the other workers run.
 
+use super::append;
 use super::queues::QueueAdmin;
 use super::windows;
 use crate::model::{Tuning, WhenFailing};
-use crate::queue::arena::layout::{LOCK, SlotAt, entry, slot};
+use crate::queue::arena::layout::{LOCK, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::{fault::Fault, futex, tuning};
 use crate::queue::transaction::delayed::Delay;
 use crate::queue::transaction::failing::{self, Failed, Place};
@@ -81,7 +82,7 @@ impl QueueAdmin {
             && let Some(candidate) = self.candidate(slot, at)?
             && write_dead_letter(candidate).is_ok()
         {
-            self.end_as_dead(slot, entry)?;
+            self.end_as_dead(slot, entry, None)?;
             released.dead += 1;
         }
         self.release_rest(slot, begun, attempts, released)
@@ -93,10 +94,22 @@ impl QueueAdmin {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn release_dead(&mut self, id: SlotId) -> Result<Released, Fault> {
+        self.release_dead_with(id, None)
+    }
+
+    /// The same for an item whose letter is what `line` gets, in the step that ends it.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged; or [`Fault::DiskFull`].
+    pub fn release_dead_into(&mut self, id: SlotId, line: QueueId, letter: &[u8]) -> Result<Released, Fault> {
+        self.release_dead_with(id, Some((QueueAt::of(line)?, letter)))
+    }
+
+    fn release_dead_with(&mut self, id: SlotId, letter: Option<(QueueAt, &[u8])>) -> Result<Released, Fault> {
         let slot = self.slot_of_dead(id)?;
         let mut released = Released::default();
         if let Some(entry) = self.isolate_begun(slot)? {
-            self.end_as_dead(slot, entry)?;
+            self.end_as_dead(slot, entry, letter)?;
             released.dead += 1;
         }
         self.release_rest(slot, None, 0, released)
@@ -261,9 +274,17 @@ impl QueueAdmin {
         Ok(Some(DeadLetterCandidate { item, attempts: failures, queue: meta.queue(), id }))
     }
 
-    fn end_as_dead(&mut self, slot: SlotAt, entry: u16) -> Result<(), Fault> {
+    fn end_as_dead(
+        &mut self,
+        slot: SlotAt,
+        entry: u16,
+        letter: Option<(QueueAt, &[u8])>,
+    ) -> Result<(), Fault> {
         let mut tx = self.session.begin()?;
         let mut ended = EndedQueues::default();
+        if let Some((line, bytes)) = letter {
+            append::push(&mut tx, line, bytes)?;
+        }
         let part = EntryPart { entry, items: 1 };
         if let Some(place) = Place::of(tx.memory, slot) {
             place.ended(&mut tx, &[part], End::Dead, &mut ended);
@@ -271,6 +292,9 @@ impl QueueAdmin {
         holdings::end(&mut tx, slot, std::iter::once(part), End::Dead, &mut ended)?;
         tx.commit()?;
         ended.notify(&mut tx);
+        if let Some((line, _)) = letter {
+            tx.notify(line + queue::NOT_EMPTY);
+        }
         Ok(())
     }
 

@@ -305,3 +305,33 @@ fn a_worker_that_is_killed_at_any_store_leaves_the_leases_or_the_commit() {
         assert!(before > 30 && after > 3, "{script:?}: {before} {after}");
     }
 }
+
+#[test]
+fn a_supervisor_that_is_killed_anywhere_gives_a_letter_to_the_broker_once() {
+    let letter =
+        Commit { ends: vec![End { dead: Some(("killed".into(), 1)), ..end(1) }], ..Commit::default() };
+    let mut deaths = 0;
+    for at in 0.. {
+        let (arena, mut admin) = set_up();
+        store(&arena, &mut admin, &[1, 2]);
+        let mut worker = sharing(&arena, &mut admin, &[B]);
+        worker.take(&[A], 2, Wait::No).unwrap();
+        worker.begin(0);
+        worker.die();
+        let died = killed(at, || {
+            admin.release_dead_into(WORKER, LINE, &letter.encode()).unwrap();
+        });
+        admin.die();
+        let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+        admin.release_dead_into(WORKER, LINE, &letter.encode()).unwrap();
+        admin.audit().unwrap_or_else(|wrong| panic!("killed at store {at}: {wrong}"));
+        let counts = admin.counts(A).unwrap();
+        assert_eq!((counts.dead, counts.waiting, counts.leased), (1, 1, 0), "killed at store {at}");
+        assert_eq!(commits(&arena, &mut admin), [Commit { number: 1, ..letter.clone() }], "store {at}");
+        if !died {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths > 20, "{deaths}");
+}

@@ -1,7 +1,7 @@
 //! A worker's handle on the arena: its slot, its leases, and what it tells the supervisor.
 
 use super::leases::Held;
-use super::shared::{MOST_MIXED_LEASES, Sharing};
+use super::sharing::{MOST_MIXED_LEASES, Sharing};
 use super::spin::SpinBudget;
 use super::staging::Staging;
 use super::targets::Targets;

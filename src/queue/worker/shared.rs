@@ -11,91 +11,20 @@
 
 use super::commit::Committed;
 use super::handle::WorkerHandle;
-use super::outputs::NO_LEASE;
 use super::put::PutError;
+use super::sharing::{MOST_MIXED_LEASES, SharedQueues, Sharing};
 use super::wait::Wait;
-use crate::broker::{Commit, End, Output, Sequence, SharedQueue};
+use crate::broker::{Commit, End, Sequence};
 use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::worker_time::Waiting;
 use crate::queue::transaction::holdings::EntryPart;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Bytes of outputs that one commit may have.
 const MAX_COMMIT: usize = 256 << 20;
 /// A full disk is tried again.
 const DISK_RETRY: Duration = Duration::from_millis(100);
-/// Where outputs go to queues of both kinds: leases of which some may be published early, each with a word in the journal.
-pub(super) const MOST_MIXED_LEASES: usize = 32;
-
-/// The queues of a stage that lie in a broker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SharedQueues {
-    /// Where the stage's commits go.
-    pub line: QueueId,
-    /// Of its inputs and outputs those that are shared.
-    pub queues: Vec<(QueueId, SharedQueue)>,
-}
-
-impl SharedQueues {
-    /// What the broker calls a queue, if it lies there.
-    pub fn number(&self, q: QueueId) -> Option<SharedQueue> {
-        self.queues.iter().find(|(queue, _)| *queue == q).map(|(_, shared)| *shared)
-    }
-}
-
-/// What a worker of such a stage has for the broker.
-pub(super) struct Sharing {
-    of: SharedQueues,
-    /// Items may be another machine's before they are done here, so that nothing of them may be out before.
-    has_inputs: bool,
-    outputs: Vec<Output>,
-    /// The lease that each is of.
-    owners: Vec<u32>,
-    bytes: usize,
-    /// Outputs that no local queue gets.
-    alone: usize,
-    /// The next transaction's commit is the last of what is staged.
-    pub(super) is_staged: bool,
-    /// The lease that ends with it as a dead letter.
-    pub(super) dying: Option<EntryPart>,
-}
-
-impl Sharing {
-    fn number(&self, q: QueueId) -> Option<SharedQueue> {
-        self.of.number(q)
-    }
-
-    pub(super) fn is_shared(&self, q: QueueId) -> bool {
-        self.number(q).is_some()
-    }
-
-    pub(super) fn line(&self) -> QueueId {
-        self.of.line
-    }
-
-    /// Outputs that are out with the commit, and in no count of those that are staged.
-    pub(super) fn take_alone(&mut self) -> u64 {
-        std::mem::take(&mut self.alone) as u64
-    }
-
-    /// Everything of it is published or thrown away.
-    pub(super) fn clear(&mut self) {
-        (self.is_staged, self.dying, self.alone, self.bytes) = (false, None, 0, 0);
-        self.outputs.clear();
-        self.owners.clear();
-    }
-
-    fn discard_from(&mut self, lease: u32) {
-        let kept = |owner: &u32| *owner == NO_LEASE || *owner < lease;
-        let mut owners = self.owners.iter();
-        self.outputs.retain(|_| owners.next().is_none_or(kept));
-        self.owners.retain(kept);
-        self.bytes = self.outputs.iter().map(|output| output.item.len()).sum();
-    }
-}
 
 impl WorkerHandle {
     /// Names the shared ones among the queues of the worker's stage.
@@ -104,21 +33,11 @@ impl WorkerHandle {
         let has_inputs = inputs.iter().any(|q| is_shared(&q));
         let shared_outputs = outputs.iter().filter(is_shared).count();
         let is_mixed = 0 < shared_outputs && shared_outputs < outputs.len();
-        let (outputs, owners) = (Vec::new(), Vec::new());
         self.staging.line = Some(of.line);
         if is_mixed {
             self.max_leases = MOST_MIXED_LEASES;
         }
-        self.sharing = Some(Box::new(Sharing {
-            of,
-            has_inputs,
-            outputs,
-            owners,
-            bytes: 0,
-            alone: 0,
-            is_staged: false,
-            dying: None,
-        }));
+        self.sharing = Some(Box::new(Sharing::new(of, has_inputs)));
     }
 
     /// Whether the stage reads or writes a shared queue.
@@ -169,13 +88,7 @@ impl WorkerHandle {
             self.put_local(&local, len, for_lease, |to| to.copy_from_slice(&item))?;
         }
         let Some(sharing) = &mut self.sharing else { return Ok(()) };
-        let shared: Vec<SharedQueue> = outputs.iter().filter_map(|&q| sharing.number(q)).collect();
-        sharing.alone += usize::from(local.is_empty());
-        for queue in shared {
-            sharing.bytes += len;
-            sharing.owners.push(for_lease.map_or(NO_LEASE, |i| i as u32));
-            sharing.outputs.push(Output { queue, item: item.clone() });
-        }
+        sharing.add(outputs, &item, for_lease, local.is_empty());
         Ok(())
     }
 
@@ -198,18 +111,13 @@ impl WorkerHandle {
                 ends.push(End { queue, sequence: sequence_of(marked)?, dead: None });
             }
         }
-        if ends.is_empty() && sharing.outputs.is_empty() {
+        if ends.is_empty() && !sharing.has_outputs() {
             return Ok(true);
         }
         let Some(sharing) = &mut self.sharing else { return Ok(true) };
-        let outputs = std::mem::take(&mut sharing.outputs);
+        let outputs = sharing.take_outputs();
         let commit = Commit { ends, outputs, ..Commit::default() };
-        let is_staged = self.stage_in_line(&commit)?;
-        if let Some(sharing) = &mut self.sharing {
-            // Where it is not, all of it is thrown away.
-            sharing.owners.clear();
-        }
-        Ok(is_staged)
+        self.stage_in_line(&commit)
     }
 
     fn stage_in_line(&mut self, commit: &Commit) -> Result<bool, Fault> {

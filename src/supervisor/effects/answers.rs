@@ -1,12 +1,13 @@
 //! What there is to see: items, counters, the whole pipeline as it is.
 
 use super::performer::Performer;
+use crate::broker::MARK_LEN;
 use crate::control::protocol::{Audit, Refused, Tap};
 use crate::dead_letter::WhenFull;
 use crate::model::Totals;
 use crate::queue::{
-    Fault, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState,
-    WorkTimes,
+    Fault, ItemPreview, ItemTimes, Phase, QueueAdmin, QueueCounts, QueueId, SlotId, SlotReport, StageId,
+    WindowState, WorkTimes,
 };
 use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::machine::event::Event;
@@ -17,7 +18,8 @@ use crate::text;
 impl Performer<'_> {
     pub(super) fn tap(&mut self, tap: &Tap) -> Result<Option<Glimpse>, Refused> {
         let queue = self.queue_called(&tap.queue)?;
-        Ok(self.admin(|admin| admin.tap(queue)).flatten().map(|look| Glimpse {
+        let seen = self.admin(|admin| admin.tap(queue)).flatten().map(|look| self.without_mark(look));
+        Ok(seen.map(|look| Glimpse {
             queue: tap.queue.clone(),
             id: look.id,
             attempt: look.attempt,
@@ -26,11 +28,20 @@ impl Performer<'_> {
         }))
     }
 
+    fn without_mark(&self, mut seen: ItemPreview) -> ItemPreview {
+        if self.is_marked(seen.queue) {
+            seen.start.drain(..MARK_LEN.min(seen.start.len()));
+            seen.len = seen.len.saturating_sub(MARK_LEN);
+        }
+        seen
+    }
+
     /// What a dead worker was at, and which try that was; 0: at nothing.
     pub(super) fn item_of(&mut self, slot: SlotId) -> (Option<Glimpse>, u32) {
         let Some(begun) = self.admin(|admin| admin.begun_item(slot, Glimpse::MAX_BYTES)).flatten() else {
             return (None, 0);
         };
+        let begun = self.without_mark(begun);
         let (id, attempt) = (begun.id, begun.attempt);
         let glimpse = |queue: String| {
             let text = Glimpse::text_of(&begun.start);

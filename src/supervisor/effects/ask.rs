@@ -46,6 +46,10 @@ impl Performer<'_> {
     fn put_back(&mut self, put: &protocol::Put) -> Result<Done, Refused> {
         let name = &put.queue;
         let queue = self.queue_called(name)?;
+        if self.is_marked(queue) {
+            let error = format!("the queue {name} lies in a broker: its dead letters are there, too");
+            return Err(Refused { reason: Reason::NotPut, error });
+        }
         let outcome = match put.only_asks {
             true => self
                 .admin(|admin| admin.was_put_back(queue, put.key))

@@ -1,9 +1,11 @@
 //! Dead letters on behalf of dead workers: begun here, and settled when their helper has ended.
 
 use super::performer::Performer;
-use crate::queue::SlotId;
+use crate::broker::{Commit, End, Sequence, SharedQueue};
+use crate::queue::{DeadLetterCandidate, QueueId, SlotId};
 use crate::supervisor::machine::effect::Release;
 use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::reason;
 use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::dead_letter_writer;
 use crate::sys::group;
@@ -28,6 +30,12 @@ impl Performer<'_> {
                 return;
             }
         };
+        if let Some(shared) = release.shared.clone()
+            && let Some(queue) = shared.number(candidate.queue)
+        {
+            let letter = letter_for_broker(queue, &candidate, &release.end);
+            return self.give_to_broker(release, shared.line, letter);
+        }
         match dead_letter_writer::begin(&candidate, release, &self.names, &self.launcher) {
             Ok(writer) => {
                 self.children.add_auxiliary(writer.pid, Auxiliary::DeadLetterWriter(slot));
@@ -35,6 +43,21 @@ impl Performer<'_> {
             }
             Err(error) => self.events.push_back(Event::DeadLetterFailed(slot, error.to_string())),
         }
+    }
+
+    /// The letter of an item that lies in a broker goes there with the stage's commits, in the step that ends it.
+    fn give_to_broker(&mut self, release: &Release, line: QueueId, letter: Option<Vec<u8>>) {
+        let slot = release.slot;
+        // Without a mark it is no item of the broker's: then there is nothing to tell there.
+        let released = match letter {
+            Some(letter) => self.admin(|admin| admin.release_dead_into(slot, line, &letter)),
+            None => self.admin(|admin| admin.release_dead(slot)),
+        };
+        let Some(released) = released else { return };
+        *self.dead.by_stage.entry(release.stage.clone()).or_default() += released.dead;
+        let (stage, index) = (&release.stage, release.worker.index);
+        log!(target: "mprun", Level::Warn, "an item is a dead letter: {stage}[{index}] {}", release.end);
+        self.events.push_back(Event::DeadLetterWritten(slot));
     }
 
     /// Its end comes as any child's.
@@ -67,4 +90,15 @@ impl Performer<'_> {
         }
         self.events.push_back(Event::DeadLetterWritten(slot));
     }
+}
+
+/// The commit that makes an item a dead letter of its queue in the broker; `None`: it has no mark.
+fn letter_for_broker(
+    queue: SharedQueue,
+    candidate: &DeadLetterCandidate<'_>,
+    end: &reason::End,
+) -> Option<Vec<u8>> {
+    let (sequence, _) = Sequence::split_mark(candidate.item)?;
+    let dead = Some((end.to_string(), candidate.attempts));
+    Some(Commit { ends: vec![End { queue, sequence, dead }], ..Commit::default() }.encode())
 }

@@ -91,6 +91,7 @@ impl Performer<'_> {
                 }
             }
             Effect::DropToken(queue) => drop(self.drop_token(queue)),
+            Effect::EndLine(line, ended) => self.end_line(line, ended),
             Effect::SetEnded(queue, ended) => {
                 self.admin(|admin| admin.set_ended(queue, ended));
             }

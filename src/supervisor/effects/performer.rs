@@ -281,7 +281,8 @@ impl Performer<'_> {
             Label::Spill(stage) | Label::Window { stage, .. } => {
                 counted(queue, format!("(finished outputs of {stage})"))
             }
-            Label::Queue(_) | Label::Token { .. } | Label::Print => None,
+            Label::Line(stage) => counted(queue, format!("(what {stage} has for the broker)")),
+            Label::Queue(_) | Label::Token { .. } | Label::Held(_) | Label::Print => None,
         });
         queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);

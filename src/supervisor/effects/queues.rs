@@ -1,6 +1,7 @@
 //! What is done to queues, and to what dead workers held of them.
 
 use super::performer::Performer;
+use crate::broker::Commit;
 use crate::config;
 use crate::model::{Limits, WhenFull};
 use crate::queue::{DeadLetterCandidate, FailureAttribution, Fault, QueueId};
@@ -15,6 +16,10 @@ const TOKEN: Limits =
 
 /// A hidden queue for outputs that wait for room: each item of it is all that came of an item, or of a batch.
 const SPILL: Limits = Limits { capacity: 1 << 16, ..TOKEN };
+
+/// A hidden queue for a stage's commits: enough to hide the way to the broker, few enough that little is done again where it is
+/// another machine's meanwhile.
+const LINE: Limits = Limits { capacity: 256, max_bytes: 64 << 20, ..TOKEN };
 
 impl Performer<'_> {
     pub(super) fn release(&mut self, release: &Release) {
@@ -55,12 +60,30 @@ impl Performer<'_> {
             Label::Spill(_) => admin.set_queue(queue, &SPILL).and_then(|()| admin.set_ended(queue, true)),
             // It is made when the order begins.
             Label::Window { .. } => Ok(()),
-            Label::Token { .. } | Label::Print | Label::Queue(_) => {
+            Label::Line(_) => admin.set_queue(queue, &LINE),
+            Label::Token { .. } | Label::Held(_) | Label::Print | Label::Queue(_) => {
                 admin.set_queue(queue, &TOKEN).and_then(|()| admin.seed(queue, b""))
             }
         });
         self.tokens.insert(queue, label);
         self.made(queue, made);
+    }
+
+    /// The link says the last word of a line that has ended, with the number behind its last commit: that is none of a later commit.
+    pub(super) fn end_line(&mut self, line: QueueId, ended: bool) {
+        let nothing = Commit::default().encode();
+        self.admin(|admin| {
+            if !ended {
+                admin.append(line, &nothing)?;
+            }
+            admin.set_ended(line, ended)
+        });
+    }
+
+    /// Whether items of this queue have a mark, as they come from a broker.
+    pub(super) fn is_marked(&self, queue: QueueId) -> bool {
+        let name = self.names.get(&queue);
+        name.is_some_and(|name| self.tokens.values().any(|label| *label == Label::Held(name.clone())))
     }
 
     /// From now on the order of a queue is kept. What a window of an earlier run holds moves on.

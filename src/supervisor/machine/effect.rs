@@ -13,7 +13,7 @@ use crate::config::pipeline::Probe;
 use crate::control::protocol::{Done, Refused};
 use crate::link::LinkPlan;
 use crate::link::arena::LinkSpec;
-use crate::queue::{FailureAttribution, Order, QueueId, SlotId, StageId};
+use crate::queue::{FailureAttribution, Order, QueueId, SharedQueues, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
 use std::rc::Rc;
@@ -78,6 +78,8 @@ pub(crate) enum Effect {
     DropToken(QueueId),
     /// A queue has no writer any more, or has one again.
     SetEnded(QueueId, bool),
+    /// The same of a line to a broker; one that goes on takes the number of the last word that may have been said.
+    EndLine(QueueId, bool),
     /// A queue has no reader any more, or has one again.
     SetClosed(QueueId, bool),
     /// Remove queues, if all of them are empty; answered by `QueuesRemoved` or `QueueHolds`.
@@ -149,7 +151,7 @@ pub(crate) struct Spawn {
 }
 
 /// A process to start that speaks with the broker.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StartLink {
     pub plan: LinkPlan,
     pub spec: LinkSpec,
@@ -174,6 +176,8 @@ pub(crate) struct Release {
     pub end: End,
     /// What it has said at last, for the same.
     pub last_stderr: Vec<String>,
+    /// Those of its queues that lie in a broker, where dead letters of their items go.
+    pub shared: Option<SharedQueues>,
 }
 
 impl Release {

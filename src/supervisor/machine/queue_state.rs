@@ -79,9 +79,12 @@ impl QueueTable {
                     let spec = config::Queue::unbounded(name);
                     self.push(QueueState { ended, closed, ..QueueState::new(recovered.queue, spec, false) });
                 }
-                Label::Token { .. } | Label::Spill(_) | Label::Window { .. } | Label::Print => {
-                    self.inactive.push(recovered);
-                }
+                Label::Token { .. }
+                | Label::Spill(_)
+                | Label::Window { .. }
+                | Label::Line(_)
+                | Label::Held(_)
+                | Label::Print => self.inactive.push(recovered),
             }
         }
     }
@@ -123,6 +126,11 @@ impl QueueTable {
     /// All there are.
     pub(super) fn all(&self) -> impl Iterator<Item = &QueueState> {
         self.all.iter()
+    }
+
+    /// Whether a queue lies in a broker.
+    pub(super) fn is_shared(&self, id: QueueId) -> bool {
+        self.get(id).is_some_and(|queue| queue.spec.shared)
     }
 
     /// How many more there may be.
@@ -183,16 +191,30 @@ impl QueueTable {
         self.inactive.push(RecoveredQueue { queue, label, items, ended, closed, through });
     }
 
-    /// The hidden queue with the token of standard output: one for the whole run.
-    pub(super) fn print_token(&mut self, out: &mut Effects) -> Option<QueueId> {
-        let label = Label::Print;
-        if let Some(known) = self.inactive.iter().find(|known| known.label == label) {
-            return Some(known.queue);
+    /// The hidden queue of this label, which stays as long as the run: the token of standard output, and what the link to a
+    /// broker needs.
+    pub(super) fn kept(&mut self, label: Label, out: &mut Effects) -> Option<QueueId> {
+        if let Some(known) = self.known(&label) {
+            return Some(known);
         }
         let queue = self.hidden(label.clone(), out)?;
         let (items, ended, closed, through) = (1, false, false, false);
         self.inactive.push(RecoveredQueue { queue, label, items, ended, closed, through });
         Some(queue)
+    }
+
+    /// The same, if it is there.
+    pub(super) fn known(&self, label: &Label) -> Option<QueueId> {
+        self.inactive.iter().find(|known| known.label == *label).map(|known| known.queue)
+    }
+
+    /// Notes that a line has ended, or that its stage has begun anew.
+    pub(super) fn set_line_ended(&mut self, line: QueueId, ended: bool, out: &mut Effects) {
+        let known = self.inactive.iter_mut().find(|known| known.queue == line && known.ended != ended);
+        if let Some(known) = known {
+            known.ended = ended;
+            out.push(Effect::EndLine(line, ended));
+        }
     }
 
     /// Gives up a hidden queue, whatever it holds.
@@ -238,14 +260,15 @@ impl QueueTable {
 
     /// Marks the queues that have ended or are closed, as far as that has changed.
     ///
-    /// `is_fed`: items come from elsewhere than from its stages.
+    /// A broker says when a shared queue ends, and its readers may be on other machines; but for this one it ends when it is
+    /// `stopping`.
     ///
     /// A queue that has to go is never closed: its writers are about to get other outputs, and must not take
     /// that for the end of their work.
     pub(super) fn settle(
         &mut self,
         stages: &[StageState],
-        is_retrying: bool,
+        (is_retrying, stopping): (bool, bool),
         out: &mut Effects,
     ) -> Vec<Reopened> {
         let mut reopened = Vec::new();
@@ -253,8 +276,12 @@ impl QueueTable {
         let written: BTreeSet<QueueId> = live().flat_map(|version| &version.outputs).copied().collect();
         let read: BTreeSet<QueueId> = live().flat_map(|version| &version.inputs).copied().collect();
         for queue in &mut self.all {
-            let ended = !is_retrying && !written.contains(&queue.id);
-            let closed = queue.wanted && !read.contains(&queue.id);
+            let (ended, closed) = match queue.spec.shared {
+                true => (stopping, false),
+                false => {
+                    (!is_retrying && !written.contains(&queue.id), queue.wanted && !read.contains(&queue.id))
+                }
+            };
             if queue.ended != ended {
                 out.push(Effect::SetEnded(queue.id, ended));
                 reopened.extend((!ended).then_some(Reopened::ForReaders(queue.id)));

@@ -30,6 +30,10 @@ pub(crate) enum Label {
         /// The queue's name.
         input: String,
     },
+    /// The commits of a stage for a broker.
+    Line(String),
+    /// Which items of a broker's queue this machine has.
+    Held(String),
     /// The token of standard output, where that is a file: all stages that print share it.
     Print,
 }
@@ -41,6 +45,8 @@ impl fmt::Display for Label {
             Label::Token { stage, uses } => write!(f, "token {stage} {uses}"),
             Label::Spill(stage) => write!(f, "outbox {stage}"),
             Label::Window { stage, input } => write!(f, "window {stage} {input}"),
+            Label::Line(stage) => write!(f, "line {stage}"),
+            Label::Held(queue) => write!(f, "held {queue}"),
             Label::Print => f.write_str("print stdout"),
         }
     }
@@ -53,6 +59,8 @@ impl Label {
         match (kind, name.split_once(' ')) {
             ("queue", None) => Some(Label::Queue(name.to_owned())),
             ("print", None) if name == "stdout" => Some(Label::Print),
+            ("line", None) => Some(Label::Line(name.to_owned())),
+            ("held", None) => Some(Label::Held(name.to_owned())),
             ("outbox", None) => Some(Label::Spill(name.to_owned())),
             ("token", Some((stage, uses))) => {
                 Some(Label::Token { stage: stage.to_owned(), uses: uses.to_owned() })
@@ -100,7 +108,12 @@ pub(crate) fn tokens_of(pipeline: &Pipeline, recovered: &[RecoveredQueue]) -> Ve
 fn tokens_through(recovered: &[RecoveredQueue], of_stage: impl Fn(&str) -> bool) -> Vec<QueueId> {
     let is_meant = |queue: &&RecoveredQueue| match &queue.label {
         Label::Token { stage, .. } => queue.through && of_stage(stage),
-        Label::Queue(_) | Label::Spill(_) | Label::Window { .. } | Label::Print => false,
+        Label::Queue(_)
+        | Label::Spill(_)
+        | Label::Window { .. }
+        | Label::Line(_)
+        | Label::Held(_)
+        | Label::Print => false,
     };
     recovered.iter().filter(is_meant).map(|queue| queue.queue).collect()
 }
@@ -134,7 +147,7 @@ impl Graph<'_> {
             Label::Token { stage: of, .. } | Label::Spill(of) | Label::Window { stage: of, .. } => {
                 of == stage
             }
-            Label::Queue(_) | Label::Print => false,
+            Label::Queue(_) | Label::Line(_) | Label::Held(_) | Label::Print => false,
         };
         let mut own = self.recovered.iter().filter(of_stage);
         let waits = own.clone().any(|recovered| recovered.items > 0 && recovered.label.holds_outputs());
@@ -160,7 +173,7 @@ mod tests {
 
     #[test]
     fn labels_are_read_as_they_were_written() {
-        for text in ["queue a", "token read lines", "outbox each", "print stdout"] {
+        for text in ["queue a", "token read lines", "outbox each", "line each", "held a", "print stdout"] {
             assert_eq!(Label::parse(text).unwrap().to_string(), text);
         }
         for text in ["", "queue", "queue a b", "token a", "outbox a b", "print a", "thing a"] {

@@ -294,6 +294,13 @@ impl StageState {
             && !(shared_end || any(Over::InputEnded) || any(Over::OutputClosed))
     }
 
+    /// Whether it has come to its end by itself: no worker of it will write again.
+    pub(super) fn has_ended(&self) -> bool {
+        let any = |over| self.workers.iter().any(|worker| worker.life == Life::Over(over));
+        let has_seen_end = any(Over::Finished) || any(Over::InputEnded);
+        self.fate == Fate::Wanted && self.is_through() && has_seen_end && !self.has_given_up_worker()
+    }
+
     /// Whether it is through with a position that all its workers share, and is to start over.
     pub(super) fn starts_over(&self) -> bool {
         self.fate == Fate::Wanted

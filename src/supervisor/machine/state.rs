@@ -17,6 +17,7 @@ mod failing;
 mod link;
 mod reload;
 mod saving;
+mod shared;
 mod start_order;
 mod stop;
 mod transitions;
@@ -212,7 +213,7 @@ impl State {
             self.guardian.due(),
             self.log_writer.due(),
             self.checker.due(),
-            self.link.helper.due(),
+            self.link.due(),
             self.reload_deadline(),
             self.upgrade_deadline(),
             self.stop_deadline(),

@@ -148,7 +148,7 @@ fn recover_queue(
             None => admin.seed(queue, b"")?,
         }
     }
-    if label == Label::Print && admin.first(queue)?.is_none() {
+    if matches!(label, Label::Print | Label::Held(_)) && admin.first(queue)?.is_none() {
         admin.seed(queue, b"")?;
     }
     let (items, ended, closed) = (left.counts.waiting, left.ended, left.closed);

@@ -96,7 +96,14 @@ impl CountedFiles {
             let state = match Label::parse(label) {
                 Some(Label::Token { .. }) => worker::state_of(token),
                 Some(Label::Print) => token,
-                Some(Label::Queue(_) | Label::Spill(_) | Label::Window { .. }) | None => continue,
+                Some(
+                    Label::Queue(_)
+                    | Label::Spill(_)
+                    | Label::Window { .. }
+                    | Label::Line(_)
+                    | Label::Held(_),
+                )
+                | None => continue,
             };
             let Some(counts) = Counts::decode(state) else { continue };
             if self.synced.get(label) != Some(&counts) {

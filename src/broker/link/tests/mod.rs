@@ -1,4 +1,4 @@
 mod faults;
 mod machine;
-mod model;
+pub(crate) mod model;
 mod pairs;

@@ -4,22 +4,22 @@
 use crate::broker::{Full, Judged, Sequence, SharedQueue, Verdict};
 use std::collections::BTreeMap;
 
-pub(super) const A: SharedQueue = SharedQueue(0);
-pub(super) const B: SharedQueue = SharedQueue(1);
+pub(crate) const A: SharedQueue = SharedQueue(0);
+pub(crate) const B: SharedQueue = SharedQueue(1);
 const CAPACITY_OF_B: usize = 3;
 
 /// A life of a machine.
-pub(super) type Consumer = u32;
+pub(crate) type Consumer = u32;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Commit {
-    pub(super) number: u64,
-    pub(super) end: (SharedQueue, Sequence),
-    pub(super) output: Option<u32>,
+pub(crate) struct Commit {
+    pub(crate) number: u64,
+    pub(crate) end: (SharedQueue, Sequence),
+    pub(crate) output: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Request {
+pub(crate) enum Request {
     Join,
     AskHeld { queue: SharedQueue },
     Take { queue: SharedQueue, n: usize, look_for_expired: bool },
@@ -30,7 +30,7 @@ pub(super) enum Request {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Joined,
     Held { queue: SharedQueue, sequences: Vec<Sequence> },
     Taken { queue: SharedQueue, asked: usize, items: Vec<(Sequence, u32)> },
@@ -54,30 +54,30 @@ struct Record {
 }
 
 #[derive(Default)]
-pub(super) struct Broker {
+pub(crate) struct Broker {
     queues: [BTreeMap<Sequence, Entry>; 2],
     lines: BTreeMap<(Consumer, usize), Record>,
     named: u64,
     /// A message goes out: there is an item more, or room.
-    pub(super) has_news: bool,
+    pub(crate) has_news: bool,
     /// The items in the order in which they were ended in each queue.
-    pub(super) ended: [Vec<u32>; 2],
+    pub(crate) ended: [Vec<u32>; 2],
 }
 
 impl Broker {
-    pub(super) fn put(&mut self, queue: SharedQueue, item: u32) {
+    pub(crate) fn put(&mut self, queue: SharedQueue, item: u32) {
         self.named += 1;
         self.has_news = true;
         let entry = Entry { item, owner: None, is_expired: false };
         self.queues[usize::from(queue.0)].insert(Sequence(self.named, 0), entry);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queues.iter().all(BTreeMap::is_empty)
     }
 
     /// The time of every lease is over.
-    pub(super) fn expire_all(&mut self) {
+    pub(crate) fn expire_all(&mut self) {
         self.queues.iter_mut().flat_map(BTreeMap::values_mut).for_each(|entry| entry.is_expired = true);
     }
 
@@ -92,11 +92,11 @@ impl Broker {
     }
 
     /// What a new life of a machine does when it joins.
-    pub(super) fn supersede(&mut self, old: Consumer) {
+    pub(crate) fn supersede(&mut self, old: Consumer) {
         self.release(old);
     }
 
-    pub(super) fn ask(&mut self, by: Consumer, request: &Request) -> Answer {
+    pub(crate) fn ask(&mut self, by: Consumer, request: &Request) -> Answer {
         match request {
             Request::Join => Answer::Joined,
             Request::AskHeld { queue } => {

@@ -151,6 +151,7 @@ impl StageState {
             attempts,
             end: exit.end.clone(),
             last_stderr: exit.work.last_stderr.clone(),
+            shared: self.workers[i].version.shared.clone(),
         };
         let is_last = !innocent && exit.work.attempt >= attempts.max(1) && !exit.work.has_hope;
         out.push(match is_last {

@@ -64,6 +64,7 @@ impl State {
         if !(self.keeps && self.phase.stop().is_some()) {
             self.settle_queues(out);
         }
+        self.end_lines(out);
         self.finish_reload(out);
     }
 
@@ -126,7 +127,8 @@ impl State {
 
     fn settle_queues(&mut self, out: &mut Effects) {
         let is_retrying = self.retrying == Retrying::UnderWay;
-        let reopened = self.queues.settle(&self.stages, is_retrying, out);
+        let stopping = self.stopping() != Stopping::No;
+        let reopened = self.queues.settle(&self.stages, (is_retrying, stopping), out);
         // What was reopened just now gets its readers or writers back first.
         if reopened.is_empty() {
             self.end_stages_without_readers(out);

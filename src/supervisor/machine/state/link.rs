@@ -7,7 +7,6 @@ use super::State;
 use crate::link::{LinkPlan, Told};
 use crate::queue::SlotId;
 use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
-use crate::supervisor::machine::helper::Helper;
 use crate::supervisor::machine::phase::UpgradePhase;
 use crate::supervisor::machine::reason::StopCause;
 use crate::supervisor::machine::restart::Stopping;
@@ -16,10 +15,24 @@ use crate::sys::wait::Exit;
 use log::Level;
 use std::time::{Duration, Instant, SystemTime};
 
+/// Pauses before another one: while none joins, twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+enum Process {
+    #[default]
+    NotStarted,
+    Started,
+    Due(Instant),
+}
+
 /// What is known of it.
 #[derive(Debug, Default)]
 pub(super) struct LinkState {
-    pub(super) helper: Helper,
+    process: Process,
+    /// What one that ends before it has joined is followed by.
+    delay: Duration,
     /// Its place in the arena.
     slot: Option<SlotId>,
     is_killed: bool,
@@ -35,9 +48,8 @@ pub(super) struct LinkState {
 }
 
 impl LinkState {
-    /// Since when the broker can't be reached.
-    pub(super) fn away_since(&self) -> Option<Instant> {
-        self.away
+    pub(super) fn due(&self) -> Option<Instant> {
+        if let Process::Due(at) = self.process { Some(at) } else { None }
     }
 }
 
@@ -72,14 +84,14 @@ impl State {
             }
             return;
         }
-        match self.link.helper {
-            Helper::NotStarted => self.start_link(out),
-            Helper::Due { at, .. } if at <= out.now => self.start_link(out),
-            Helper::Due { .. } | Helper::Started { .. } => {}
+        match self.link.process {
+            Process::NotStarted => self.start_link(out),
+            Process::Due(at) if at <= out.now => self.start_link(out),
+            Process::Due(_) | Process::Started => {}
         }
         let is_through = self.stages.iter().all(StageState::is_through);
         let ends = self.stopping() == Stopping::Draining || is_through && !self.stages.is_empty();
-        if ends && !self.link.is_finishing && matches!(self.link.helper, Helper::Started { .. }) {
+        if ends && !self.link.is_finishing && matches!(self.link.process, Process::Started) {
             self.link.is_finishing = true;
             out.push(Effect::FinishLink);
         }
@@ -103,7 +115,7 @@ impl State {
         let place = |stage: &str| spec.lines.iter().position(|line| line.name == stage);
         plan.lines.sort_by_key(|line| place(&line.stage));
         let Some(slot) = self.slots.take().map(SlotId) else { return };
-        self.link.helper.start(out.now);
+        self.link.process = Process::Started;
         (self.link.slot, self.link.is_killed, self.link.is_finishing) = (Some(slot), false, false);
         let joined_before = self.link.was_up;
         out.push(Effect::StartLink(Box::new(StartLink { plan, spec, slot, joined_before })));
@@ -115,7 +127,7 @@ impl State {
             self.slots.give(slot.0);
         }
         if self.link.is_killed {
-            self.link.helper = Helper::NotStarted;
+            self.link.process = Process::NotStarted;
             return;
         }
         if self.link.is_over {
@@ -125,7 +137,8 @@ impl State {
             self.link.is_over = true;
             return;
         }
-        self.link.helper.ended(out.now);
+        self.link.process = Process::Due(out.now + self.link.delay);
+        self.link.delay = (self.link.delay * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         let how = exit.map_or_else(|| "can't be started".to_owned(), |exit| format!("is gone: {exit}"));
         out.log(Level::Warn, format!("the process that speaks with the broker {how}: starting another one"));
     }
@@ -166,6 +179,7 @@ impl State {
     }
 
     fn joined(&mut self, run: u64, warnings: &[String], out: &mut Effects) {
+        self.link.delay = Duration::ZERO;
         let first = !std::mem::replace(&mut self.link.was_up, true);
         if let Some(since) = self.link.away.take() {
             let away = out.now.saturating_duration_since(since);

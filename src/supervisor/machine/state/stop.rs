@@ -1,6 +1,7 @@
 //! How a run ends before its work is through: sources finish, queues drain, then everything is terminated.
 
 use super::State;
+use super::shared::takes_from_broker;
 use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::phase::{Phase, Stop};
 use crate::supervisor::machine::reason::{StopCause, StopReason, spoken};
@@ -123,7 +124,9 @@ impl State {
             match stage.fate {
                 Fate::GaveUp => stage.finish_given_up(out),
                 Fate::Wanted | Fate::Removed { .. } if needed.contains(&s) => {}
-                Fate::Wanted | Fate::Removed { .. } if stage.version.is_source() || self.keeps => {
+                Fate::Wanted | Fate::Removed { .. }
+                    if stage.version.is_source() || self.keeps || takes_from_broker(&self.queues, stage) =>
+                {
                     stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
                 }
                 Fate::Wanted | Fate::Removed { .. } => stage.end_if_output_closed(out),

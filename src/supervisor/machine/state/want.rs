@@ -1,6 +1,6 @@
 //! A pipeline becomes what should run: its stages, its queues, the hidden queues of its stages.
 
-use super::State;
+use super::{State, shared};
 use crate::config::{self, Pipeline};
 use crate::queue::QueueId;
 use crate::supervisor::machine::effect::{Effect, Effects, KeptOrder};
@@ -35,8 +35,9 @@ impl State {
         let token = if is_stateful { self.token(s, spec, out) } else { None };
         let spill = self.spill(s, spec, out);
         let print_token =
-            if wanted.printing.contains(&spec.name) { self.queues.print_token(out) } else { None };
-        let version = Version { token, print_token, spill, ..self.version(spec, wanted) };
+            if wanted.printing.contains(&spec.name) { self.queues.kept(Label::Print, out) } else { None };
+        let shared = self.shared(spec, wanted, out);
+        let version = Version { shared, token, print_token, spill, ..self.version(spec, wanted) };
         let stage = &mut self.stages[s];
         if stage.spec.tuning != spec.tuning {
             stage.tune(spec.tuning, out);
@@ -164,6 +165,7 @@ impl State {
             [token, spill, window].into_iter().filter(|&is_new| is_new).count()
         });
         let prints = !new.printing.is_empty() && is_new(Label::Print);
-        queues.count() + hidden.sum::<usize>() + usize::from(prints)
+        let links = shared::labels(&new.pipeline).into_iter().filter(|label| is_new(label.clone()));
+        queues.count() + hidden.sum::<usize>() + usize::from(prints) + links.count()
     }
 }

@@ -198,6 +198,9 @@ impl Bench {
             Effect::AddHidden(id, Label::Window { stage, .. }) => {
                 drop(self.queues.insert(id, format!("window of {stage}")));
             }
+            Effect::AddHidden(id, Label::Line(stage)) => {
+                drop(self.queues.insert(id, format!("line of {stage}")));
+            }
             Effect::BeginOrder(order) => {
                 let all = [&[order.input, order.window], &order.outputs[..]].concat();
                 assert!(all.iter().all(|queue| self.queues.contains_key(queue)), "{order:?}");
@@ -212,7 +215,7 @@ impl Bench {
                 assert!(self.queues.contains_key(&queue));
                 self.seeds += 1;
             }
-            Effect::SetEnded(queue, on) => {
+            Effect::SetEnded(queue, on) | Effect::EndLine(queue, on) => {
                 let name = self.queues[&queue].clone();
                 if on {
                     self.ended.insert(name)

@@ -15,5 +15,6 @@ mod restarting;
 mod rounds;
 mod scheduling;
 mod services;
+mod shared;
 mod start_order;
 mod stopping;

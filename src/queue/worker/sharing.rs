@@ -1,0 +1,106 @@
+//! What a worker has for a broker: outputs, in its own memory, until they are a commit.
+
+use super::outputs::NO_LEASE;
+use crate::broker::{Output, SharedQueue};
+use crate::queue::QueueId;
+use crate::queue::transaction::holdings::EntryPart;
+use serde::{Deserialize, Serialize};
+
+/// Where outputs go to queues of both kinds: leases of which some may be published early, each with a word in the journal.
+pub(super) const MOST_MIXED_LEASES: usize = 32;
+
+/// The queues of a stage that lie in a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedQueues {
+    /// Where the stage's commits go.
+    pub line: QueueId,
+    /// Of its inputs and outputs those that are shared.
+    pub queues: Vec<(QueueId, SharedQueue)>,
+}
+
+impl SharedQueues {
+    /// What the broker calls a queue, if it lies there.
+    pub fn number(&self, q: QueueId) -> Option<SharedQueue> {
+        self.queues.iter().find(|(queue, _)| *queue == q).map(|(_, shared)| *shared)
+    }
+}
+
+/// What a worker of such a stage has for the broker.
+pub(super) struct Sharing {
+    pub(super) of: SharedQueues,
+    /// Items may be another machine's before they are done here, so that nothing of them may be out before.
+    pub(super) has_inputs: bool,
+    outputs: Vec<Output>,
+    /// The lease that each is of.
+    owners: Vec<u32>,
+    pub(super) bytes: usize,
+    /// The leases of the outputs that no queue of this machine gets.
+    alone: Vec<u32>,
+    /// The next transaction's commit is the last of what is staged.
+    pub(super) is_staged: bool,
+    /// The lease that ends with it as a dead letter.
+    pub(super) dying: Option<EntryPart>,
+}
+
+impl Sharing {
+    pub(super) fn new(of: SharedQueues, has_inputs: bool) -> Sharing {
+        let (outputs, owners, alone) = (Vec::new(), Vec::new(), Vec::new());
+        Sharing { of, has_inputs, outputs, owners, bytes: 0, alone, is_staged: false, dying: None }
+    }
+
+    /// One output more, for those of `queues` that are shared. `is_alone`: no other gets it.
+    pub(super) fn add(&mut self, queues: &[QueueId], item: &[u8], for_lease: Option<usize>, is_alone: bool) {
+        let owner = for_lease.map_or(NO_LEASE, |i| i as u32);
+        self.alone.extend(is_alone.then_some(owner));
+        for queue in queues.iter().filter_map(|&q| self.of.number(q)) {
+            self.bytes += item.len();
+            self.owners.push(owner);
+            self.outputs.push(Output { queue, item: item.to_vec() });
+        }
+    }
+
+    pub(super) fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// For the next commit. Where it comes to nothing all is thrown away.
+    pub(super) fn take_outputs(&mut self) -> Vec<Output> {
+        self.owners.clear();
+        std::mem::take(&mut self.outputs)
+    }
+
+    pub(super) fn number(&self, q: QueueId) -> Option<SharedQueue> {
+        self.of.number(q)
+    }
+
+    pub(super) fn is_shared(&self, q: QueueId) -> bool {
+        self.number(q).is_some()
+    }
+
+    pub(super) fn line(&self) -> QueueId {
+        self.of.line
+    }
+
+    /// Outputs that are out with the commit, and in no count of those that are staged.
+    pub(super) fn take_alone(&mut self) -> u64 {
+        std::mem::take(&mut self.alone).len() as u64
+    }
+
+    /// Everything of it is published or thrown away.
+    pub(super) fn clear(&mut self) {
+        (self.is_staged, self.dying, self.bytes) = (false, None, 0);
+        self.alone.clear();
+        self.outputs.clear();
+        self.owners.clear();
+    }
+
+    pub(super) fn discard_from(&mut self, lease: u32) {
+        let kept = |owner: &u32| *owner == NO_LEASE || *owner < lease;
+        let mut owners = self.owners.iter();
+        self.outputs.retain(|_| owners.next().is_none_or(kept));
+        self.owners.retain(kept);
+        self.alone.retain(kept);
+        self.bytes = self.outputs.iter().map(|output| output.item.len()).sum();
+    }
+}
