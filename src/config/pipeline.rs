@@ -258,10 +258,12 @@ impl Work {
 }
 
 mod command;
+pub(crate) mod placeholder;
 pub(crate) mod shell_line;
 pub(crate) use self::command::{
     Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout, StopSignal,
 };
+pub(crate) use self::placeholder::Placeholders;
 pub(crate) use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.

@@ -1,5 +1,6 @@
 //! A command stage: a program of the user's, and how items meet it.
 
+use super::placeholder::Placeholders;
 use crate::config::env_file::Variables;
 use crate::framing::Framing;
 use nix::sys::signal::Signal;
@@ -14,6 +15,12 @@ pub struct Command {
     pub invocation: Invocation,
     /// How items meet it.
     pub mode: Mode,
+    /// Which of its words stand for the item.
+    #[serde(default, skip_serializing_if = "Placeholders::is_item")]
+    pub placeholders: Placeholders,
+    /// An item is up to this many arguments, with a zero byte between them; `None`: it is one argument.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_args: Option<u32>,
     /// How items are delimited on its standard input.
     pub in_framing: Framing,
     /// The same on its standard output.

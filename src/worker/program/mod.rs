@@ -15,6 +15,7 @@
 //! number in the worker's slot.
 
 mod advice;
+mod arguments;
 mod conversation;
 mod error;
 mod identity;

@@ -108,6 +108,8 @@ fn command(mode: Mode) -> Command {
             false => Invocation::Direct(vec!["cat".to_owned(), "-".to_owned()]),
         },
         mode,
+        placeholders: crate::config::pipeline::Placeholders::Parallel,
+        max_args: Some(9),
         in_framing: framings[n],
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],

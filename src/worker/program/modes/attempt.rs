@@ -1,11 +1,12 @@
 //! One attempt of `mode = "each"`: a program, from its input to its outputs.
 
-use crate::config::pipeline::{Collect, Command};
+use crate::config::pipeline::{Collect, Framing};
 use crate::framing::{BadFrame, Decoder, encode};
 use crate::queue::Ending;
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
+use crate::worker::program::arguments::ProgramItem;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::outputs::Outputs;
@@ -21,7 +22,8 @@ pub(crate) type Attempted<E> = Result<Result<(), E>, Stop>;
 /// What all attempts of a worker have in common, and the memory that they use anew.
 pub(crate) struct Attempts {
     pub spec: CommandSpec,
-    pub command: Command,
+    pub in_framing: Framing,
+    pub out_framing: Framing,
     pub collect: Collect,
     /// Items at once, each framed; `None`: one, as it is.
     pub batch: Option<u32>,
@@ -38,7 +40,8 @@ impl Attempts {
             return Ok(Err(error));
         }
         let first = worker.queues.item(0)?;
-        let mut session = match self.spec.start(Some((first.bytes, first.attempt)), worker.queues.program()) {
+        let item = ProgramItem { bytes: first.bytes, attempt: first.attempt, id: first.id };
+        let mut session = match self.spec.start(Some(item), worker.queues.program()) {
             Ok(session) => session,
             Err(NotStarted::Item(error)) => return Ok(Err(error)),
             Err(never) => return Err(never.stop(worker)),
@@ -48,7 +51,7 @@ impl Attempts {
         }
         let max_item = worker.queues.max_item(&worker.outputs)?;
         let max_bytes = worker.queues.max_bytes(&worker.outputs)?;
-        let decoder = Decoder::new(self.command.out_framing, max_item);
+        let decoder = Decoder::new(self.out_framing, max_item);
         let outputs =
             Collector { collect: self.collect, decoder, outputs: &mut self.outputs, max_item, max_bytes };
         let mut attempt = Attempt { input: &self.input, outputs };
@@ -71,7 +74,7 @@ impl Attempts {
             let bytes = worker.queues.item(i)?.bytes;
             if self.batch.is_none() {
                 self.input.extend_from_slice(bytes);
-            } else if let Err(why) = encode(self.command.in_framing, bytes, &mut self.input) {
+            } else if let Err(why) = encode(self.in_framing, bytes, &mut self.input) {
                 return Ok(Err(ProgramError::NotEncodable(why)));
             }
         }

@@ -30,7 +30,8 @@ pub(crate) fn serve(
 ) -> Stop {
     worker.queues.set_max_leases(batch.map_or(1, |batch| batch as usize));
     let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
-    let attempts = Attempts { spec, command, collect, batch, stderr, input, outputs };
+    let Command { in_framing, out_framing, .. } = command;
+    let attempts = Attempts { spec, in_framing, out_framing, collect, batch, stderr, input, outputs };
     let mut each = EachLoop { worker, attempts };
     until_stop(|| each.round())
 }

@@ -36,6 +36,8 @@ fn b_as_program() -> Pipeline {
         pipeline.stages[1].work.task = Task::Command(Box::new(Command {
             invocation: Invocation::Shell("true".into()),
             mode: Mode::Each { collect: Collect::Lines, batch: None },
+            placeholders: Default::default(),
+            max_args: None,
             in_framing: Framing::Lines,
             out_framing: Framing::Lines,
             success_codes: vec![0],
