@@ -8,7 +8,6 @@ mod draft;
 mod input;
 mod procfile;
 mod supervisord;
-mod toml_text;
 
 use std::path::{Path, PathBuf};
 

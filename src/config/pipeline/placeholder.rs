@@ -45,14 +45,14 @@ pub(crate) enum Part {
     Stem,
 }
 
-/// The pieces of a word. `{{}}` stands for `{}` itself.
+/// The pieces of a word. A placeholder in one more pair of braces stands for itself: `{{}}` for `{}`.
 pub(crate) fn pieces(word: &str, placeholders: Placeholders) -> Vec<Piece> {
     let (mut pieces, mut text, mut rest) = (Vec::new(), String::new(), word);
     while let Some(at) = rest.find('{') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some(after) = rest.strip_prefix("{{}}") {
-            text.push_str("{}");
+        if let Some((plain, after)) = escaped(rest, placeholders) {
+            text.push_str(plain);
             rest = after;
         } else if let Some((piece, after)) = placeholder(rest, placeholders) {
             pieces.extend(Some(std::mem::take(&mut text)).filter(|text| !text.is_empty()).map(Piece::Text));
@@ -68,6 +68,13 @@ pub(crate) fn pieces(word: &str, placeholders: Placeholders) -> Vec<Piece> {
         pieces.push(Piece::Text(text));
     }
     pieces
+}
+
+/// A placeholder in one more pair of braces, at the beginning of a text: as it stands for itself, and what comes after it.
+fn escaped(text: &str, placeholders: Placeholders) -> Option<(&str, &str)> {
+    let inner = text.strip_prefix('{')?;
+    let (_, rest) = placeholder(inner, placeholders)?;
+    Some((&inner[..inner.len() - rest.len()], rest.strip_prefix('}')?))
 }
 
 /// The placeholder that a text begins with, and what comes after it.
@@ -187,6 +194,8 @@ mod tests {
             assert!(plain == "{{}" || pieces == [text(plain)], "{plain}: {pieces:?}");
         }
         assert_eq!(pieces("{{}}{}", Placeholders::Parallel), [text("{}"), item]);
+        assert_eq!(pieces("a{{2}}{{/.}}", Placeholders::Parallel), [text("a{2}{/.}")]);
+        assert_eq!(pieces("a{{2}}", Placeholders::Item), [text("a{{2}}")]);
         assert!(!takes_item("{{}}", Placeholders::Parallel) && takes_item("{#}", Placeholders::Parallel));
     }
 }
