@@ -106,10 +106,10 @@ const LINES: [&str; 16] = [
     "--timeout 0.2 -- sh -c 'test $1 != 2 || sleep 9; echo $1' sh",
     "--retries 3 'echo $MPRUN_ATTEMPT; test $MPRUN_ATTEMPT = 2 #'",
     "--name named echo",
-    "'echo {#} {.} {/} {//} {/.} > /dev/stdout'",
+    "'echo {#} {.} {/} {//} {/.} > /dev/stdout; exit 4'",
     "echo {} {%} '{{}}' '{{.}}' ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
     "-j2 -k -- echo a{} :: -n2 echo :: -k --retries 2 'cat /dev/null; echo {}'",
-    "-j3 -k 'echo {}; : {}'",
+    "-j3 -k 'echo {}; exit {}'",
 ];
 
 #[test]
@@ -207,7 +207,9 @@ fn a_run_without_a_file_is_seen_asked_upgraded_and_not_reloaded() {
     run.tell(&["scale", &name, "sh=2"]);
     wait_until("the second worker", || (run.workers("sh").len() >= 2).then_some(()));
     std::fs::write(run.folder.path().join("go"), "").unwrap();
-    assert_eq!(run.finish(), ["a", "b"]);
+    let mut lines = run.finish();
+    lines.sort();
+    assert_eq!(lines, ["a", "b"]);
     assert!(!run.folder.path().join("state").exists(), "a run without --name keeps nothing");
 }
 

@@ -148,6 +148,7 @@ impl File {
             // An exit code like any other: else this one puts the item off.
             self.set("dead_codes", "[75]");
         }
+        self.set("keep_failed_output", "true");
         self.set("when_failing", &text("dead-letter"));
         if let Some(timeout) = stage.timeout {
             self.set("item_timeout", &text(&humantime::format_duration(timeout).to_string()));

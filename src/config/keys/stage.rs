@@ -49,6 +49,9 @@ table! {
         /// them. A word that is `{}` alone becomes a word for each; inside of a word a space stands between them. All of them
         /// fail together. Without it an item is one argument.
         max_args: Option<Count<1, 100_000, u32>> = None, also "max-args" "n";
+        /// With `mode = "each"`: what the program has written counts also where its item has failed for good (its last attempt), and
+        /// comes out before the dead letter. What is printed may come a second time if the worker is killed in between.
+        keep_failed_output: bool = false, also "keep_output";
         /// How items are delimited on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
         /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
@@ -160,17 +163,18 @@ part! {
 }
 
 part! {
-    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
+    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, keep_failed_output, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 22] = [
+const OF_A_PROGRAM: [&str; 23] = [
     "mode",
     "reply",
     "collect",
     "batch",
     "placeholders",
     "max_args",
+    "keep_failed_output",
     "framing",
     "in_framing",
     "out_framing",
@@ -190,7 +194,7 @@ const OF_A_PROGRAM: [&str; 22] = [
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 15] = [
+const OF_ONE_STAGE: [&str; 16] = [
     "use",
     "with",
     "command",
@@ -200,6 +204,7 @@ const OF_ONE_STAGE: [&str; 15] = [
     "batch",
     "placeholders",
     "max_args",
+    "keep_failed_output",
     "input",
     "output",
     "order",

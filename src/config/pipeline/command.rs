@@ -21,6 +21,9 @@ pub struct Command {
     /// An item is up to this many arguments, with a zero byte between them; `None`: it is one argument.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_args: Option<u32>,
+    /// What it wrote counts although it failed for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_failed_output: bool,
     /// How items are delimited on its standard input.
     pub in_framing: Framing,
     /// The same on its standard output.

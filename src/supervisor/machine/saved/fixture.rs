@@ -110,6 +110,7 @@ fn command(mode: Mode) -> Command {
         mode,
         placeholders: crate::config::pipeline::Placeholders::Parallel,
         max_args: Some(9),
+        keep_failed_output: true,
         in_framing: framings[n],
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],

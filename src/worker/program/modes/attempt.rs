@@ -3,9 +3,10 @@
 use crate::config::pipeline::{Collect, Framing};
 use crate::framing::{BadFrame, Decoder, encode};
 use crate::queue::Ending;
-use crate::stage::Failure;
+use crate::stage::{Failure, Outlet};
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
+use crate::worker::outlet::StageOutlet;
 use crate::worker::program::arguments::ProgramItem;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::ProgramError;
@@ -14,6 +15,7 @@ use crate::worker::program::io::session::{TurnRequest, WriteBuffers};
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::run::{Mode, ProgramRun};
 use crate::worker::program::spec::{CommandSpec, NotStarted};
+use crate::worker::program::spill;
 use crate::worker::stop::Stop;
 
 /// The result of the leases, in that of the worker.
@@ -66,6 +68,25 @@ impl Attempts {
             // A program is over only with an exit.
             (_, None) => return Err(Failure::fatal("the program's end is unknown").into()),
         })
+    }
+
+    /// Publishes the outputs of the first `size` leases and ends them; none: those of the first one, which has failed and stays
+    /// leased, with a mark of what is out. What was collected as a whole is no line, so standard output gets no line end
+    /// that the program has not written.
+    pub(super) fn publish(&self, worker: &mut WorkerContext, size: usize) -> Result<(), Stop> {
+        let outputs = self.outputs.all();
+        let is_raw = self.collect == Collect::Whole && worker.outputs.is_empty();
+        if size > 0 && !is_raw {
+            return spill::publish(worker, outputs, size);
+        }
+        if is_raw {
+            worker.console.begin_item();
+            outputs.iter().try_for_each(|output| worker.console.put_as_it_is(output))?;
+        } else {
+            let mut outlet = StageOutlet::new(worker, Some(0));
+            outputs.iter().try_for_each(|output| outlet.put(output))?;
+        }
+        if size > 0 { worker.commit(size) } else { worker.commit_regardless(0) }
     }
 
     fn frame(&mut self, worker: &WorkerContext, size: usize) -> Attempted<ProgramError> {

@@ -2,11 +2,13 @@
 
 use super::attempt::{Attempted, Attempts};
 use crate::config::pipeline::{Collect, Command};
+use crate::dead_letter::Cause;
+use crate::model::ItemFailure;
 use crate::queue::{Ending, Taken, Wait};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
-use crate::worker::dead_letters;
+use crate::worker::dead_letters::{self, Reason};
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
 use crate::worker::program::io::stderr::StderrRelay;
@@ -18,7 +20,19 @@ use std::time::{Duration, Instant};
 struct EachLoop<'a> {
     worker: &'a mut WorkerContext,
     attempts: Attempts,
+    /// What a program wrote that failed for good comes out.
+    failed_output: FailedOutput,
 }
+
+#[derive(Clone, Copy, PartialEq)]
+enum FailedOutput {
+    Kept,
+    Dropped,
+}
+
+/// Of an item whose output is out, and whose letter is not written.
+const KILLED_BETWEEN: &str =
+    "its command failed, and its worker was killed before the dead letter was written";
 
 /// Serves the stage with a program for each attempt.
 pub(crate) fn serve(
@@ -30,9 +44,10 @@ pub(crate) fn serve(
 ) -> Stop {
     worker.queues.set_max_leases(batch.map_or(1, |batch| batch as usize));
     let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
-    let Command { in_framing, out_framing, .. } = command;
+    let Command { in_framing, out_framing, keep_failed_output, .. } = command;
+    let failed_output = if keep_failed_output { FailedOutput::Kept } else { FailedOutput::Dropped };
     let attempts = Attempts { spec, in_framing, out_framing, collect, batch, stderr, input, outputs };
-    let mut each = EachLoop { worker, attempts };
+    let mut each = EachLoop { worker, attempts, failed_output };
     until_stop(|| each.round())
 }
 
@@ -78,11 +93,14 @@ impl EachLoop<'_> {
     fn work(&mut self) -> Result<(), Stop> {
         let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
+            if self.failed_output == FailedOutput::Kept && self.end_failed()? {
+                continue;
+            }
             // What goes together comes out together.
             size = self.worker.admit(size.clamp(1, self.worker.queues.publishable()))?;
             let done = match self.attempt(size)? {
                 Ok(()) => {
-                    self.publish(size)?;
+                    self.attempts.publish(self.worker, size)?;
                     size
                 }
                 Err(failed) if size > 1 => {
@@ -94,7 +112,7 @@ impl EachLoop<'_> {
                     self.worker.item_log.forget();
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    dead_letters::fail_with(self.worker, 0, failed.failure, failed.reason())?;
+                    self.fail(&failed)?;
                     1
                 }
             };
@@ -102,6 +120,32 @@ impl EachLoop<'_> {
             self.worker.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
         }
         Ok(())
+    }
+
+    fn fail(&mut self, failed: &FailedAttempt) -> Result<(), Stop> {
+        let EachLoop { worker, attempts, failed_output } = self;
+        let keep = |worker: &mut WorkerContext| match failed_output {
+            FailedOutput::Dropped => Ok(()),
+            FailedOutput::Kept => attempts.publish(worker, 0),
+        };
+        dead_letters::fail_after(worker, 0, failed.failure, failed.reason(), keep)
+    }
+
+    /// The first lease may be of a worker that was killed after it had published what a failed program wrote: its outputs
+    /// are marked on the lease, and only its letter is missing.
+    fn end_failed(&mut self) -> Result<bool, Stop> {
+        let lease = self.worker.queues.item(0)?;
+        if lease.mark == 0 {
+            return Ok(false);
+        }
+        let reason = Reason {
+            text: KILLED_BETWEEN.to_owned(),
+            cause: Cause::Error(KILLED_BETWEEN.to_owned()),
+            stderr: &[],
+        };
+        self.worker.queues.give_back_from(1)?;
+        dead_letters::fail_with(self.worker, 0, ItemFailure::Never, reason)?;
+        Ok(true)
     }
 
     /// How many of the leases may go together: one that has failed before goes alone.
@@ -114,19 +158,8 @@ impl EachLoop<'_> {
         Ok(self.worker.queues.len())
     }
 
-    /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so
-    /// standard output gets no line end that the program has not written.
-    fn publish(&mut self, size: usize) -> Result<(), Stop> {
-        if self.attempts.collect == Collect::Lines || !self.worker.outputs.is_empty() {
-            return spill::publish(self.worker, self.attempts.outputs.all(), size);
-        }
-        self.worker.console.begin_item();
-        self.attempts.outputs.all().iter().try_for_each(|output| self.worker.console.put_as_it_is(output))?;
-        self.worker.commit(size)
-    }
-
     fn attempt(&mut self, size: usize) -> Attempted<FailedAttempt> {
-        let EachLoop { worker, attempts } = self;
+        let EachLoop { worker, attempts, .. } = self;
         // Which one of several has killed this worker can't be known.
         if size == 1 {
             worker.queues.begin(0);

@@ -38,6 +38,7 @@ fn b_as_program() -> Pipeline {
             mode: Mode::Each { collect: Collect::Lines, batch: None },
             placeholders: Default::default(),
             max_args: None,
+            keep_failed_output: false,
             in_framing: Framing::Lines,
             out_framing: Framing::Lines,
             success_codes: vec![0],
