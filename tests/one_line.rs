@@ -93,7 +93,7 @@ fn an_item_that_can_be_no_argument_fails_alone() {
 }
 
 /// All options, each with a line that it changes.
-const LINES: [&str; 16] = [
+const LINES: [&str; 18] = [
     "echo",
     "-j2 -k -- sh -c 'sleep 0.0$((4 - $1)); echo $1' sh",
     "-j cpus -k echo {}{}",
@@ -106,6 +106,8 @@ const LINES: [&str; 16] = [
     "--timeout 0.2 -- sh -c 'test $1 != 2 || sleep 9; echo $1' sh",
     "--retries 3 'echo $MPRUN_ATTEMPT; test $MPRUN_ATTEMPT = 2 #'",
     "--name named echo",
+    "--tag --joblog 'my jobs' -k -- sh -c 'echo $1; exit $1' sh",
+    "--joblog rows --resume-failed echo",
     "'echo {#} {.} {/} {//} {/.} > /dev/stdout; exit 4'",
     "echo {} {%} '{{}}' '{{.}}' ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
     "-j2 -k -- echo a{} :: -n2 echo :: -k --retries 2 'cat /dev/null; echo {}'",
@@ -117,13 +119,18 @@ fn what_is_printed_runs_the_same() {
     for line in LINES {
         let folder = Folder::new();
         folder.file("list", "d/a.b\n\0c.d\n");
+        let log =
+            || folder.file("rows", "1\t:\t1.0\t1.0\t0\t0\t0\t0\techo\n2\t:\t1.0\t1.0\t0\t0\t1\t0\techo\n");
+        log();
         let input = if line.contains("-0") { &b"1\x002\x003\0"[..] } else { b"1\n2\n3\n" };
         let printed = line_of(&folder, &words(&format!("--print {line}")), b"");
         assert!(printed.status.success(), "{line}: {}", printed.stderr.as_bstr());
         std::fs::write(folder.path().join("pipeline.toml"), &printed.stdout).unwrap();
         let mut run = command(&folder);
         run.args(["-q", "run", "pipeline.toml"]);
-        let (by_file, by_line) = (fed(run, &folder, input), line_of(&folder, &words(line), input));
+        let by_file = fed(run, &folder, input);
+        log();
+        let by_line = line_of(&folder, &words(line), input);
         let sorted = |output: &Output| {
             let mut lines: Vec<_> = output.stdout.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
             lines.sort();
@@ -142,6 +149,8 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-I {} echo", "placeholder"),
         ("--pipe cat", "pipeline file"),
         ("-d , echo", "an item is a line"),
+        ("--halt now,fail=1 echo", "when_failing"),
+        ("--resume echo", "--joblog"),
         ("echo :: -P3 cat", "-j N"),
         ("echo ::: a ::: b", "no combinations"),
         ("echo :::: f", "-a FILE"),

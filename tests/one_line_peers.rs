@@ -55,7 +55,7 @@ const XARGS: [Row; 24] = [
     ),
 ];
 
-const PARALLEL: [Row; 38] = [
+const PARALLEL: [Row; 45] = [
     (Bytes, "parallel -k echo ::: a 'b c' '$x' \"it's\"", "-k -jcpus echo ::: a 'b c' '$x' \"it's\"", ""),
     (Bytes, "parallel -k echo", "-k echo", "a\nb c\n\nd\n"),
     (Bytes, "parallel -0 -k echo", "-0 -k echo", "a\0b\nc\0"),
@@ -149,6 +149,38 @@ const PARALLEL: [Row; 38] = [
         "",
     ),
     (Bytes, "parallel -k 'seq {}' :::: list", "-k -a list 'seq {}'", ""),
+    (
+        Bytes,
+        "parallel -k --tag 'echo {}; echo x{}' ::: a 'b c'",
+        "-k --tag 'echo {}; echo x{}' ::: a 'b c'",
+        "",
+    ),
+    (Bytes, "parallel -k --tag 'printf \"1\n2\"' ::: a b", "-k --tag 'printf \"1\n2\"' ::: a b", ""),
+    (Bytes, "parallel -k --tag -n2 echo ::: a b c", "-k --tag -n2 echo ::: a b c", ""),
+    (
+        Bytes,
+        "parallel --joblog l 'exit {}' ::: 0 3 1; cut -f1,2,5-8 l | sort",
+        "--joblog l 'exit {}' ::: 0 3 1; cut -f1,2,5-8 l | sort",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel --jl l 'kill -9 $$; {}' ::: 0; cut -f1,7,8 l",
+        "--jl l 'kill -9 $$; {}' ::: 0; cut -f1,7,8 l",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -k --joblog l 'echo {}; exit {}' ::: 0 1 2; parallel -k --resume --joblog l 'echo {}; exit {}' ::: 0 1 2 3",
+        "-k --joblog l 'echo {}; exit {}' ::: 0 1 2; \"$MPRUN\" do -k --resume --joblog l 'echo {}; exit {}' ::: 0 1 2 3",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -k --joblog l 'echo {}; exit {}' ::: 0 1 2; parallel -k --resume-failed --joblog l 'echo {}' ::: 0 1 2 3",
+        "-k --joblog l 'echo {}; exit {}' ::: 0 1 2; \"$MPRUN\" do -k --resume-failed --joblog l 'echo {}' ::: 0 1 2 3",
+        "",
+    ),
 ];
 
 /// What a line printed, and whether it went well.
@@ -177,7 +209,7 @@ fn compare(tool: &str, rows: &[Row]) {
     assert!(is_there.is_ok_and(|status| status.success()), "{tool} is not there: tests/run installs it");
     let mut different = Vec::new();
     for (by, theirs, ours, input) in rows {
-        let theirs_quiet = theirs.replacen("parallel", "parallel --will-cite", 1);
+        let theirs_quiet = theirs.replace("parallel ", "parallel --will-cite ");
         let theirs_quiet = if tool == "parallel" { &theirs_quiet } else { *theirs };
         let mut results = [run(theirs_quiet, input), run(&format!("\"$MPRUN\" do {ours}"), input)];
         if *by == Lines {

@@ -263,7 +263,7 @@ mod command;
 pub(crate) mod placeholder;
 pub(crate) mod shell_line;
 pub(crate) use self::command::{
-    Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout, StopSignal,
+    Collect, Command, Invocation, JobLog, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
 };
 pub(crate) use self::placeholder::Placeholders;
 pub(crate) use crate::framing::Framing;

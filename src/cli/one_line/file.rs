@@ -33,7 +33,15 @@ pub(super) struct LineStage {
     pub keeps_order: bool,
     pub timeout: Option<Duration>,
     pub attempts: u32,
+    pub tag: bool,
+    pub joblog: Option<JobLog>,
     pub words: Vec<String>,
+}
+
+pub(super) struct JobLog {
+    pub path: String,
+    /// As `resume` has it.
+    pub resume: Option<&'static str>,
 }
 
 impl Line {
@@ -150,6 +158,13 @@ impl File {
         }
         self.set("keep_failed_output", "true");
         self.set("when_failing", &text("dead-letter"));
+        if stage.tag {
+            self.set("tag", "true");
+        }
+        if let Some(JobLog { path, resume }) = &stage.joblog {
+            let resume = resume.map(|resume| ("resume", text(resume)));
+            self.set("joblog", &table([("path", text(&literal(path)))].into_iter().chain(resume)));
+        }
         if let Some(timeout) = stage.timeout {
             self.set("item_timeout", &text(&humantime::format_duration(timeout).to_string()));
         }

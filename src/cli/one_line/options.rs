@@ -1,6 +1,6 @@
 //! The words of a line: options, stages and arguments; and what other tools have that is not there.
 
-use super::file::{Items, Line, LineStage};
+use super::file::{Items, JobLog, Line, LineStage};
 use crate::cli::output::Failure;
 use crate::config::diagnostic::quote;
 use clap::Parser;
@@ -66,6 +66,18 @@ struct StageOptions {
     /// How often a command is tried that fails
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     retries: u32,
+    /// Begin each line that a command writes with its item and a tab
+    #[arg(long)]
+    tag: bool,
+    /// Add a row to this file for each item that has ended, in the columns of GNU parallel
+    #[arg(long, visible_alias = "jl", value_name = "FILE")]
+    joblog: Option<PathBuf>,
+    /// Leave out the items that have a row in the job log
+    #[arg(long, requires = "joblog")]
+    resume: bool,
+    /// Leave out those that have succeeded there; failed ones run again
+    #[arg(long, requires = "joblog")]
+    resume_failed: bool,
 }
 
 /// What stands after `::`.
@@ -79,7 +91,7 @@ struct Further {
 }
 
 /// Options of xargs and GNU parallel that are not there, and what to use.
-const INSTEAD: [(&str, &str); 33] = [
+const INSTEAD: [(&str, &str); 36] = [
     ("-P", "-j N"),
     ("--max-procs", "-j N"),
     ("-I", "`{}` is the placeholder"),
@@ -107,6 +119,9 @@ const INSTEAD: [(&str, &str); 33] = [
     ("--line-buffer", "a last stage `:: cat`: lines of several commands are mixed then"),
     ("--pipe", "a pipeline file with mode = \"stream\" or `batch`"),
     ("--pipepart", "a pipeline file with `use = \"lines\"`"),
+    ("--halt", "`when_failing = \"stop\"` in the pipeline file that --print prints"),
+    ("--dry-run", "`-- echo COMMAND`, or --print for the pipeline file"),
+    ("--tagstring", "--tag"),
     ("-S", "a run on each machine"),
     ("--sshlogin", "a run on each machine"),
     ("--colsep", "`tr` and -n: {1} {2} are the columns of a line"),
@@ -195,8 +210,23 @@ impl StageOptions {
             keeps_order: self.keep_order,
             timeout: self.timeout,
             attempts: self.retries,
+            tag: self.tag,
+            joblog: self.job_log()?,
             words,
         })
+    }
+}
+
+impl StageOptions {
+    fn job_log(&self) -> Result<Option<JobLog>, Failure> {
+        let Some(path) = &self.joblog else { return Ok(None) };
+        let why = || Failure::usage("the name of the job log is no text in UTF-8");
+        let resume = match (self.resume, self.resume_failed) {
+            (_, true) => Some("failed"),
+            (true, false) => Some("done"),
+            (false, false) => None,
+        };
+        Ok(Some(JobLog { path: path.to_str().ok_or_else(why)?.to_owned(), resume }))
     }
 }
 

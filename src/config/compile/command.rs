@@ -6,7 +6,7 @@ use super::mode;
 use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::elements::{ModeWord, Part};
 use crate::config::keys::StageKeys;
-use crate::config::pipeline::{self, Command, Placeholders, placeholder, shell_line};
+use crate::config::pipeline::{self, Command, JobLog, Placeholders, placeholder, shell_line};
 
 /// The checked command of a stage that has one.
 pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
@@ -24,8 +24,27 @@ pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
         out_framing: keys.out_framing.value.unwrap_or(framing),
         stdout: mode::stdout(draft),
         env_file: keys.env_file.value.clone(),
+        joblog: job_log(keys, report),
         ..keys.part()
     })
+}
+
+/// A job log needs a name, and items that end one by one.
+fn job_log(keys: &StageKeys, report: &mut Report) -> Option<JobLog> {
+    let (at, log) = (keys.joblog.at.as_ref()?, &keys.joblog.value);
+    if let Some(batch) = &keys.batch.at {
+        let fault =
+            Diagnostic::error("`joblog` has a row for each item, but `batch` hands over many at once");
+        report.push(fault.at(&at.key).also(&batch.key, "here"));
+    }
+    let Some(path) = &log.path.value else {
+        if !log.unread.may_be("path") {
+            let fault = Diagnostic::error("`joblog` has no `path`").at(&at.value);
+            report.push(fault.help("such as `joblog = { path = \"jobs.log\" }`"));
+        }
+        return None;
+    };
+    Some(JobLog { path: path.clone(), resume: log.resume.value })
 }
 
 /// Keys of a program in a stage that has none.

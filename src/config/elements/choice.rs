@@ -6,7 +6,7 @@ use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
 use crate::config::pipeline::{
-    Collect, Framing, OnGiveUp, OrderOf, Placeholders, Restart, Stdout, Sync, WhenFailing, WhenFull,
+    Collect, Framing, OnGiveUp, OrderOf, Placeholders, Restart, Resume, Stdout, Sync, WhenFailing, WhenFull,
 };
 
 /// An enum whose variants have a word each.
@@ -83,6 +83,10 @@ impl Choice for Collect {
 impl Choice for Placeholders {
     const WORDS: &'static [(&'static str, Self)] =
         &[("item", Placeholders::Item), ("parallel", Placeholders::Parallel)];
+}
+
+impl Choice for Resume {
+    const WORDS: &'static [(&'static str, Self)] = &[("done", Resume::Done), ("failed", Resume::Failed)];
 }
 
 impl Choice for Stdout {

@@ -6,7 +6,9 @@ mod queue;
 mod stage;
 
 pub(super) use file::{ControlKeys, FileKeys};
-pub(super) use policies::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys};
+pub(super) use policies::{
+    BackoffKeys, GiveUpKeys, JobLogKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys,
+};
 pub(super) use queue::QueueKeys;
 pub(super) use stage::{Defaults, StageKeys};
 
@@ -37,6 +39,7 @@ mod tests {
             RetryKeys::keys(),
             RecycleKeys::keys(),
             LogFileKeys::keys(),
+            JobLogKeys::keys(),
             ControlKeys::keys(),
             MetricsKeys::keys(),
             DeadLetterKeys::keys(),

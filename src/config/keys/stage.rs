@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{BackoffKeys, GiveUpKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys, seconds};
+use super::{BackoffKeys, GiveUpKeys, JobLogKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys, seconds};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
@@ -52,6 +52,10 @@ table! {
         /// With `mode = "each"`: what the program has written counts also where its item has failed for good (its last attempt), and
         /// comes out before the dead letter. What is printed may come a second time if the worker is killed in between.
         keep_failed_output: bool = false, also "keep_output";
+        /// With `mode = "each"`: each line that the program writes begins with its item and a tab.
+        tag: bool = false, also "tags";
+        /// With `mode = "each"`, without `batch`: a file with a row for each item that has ended, in the columns of GNU parallel.
+        joblog: JobLogKeys = JobLogKeys::default(), also "job_log";
         /// How items are delimited on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
         /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
@@ -163,11 +167,11 @@ part! {
 }
 
 part! {
-    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, keep_failed_output, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
+    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, keep_failed_output, tag, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 23] = [
+const OF_A_PROGRAM: [&str; 25] = [
     "mode",
     "reply",
     "collect",
@@ -175,6 +179,8 @@ const OF_A_PROGRAM: [&str; 23] = [
     "placeholders",
     "max_args",
     "keep_failed_output",
+    "tag",
+    "joblog",
     "framing",
     "in_framing",
     "out_framing",
@@ -194,7 +200,7 @@ const OF_A_PROGRAM: [&str; 23] = [
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 16] = [
+const OF_ONE_STAGE: [&str; 18] = [
     "use",
     "with",
     "command",
@@ -205,6 +211,8 @@ const OF_ONE_STAGE: [&str; 16] = [
     "placeholders",
     "max_args",
     "keep_failed_output",
+    "tag",
+    "joblog",
     "input",
     "output",
     "order",

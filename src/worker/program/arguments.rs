@@ -83,6 +83,16 @@ impl Arguments {
         self.with(empty).unwrap_or_default()
     }
 
+    /// As a line that a shell would read.
+    pub(super) fn line(&self, item: ProgramItem<'_>) -> String {
+        let words = self.with(item).unwrap_or_default();
+        let quoted = words.iter().map(|word| match shlex::bytes::try_quote(word.as_bytes()) {
+            Ok(quoted) => String::from_utf8_lossy(&quoted).into_owned(),
+            Err(_) => String::new(),
+        });
+        quoted.collect::<Vec<_>>().join(" ")
+    }
+
     /// All of them for an item.
     pub(super) fn with(&self, item: ProgramItem<'_>) -> Result<Vec<CString>, NoArguments> {
         let arguments: Vec<&[u8]> = match self.of_an_item {

@@ -116,6 +116,11 @@ impl CommandSpec {
         FailedAttempt { failure: error.item_failure(&self.success, &self.dead), error, stderr }
     }
 
+    /// The command as a line, with an item in it.
+    pub(super) fn line(&self, item: ProgramItem<'_>) -> String {
+        self.arguments.line(item)
+    }
+
     /// Starts the program, for an item or for all of them.
     pub(super) fn start(
         &self,

@@ -111,6 +111,11 @@ fn command(mode: Mode) -> Command {
         placeholders: crate::config::pipeline::Placeholders::Parallel,
         max_args: Some(9),
         keep_failed_output: true,
+        tag: true,
+        joblog: Some(crate::config::pipeline::JobLog {
+            path: "jobs.log".into(),
+            resume: Some(crate::config::pipeline::Resume::Failed),
+        }),
         in_framing: framings[n],
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],

@@ -17,6 +17,7 @@ use crate::worker::program::run::{Mode, ProgramRun};
 use crate::worker::program::spec::{CommandSpec, NotStarted};
 use crate::worker::program::spill;
 use crate::worker::stop::Stop;
+use std::borrow::Cow;
 
 /// The result of the leases, in that of the worker.
 pub(crate) type Attempted<E> = Result<Result<(), E>, Stop>;
@@ -27,12 +28,21 @@ pub(crate) struct Attempts {
     pub in_framing: Framing,
     pub out_framing: Framing,
     pub collect: Collect,
+    pub tag: Tag,
     /// Items at once, each framed; `None`: one, as it is.
     pub batch: Option<u32>,
     pub stderr: StderrRelay,
     /// What the program gets on its standard input.
     pub input: Vec<u8>,
     pub outputs: Outputs,
+}
+
+/// `tag`.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Tag {
+    None,
+    /// Before each line.
+    Item,
 }
 
 impl Attempts {
@@ -54,8 +64,16 @@ impl Attempts {
         let max_item = worker.queues.max_item(&worker.outputs)?;
         let max_bytes = worker.queues.max_bytes(&worker.outputs)?;
         let decoder = Decoder::new(self.out_framing, max_item);
-        let outputs =
-            Collector { collect: self.collect, decoder, outputs: &mut self.outputs, max_item, max_bytes };
+        let tag = (self.tag == Tag::Item)
+            .then(|| tag_of(worker.queues.item(0).map_or(&b""[..], |lease| lease.bytes)));
+        let outputs = Collector {
+            collect: self.collect,
+            tag,
+            decoder,
+            outputs: &mut self.outputs,
+            max_item,
+            max_bytes,
+        };
         let mut attempt = Attempt { input: &self.input, outputs };
         let mut run = ProgramRun::new(worker, &mut self.stderr, session, Manner::Each);
         run.apply(Event::Begun);
@@ -139,6 +157,7 @@ impl Mode for Attempt<'_> {
 /// Outputs on their way out of what was read.
 struct Collector<'a> {
     collect: Collect,
+    tag: Option<Vec<u8>>,
     decoder: Decoder,
     outputs: &'a mut Outputs,
     max_item: u64,
@@ -153,16 +172,22 @@ impl Collector<'_> {
                 return Err(ProgramError::BadFrame(BadFrame::TooLong { least, most }));
             }
             Collect::Whole if is_over => {
-                self.outputs.push(self.decoder.rest());
+                let whole = tagged(self.tag.as_deref(), self.decoder.rest());
+                if whole.len() as u64 > self.max_item {
+                    let (least, most) = (whole.len() as u64, self.max_item);
+                    return Err(ProgramError::BadFrame(BadFrame::TooLong { least, most }));
+                }
+                self.outputs.push(&whole);
                 self.decoder.forget(usize::MAX);
             }
             Collect::Whole => {}
             Collect::Lines => {
+                let tag = self.tag.as_deref();
                 while let Some(item) = self.decoder.next().map_err(ProgramError::BadFrame)? {
-                    self.outputs.push(item);
+                    self.outputs.push(&tagged(tag, item));
                 }
                 if is_over && let Some(item) = self.decoder.last().map_err(ProgramError::BadFrame)? {
-                    self.outputs.push(item);
+                    self.outputs.push(&tagged(tag, item));
                 }
             }
         }
@@ -171,4 +196,22 @@ impl Collector<'_> {
             false => Ok(()),
         }
     }
+}
+
+/// What stands before each line of an item: its arguments, with spaces between them, and a tab.
+fn tag_of(item: &[u8]) -> Vec<u8> {
+    let mut tag: Vec<u8> = item.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
+    tag.push(b'\t');
+    tag
+}
+
+fn tagged<'a>(tag: Option<&[u8]>, lines: &'a [u8]) -> Cow<'a, [u8]> {
+    let Some(tag) = tag else { return Cow::Borrowed(lines) };
+    let mut tagged = Vec::new();
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        tagged.extend_from_slice(tag);
+        tagged.extend_from_slice(line);
+    }
+    // An empty line of a stage's output is a line.
+    if lines.is_empty() { Cow::Borrowed(lines) } else { Cow::Owned(tagged) }
 }

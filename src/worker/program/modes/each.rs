@@ -1,27 +1,39 @@
 //! `mode = "each"`: a fresh program for every item, or for a batch of them. Its outputs count only if it ends well.
 
-use super::attempt::{Attempted, Attempts};
+use super::attempt::{Attempted, Attempts, Tag};
 use crate::config::pipeline::{Collect, Command};
 use crate::dead_letter::Cause;
 use crate::model::ItemFailure;
 use crate::queue::{Ending, Taken, Wait};
 use crate::stage::Failure;
 use crate::sys::readiness;
+use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters::{self, Reason};
+use crate::worker::program::arguments::ProgramItem;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
 use crate::worker::program::io::stderr::StderrRelay;
+use crate::worker::program::job_log::{JobRows, Row};
 use crate::worker::program::spec::CommandSpec;
 use crate::worker::program::spill;
 use crate::worker::stop::{Stop, until_stop};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 struct EachLoop<'a> {
     worker: &'a mut WorkerContext,
     attempts: Attempts,
     /// What a program wrote that failed for good comes out.
     failed_output: FailedOutput,
+    /// `joblog`.
+    rows: Option<JobRows>,
+}
+
+/// An item whose command begins, for its row.
+struct Begun {
+    sequence: u64,
+    line: String,
+    at: (SystemTime, Instant),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -37,7 +49,7 @@ const KILLED_BETWEEN: &str =
 /// Serves the stage with a program for each attempt.
 pub(crate) fn serve(
     worker: &mut WorkerContext,
-    spec: CommandSpec,
+    (spec, rows): (CommandSpec, Option<JobRows>),
     command: Command,
     collect: Collect,
     batch: Option<u32>,
@@ -46,8 +58,9 @@ pub(crate) fn serve(
     let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
     let Command { in_framing, out_framing, keep_failed_output, .. } = command;
     let failed_output = if keep_failed_output { FailedOutput::Kept } else { FailedOutput::Dropped };
-    let attempts = Attempts { spec, in_framing, out_framing, collect, batch, stderr, input, outputs };
-    let mut each = EachLoop { worker, attempts, failed_output };
+    let tag = if command.tag { Tag::Item } else { Tag::None };
+    let attempts = Attempts { spec, in_framing, out_framing, collect, tag, batch, stderr, input, outputs };
+    let mut each = EachLoop { worker, attempts, failed_output, rows };
     until_stop(|| each.round())
 }
 
@@ -96,11 +109,17 @@ impl EachLoop<'_> {
             if self.failed_output == FailedOutput::Kept && self.end_failed()? {
                 continue;
             }
+            if self.was_done_before()? {
+                self.worker.commit(1)?;
+                continue;
+            }
             // What goes together comes out together.
             size = self.worker.admit(size.clamp(1, self.worker.queues.publishable()))?;
+            let begun = self.rows.as_ref().map(|_| self.begun()).transpose()?;
             let done = match self.attempt(size)? {
                 Ok(()) => {
                     self.attempts.publish(self.worker, size)?;
+                    self.note_row(begun, Some(Exit::Code(0)));
                     size
                 }
                 Err(failed) if size > 1 => {
@@ -112,7 +131,9 @@ impl EachLoop<'_> {
                     self.worker.item_log.forget();
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    self.fail(&failed)?;
+                    if self.fail(&failed)? {
+                        self.note_row(begun, failed.error.exit());
+                    }
                     1
                 }
             };
@@ -122,13 +143,47 @@ impl EachLoop<'_> {
         Ok(())
     }
 
-    fn fail(&mut self, failed: &FailedAttempt) -> Result<(), Stop> {
-        let EachLoop { worker, attempts, failed_output } = self;
-        let keep = |worker: &mut WorkerContext| match failed_output {
-            FailedOutput::Dropped => Ok(()),
-            FailedOutput::Kept => attempts.publish(worker, 0),
+    /// Returns whether the item has failed for good.
+    fn fail(&mut self, failed: &FailedAttempt) -> Result<bool, Stop> {
+        let EachLoop { worker, attempts, failed_output, .. } = self;
+        let mut is_dead = false;
+        let keep = |worker: &mut WorkerContext| {
+            is_dead = true;
+            match failed_output {
+                FailedOutput::Dropped => Ok(()),
+                FailedOutput::Kept => attempts.publish(worker, 0),
+            }
         };
-        dead_letters::fail_after(worker, 0, failed.failure, failed.reason(), keep)
+        dead_letters::fail_after(worker, 0, failed.failure, failed.reason(), keep)?;
+        Ok(is_dead)
+    }
+
+    /// Whether the job log has the first lease.
+    fn was_done_before(&self) -> Result<bool, Stop> {
+        let Some(rows) = &self.rows else { return Ok(false) };
+        Ok(rows.is_done(self.worker.queues.item(0)?.id + 1))
+    }
+
+    /// What the row of the first lease needs, before its command runs.
+    fn begun(&self) -> Result<Begun, Stop> {
+        let lease = self.worker.queues.item(0)?;
+        let item = ProgramItem { bytes: lease.bytes, attempt: lease.attempt, id: lease.id };
+        let line = self.attempts.spec.line(item);
+        Ok(Begun { sequence: lease.id + 1, line, at: (SystemTime::now(), Instant::now()) })
+    }
+
+    fn note_row(&mut self, begun: Option<Begun>, exit: Option<Exit>) {
+        if let (Some(rows), Some(begun)) = (&mut self.rows, begun) {
+            let (start, since) = begun.at;
+            rows.add(&Row {
+                sequence: begun.sequence,
+                start,
+                took: since.elapsed(),
+                received: self.attempts.outputs.bytes(),
+                exit,
+                command: &begun.line,
+            });
+        }
     }
 
     /// The first lease may be of a worker that was killed after it had published what a failed program wrote: its outputs

@@ -39,6 +39,8 @@ fn b_as_program() -> Pipeline {
             placeholders: Default::default(),
             max_args: None,
             keep_failed_output: false,
+            tag: false,
+            joblog: None,
             in_framing: Framing::Lines,
             out_framing: Framing::Lines,
             success_codes: vec![0],
