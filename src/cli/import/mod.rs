@@ -6,6 +6,7 @@
 mod compose;
 mod draft;
 mod input;
+mod line;
 mod procfile;
 mod supervisord;
 
@@ -40,6 +41,16 @@ enum From {
         /// The file; - for standard input
         file: PathBuf,
     },
+    /// A line of xargs, as one word: `mprun import xargs 'xargs -0 -P4 gzip'`
+    Xargs {
+        /// The line
+        line: String,
+    },
+    /// A line of GNU parallel, as one word
+    Parallel {
+        /// The line
+        line: String,
+    },
     /// The services of a compose file: what images would run has to be on this machine
     Compose {
         /// The file; - for standard input
@@ -51,6 +62,8 @@ enum From {
 /// Prints what the file comes to.
 pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let (draft, file) = match &args.from {
+        From::Xargs { line } => return print(line::xargs(line)?, registry),
+        From::Parallel { line } => return print(line::parallel(line)?, registry),
         From::Procfile { file } => (procfile::import(&read(file)?, file), file),
         From::Supervisord { file } => (supervisord::import(&read(file)?, file)?, file),
         From::Compose { file } => (compose::import(&read(file)?, file)?, file),
@@ -58,7 +71,11 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     if draft.is_empty() {
         return Err(Failure::usage(format!("{} has nothing that could be run", file.display())));
     }
-    let text = draft.text(registry);
+    print(draft.text(registry), registry)
+}
+
+/// Prints a file, and says what keeps it from running here.
+fn print(text: String, registry: &Registry) -> Result<u8, Failure> {
     output::print(&text)?;
     let texts = Texts { main: text, ..Texts::default() };
     if let Err(report) =

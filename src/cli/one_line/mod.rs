@@ -15,7 +15,7 @@ use crate::logs::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::{self, RunOptions};
-pub(in crate::cli) use options::{Args, instead};
+pub(in crate::cli) use options::{Args, instead, instead_of};
 use std::path::{Path, PathBuf};
 
 /// Bytes of the largest file: what a line has more than that is given on standard input.
@@ -39,6 +39,11 @@ pub(super) fn preflight(args: Args, verbosity: i8, registry: &Registry) -> Resul
     let bar = args.bar;
     let (name, text) = text(args)?;
     Ok(supervisor::preflight(&options(name, text, bar, verbosity), registry))
+}
+
+/// The file of a line that is given as words.
+pub(super) fn file_of(words: Vec<std::ffi::OsString>) -> Result<String, Failure> {
+    text(Args::of(words)?).map(|(_, text)| text)
 }
 
 /// The name that was given, and the file.

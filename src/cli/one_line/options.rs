@@ -137,11 +137,34 @@ pub(in crate::cli) fn instead(error: &clap::Error) -> Option<Failure> {
     }
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
     let name = option.split('=').next().unwrap_or(option);
-    let (_, use_this) = INSTEAD.iter().find(|(known, _)| *known == name)?;
+    let use_this = instead_of(name)?;
     Some(Failure::usage(format!("`mprun do` has no {name}; use {use_this}")))
 }
 
+/// What to use for an option that another tool has.
+pub(in crate::cli) fn instead_of(name: &str) -> Option<&'static str> {
+    INSTEAD.iter().find(|(known, _)| *known == name).map(|(_, use_this)| *use_this)
+}
+
+/// The words of a line by themselves.
+#[derive(Parser)]
+#[command(no_binary_name = true, name = "mprun do")]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
 impl Args {
+    /// Of words that are no command line.
+    pub(super) fn of(words: Vec<OsString>) -> Result<Args, Failure> {
+        let parsed = Alone::try_parse_from(words);
+        let bad = |error: clap::Error| {
+            let text = error.to_string();
+            Failure::usage(text.trim_start_matches("error: ").lines().next().unwrap_or_default())
+        };
+        parsed.map(|alone| alone.args).map_err(bad)
+    }
+
     /// What the line says.
     pub(super) fn line(self) -> Result<Line, Failure> {
         let (words, arguments) = split_off_arguments(self.words)?;
