@@ -27,6 +27,7 @@ pub(crate) fn main(registry: &Registry) -> ExitCode {
         "__letters" => supervisor::runtime::dead_letter_writer::run(),
         "__log" => supervisor::runtime::log_writer::run(),
         supervisor::runtime::services::identities::VERB => supervisor::runtime::services::identities::run(),
+        supervisor::runtime::checker::VERB => supervisor::runtime::checker::run(),
         supervisor::runtime::loader::VERB => supervisor::runtime::loader::run(registry),
         supervisor::runtime::settler::VERB => supervisor::runtime::settler::run(),
         sys::reexec::VERB => sys::reexec::run(),

@@ -158,7 +158,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             "# not carried over: image: some/database:16-alpine (",
             "enabled = false",
             "env = { DB_PASSWORD = \"${DB_PASSWORD}\" }",
-            "health = { command = \"db-ready -U $${DB_USER:-app}\", every = \"5s\" | # not carried over: healthcheck: ",
+            "health = { command = \"db-ready -U $${DB_USER:-app}\", every = \"5s\"",
             "restart = \"never\"",
         ],
     );
@@ -166,7 +166,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
         &section("stages.cache"),
         &[
             r#"command = ["cache-server", "--appendonly", "yes", "--pass", "${CACHE_PASSWORD:-}"]"#,
-            "ready = { command = \"cache-client ping\" } | # not carried over: condition: service_healthy (",
+            "ready = { command = \"cache-client ping\", timeout = \"30s\" }",
         ],
     );
     has(
@@ -205,12 +205,9 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
 fn what_is_no_such_file_is_told_with_its_line() {
     for (arguments, code, said) in [
         (&["compose", "Procfile"][..], 2, "error: Procfile"),
-        (
-            &["supervisord", "compose.yaml"],
-            2,
-            "error: compose.yaml:1: a setting before the first `[section]`",
-        ),
-        (&["procfile", "services.conf"], 2, "has nothing that could be run"),
+        (&["supervisord", "compose.yaml"], 2, "try `mprun import compose compose.yaml`"),
+        (&["supervisord", "Procfile"], 2, "a setting before the first `[section]`"),
+        (&["procfile", "services.conf"], 2, "try `mprun import supervisord services.conf`"),
         (&["compose", "nowhere.yaml"], 1, "error: failed to read nowhere.yaml: no such file or directory"),
         (&["supervisord"], 2, "required"),
         (&["procfle"], 2, "procfile"),
@@ -297,4 +294,50 @@ fn a_line_of_xargs_or_parallel_becomes_a_file_that_runs() {
         assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
         assert_eq!(stdout.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>(), lines, "{line}");
     }
+}
+
+#[test]
+fn settings_mean_the_same_on_both_sides() {
+    let (folder, _) = import(&["procfile"]);
+    let of = |kind: &str, name: &str, file: &str| {
+        folder.file(name, file);
+        let output = mprun(&folder, &["import", kind, name]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let text = of(
+        "supervisord",
+        "s.conf",
+        "[supervisord]\ndirectory=/srv\n[include]\nfiles=none/*.conf\n[program:pool]\n\
+         command=serve 127.0.0.1:80%(process_num)02d\nnumprocs=4\nautostart=%(ENV_ON)s\nautorestart=%(ENV_X)s\n\
+         directory=~/pool\nenvironment=A=\"1\",N=\"%(process_num)d\"\nstopsignal=2\n",
+    );
+    for line in [
+        "cwd = \"/srv\"\n",
+        "# not carried over: files=none/*.conf (there is no such file on this machine)\n",
+        "command = [\"serve\", \"127.0.0.1:800{worker}\"]\n",
+        "enabled = \"${ON}\"\n",
+        "# not carried over: autorestart=%(ENV_X)s (neither true nor false)\n",
+        "cwd = \"${HOME}/pool\"\n",
+        "# not carried over: environment: N (a worker's number can't stand here)\nenv = { A = \"1\" }\n",
+        "stop_signal = \"INT\"\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let compose = "services:\n  web:\n    command: serve\n    stop_signal: 15\n    environment: {A: 1, B: '${C:+x}'}\n    \
+                   depends_on: {job: {condition: service_completed_successfully}}\n  job:\n    command: migrate\n";
+    let text = of("compose", "c.yaml", compose);
+    for line in [
+        "[defaults]\n# A program that gives up leaves the others alone.\non_give_up = \"continue\"\n",
+        "# not carried over: environment: B (${C:+x} has no counterpart)\nenv = { A = \"1\" }\n",
+        "# not carried over: depends_on: job: service_completed_successfully (`after` does not wait for an end",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("stop_signal"), "{text}");
+    let text = of("procfile", "P", "worker.1: a\nlong: b \\\n  --c\n");
+    assert!(text.contains("worker.1: a (a name has letters, digits, `_` and `-`)"), "{text}");
+    assert!(text.contains("# It ends in a backslash, but a Procfile has no lines that go on"), "{text}");
+    let text = of("procfile", "docker-compose.yml", compose);
+    assert!(text.contains("try `mprun import compose docker-compose.yml`"), "{text}");
 }

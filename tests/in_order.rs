@@ -135,10 +135,12 @@ fn a_slow_item_holds_a_bounded_number_behind_it_and_status_says_so() {
     let seen = wait_until("a full window", || {
         let seen: serde_json::Value = serde_json::from_str(&run.tell(&["status", "--json"])).ok()?;
         let order = seen["stages"][1]["order"].clone();
-        (order["finished"].as_u64()? >= 12).then_some((order, seen))
+        // An earlier one may be slow as well, on busy processors.
+        let is_held_up = order["next"] == 4 && order["finished"].as_u64()? >= 12;
+        is_held_up.then_some((order, seen))
     });
     let (order, seen) = seen;
-    assert_eq!((&order["next"], &order["most"]), (&4.into(), &12.into()), "{order}");
+    assert_eq!(order["most"], 12, "{order}");
     assert!(order["finished"].as_u64().unwrap() <= 12 + 4, "{order}");
     let done = seen["stages"][1]["totals"]["done"].as_u64().unwrap();
     assert!(done <= 4 + 16, "{done}");

@@ -135,6 +135,16 @@ fn what_is_no_regular_file_is_refused_without_a_wait() {
 }
 
 #[test]
+fn what_is_no_text_is_said_with_its_own_place() {
+    let folder = support::Folder::new();
+    folder.file("p.toml", "include = ['u.toml']\n[stages.a]\ncommand = 'true'\n");
+    std::fs::write(folder.path().join("u.toml"), b"[stages.b]\ncommand = 'caf\xe9'\n").unwrap();
+    let output = support::command(&folder).args(["check", "p.toml"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("not UTF-8") && said.contains("--> u.toml:2:"), "{said}");
+}
+
+#[test]
 fn plan_shows_what_another_file_with_its_own_included_files_would_change() {
     let run = start();
     run.folder.file("other.d/b.toml", &format!("[stages.b]\n{LIVE}"));

@@ -74,6 +74,16 @@ fn a_log_file_that_can_not_be_written_is_said_once_and_stops_nobody() {
 }
 
 #[test]
+fn what_a_program_says_is_in_the_file_however_little_is_said_on_standard_error() {
+    let file = "[stages.a]\ncommand = 'echo out; echo err >&2'\nstdout = 'log'\nlog_file.path = 'a.log'\n";
+    let mut run = Run::start_with(file, &["-qq"]);
+    assert_eq!(run.wait(), 0);
+    let log = std::fs::read_to_string(run.folder.path().join("a.log")).unwrap();
+    assert!(log.contains("a[0] out\n") && log.contains("a[0] err\n"), "{log}");
+    assert_eq!(run.stderr(), "");
+}
+
+#[test]
 fn a_changed_log_file_is_taken_over_by_new_workers() {
     let text = "\
 [stages.talk]

@@ -67,7 +67,7 @@ fn a_stop_with_many_orphans_ends_them_all() {
 
 /// The word of the queues that says "wake all, one sleeper may be stopped".
 fn says_that_some_are_stopped(run: &Run) -> bool {
-    const STOPPED: u64 = 208; // see `queue/arena/layout.rs`
+    const STOPPED: u64 = 208; // see `queue/arena/layout/head.rs`
     let fds = fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().flatten();
     let is_arena = |link: &fs::DirEntry| {
         fs::read_link(link.path()).is_ok_and(|to| to.to_string_lossy().starts_with("/memfd:mprun-queues"))

@@ -55,6 +55,12 @@ fn program_and_template() -> Vec<PathBuf> {
 }
 
 #[test]
+fn ten_services_are_up_once_all_are_ready_and_what_hangs_is_restarted() {
+    let graph = project("tests/fixtures/ten_services.toml");
+    run("services.sh", &[program_and_template(), vec![graph]].concat());
+}
+
+#[test]
 fn systemd_is_told_from_the_start_to_the_end() {
     run("notify.sh", &program_and_template());
 }

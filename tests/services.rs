@@ -49,6 +49,16 @@ fn a_service_is_the_supervisors_own_child_and_has_no_worker() {
     assert_eq!(process::children(run.pid()).len(), 6);
     let status = run.tell(&["status"]);
     assert!(status.contains("a") && !status.contains("NaN"), "{status}");
+    // Nothing about items is said of them, and the verbs read it all the same.
+    let json = run.tell(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let service = &status["stages"][0];
+    for name in ["inputs", "outputs", "totals", "rate", "times", "item_seconds"] {
+        assert!(service.get(name).is_none() && service["workers"][0].get(name).is_none(), "{name}: {json}");
+    }
+    assert_eq!((service["running"].as_u64(), service["workers"][0]["index"].as_u64()), (Some(3), Some(0)));
+    assert_eq!(run.tell(&["audit"]), "there are no queues, and no items\n");
+    assert!(run.tell(&["pause", "pipeline.toml", "b"]).contains("stand still"));
 }
 
 #[test]
@@ -61,6 +71,15 @@ fn what_it_prints_and_says_comes_out_under_its_name() {
     assert_eq!(lines, ["last", "last", "out 0", "out 1"]);
     let log = run.stderr();
     assert!(log.contains("INFO  say[0] err 0\n") && log.contains("INFO  say[1] err 1\n"), "{log}");
+}
+
+#[test]
+fn a_piece_of_a_line_that_is_too_long_holds_up_no_restart() {
+    let run = Run::start(
+        "[stages.a]\ncommand = 'dd if=/dev/zero bs=5000 count=3360 2>/dev/null; sleep 0.2; kill -9 $$$$'\n[stages.b]\ncommand = 'sleep 1000'\n",
+    );
+    run.wait_for_log("a[0] was ended in the middle of a line");
+    run.wait_for_log("it starts again at once");
 }
 
 #[test]

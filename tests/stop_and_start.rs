@@ -40,6 +40,28 @@ fn a_stopped_service_stays_away_over_a_reload_and_the_others_run_on() {
 }
 
 #[test]
+fn a_service_that_is_started_before_it_has_ended_runs_again_and_its_restart_is_counted() {
+    let mut run = Run::start(
+        "[stages.web]\ncommand = \"trap '' TERM; echo up; while :; do sleep 0.05; done\"\nstop_timeout = '300ms'\n\
+         [stages.once]\ncommand = 'echo once'\n",
+    );
+    wait_until("its line", || (run.lines().iter().any(|line| line == "up")).then_some(()));
+    let first = run.workers("web");
+    run.tell(&["stop", "pipeline.toml", "web"]);
+    run.tell(&["start", "pipeline.toml", "web", "--wait"]);
+    let second = run.workers("web");
+    assert!(second.len() == 1 && second != first, "{first:?} {second:?}\n{}", run.stderr());
+    wait_until("the other's end", || (state(&run, "once") == "finished").then_some(()));
+    run.tell(&["start", "pipeline.toml", "once"]);
+    wait_until("a second run", || {
+        (run.lines().iter().filter(|line| *line == "once").count() == 2).then_some(())
+    });
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+    assert!(run.stderr().contains("service web: 1 restart"), "{}", run.stderr());
+}
+
+#[test]
 fn the_items_of_a_stopped_stage_wait_and_the_run_does_not_end_without_it() {
     let mut run = Run::start(
         "[stages.n]\nuse = 'count'\nwith.to = 500\noutput = 'q'\nsleep = '1ms'\n\

@@ -38,6 +38,7 @@ fn text(audit: &Audit, width: Option<usize>) -> String {
         table.push([name, put, "=".into(), done, waiting, delayed, leased, dropped, dead, result]);
     }
     let verdict = match &audit.fault {
+        None if audit.queues.is_empty() => return "there are no queues, and no items\n".to_owned(),
         None => "every item is accounted for".to_owned(),
         Some(fault) => format!("the ledger does not add up: {fault}"),
     };

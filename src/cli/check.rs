@@ -51,6 +51,10 @@ pub(super) fn show_faults(file: &Path, report: &config::Report) {
 
 fn summary(pipeline: &Pipeline) -> String {
     let processes = pipeline.stages.iter().map(|stage| u64::from(stage.processes)).sum();
+    if pipeline.stages.iter().all(|stage| stage.work.is_service()) {
+        let services = counted(pipeline.stages.len() as u64, "service");
+        return format!("{services}, {}", counted(processes, "process"));
+    }
     [
         counted(pipeline.stages.len() as u64, "stage"),
         counted(pipeline.queues.len() as u64, "queue"),

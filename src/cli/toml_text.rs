@@ -59,6 +59,24 @@ fn key(name: &str) -> String {
     if !name.is_empty() && name.bytes().all(is_bare) { name.to_owned() } else { text(name) }
 }
 
+/// A signal by its name or number; `None`: the default.
+pub(super) fn signal(written: &str) -> Option<String> {
+    let name = written.trim().to_uppercase();
+    let name = match name.strip_prefix("SIG").unwrap_or(&name) {
+        "1" => "HUP",
+        "2" => "INT",
+        "3" => "QUIT",
+        "6" => "ABRT",
+        "9" => "KILL",
+        "10" => "USR1",
+        "12" => "USR2",
+        "15" => "TERM",
+        "28" => "WINCH",
+        name => name,
+    };
+    (name != "TERM").then(|| text(name))
+}
+
 /// A duration of whole seconds.
 pub(super) fn seconds(number: &str) -> Option<String> {
     let number: u64 = number.trim().parse().ok()?;

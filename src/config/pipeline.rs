@@ -124,6 +124,10 @@ pub struct Stage {
     pub processes: u32,
     /// The stages that are started before it, by name.
     pub after: Vec<String>,
+    /// When a process of it counts as started; `None`: as soon as its program runs.
+    pub ready: Option<Check>,
+    /// What is looked at as long as it runs.
+    pub health: Option<Health>,
     /// What the supervisor does when a worker ends.
     pub rules: Rules,
     /// What the worker loop reads live from its slot.
@@ -259,9 +263,11 @@ impl Work {
     }
 }
 
+mod check;
 mod command;
 pub(crate) mod placeholder;
 pub(crate) mod shell_line;
+pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{
     Collect, Command, Invocation, JobLog, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
 };

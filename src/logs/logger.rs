@@ -14,8 +14,8 @@ use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
-/// What the recent logs keep for `mprun logs` and `why`, however little is to be said on standard error.
-const RECENT_LEVEL: Level = Level::Info;
+/// What log files and the recent logs keep, however little is to be said on standard error.
+const KEPT_LEVEL: Level = Level::Info;
 
 /// The pipeline whose log it is, once that is known.
 static PIPELINE: OnceLock<String> = OnceLock::new();
@@ -71,7 +71,7 @@ impl Logging {
         let colours = if self.style == LogStyle::Colour { WriteStyle::Always } else { WriteStyle::Never };
         builder.write_style(colours).format(move |out, record| write_line(out, &name, record));
         let filter = builder.build();
-        log::set_max_level(filter.filter().max(RECENT_LEVEL.to_level_filter()));
+        log::set_max_level(filter.filter().max(KEPT_LEVEL.to_level_filter()));
         let logger: Box<dyn Log> = match self.style {
             LogStyle::Journal => {
                 let worker = worker.map(|(stage, index)| (stage.to_owned(), index));
@@ -231,18 +231,19 @@ impl Copies {
     /// Whether the line is to be said, too.
     fn write(&self, record: &Record<'_>, filter: &Logger) -> bool {
         let is_said = filter.matches(record);
-        let is_recent = record.level() <= RECENT_LEVEL;
+        let is_kept = is_said || record.level() <= KEPT_LEVEL;
         if let Some(spoken) = voice::of(record) {
-            copy_spoken(&spoken, record, is_said);
+            if is_kept {
+                copy_spoken(&spoken, record);
+            }
             return is_said;
         }
-        let wants = |copy: &Copy| is_said || is_recent && !matches!(copy, Copy::LogFile(_));
         let Ok(mut copies) = COPIES.lock() else { return is_said };
-        if !copies.iter().any(wants) {
+        if !is_kept || copies.is_empty() {
             return is_said;
         }
         let line = plain_line(record, &self.speaker);
-        for copy in copies.iter_mut().filter(|copy| wants(copy)) {
+        for copy in copies.iter_mut() {
             match copy {
                 Copy::LogFile(file) | Copy::RecentOfSupervisor(file) => {
                     sink::send(Outgoing::Line(file.clone(), line.clone()));
@@ -256,9 +257,8 @@ impl Copies {
 }
 
 /// Nothing waits for these files either.
-fn copy_spoken(spoken: &Spoken, record: &Record<'_>, is_said: bool) {
-    let recent = spoken.recent.as_ref().filter(|_| is_said || record.level() <= RECENT_LEVEL);
-    let files = spoken.log_file.as_ref().filter(|_| is_said).into_iter().chain(recent);
+fn copy_spoken(spoken: &Spoken, record: &Record<'_>) {
+    let files = spoken.log_file.iter().chain(&spoken.recent);
     let line = plain_line(record, &spoken.speaker);
     files.for_each(|file| sink::send(Outgoing::Line(file.clone(), line.clone())));
 }

@@ -84,6 +84,11 @@ fn processes(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
         "Whether different items of the stage fail one after the other, or its workers are killed again and again",
         failing,
     )?;
+    let ready = each(seen, |stage| i64::try_from(stage.ready()).unwrap_or(i64::MAX));
+    out.gauge("stage_processes_ready", "Processes that can work: of a service those that are ready", ready)?;
+    let services = seen.stages.iter().filter(|stage| stage.is_service());
+    let failed = services.map(|stage| ([("stage", stage.name.as_str())], stage.failed_checks));
+    out.counter("stage_health_failures", "Health checks of the service that have failed", failed)?;
     let restarts = seen.stages.iter().flat_map(|stage| {
         let labels = |reason| [("stage", stage.name.as_str()), ("reason", reason)];
         stage.restarts.iter().map(move |(reason, count)| (labels(reason.as_str()), *count))

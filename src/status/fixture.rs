@@ -53,6 +53,7 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> StageSta
         restarts: BTreeMap::new(),
         killed_in_a_row: None,
         failing: None,
+        failed_checks: 0,
         workers: Vec::new(),
     }
 }
@@ -71,6 +72,7 @@ pub fn worker(reason: &str) -> WorkerStatus {
         done: 0,
         emitted: 0,
         times: Times::default(),
+        check: None,
         transitions: Vec::new(),
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use rates::Samples;
 pub use stage::Progress;
 pub(crate) use stage::{Failing, Fate, Histogram, OrderStatus, Rate, StageStatus};
 pub(crate) use transition::{Glimpse, Transition, WorkerChange};
-pub(crate) use worker::{Times, WorkerState, WorkerStatus};
+pub(crate) use worker::{CheckState, CheckStatus, Times, WorkerState, WorkerStatus};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,7 @@ pub(crate) struct Snapshot {
     /// Which file runs.
     pub config: Config,
     /// In the order of the file, then those that are on their way out.
+    #[serde(serialize_with = "stage::without_empty_columns")]
     pub stages: Vec<StageStatus>,
     /// In the order of the file.
     pub queues: Vec<QueueStatus>,

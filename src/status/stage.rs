@@ -1,9 +1,12 @@
 //! One stage.
 
-use super::{Times, WorkerStatus};
+use super::worker::CheckState;
+use super::{Times, WorkerState, WorkerStatus};
 use crate::model::Totals;
 use crate::numbers::time;
-use serde::{Deserialize, Serialize};
+use serde::ser::Error;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// One stage and its workers.
@@ -17,8 +20,10 @@ pub(crate) struct StageStatus {
     #[serde(default)]
     pub is_command: bool,
     /// The queues it reads; none: a source.
+    #[serde(default)]
     pub inputs: Vec<String>,
     /// The queues it writes; none: it prints.
+    #[serde(default)]
     pub outputs: Vec<String>,
     /// Workers that are wanted.
     pub processes: u32,
@@ -35,15 +40,19 @@ pub(crate) struct StageStatus {
     /// Whether it is wanted.
     pub fate: Fate,
     /// What its workers did, those that are gone included.
+    #[serde(default)]
     pub totals: Totals,
     /// Items a second, lately.
+    #[serde(default)]
     pub rate: Rate,
     /// How far it is, if it is a source that knows its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// How its workers spent their time, those that are gone included.
+    #[serde(default)]
     pub times: Times,
     /// How long its workers had single items at hand.
+    #[serde(default)]
     pub item_seconds: Histogram,
     /// New processes in place of old ones, by reason: `crashed`, `killed`, `failed`, `timed-out`, `not-started`,
     /// `finished`, `recycled`, `changed`, `requested`, `wanted-again`.
@@ -55,8 +64,15 @@ pub(crate) struct StageStatus {
     /// Different items of it fail one after the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+    /// Health checks that have failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_checks: u64,
     /// By index.
     pub workers: Vec<WorkerStatus>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl StageStatus {
@@ -87,9 +103,68 @@ impl StageStatus {
         self.workers.iter().filter_map(|worker| worker.since).min_by(f64::total_cmp)
     }
 
+    /// What checks tell of its processes: the worst of it.
+    pub(crate) fn check(&self) -> Option<CheckState> {
+        let worst = |state: &CheckState| match state {
+            CheckState::Unhealthy => 0,
+            CheckState::Starting => 1,
+            CheckState::Failing => 2,
+            CheckState::Ready => 3,
+            CheckState::Healthy => 4,
+        };
+        let checks = self.workers.iter().filter_map(|worker| worker.check.as_ref());
+        checks.map(|check| check.state).min_by_key(worst)
+    }
+
+    /// How many of its processes can serve.
+    pub(crate) fn ready(&self) -> usize {
+        let is_ready = |worker: &&WorkerStatus| match &worker.check {
+            Some(check) => check.state != CheckState::Starting && worker.pid.is_some(),
+            None => matches!(worker.state, WorkerState::Working | WorkerState::InputEnded),
+        };
+        self.workers.iter().filter(is_ready).count()
+    }
+
     /// Whether it has no input.
     pub(crate) fn is_source(&self) -> bool {
         self.inputs.is_empty()
+    }
+}
+
+/// What is said of items and queues, of which a service has none.
+const ABOUT_ITEMS: [&str; 6] = ["inputs", "outputs", "totals", "rate", "times", "item_seconds"];
+/// The same of each of its processes.
+const WORKERS_ABOUT_ITEMS: [&str; 4] = ["taken", "done", "emitted", "times"];
+
+/// Writes all stages, services without what is about items.
+pub(super) fn without_empty_columns<S: Serializer>(stages: &[StageStatus], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(
+        stages
+            .iter()
+            .map(|stage| if stage.is_service() { Shown::Service(stage) } else { Shown::Stage(stage) }),
+    )
+}
+
+enum Shown<'a> {
+    Service(&'a StageStatus),
+    Stage(&'a StageStatus),
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let stage = match self {
+            Shown::Stage(stage) => return stage.serialize(to),
+            Shown::Service(stage) => stage,
+        };
+        let mut value = serde_json::to_value(stage).map_err(S::Error::custom)?;
+        if let Some(fields) = value.as_object_mut() {
+            ABOUT_ITEMS.iter().for_each(|name| drop(fields.remove(*name)));
+            let workers = fields.get_mut("workers").and_then(Value::as_array_mut);
+            for worker in workers.into_iter().flatten().filter_map(Value::as_object_mut) {
+                WORKERS_ABOUT_ITEMS.iter().for_each(|name| drop(worker.remove(*name)));
+            }
+        }
+        value.serialize(to)
     }
 }
 

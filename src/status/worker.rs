@@ -21,16 +21,75 @@ pub(crate) struct WorkerStatus {
     /// Why it is to start, to end, or is over.
     pub reason: Option<String>,
     /// Items that this process leased.
+    #[serde(default)]
     pub taken: u64,
     /// Leases that it ended well.
+    #[serde(default)]
     pub done: u64,
     /// Items that it published.
+    #[serde(default)]
     pub emitted: u64,
     /// How this process spent its time.
+    #[serde(default)]
     pub times: Times,
+    /// What checks tell of it, if it is of a service that has some (`ready`, `health`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckStatus>,
     /// What happened to it, oldest first; only where it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transitions: Vec<Transition>,
+}
+
+/// What checks tell of a process of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CheckStatus {
+    pub state: CheckState,
+    /// Health checks that have failed in a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: u32,
+    /// With so many it is restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Why the last check has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// How a process of a service is, as checks tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CheckState {
+    /// It is not ready yet.
+    Starting,
+    /// It can serve; its health was not checked.
+    Ready,
+    /// Its last health check was good.
+    Healthy,
+    /// Its last health check has failed, and more may before it is restarted.
+    Failing,
+    /// Too many have failed: it is being restarted.
+    Unhealthy,
+}
+
+impl CheckStatus {
+    /// What is to be said of it, beside that it is well.
+    pub(crate) fn says(&self) -> Option<String> {
+        let CheckStatus { failures, limit, .. } = self;
+        let last = self.last.as_ref().map_or(String::new(), |last| format!(": {last}"));
+        match self.state {
+            CheckState::Starting => Some(format!("is not ready yet{last}")),
+            CheckState::Failing => {
+                let of = limit.map_or(String::new(), |limit| format!(" of {limit}"));
+                Some(format!("failed a health check ({failures}{of}){last}"))
+            }
+            CheckState::Unhealthy => Some(format!("is unhealthy, and is restarted{last}")),
+            CheckState::Ready | CheckState::Healthy => None,
+        }
+    }
 }
 
 /// How time was spent, in seconds summed over workers.

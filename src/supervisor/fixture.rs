@@ -19,6 +19,8 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
         work: Work { task: crate::config::Task::of("x"), inputs: owned(inputs), outputs: owned(outputs) },
         processes: 1,
         after: Vec::new(),
+        ready: None,
+        health: None,
         rules: Rules {
             restart: Restart::OnFailure,
             backoff: Backoff {

@@ -1,6 +1,7 @@
 //! The operating system, in the words of this program: processes, what became of them, descriptors, the process table.
 //! Beside the queue this is the only home of `unsafe`.
 
+pub(crate) mod async_fd;
 mod close_on_exec;
 pub(crate) mod cpus;
 pub(crate) mod fd;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// Every process whose parent is `parent`. One that appears or ends while this looks may be missed; the end of a child
 /// sends SIGCHLD, and is a reason to read the table again.
@@ -80,6 +81,22 @@ impl Descendants {
         }
         found.len()
     }
+}
+
+/// Steps up from a process to its ancestors: what changes while they are taken can't make a circle of them.
+const MOST_STEPS: usize = 256;
+
+/// Whether a process is in the session that `leader` leads, is that one, or has it above itself; `None`: it is gone.
+pub(crate) fn belongs_to(pid: u32, leader: u32) -> Option<bool> {
+    let stat = stat_of(pid)?;
+    let session = stat.split(' ').nth(3).and_then(|session| session.parse::<u32>().ok());
+    let ancestors = std::iter::successors(Some(pid), |&pid| parent_of(pid)).take(MOST_STEPS);
+    Some(session == Some(leader) || ancestors.into_iter().any(|ancestor| ancestor == leader))
+}
+
+/// The user that a process runs as.
+pub(crate) fn user(pid: u32) -> Option<u32> {
+    fs::metadata(format!("/proc/{pid}")).ok().map(|about| about.uid())
 }
 
 /// The value of a variable that a process was started with; `None`: it has none, or it can't be read.
@@ -164,6 +181,14 @@ mod tests {
         assert!(children_of(parent).contains(&std::process::id()));
         let listed = listed_children(std::process::id());
         assert!(listed.is_some(), "this kernel has no lists of children, and the others are tried in vain");
+    }
+
+    #[test]
+    fn a_process_belongs_to_those_above_it() {
+        let (own, parent) = (std::process::id(), std::os::unix::process::parent_id());
+        assert_eq!((belongs_to(own, own), belongs_to(own, parent)), (Some(true), Some(true)));
+        assert_eq!((belongs_to(own, u32::MAX), belongs_to(u32::MAX, own)), (Some(false), None));
+        assert_eq!(user(own), Some(nix::unistd::geteuid().as_raw()));
     }
 
     #[test]

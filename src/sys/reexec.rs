@@ -9,7 +9,7 @@ use nix::unistd::execve;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ pub(crate) fn run() -> ExitCode {
 
 /// How a child has ended; `None`: not within `limit`. It is still to be reaped.
 pub(crate) fn wait_within(pid: u32, limit: Duration) -> io::Result<Option<Exit>> {
-    let watch = watch(pid);
+    let watch = wait::watch(pid);
     let until = Instant::now() + limit;
     loop {
         if let Some(exit) = wait::child_ended(pid)? {
@@ -92,15 +92,4 @@ fn sleep_on(watch: &OwnedFd, left: Duration) -> io::Result<()> {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
-}
-
-/// A descriptor of a child that becomes readable when it has ended.
-fn watch(pid: u32) -> io::Result<OwnedFd> {
-    // SAFETY: a plain system call.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call above made this descriptor (closed on exec), and nothing else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }

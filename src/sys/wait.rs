@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 /// A change in the life of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,17 @@ fn peek(kind: libc::idtype_t, id: u32) -> io::Result<Option<Exit>> {
         libc::CLD_EXITED => Exit::Code(status),
         _ => Exit::Signal(SignalNumber(status)),
     }))
+}
+
+/// A descriptor of a child that becomes readable when it has ended.
+pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: a plain system call.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above made this descriptor (closed on exec), and nothing else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
 /// Whether this process has a child, be it a dead one.

@@ -19,6 +19,12 @@ impl Graph<'_> {
         stages.filter(|(_, stage)| stage.work.inputs.contains(&queue.name)).map(|(at, _)| at)
     }
 
+    /// The stages that are started before this one.
+    pub(super) fn before<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = usize> + 'a {
+        let place = |name: &String| self.pipeline.stages.iter().position(|stage| stage.name == *name);
+        stage.after.iter().filter_map(place)
+    }
+
     /// Whether what the stage writes goes to standard output.
     pub(super) fn prints(&self, stage: &Stage) -> bool {
         stage.work.prints(self.registry)

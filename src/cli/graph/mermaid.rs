@@ -24,6 +24,9 @@ pub(super) fn draw(graph: &Graph) -> String {
         if graph.prints(stage) {
             line(format_args!("s{at} --> out([standard output])"));
         }
+        for before in graph.before(stage) {
+            line(format_args!("s{before} -.-> s{at}"));
+        }
     }
     text
 }

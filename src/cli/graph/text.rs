@@ -78,7 +78,11 @@ fn label(graph: &Graph, knot: Knot) -> String {
     match knot {
         Knot::Stage(at) => {
             let stage = &graph.pipeline.stages[at];
-            format!("{}: {}", stage.name, what(stage))
+            let after = match stage.after.as_slice() {
+                [] => String::new(),
+                names => format!(", after {}", names.join(", ")),
+            };
+            format!("{}: {}{after}", stage.name, what(stage))
         }
         Knot::Queue(at) => {
             let queue = &graph.pipeline.queues[at];

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::cli::toml_text::{table, text as text_of};
 use crate::config::{self, LoadOptions, Texts};
 use crate::stage::Registry;
 use crate::text;
@@ -48,6 +49,24 @@ impl Section {
     /// A line of the other file that has no place here.
     pub(super) fn leave_out(&mut self, from: &str, why: &str) {
         self.note(&left_out(&shown(from), why));
+    }
+
+    /// Variables, each by itself: those that have no counterpart are left out alone.
+    pub(super) fn set_env(
+        &mut self,
+        all: impl IntoIterator<Item = (String, Result<String, String>)>,
+        from: &str,
+    ) {
+        let mut good = Vec::new();
+        for (name, value) in all {
+            match value {
+                Ok(value) => good.push((name, text_of(&value))),
+                Err(why) => self.leave_out(&format!("environment: {name}"), &why),
+            }
+        }
+        if !good.is_empty() {
+            self.set("env", table(good), from);
+        }
     }
 
     /// A comment.
@@ -180,7 +199,12 @@ fn stages(names: &[&str]) -> String {
 
 /// Whether a file is good; the first fault. Variables that are not set are none.
 fn tried(file: &str, registry: &Registry) -> Result<(), String> {
-    let texts = Texts { main: with_defaults(file), ..Texts::default() };
+    // A variable may be a number, or true.
+    tried_with("1", file, registry).or_else(|why| tried_with("true", file, registry).map_err(|_| why))
+}
+
+fn tried_with(value: &str, file: &str, registry: &Registry) -> Result<(), String> {
+    let texts = Texts { main: with_defaults(value, file), ..Texts::default() };
     let loaded = config::load_texts(Path::new("imported.toml"), texts, &LoadOptions::default(), registry);
     let Err(report) = loaded else { return Ok(()) };
     let report = report.render(false);
@@ -188,14 +212,14 @@ fn tried(file: &str, registry: &Registry) -> Result<(), String> {
     Err(first.strip_prefix("error: ").unwrap_or(first).to_owned())
 }
 
-fn with_defaults(file: &str) -> String {
+fn with_defaults(value: &str, file: &str) -> String {
     let mut given = String::new();
     let mut rest = file;
     while let Some(at) = rest.find("${") {
         let end = rest[at..].find('}').map_or(rest.len(), |end| at + end);
         given += &rest[..end];
         if !rest[at..end].contains(":-") && !rest[..at].ends_with('$') {
-            given += ":-1";
+            given += &format!(":-{value}");
         }
         rest = &rest[end..];
     }

@@ -59,14 +59,52 @@ enum From {
     },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Procfile,
+    Supervisord,
+    Compose,
+}
+
+impl Kind {
+    /// Where a line of it is found in files of one kind only.
+    fn seen_in(text: &str) -> Option<Kind> {
+        let of_line = |line: &str| match line.trim_end() {
+            "services:" => Some(Kind::Compose),
+            line if line.starts_with("[program:") || line == "[supervisord]" => Some(Kind::Supervisord),
+            _ => None,
+        };
+        text.lines().find_map(of_line)
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Kind::Procfile => "procfile",
+            Kind::Supervisord => "supervisord",
+            Kind::Compose => "compose",
+        }
+    }
+}
+
 /// Prints what the file comes to.
 pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
-    let (draft, file) = match &args.from {
+    let (kind, file) = match &args.from {
         From::Xargs { line } => return print(line::xargs(line)?, registry),
         From::Parallel { line } => return print(line::parallel(line)?, registry),
-        From::Procfile { file } => (procfile::import(&read(file)?, file), file),
-        From::Supervisord { file } => (supervisord::import(&read(file)?, file)?, file),
-        From::Compose { file } => (compose::import(&read(file)?, file)?, file),
+        From::Procfile { file } => (Kind::Procfile, file),
+        From::Supervisord { file } => (Kind::Supervisord, file),
+        From::Compose { file } => (Kind::Compose, file),
+    };
+    let given = read(file)?;
+    if let Some(other) = Kind::seen_in(&given).filter(|other| *other != kind) {
+        let name = file.display();
+        let better = format!("{name} is another kind of file: try `mprun import {} {name}`", other.verb());
+        return Err(Failure::usage(better));
+    }
+    let draft = match kind {
+        Kind::Procfile => procfile::import(&given, file),
+        Kind::Supervisord => supervisord::import(&given, file)?,
+        Kind::Compose => compose::import(&given, file)?,
     };
     if draft.is_empty() {
         return Err(Failure::usage(format!("{} has nothing that could be run", file.display())));

@@ -28,7 +28,7 @@ pub(super) fn import(file: &str, path: &Path) -> Draft {
                 draft.add(name, stage(name, run, port + lines * NEXT_PORT));
                 lines += 1;
             }
-            None => draft.note(format!("not carried over: {line} (it is no `NAME: COMMAND`)")),
+            None => draft.note(format!("not carried over: {line} ({})", why_not(line))),
         }
     }
     draft
@@ -41,6 +41,13 @@ fn process(line: &str) -> Option<(&str, &str)> {
     (!name.is_empty() && name.chars().all(fits) && !run.is_empty()).then_some((name, run))
 }
 
+fn why_not(line: &str) -> &'static str {
+    match line.split_once(": ") {
+        Some((name, _)) if !name.contains(char::is_whitespace) => "a name has letters, digits, `_` and `-`",
+        Some(_) | None => "it is no `NAME: COMMAND`",
+    }
+}
+
 fn stage(name: &str, run: &str, port: u32) -> Section {
     let mut stage = Section::default();
     let from = format!("{name}: {run}");
@@ -50,6 +57,9 @@ fn stage(name: &str, run: &str, port: u32) -> Section {
         false => text(&literal(run)),
     };
     stage.set("command", line, &from);
+    if run.ends_with('\\') {
+        stage.note("It ends in a backslash, but a Procfile has no lines that go on: is there more of it?");
+    }
     stage.set("env", table([("PORT", text(&port.to_string()))]), "");
     if name == "release" {
         stage.note(

@@ -2,7 +2,7 @@
 
 use crate::exit;
 use crate::numbers::{counted, time};
-use crate::status::{ConfigState, Fate, Snapshot, WorkerState};
+use crate::status::{CheckState, CheckStatus, ConfigState, Fate, Snapshot, WorkerState};
 use serde::Serialize;
 
 /// What is wrong with a pipeline.
@@ -85,6 +85,12 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
         faults.extend(stage.kills().map(|kills| format!("the stage {} was {kills}", stage.name)));
         for worker in &stage.workers {
             let name = format!("{}[{}]", stage.name, worker.index);
+            let is_fault = |check: &&CheckStatus| {
+                matches!(check.state, CheckState::Starting | CheckState::Unhealthy)
+                    && stage.fate == Fate::Wanted
+            };
+            let says = worker.check.as_ref().filter(is_fault).and_then(CheckStatus::says);
+            faults.extend(says.map(|says| format!("{name} {says}")));
             match worker.state {
                 WorkerState::Resting => {
                     let until = worker.until.map_or(String::new(), |until| format!(" in {}", time(until)));

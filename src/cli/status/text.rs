@@ -3,7 +3,7 @@
 use super::health;
 use crate::cli::table::Table;
 use crate::numbers::{counted, rate, time};
-use crate::status::{Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState};
+use crate::status::{CheckState, Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus};
 use crate::sys::local_time;
 use std::time::{Duration, SystemTime};
 
@@ -85,15 +85,19 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
     match stage.fate {
         Fate::GaveUp => "gave up",
         Fate::Finished => "finished",
+        Fate::Stopped if stage.running > 0 => "stopping",
         Fate::Stopped => "stopped",
         Fate::Removed => "leaving",
         Fate::Wanted if stage.failing.is_some() => "failing",
         Fate::Wanted if stage.killed_in_a_row.is_some() => "killed",
+        Fate::Wanted if stage.check() == Some(CheckState::Unhealthy) => "unhealthy",
         Fate::Wanted if any(WorkerState::Resting) => "failing",
         Fate::Wanted if any(WorkerState::Scheduled) && stage.running == 0 => "scheduled",
         Fate::Wanted if stage.paused => "paused",
         Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
         Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
+        Fate::Wanted if stage.check() == Some(CheckState::Healthy) => "healthy",
+        Fate::Wanted if matches!(stage.check(), Some(CheckState::Ready | CheckState::Failing)) => "ready",
         Fate::Wanted => "running",
     }
 }
@@ -110,6 +114,15 @@ fn lingering(stage: &StageStatus) -> Option<String> {
             programs.join(", ")
         )
     })
+}
+
+/// Health checks that have failed, and are not too many yet.
+fn failed_checks(stage: &StageStatus) -> Vec<String> {
+    let of_worker = |worker: &WorkerStatus| {
+        let check = worker.check.as_ref().filter(|check| check.state == CheckState::Failing)?;
+        Some(format!("{}[{}] {}", stage.name, worker.index, check.says()?))
+    };
+    stage.workers.iter().filter_map(of_worker).collect()
 }
 
 /// When a stage with a schedule runs next.
@@ -157,6 +170,7 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     let mut notes: Vec<String> = snapshot.bottleneck.iter().map(|found| found.text.clone()).collect();
     notes.extend(snapshot.stages.iter().filter_map(lingering));
     notes.extend(snapshot.stages.iter().filter_map(next_run));
+    notes.extend(snapshot.stages.iter().flat_map(failed_checks));
     notes.extend(health::of(snapshot).faults);
     if !snapshot.config.changed.is_empty() {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));

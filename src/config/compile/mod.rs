@@ -2,6 +2,7 @@
 
 mod after;
 mod cautions;
+mod checks;
 mod command;
 mod cycles;
 mod draft;
@@ -108,6 +109,8 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
         work: work::compile(draft, registry, report),
         processes: keys.processes.value,
         after: keys.after.value.iter().map(|stage| stage.name.clone()).collect(),
+        ready: checks::ready(draft, report),
+        health: checks::health(draft, report),
         rules: keys.part(),
         tuning: keys.part(),
         order: keys.part(),

@@ -67,6 +67,12 @@ impl Diagnostic {
         self
     }
 
+    /// Where it is, if it does not say so itself.
+    #[must_use]
+    pub fn or_at(self, span: &Span) -> Diagnostic {
+        if self.span.is_some() { self } else { self.at(span) }
+    }
+
     /// A few words beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Diagnostic {

@@ -5,8 +5,8 @@ use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_du
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{
-    Collect, Command, Framing, JobLog, Mode, OutputOrder, Reply, Resume, Rules, Stage, Stdout, Task, Tuning,
-    Work,
+    Check, Collect, Command, Framing, Health, JobLog, Mode, OutputOrder, Reply, Resume, Rules, Stage, Stdout,
+    Task, Tuning, Work,
 };
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,9 +28,24 @@ pub struct StageChange {
 }
 
 pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
-    let Stage { name: _, folder, work, processes, after, rules, tuning, order, recycle, log_file } = old;
+    let Stage {
+        name: _,
+        folder,
+        work,
+        processes,
+        after,
+        ready,
+        health,
+        rules,
+        tuning,
+        order,
+        recycle,
+        log_file,
+    } = old;
     let (mut live, mut replaced) = (Vec::new(), Vec::new());
     live.extend(KeyChange::between("after", after, &new.after, |names| shown_names(names)));
+    live.extend(KeyChange::between("ready", ready, &new.ready, shown_ready));
+    live.extend(KeyChange::between("health", health, &new.health, shown_health));
     <StageKeys as Part<Tuning>>::compare_part("", tuning, &new.tuning, &mut live);
     <StageKeys as Part<OutputOrder>>::compare_part("", order, &new.order, &mut live);
     <StageKeys as Part<Rules>>::compare_part("", rules, &new.rules, &mut live);
@@ -116,6 +131,20 @@ fn shown_job_log(log: &Option<JobLog>) -> String {
 
 fn shown_names(names: &[String]) -> String {
     if names.is_empty() { "unset".to_owned() } else { names.join(", ") }
+}
+
+fn shown_ready(ready: &Option<Check>) -> String {
+    ready.as_ref().map_or_else(|| "unset".to_owned(), shown_check)
+}
+
+fn shown_health(health: &Option<Health>) -> String {
+    let shown = |health: &Health| format!("{}, {} failures", shown_check(&health.check), health.failures);
+    health.as_ref().map_or_else(|| "unset".to_owned(), shown)
+}
+
+fn shown_check(check: &Check) -> String {
+    let Check { probe, every, timeout } = check;
+    format!("{probe}, every {}, timeout {}", show_duration(*every), show_duration(*timeout))
 }
 
 fn shown_folder(folder: &Option<PathBuf>) -> String {

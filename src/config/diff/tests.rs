@@ -12,6 +12,8 @@ fn stage(name: &str) -> Stage {
         work: Work { task: crate::config::Task::of("filter"), inputs: vec!["q".into()], outputs: vec![] },
         processes: 1,
         after: Vec::new(),
+        ready: None,
+        health: None,
         rules: Rules {
             restart: Restart::OnFailure,
             backoff: Backoff { initial: seconds(1), max: seconds(30), reset_after: seconds(60) },

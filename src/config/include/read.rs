@@ -55,7 +55,7 @@ pub(in crate::config) fn read(
                     bytes += source.text.len();
                     files.push(Included { path, source });
                 }
-                Err(fault) => report.push(fault.at(&text.span)),
+                Err(fault) => report.push(fault.or_at(&text.span)),
             }
             if files.len() > MAX_FILES || bytes > MAX_BYTES || report.is_full() {
                 report.push(too_much().at(&text.span));

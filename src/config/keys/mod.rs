@@ -7,7 +7,8 @@ mod stage;
 
 pub(super) use file::{ControlKeys, FileKeys};
 pub(super) use policies::{
-    BackoffKeys, GiveUpKeys, JobLogKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys,
+    BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
+    RetryKeys,
 };
 pub(super) use queue::QueueKeys;
 pub(super) use stage::{Defaults, StageKeys};
@@ -38,6 +39,8 @@ mod tests {
             GiveUpKeys::keys(),
             RetryKeys::keys(),
             RecycleKeys::keys(),
+            ReadyKeys::keys(),
+            HealthKeys::keys(),
             LogFileKeys::keys(),
             JobLogKeys::keys(),
             ControlKeys::keys(),

@@ -1,7 +1,9 @@
 //! The small tables within a stage.
 
 use super::millis;
-use crate::config::elements::{Count, Pause, Period, Size, Word, part, table};
+use crate::config::elements::{
+    Count, HttpUrl, Invocation, LinePattern, Pause, Period, Size, TcpAddress, Word, part, table,
+};
 use crate::config::pipeline::{Backoff, GiveUp, ProgramLimits, Recycle, Resume, Retry};
 use std::path::PathBuf;
 
@@ -98,3 +100,43 @@ table! {
 }
 
 part! { table LimitKeys => ProgramLimits { memory, processes, open_files, cpu_time } }
+
+table! {
+    /// `ready`.
+    ReadyKeys = "`ready`" {
+        /// A program that ends with exit code 0 once the service is ready: a list of words, or a line for the shell. It runs as
+        /// the service does: its user, its folder, its environment.
+        command: Option<Invocation> = None, also "cmd" "program" "script" "exec" "test";
+        /// The service takes connections there.
+        tcp: Option<TcpAddress> = None, also "port" "connect" "address" "socket";
+        /// A GET is answered with a status from 200 to 399.
+        http: Option<HttpUrl> = None, also "url" "get" "https" "http_get";
+        /// The service has written a line in which this regular expression finds something, on standard output or standard
+        /// error.
+        line: Option<LinePattern> = None, also "log" "output" "pattern" "regex" "text";
+        /// With `true`: the service has sent `READY=1` to the socket that `NOTIFY_SOCKET` names, as `sd_notify` does.
+        notify: bool = false, also "sd_notify" "type";
+        /// The time from the end of one try to the next. The first ones come sooner.
+        every: Period = millis(1_000), also "interval" "period";
+        /// How long all of it may take, from the start of the program until it is ready. Then it has failed to start.
+        timeout: Period = millis(30_000), also "within" "limit" "start_period";
+    }
+}
+
+table! {
+    /// `health`.
+    HealthKeys = "`health`" {
+        /// A program that ends with exit code 0 as long as the service is well. It runs as the service does.
+        command: Option<Invocation> = None, also "cmd" "program" "script" "exec" "test";
+        /// The service takes connections there.
+        tcp: Option<TcpAddress> = None, also "port" "connect" "address" "socket";
+        /// A GET is answered with a status from 200 to 399.
+        http: Option<HttpUrl> = None, also "url" "get" "https" "http_get";
+        /// The time from the end of one check to the next. The first one comes as long after the service is ready.
+        every: Period = millis(10_000), also "interval" "period";
+        /// The longest time that one check may take. Then it has failed.
+        timeout: Period = millis(30_000), also "within" "limit";
+        /// So many failed checks in a row are a restart.
+        failures: Count<1, 1_000_000, u32> = 3, also "retries" "threshold" "unhealthy_threshold";
+    }
+}

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{BackoffKeys, GiveUpKeys, JobLogKeys, LimitKeys, LogFileKeys, RecycleKeys, RetryKeys, seconds};
+use super::{
+    BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
+    RetryKeys, seconds,
+};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
@@ -117,9 +120,13 @@ table! {
         /// Starts the program at these times, in local time, instead of at once. A time that comes while it runs is left
         /// out. A run with such a stage does not end by itself.
         schedule: Option<ScheduleText> = None, also "cron" "at" "crontab" "when";
-        /// The stages whose processes must have been started before this stage is started for the first time. At a stop a
+        /// The stages whose processes must be ready before this stage is started for the first time. At a stop a
         /// service ends after the stages that name it. A restart of either leaves the other alone.
         after: StageNames = Vec::new(), also "depends_on" "start_after" "requires" "wait_for";
+        /// When a process of a service counts as started: once it passes this check. Without it, as soon as its program runs.
+        ready: ReadyKeys = ReadyKeys::default(), also "readiness" "readiness_probe" "startup";
+        /// A check of a service as long as it runs. If it fails too often in a row, the service is restarted.
+        health: HealthKeys = HealthKeys::default(), also "healthcheck" "liveness" "liveness_probe" "watchdog";
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
@@ -171,7 +178,7 @@ part! {
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 25] = [
+const OF_A_PROGRAM: [&str; 27] = [
     "mode",
     "reply",
     "collect",
@@ -197,10 +204,12 @@ const OF_A_PROGRAM: [&str; 25] = [
     "nice",
     "limits",
     "schedule",
+    "ready",
+    "health",
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 18] = [
+const OF_ONE_STAGE: [&str; 20] = [
     "use",
     "with",
     "command",
@@ -219,6 +228,8 @@ const OF_ONE_STAGE: [&str; 18] = [
     "order_window",
     "schedule",
     "after",
+    "ready",
+    "health",
 ];
 
 impl StageKeys {

@@ -35,6 +35,8 @@ fn of_command(command: &Command, found: &Found) -> Vec<(&'static str, Diagnostic
     let group = command.group.as_deref().and_then(|name| unknown("group", name, found.group.as_ref()?));
     [
         ("command", found.program.as_ref().and_then(program)),
+        ("ready", found.ready.as_ref().and_then(program)),
+        ("health", found.health.as_ref().and_then(program)),
         ("env_file", found.env_file.as_ref().and_then(env_file)),
         ("cwd", found.folder.as_ref().and_then(folder)),
         ("user", user.or(without_group.then_some(nameless))),

@@ -4,7 +4,7 @@ use super::needs::MachineNeeds;
 use crate::config::diagnostic::nearest;
 use crate::config::env_file::{self, Variables};
 use crate::config::load::Loaded;
-use crate::config::pipeline::{Command, Invocation, Stage, Task};
+use crate::config::pipeline::{Check, Command, Invocation, Probe, Stage, Task};
 use nix::unistd::{AccessFlags, Group, User, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +28,9 @@ pub(super) struct Found {
     pub env_file: Option<EnvFile>,
     pub folder: Option<Folder>,
     pub program: Option<Program>,
+    /// Those of checks.
+    pub ready: Option<Program>,
+    pub health: Option<Program>,
     pub user: Option<Name>,
     pub group: Option<Name>,
     /// The files that `lines` reads; there is none.
@@ -113,7 +116,17 @@ pub fn survey(loaded: &Loaded) -> Survey {
 
 fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {
     match &stage.work.task {
-        Task::Command(command) => of_command(command, stage.processes, folder),
+        Task::Command(command) => {
+            let found = of_command(command, stage.processes, folder);
+            let of_check = |check: Option<&Check>| {
+                let Probe::Command(invocation @ Invocation::Direct(_)) = &check?.probe else { return None };
+                let command = Command { invocation: invocation.clone(), ..command.as_ref().clone() };
+                Some(find_program(&command, found.env_file.as_ref(), stage.processes, folder))
+            };
+            let ready = of_check(stage.ready.as_ref());
+            let health = of_check(stage.health.as_ref().map(|health| &health.check));
+            Found { ready, health, ..found }
+        }
         Task::Use { .. } => {
             let missing = needs.files(&stage.name).filter(|path| is_missing(path));
             Found { no_input: missing.map(Path::to_owned), ..Found::default() }
@@ -133,6 +146,8 @@ fn of_command(command: &Command, processes: u32, folder: &Path) -> Found {
         user: command.user.as_deref().map(look_up_user),
         group: command.group.as_deref().map(look_up_group),
         env_file,
+        ready: None,
+        health: None,
         no_input: None,
     }
 }

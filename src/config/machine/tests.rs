@@ -185,3 +185,16 @@ fn a_survey_may_come_from_another_process_as_text() {
         assert_eq!(verdict(&said), verdict(&survey));
     }
 }
+
+#[test]
+fn the_program_of_a_check_is_looked_for_as_that_of_the_service() {
+    let home = Home::new("checks");
+    home.file("bin/tool", "#!/bin/sh\n", 0o755);
+    let service = "command = ['/bin/sh']\nenv = { PATH = 'bin' }\n";
+    let good = "health = { command = ['tool'] }\nready = { command = 'no such line' }";
+    assert_eq!(home.said(&format!("{service}{good}")), "");
+    let said =
+        home.said(&format!("{service}ready = {{ command = ['tol'] }}\nhealth = {{ command = ['./gone'] }}"));
+    assert!(said.contains("there is no program `tol`") && said.contains("did you mean `tool`"), "{said}");
+    assert!(said.contains("ready = {") && said.contains("gone"), "{said}");
+}

@@ -4,14 +4,15 @@ use super::queues::QueueAdmin;
 use super::windows;
 use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{EntryAt, PLACES, QueueAt, entry, queue};
-use crate::queue::transaction::{counts, delayed, places, returned, tx::Tx, window};
+use crate::queue::arena::layout::{PLACES, QueueAt, queue};
+pub use crate::queue::transaction::oldest::NextItem;
+use crate::queue::transaction::{counts, oldest, places, window};
 
 /// A number that no item reaches, seen from another.
 const NEVER: u64 = 1 << 62;
 /// Finished items that may wait, at most: places beyond are for those that workers are at.
 const MAX_WAITING: u64 = PLACES / 2;
-/// Items among which one is searched for.
+/// Items among which one is searched for, to be shown.
 const MAX_SEARCHED: u64 = 4096;
 
 /// How a window stands.
@@ -27,19 +28,6 @@ pub struct WindowState {
     pub held_up_by: Option<QueueId>,
     /// Where that item is.
     pub next_is: NextItem,
-}
-
-/// Where the item is whose outputs come next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextItem {
-    /// It waits to be taken, or it has not come yet.
-    Waits,
-    /// It has failed, and waits for its time.
-    Delayed,
-    /// A worker has it.
-    Leased,
-    /// It is finished.
-    Finished,
 }
 
 impl QueueAdmin {
@@ -132,7 +120,7 @@ impl QueueAdmin {
             finished: tx.get(window + queue::CLOSED_PLACES),
             outputs: counts::waiting(&tx, window),
             held_up_by: QueueAt::linked(tx.get(window + queue::HELD_UP_BY)).map(QueueAt::id),
-            next_is: where_is(&tx, window, next)?,
+            next_is: oldest::where_is(&tx, window, next, MAX_SEARCHED)?,
         }))
     }
 
@@ -149,26 +137,4 @@ impl QueueAdmin {
         }
         Ok(())
     }
-}
-
-/// Where an item of the window's queue is.
-fn where_is(tx: &Tx<'_>, window: QueueAt, number: u64) -> Result<NextItem, Fault> {
-    let Some(input) = QueueAt::linked(tx.get(window + queue::WINDOW_OF)) else { return Ok(NextItem::Waits) };
-    let sequence = |at: EntryAt| tx.memory.load(at + entry::SEQUENCE);
-    let has = |at: EntryAt| number.wrapping_sub(sequence(at)) < tx.memory.meta(at).items() as u64;
-    if tx.get(window + queue::HELD_UP_BY) != 0 {
-        return Ok(NextItem::Finished);
-    }
-    if !places::is_before(number, tx.get(input + queue::HEAD)) {
-        return Ok(NextItem::Waits);
-    }
-    // The lock is held meanwhile.
-    if counts::delayed(tx, input) <= MAX_SEARCHED
-        && delayed::entries(tx, input)?.into_iter().any(|(at, _)| has(at))
-    {
-        return Ok(NextItem::Delayed);
-    }
-    let returned = returned::len(tx, input)?;
-    let is_back = returned <= MAX_SEARCHED && (0..returned).any(|i| has(input.returned(i)));
-    Ok(if is_back { NextItem::Waits } else { NextItem::Leased })
 }

@@ -41,6 +41,7 @@ pub(in crate::queue) fn is_on() -> bool {
     IS_ON.get()
 }
 
+#[cfg(not(miri))]
 /// The calling coroutine's number, as the kernel would give one to a thread.
 pub(in crate::queue) fn number() -> Option<u32> {
     is_on().then(|| 1000 + usize::from(shuttle::current::me()) as u32)

@@ -4,7 +4,9 @@ use super::descriptor::{Meta, inline_word};
 use super::layout::{BlockAt, DescriptorAt, EntryAt, HEAP, SIZE, descriptor, entry};
 use super::place::{At, WordAt, Words};
 use super::{fault::Fault, inject};
-use std::os::fd::{AsRawFd, OwnedFd};
+#[cfg(not(miri))]
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -205,6 +205,20 @@ fn workers_that_die_each_of_another_item_make_a_stage_failing_too() {
 }
 
 #[test]
+fn a_clock_that_goes_back_makes_no_stage_stand_still() {
+    let (arena, mut admin) = stage(9);
+    let mut worker = worker(&arena, &mut admin, 0);
+    make_failing(&mut worker);
+    let back = NOW - 100 * HOUR;
+    clock::set(back);
+    assert!(take(&mut worker, 1).is_empty());
+    clock::set(back + 30_000);
+    assert_eq!(take(&mut worker, 1), ["5"]);
+    done(&mut worker);
+    assert_eq!(admin.failing(STAGE).unwrap(), None);
+}
+
+#[test]
 fn a_setting_that_is_changed_opens_the_gate() {
     let (arena, mut admin) = stage(9);
     let mut workers = [0, 1].map(|slot| worker(&arena, &mut admin, slot));

@@ -10,6 +10,7 @@ mod lock;
 mod many;
 mod model;
 mod order;
+mod order_room;
 mod power;
 mod power_life;
 mod property;

@@ -158,9 +158,10 @@ impl Place {
         ended: &mut EndedQueues,
     ) -> Gate {
         let before = load(tx, self.stage);
-        let mut after = before;
+        let (mut after, mut longest) = (before, 0);
         if before.since != 0 {
             let terms = self.terms(tx, false, &tuning::load(tx.memory, self.slot));
+            longest = terms.probes.longest;
             // It may have been set to something else when this began.
             if terms.charges_always || before.has_failed_all(&terms) {
                 after.since = 0;
@@ -168,7 +169,7 @@ impl Place {
             }
         }
         let asker = Asker { slot: u64::from(self.slot.id().0) + 1, is_idle, has_token };
-        let gate = after.gate(asker, clock::now());
+        let gate = after.gate(asker, clock::now(), longest);
         save(tx, self.stage, &before, &after);
         gate
     }

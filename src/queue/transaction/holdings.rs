@@ -1,7 +1,7 @@
 //! What a worker holds: a table of entries and a bitmap of which are live. Leased items and reserved blocks both.
 
 use super::delayed::{self, Delay};
-use super::{counts, returned, tx::Tx, window};
+use super::{counts, oldest, returned, tx::Tx, window};
 use crate::queue::arena::descriptor::{Meta, Span};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{
@@ -272,6 +272,7 @@ pub(crate) fn give_back(
         if let Some(record) = record {
             tx.memory.store(to + entry::FAILURES, record);
         }
+        oldest::goes_back(tx, queue);
     }
     Ok(queue)
 }

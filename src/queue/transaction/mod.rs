@@ -13,6 +13,7 @@ pub(super) mod event;
 pub(super) mod failing;
 pub(super) mod holdings;
 pub(super) mod lock;
+pub(super) mod oldest;
 pub(super) mod outage;
 pub(super) mod places;
 mod references;

@@ -217,10 +217,12 @@ pub(crate) struct Asker {
 }
 
 impl StageFailures {
-    pub(crate) fn gate(&mut self, asker: Asker, now: u64) -> Gate {
+    /// `longest`: no probe is due later than that from now, whatever the clock or the settings were when it was put off.
+    pub(crate) fn gate(&mut self, asker: Asker, now: u64, longest: u64) -> Gate {
         if self.since == 0 {
             return Gate::Open;
         }
+        self.next_probe = self.next_probe.min(now.saturating_add(longest));
         if asker.is_idle && (self.prober == 0 || asker.has_token) {
             self.prober = asker.slot;
         }

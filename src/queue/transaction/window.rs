@@ -55,8 +55,18 @@ pub(crate) fn first_place(tx: &Tx<'_>, window: QueueAt) -> u64 {
 pub(crate) fn admitted(tx: &Tx<'_>, input: QueueAt, least: u64) -> u64 {
     let Some(window) = of(tx, input) else { return u64::MAX };
     let ahead = tx.get(input + queue::HEAD).wrapping_sub(tx.get(window + queue::NEXT_PLACE));
-    let is_full = tx.get(window + queue::CLOSED_PLACES) >= tx.get(window + queue::CAPACITY);
-    PLACES.saturating_sub(ahead).min(if is_full { least } else { u64::MAX })
+    PLACES.saturating_sub(ahead).min(if is_full(tx, window) { least } else { u64::MAX })
+}
+
+/// Whether what waits in a window is as much as may: so many items, or all bytes of an output. It is news that it is no more when
+/// it moves on.
+fn is_full(tx: &Tx<'_>, window: QueueAt) -> bool {
+    let closed = tx.get(window + queue::CLOSED_PLACES);
+    let has_no_bytes = |output: QueueAt| {
+        tx.get(output + queue::BYTES) >= tx.get(output + queue::MAX_BYTES)
+            && tx.memory.load(output + queue::WHEN_FULL) == WhenFull::Block as u64
+    };
+    closed >= tx.get(window + queue::CAPACITY) || closed > 0 && outputs_of(tx, window).any(has_no_bytes)
 }
 
 /// The items of numbers `first ..` of a queue have ended, `n` of them: if their places are not closed yet, nothing came of

@@ -90,9 +90,10 @@ impl WorkerHandle {
                         return Ok(Committed::Ordered);
                     }
                 }
-                Published::Full { queue, size, event, sequence } => {
+                Published::Full { queue, size, event, sequence, for_none } => {
                     first_before.get_or_insert(size);
-                    if wait.is_over() {
+                    // Only `publish_early` waits so with no lease to end: it keeps back what can't go out yet.
+                    if wait.is_over() || for_none && wait == Wait::Forever {
                         return Ok(Committed::Full { queue, size });
                     }
                     if wait == Wait::UntilOrder && self.has_new_orders() && !self.must_finish() {
@@ -185,7 +186,9 @@ impl WorkerHandle {
                 return Ok(self.published(change, before, size_after));
             }
             if let Some((event, sequence)) = in_order::await_turn(&mut tx, standing) {
-                return Ok(Published::Full { queue: standing.window.id(), size: 0, event, sequence });
+                let for_none = !in_order::is_held_by_others(&tx, (*slot, leases), standing)?;
+                let queue = standing.window.id();
+                return Ok(Published::Full { queue, size: 0, event, sequence, for_none });
             }
         }
         // Fewer outputs may leave more leases unfinished, hence the loop; one output can always be marked.
@@ -205,7 +208,8 @@ impl WorkerHandle {
                 tx.notify(other);
             }
             let sequence = tx.register_waiter(event);
-            return Ok(Published::Full { queue: target.queue.id(), size, event, sequence });
+            let queue = target.queue.id();
+            return Ok(Published::Full { queue, size, event, sequence, for_none: false });
         }
         if targets.are_closed(hidden) {
             return Ok(Published::Closed);

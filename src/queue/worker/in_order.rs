@@ -8,12 +8,14 @@ use super::published::Published;
 use super::staging::{Spare, Staging};
 use super::targets::Targets;
 use super::wait::Wait;
+use crate::model::WhenFull;
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::layout::{Class, EventAt, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::failing::Place;
 use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
+use crate::queue::transaction::oldest::{self, NextItem};
 use crate::queue::transaction::{counts, places, tx::Tx, window};
 
 /// Where the oldest leases stand in the order of their queue.
@@ -208,8 +210,31 @@ pub(super) fn await_turn(tx: &mut Tx<'_>, standing: Standing) -> Option<(EventAt
     (standing.turn == Turn::Later).then(|| (event, tx.register_waiter(event)))
 }
 
-/// Whether an output of the oldest lease may take more bytes than its queue has left: all else waits for it, and no reader would
-/// ever free any.
-pub(super) fn may_exceed(tx: &Tx<'_>, standing: Option<Standing>, output: QueueAt) -> bool {
-    standing.is_some_and(|standing| standing.turn == Turn::Next) && counts::is_idle(tx, output)
+/// Whether an output of the oldest lease may take more bytes than its queue has left, because no reader would ever free any: all
+/// else waits for this lease, or for an item that no other worker has, and so each may be waiting here.
+pub(super) fn may_exceed(
+    tx: &Tx<'_>,
+    (slot, leases): (SlotAt, &[Held]),
+    output: QueueAt,
+) -> Result<bool, Fault> {
+    let Some(standing) = standing(tx, slot, leases)? else { return Ok(false) };
+    if standing.turn == Turn::Next {
+        return Ok(counts::is_idle(tx, output));
+    }
+    let blocks = tx.memory.load(output + queue::WHEN_FULL) == WhenFull::Block as u64;
+    Ok(blocks && !is_held_by_others(tx, (slot, leases), standing)?)
+}
+
+/// Whether another worker has the item whose outputs come next, or it is finished: then that will go on by itself.
+pub(super) fn is_held_by_others(
+    tx: &Tx<'_>,
+    (slot, leases): (SlotAt, &[Held]),
+    standing: Standing,
+) -> Result<bool, Fault> {
+    let next = window::first_place(tx, standing.window);
+    if leases.iter().any(|&held| number(tx.memory, slot, held) == next) {
+        return Ok(false);
+    }
+    let place = oldest::where_is(tx, standing.window, next, u64::MAX)?;
+    Ok(matches!(place, NextItem::Leased | NextItem::Finished))
 }

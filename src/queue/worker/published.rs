@@ -15,6 +15,8 @@ pub(super) enum Published {
         size: u64,
         event: EventAt,
         sequence: u32,
+        /// It is not their turn, and what comes before them no other worker has: it may be this one that is waited for.
+        for_none: bool,
     },
     Closed,
     /// Nothing: what has to wait for its turn needs a block of this class first, for its list.

@@ -315,7 +315,8 @@ impl WorkerHandle {
     /// any length, so that they fit into the worker's table.
     fn bulk_class(&self, len: usize) -> Option<Class> {
         let blocks = self.staging.blocks;
-        if !self.staging.is_whole || blocks < BULK_BLOCKS || !self.is_in_order() {
+        let is_bulk = blocks >= MAX_BLOCKS || self.staging.is_whole && blocks >= BULK_BLOCKS;
+        if !is_bulk || !self.is_in_order() {
             return None;
         }
         let bytes = (MAX_EXTENT_BYTES as usize) << (blocks / BULK_BLOCKS).min(8);
@@ -365,6 +366,11 @@ impl WorkerHandle {
                 }
                 Err(fault) => return Err(fault.into()),
             };
+            if !self.finished.is_empty() && self.is_in_order() {
+                // It may be the turn of just that.
+                self.settle()?;
+                continue;
+            }
             let waits_whole = self.staging.is_whole && self.is_in_order();
             if self.staging.is_whole && !waits_whole {
                 self.staging.lacked_room = true;
@@ -422,11 +428,9 @@ impl WorkerHandle {
         }
         let (used, max) = (tx.get(queue + queue::BYTES), tx.get(queue + queue::MAX_BYTES));
         let is_over = used > 0 && used.saturating_add(size) > max;
-        if is_over {
+        if is_over && !in_order::may_exceed(&tx, (*slot, leases), queue)? {
             let standing = in_order::standing(&tx, *slot, leases)?;
-            if !in_order::may_exceed(&tx, standing, queue) {
-                return make_room(&mut tx, queue, size, standing);
-            }
+            return make_room(&mut tx, queue, size, standing);
         }
         // Spares only while there is plenty: half of the bytes stay for writers that need them now.
         let spare_bytes = (max / 2).saturating_sub(used.saturating_add(size));

@@ -22,6 +22,7 @@ impl Performer<'_> {
     /// Workers live in groups of their own, so Ctrl-Z reaches only this process: it passes it on, and `fg` too.
     pub(super) fn suspend(&mut self) {
         self.children.signal_all(Signal::SIGSTOP);
+        self.services.checker.signal(Signal::SIGSTOP);
         // Returns when this process is continued.
         let stop = || {
             let _ = nix::sys::signal::raise(Signal::SIGSTOP);
@@ -31,6 +32,7 @@ impl Performer<'_> {
             None => stop(),
         }
         self.children.signal_all(Signal::SIGCONT);
+        self.services.checker.signal(Signal::SIGCONT);
     }
 
     /// One round: all ends and stops, up to a bound. `/proc` is read once in it, for orphans of the dead.
@@ -90,7 +92,8 @@ impl Performer<'_> {
             }
             ChildEvent::Auxiliary(pid, auxiliary, exit) => {
                 self.auxiliary_ended(pid, auxiliary, exit);
-                false
+                // What programs of checks have started.
+                auxiliary == Auxiliary::Checker
             }
             ChildEvent::Other => true,
         }
@@ -117,6 +120,10 @@ impl Performer<'_> {
                 self.events.push_back(Event::LogWriterEnded);
             }
             Auxiliary::Errand => self.errand_ended(pid, exit),
+            Auxiliary::Checker if self.services.checker.ended(pid) => {
+                self.events.push_back(Event::CheckerEnded);
+            }
+            Auxiliary::Checker => {} // there is another one, or none is needed
         }
     }
 

@@ -12,6 +12,7 @@
 //! | the supervisor, there | a child whose parent is gone | PDEATHSIG, or the check of `getppid` after it |
 //! | between exec and `set_pid` | a worker whose group the arena doesn't name | PDEATHSIG; its children carry the run's id in their environment |
 //! | anything of a service | see [`services`](crate::supervisor::runtime::services) | |
+//! | anything of a check | see [`checker`](crate::supervisor::runtime::checker) | |
 //! | the worker, before it is ready | nothing | a failed start: back-off, or the reload goes back |
 //! | the worker, anywhere later | leases, staged outputs | the release gives them back (crash table of the queue) |
 //! | between reap and release | leases of a dead worker | only the supervisor's own death does that: the run is over, or the run that recovers its queues releases every slot |
@@ -25,6 +26,7 @@
 
 mod answers;
 mod ask;
+mod checks;
 mod dead_letters;
 mod deaths;
 mod errands;

@@ -49,13 +49,17 @@ impl Performer<'_> {
         match action {
             Effect::Spawn(spawn) if spawn.version.is_service() => self.spawn_service(&spawn),
             Effect::Spawn(spawn) => self.spawn(&spawn),
-            Effect::Adopt { worker, stage, stage_id, slot, pid, service } => {
+            Effect::Adopt { worker, stage, stage_id, slot, pid, service, announces } => {
                 self.opened_stages.extend(stage_id.map(|id| (id, worker.stage)));
                 self.adopt(worker, stage.clone(), slot, pid);
                 if let Some(version) = service {
-                    self.adopt_service(Service { worker, stage, pid, version, slot });
+                    self.adopt_service(Service { worker, stage, pid, version, slot }, announces);
                 }
             }
+            Effect::Check(goal) => self.check(&goal),
+            Effect::Uncheck(slot, pid) => self.services.checker.uncheck(slot, pid),
+            Effect::StartChecker => self.start_checker(),
+            Effect::EndChecker => self.services.checker.end(),
             Effect::Suspend(pid, on) => self.suspend_service(pid, on),
             Effect::Preflight(machine) => self.preflight(*machine),
             Effect::ReplaceProgram(machine) => self.replace_program(*machine),

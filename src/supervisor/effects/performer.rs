@@ -9,8 +9,9 @@ use crate::service::NotifySocket;
 use crate::stage::Registry;
 use crate::supervisor::closing::summary::Closing;
 use crate::supervisor::error::SetUpError;
+use crate::supervisor::machine::condition::Finding;
 use crate::supervisor::machine::event::Event;
-use crate::supervisor::machine::ids::{RequestId, StageKey};
+use crate::supervisor::machine::ids::{Pid, RequestId, StageKey};
 use crate::supervisor::machine::observe::RunIdentity;
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::state::State;
@@ -215,6 +216,8 @@ impl Performer<'_> {
             Notice::ClockSet => Event::ClockSet,
             Notice::RetriesDone(all) => Event::RetriesDone(all),
             Notice::ServiceBegun(slot) => return self.service_begun(slot),
+            Notice::SaysReady(slot, pid) => return self.found(slot, Pid(pid), Finding::Ready),
+            Notice::Checked(report) => return self.checked(report),
             Notice::Printed(slot) => return self.service_printed(slot),
             Notice::NotPrinted(slot, errno) => return self.service_not_printed(slot, errno),
             Notice::Asked(request, sender) => return self.handle_request(*request, sender, state),

@@ -7,6 +7,7 @@ use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::wanted::Version;
 use crate::supervisor::recovery::saved_services::{SavedService, SavedServices};
 use crate::supervisor::recovery::upgrade_state::{self, Predecessor, UpgradeState};
+use crate::supervisor::runtime::checker::{self, Checker};
 use crate::supervisor::runtime::inbox::Inbox;
 use crate::supervisor::runtime::services::identities::Identities;
 use crate::supervisor::runtime::services::printer::Printing;
@@ -39,6 +40,7 @@ pub(crate) struct ServiceHands {
     pub(super) relay: Services,
     pub(super) roster: Roster,
     pub(super) identities: Identities,
+    pub(super) checker: Checker,
     pub(super) all: BTreeMap<SlotId, Service>,
     /// How those end that we have killed for what they did.
     pub(super) verdicts: BTreeMap<SlotId, End>,
@@ -60,6 +62,7 @@ impl ServiceHands {
             relay: Services::new(printing, inbox.sender()),
             roster,
             identities: Identities::default(),
+            checker: Checker::new(inbox.sender()),
             all: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             unprinted: BTreeMap::new(),
@@ -96,7 +99,7 @@ impl ServiceHands {
 
     /// Whether this orphan may be that of a service which lives: its environment names it, or it can't be known.
     pub(super) fn may_have(&self, orphan: u32) -> bool {
-        if self.all.is_empty() {
+        if self.all.is_empty() || proc_table::variable(orphan, checker::VARIABLE).is_some() {
             return false;
         }
         let [stage, index] = ["MPRUN_STAGE", "MPRUN_WORKER"].map(|name| proc_table::variable(orphan, name));

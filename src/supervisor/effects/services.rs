@@ -2,7 +2,7 @@
 
 use super::performer::{Performer, Purpose};
 use super::service_hands::Service;
-use crate::config::pipeline::Stdout;
+use crate::config::pipeline::{Probe, Stdout};
 use crate::queue::{Ending, SlotId};
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::event::Event;
@@ -93,7 +93,7 @@ impl Performer<'_> {
         }
         let since = Since::now();
         let stdout = version.work.command().map_or(Stdout::Items, |command| command.stdout);
-        let pipes = pipes(stdout).map_err(|error| SpawnError::preparing(&error));
+        let pipes = pipes(stdout, spawn.announces.as_ref()).map_err(|error| SpawnError::preparing(&error));
         let started = match pipes.and_then(|pipes| pipes.start(start)) {
             Ok(started) => started,
             Err(error) => return Ok(Err(error)),
@@ -118,10 +118,10 @@ impl Performer<'_> {
     }
 
     /// It was started by the program before this one.
-    pub(super) fn adopt_service(&mut self, service: Service) {
+    pub(super) fn adopt_service(&mut self, service: Service, announces: Option<Probe>) {
         let at = self.services.saved.iter().position(|saved| saved.slot == service.slot.0);
         let saved = at.map(|at| self.services.saved.swap_remove(at));
-        match saved.as_ref().map(Adopted::resume) {
+        match saved.as_ref().map(|saved| Adopted::resume(saved, service.pid.0, announces)) {
             Some(Ok(adopted)) => {
                 if adopted.failure.is_none() {
                     self.events.push_back(Event::Ready(service.worker, service.pid));
@@ -143,6 +143,7 @@ impl Performer<'_> {
     pub(super) fn service_ended(&mut self, slot: SlotId, exit: Exit) {
         self.services.roster.strike(slot);
         let Some(service) = self.services.all.remove(&slot) else { return };
+        self.services.checker.uncheck(slot, service.pid);
         let words = self.services.relay.over(slot, matches!(exit, Exit::Code(_)));
         let (stage, index) = (&service.stage, service.worker.index);
         if words.left_out > 0 {

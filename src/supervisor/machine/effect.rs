@@ -1,5 +1,6 @@
 //! All that the supervisor does. Decided by [`State`](super::state::State), done by [`perform`](crate::supervisor::effects::performer).
 
+use super::condition::Goal;
 use super::history::{History, TransitionKind};
 use super::ids::{Pid, RequestId, StageKey, WorkerId};
 use super::reason::End;
@@ -8,6 +9,7 @@ use super::saved::SavedMachine;
 use super::totals::StageTotals;
 use super::wanted::Version;
 use crate::config;
+use crate::config::pipeline::Probe;
 use crate::control::protocol::{Done, Refused};
 use crate::queue::{FailureAttribution, Order, QueueId, SlotId, StageId};
 use crate::service::Message;
@@ -30,7 +32,13 @@ pub(crate) enum Effect {
         pid: Pid,
         /// Of a service: what it runs.
         service: Option<Rc<Version>>,
+        /// How it says by itself that it is ready.
+        announces: Option<Probe>,
     },
+    /// Find something out about a service, in place of what was to be found out before; answered by `Found`.
+    Check(Goal),
+    /// Nothing more is to be found out about it.
+    Uncheck(SlotId, Pid),
     /// SIGSTOP to a service, or SIGCONT.
     Suspend(Pid, bool),
     /// Try the program on the disk; answered by `PreflightDone`.
@@ -82,6 +90,10 @@ pub(crate) enum Effect {
     StartGuardian,
     /// Start the log writer's process once more.
     StartLogWriter,
+    /// Start the process that makes checks.
+    StartChecker,
+    /// It has nothing more to do.
+    EndChecker,
     /// Tell the service manager.
     Notify(Vec<Message>),
     /// Tell it how things are: this, and the rates.
@@ -124,6 +136,8 @@ pub(crate) struct Spawn {
     pub order: Order,
     /// How long its program may take to stop.
     pub stop_timeout: Duration,
+    /// How a service says by itself that it is ready.
+    pub announces: Option<Probe>,
 }
 
 /// A dead worker to settle.

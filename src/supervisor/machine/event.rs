@@ -1,5 +1,6 @@
 //! All that can happen to the supervisor.
 
+use super::condition::Finding;
 use super::ids::{Pid, RequestId, StageKey, WorkerId};
 use super::reason::End;
 use super::saved::SavedMachine;
@@ -46,8 +47,10 @@ pub(crate) enum Event {
     Outgrown(WorkerId, Pid),
     /// Nobody reads what a service prints.
     OutputClosed(WorkerId, Pid),
-    /// A worker has built its stage.
+    /// A worker has built its stage; the program of a service has begun.
     Ready(WorkerId, Pid),
+    /// A check of a service has told something.
+    Found(WorkerId, Pid, Finding),
     /// A worker that is to pause has come to rest.
     AtRest(WorkerId, Pid),
     /// A worker's process is gone, and reaped.
@@ -75,6 +78,8 @@ pub(crate) enum Event {
     GuardianEnded,
     /// The log writer's process is gone.
     LogWriterEnded,
+    /// The process that makes checks is gone.
+    CheckerEnded,
     /// The disk has no room for what the queues need to go on.
     NoRoom(String),
     /// The queues' memory is damaged.
@@ -96,6 +101,7 @@ impl Event {
                 | Event::SpawnFailed(..)
                 | Event::NotStarted(..)
                 | Event::Ready(..)
+                | Event::Found(..)
                 | Event::AtRest(..)
                 | Event::Ended(..)
         )

@@ -33,6 +33,10 @@ pub(crate) enum StartReason {
     WorkAgain,
     /// Its time has come (`schedule`).
     Scheduled,
+    /// The one before it was not ready in its time (`ready`).
+    NotReady,
+    /// The one before it was unhealthy (`health`).
+    Unhealthy,
 }
 
 impl fmt::Display for StartReason {
@@ -49,6 +53,8 @@ impl fmt::Display for StartReason {
             StartReason::WantedAgain => "it is wanted after all",
             StartReason::WorkAgain => "there is work for it again",
             StartReason::Scheduled => "it is time (schedule)",
+            StartReason::NotReady => "the one before it was not ready in time",
+            StartReason::Unhealthy => "the one before it was unhealthy",
         })
     }
 }
@@ -76,6 +82,10 @@ pub(crate) enum StopReason {
     ByHand,
     /// It is as old or as large as `recycle` lets it be. (A worker sees that by itself.)
     Recycled,
+    /// It was not ready in its time.
+    NotReady,
+    /// Checks of it failed.
+    Unhealthy,
 }
 
 impl fmt::Display for StopReason {
@@ -90,6 +100,8 @@ impl fmt::Display for StopReason {
             StopReason::Stopping => "the pipeline stops",
             StopReason::ByHand => "the stage was stopped by hand",
             StopReason::Recycled => "it has done its share",
+            StopReason::NotReady => "it is not ready in time",
+            StopReason::Unhealthy => "it is unhealthy",
             StopReason::HoldsLock => "it was stopped by a signal while it held the queues' lock",
         })
     }

@@ -98,6 +98,8 @@ fn follows(end: &End, given: &Circumstances) -> Next {
         | End::NotNow(_) => match given.requested {
             // It was killed for the others' sake: the stage still wants it.
             None | Some(StopReason::HoldsLock) => failed(given),
+            Some(StopReason::NotReady) => because(failed(given), StartReason::NotReady),
+            Some(StopReason::Unhealthy) => because(failed(given), StartReason::Unhealthy),
             Some(why) => obeyed(why),
         },
     }
@@ -122,6 +124,11 @@ fn failed(given: &Circumstances) -> Next {
     }
 }
 
+/// The same, for a reason of its own.
+fn because(next: Next, why: StartReason) -> Next {
+    if let Next::Restart(_) = next { Next::Restart(why) } else { next }
+}
+
 /// What follows for a worker that ended as requested.
 fn obeyed(why: StopReason) -> Next {
     match why {
@@ -131,7 +138,9 @@ fn obeyed(why: StopReason) -> Next {
         StopReason::OutputClosed => Next::Over(Over::OutputClosed),
         StopReason::GaveUp => Next::Over(Over::GaveUp),
         StopReason::Stopping => Next::Over(Over::Stopped),
-        StopReason::HoldsLock => Next::Now(StartReason::WantedAgain),
+        StopReason::HoldsLock | StopReason::NotReady | StopReason::Unhealthy => {
+            Next::Now(StartReason::WantedAgain)
+        }
         StopReason::ByHand => Next::Over(Over::ByHand),
         StopReason::Recycled => Next::Now(StartReason::Recycled),
     }

@@ -1,5 +1,6 @@
 //! One stage and its workers: what is wanted of them, what they are, and the steps from one to the other.
 
+mod checks;
 mod desired;
 pub(super) mod ended;
 mod roll;
@@ -7,6 +8,7 @@ mod schedule;
 mod services;
 mod steps;
 
+use super::condition::{Condition, Goal};
 use super::ids::{StageKey, WorkerId};
 use super::reason::StopReason;
 use super::restart::{self, Intensity};
@@ -99,6 +101,10 @@ pub(super) struct Worker {
     pub at_rest: bool,
     /// Its process is its program: there is no worker.
     pub is_service: bool,
+    /// How far that is, as checks tell.
+    pub condition: Condition,
+    /// What is to be found out about it now.
+    pub goal: Option<Box<Goal>>,
     epoch: u32,
     /// How often it failed since it last ran well.
     pub bad_runs: u32,
@@ -112,7 +118,21 @@ impl Worker {
         let trial = !life.is_over();
         let (leaving, at_rest, is_first) = (false, false, false);
         let is_service = version.is_service();
-        Worker { index, version, life, leaving, trial, at_rest, is_service, epoch: 0, bad_runs: 0, is_first }
+        let (condition, goal) = (Condition::default(), None);
+        Worker {
+            index,
+            version,
+            life,
+            leaving,
+            trial,
+            at_rest,
+            is_service,
+            condition,
+            goal,
+            epoch: 0,
+            bad_runs: 0,
+            is_first,
+        }
     }
 }
 
@@ -218,8 +238,10 @@ impl StageState {
 
     /// The earliest moment at which time alone changes something.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let of_worker =
-            |worker: &Worker| worker.life.deadline().into_iter().chain(self.recycled_at(worker)).min();
+        let of_worker = |worker: &Worker| {
+            let others = self.recycled_at(worker).into_iter().chain(self.ready_by(worker));
+            worker.life.deadline().into_iter().chain(others).min()
+        };
         self.workers.iter().filter_map(of_worker).min()
     }
 
@@ -232,23 +254,6 @@ impl StageState {
             Fate::Wanted => self
                 .staying()
                 .all(|worker| !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)),
-        }
-    }
-
-    /// Whether it was requested to end so that another one takes its place.
-    fn is_being_replaced(&self, worker: &Worker) -> bool {
-        let why = worker.life.requested().map(|why| self.reason_now(why));
-        matches!(why, Some(StopReason::Changed | StopReason::Requested))
-    }
-
-    /// What the reason of a request means by now: a stage that is started again while its workers still end wants others
-    /// in their places.
-    fn reason_now(&self, why: StopReason) -> StopReason {
-        let is_wanted = self.fate == Fate::Wanted && !self.is_off();
-        if is_wanted && matches!(why, StopReason::ByHand | StopReason::GaveUp) {
-            StopReason::Requested
-        } else {
-            why
         }
     }
 
@@ -296,6 +301,28 @@ impl StageState {
             && self.version.token.is_some()
             && !self.workers.is_empty()
             && self.workers.iter().all(|worker| worker.life == Life::Over(Over::Finished))
+    }
+
+    /// Whether it was requested to end, and another one takes its place.
+    fn is_being_replaced(&self, worker: &Worker) -> bool {
+        let now = worker.life.requested().map(|why| self.still_meant(worker, why));
+        matches!(now, Some(StopReason::Changed | StopReason::Requested))
+    }
+
+    /// What its stop means now: a worker that was to go for good, and is wanted again before it has gone, makes room for a
+    /// fresh one.
+    fn still_meant(&self, worker: &Worker, why: StopReason) -> StopReason {
+        let is_off = self.is_off() || self.fate != Fate::Wanted;
+        let again = match why {
+            StopReason::ByHand | StopReason::GaveUp => !is_off,
+            StopReason::Scaled | StopReason::Removed => !worker.leaving,
+            _ => false,
+        };
+        match (again, &self.spec.rules.schedule) {
+            (false, _) => why,
+            (true, None) => StopReason::Requested,
+            (true, Some(_)) => StopReason::Changed, // the fresh one waits for its time
+        }
     }
 
     fn name(&self, i: usize) -> String {

@@ -9,6 +9,7 @@
 
 mod announce;
 mod answer;
+mod checks;
 mod command;
 mod converge;
 mod exits;
@@ -68,6 +69,7 @@ pub(crate) struct State {
     again: Option<Instant>,
     guardian: Helper,
     log_writer: Helper,
+    checker: Helper,
     /// Dead letters of dead workers that are not written yet.
     dead_letters: PendingDeadLetters,
     /// Stages in which different items fail one after the other.
@@ -141,6 +143,7 @@ impl State {
             again: None,
             guardian: Helper::default(),
             log_writer: Helper::default(),
+            checker: Helper::default(),
             dead_letters: PendingDeadLetters::default(),
             failing: BTreeMap::new(),
             counters: Counters::default(),
@@ -204,6 +207,7 @@ impl State {
             self.file.deadline(),
             self.guardian.due(),
             self.log_writer.due(),
+            self.checker.due(),
             self.reload_deadline(),
             self.upgrade_deadline(),
             self.stop_deadline(),
@@ -275,6 +279,11 @@ impl State {
                 out.log(log::Level::Debug, "the guardian process is gone: starting another one");
             }
             Event::LogWriterEnded => self.log_writer.ended(out.now),
+            Event::Found(worker, pid, finding) => self.found(worker, pid, finding, out),
+            Event::CheckerEnded => {
+                self.checker.ended(out.now);
+                out.log(log::Level::Debug, "the process that makes checks is gone: starting another one");
+            }
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),
             Event::NextRun(key, at) => {

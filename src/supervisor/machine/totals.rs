@@ -61,6 +61,9 @@ pub(crate) struct StageTotals {
     pub counts: Totals,
     /// Restarts after a failure, or because of `restart = "always"`.
     pub restarts: u64,
+    /// Health checks that have failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_checks: u64,
     /// How far it came, if it is a source that knows.
     #[serde(default)]
     pub progress: Option<Progress>,
@@ -68,6 +71,10 @@ pub(crate) struct StageTotals {
     pub times: WorkTimes,
     /// How long its items took.
     pub item_times: ItemTimes,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl StageTotals {

@@ -12,6 +12,9 @@ pub(crate) struct SavedService {
     pub stdout: Option<RawFd>,
     /// There until it has begun.
     pub failure: Option<RawFd>,
+    /// Where it may say that it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<RawFd>,
     pub half_stderr: Vec<u8>,
     pub half_stdout: Vec<u8>,
 }

@@ -1,8 +1,9 @@
 //! What a run needs of this machine, looked at before anything is begun: later, each of these would be one failure here
 //! and another there.
 
-use crate::config::Pipeline;
 use crate::config::elements::show_size;
+use crate::config::pipeline::{Check, Probe};
+use crate::config::{Pipeline, Stage};
 use crate::model::Limits;
 use crate::stage::Registry;
 use crate::sys::memory::{self, Bound};
@@ -63,11 +64,15 @@ fn make_room(pipeline: &Pipeline, registry: &Registry) -> Result<(), String> {
 fn needed(pipeline: &Pipeline, registry: &Registry) -> u64 {
     let services = pipeline.stages.iter().filter(|stage| stage.work.is_service());
     let services: u64 = services.map(|stage| u64::from(stage.processes)).sum();
+    let is_notified = |stage: &&Stage| matches!(&stage.ready, Some(Check { probe: Probe::Notify, .. }));
+    let notified =
+        pipeline.stages.iter().filter(is_notified).map(|stage| u64::from(stage.processes)).sum::<u64>();
     let readers = pipeline.stages.iter().filter(|stage| stage.work.reads_stdin(registry)).count() as u64;
     u64::from(FIRST_FREE.unsigned_abs())
         + OWN_DESCRIPTORS
         + HOLDING_PIPE_ENDS * readers
         + SERVICE_PIPES * services
+        + notified
 }
 
 /// What to say; `None`: it fits, or the queues are in a file, which the system can write out.

@@ -39,6 +39,8 @@ pub(crate) enum Auxiliary {
     LogWriter,
     /// Looks at something outside.
     Errand,
+    /// Makes checks of services.
+    Checker,
 }
 
 impl Auxiliary {
@@ -46,7 +48,7 @@ impl Auxiliary {
     fn outlives_workers(self) -> bool {
         match self {
             Auxiliary::Guardian | Auxiliary::LogWriter => true,
-            Auxiliary::DeadLetterWriter(_) | Auxiliary::Errand => false,
+            Auxiliary::DeadLetterWriter(_) | Auxiliary::Errand | Auxiliary::Checker => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where the supervisor waits: one channel, and the next deadline. Small threads put notices in; they decide nothing.
 
+use super::checker::Report;
 use crate::control::protocol::{Reply, Request};
 use crate::queue::SlotId;
 use crossbeam_channel::{Receiver, Select, unbounded};
@@ -31,6 +32,10 @@ pub(crate) enum Notice {
     RetriesDone(bool),
     /// The program of the service in this slot is past its exec.
     ServiceBegun(SlotId),
+    /// The process of the service in this slot has said that it is ready.
+    SaysReady(SlotId, u32),
+    /// News of the helper that makes checks.
+    Checked(Report),
     /// All that the service in this slot has printed is out, and it is over.
     Printed(SlotId),
     /// What the service in this slot has printed is not out; the system's error number.

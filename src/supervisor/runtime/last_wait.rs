@@ -58,6 +58,8 @@ fn is_enough(notice: Notice) -> bool {
         }
         Notice::RetriesDone(_)
         | Notice::ServiceBegun(_)
+        | Notice::SaysReady(..)
+        | Notice::Checked(_)
         | Notice::Printed(_)
         | Notice::NotPrinted(..)
         | Notice::Child

@@ -128,6 +128,12 @@ impl Launcher {
         process::spawn(process, &args)
     }
 
+    /// For a helper that starts users' programs.
+    pub(crate) fn helper_environment(&self) -> Vec<CString> {
+        let own = [entry("MPRUN_PIPELINE", &self.pipeline), entry("MPRUN_RUN", &self.run)];
+        self.environment.iter().cloned().chain(own).collect()
+    }
+
     fn environment_of(&self, stage: &str, worker: WorkerId) -> Vec<CString> {
         let mut environment = self.environment.clone();
         environment.extend([

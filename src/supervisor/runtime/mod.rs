@@ -1,5 +1,6 @@
 //! Processes, threads and descriptors of the supervisor. Nothing here decides what is to run.
 
+pub(crate) mod checker;
 pub(crate) mod checks;
 pub(crate) mod children;
 pub(crate) mod clock;

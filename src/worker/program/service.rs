@@ -118,7 +118,7 @@ pub(crate) fn end(
         return if passes { ServiceEnd::Failed(why) } else { ServiceEnd::CannotStart(why) };
     }
     let last = last.map_or_else(String::new, |line| format!("; its last words: {line}"));
-    let why = format!("the program failed: {}{last}", exit_text(exit));
+    let why = format!("{}{last}", exit_text(exit));
     match exit {
         Exit::Code(code) => match u8::try_from(code) {
             Ok(code) if command.success_codes.contains(&code) => ServiceEnd::Finished,

@@ -48,5 +48,18 @@ pub(super) fn health(value: &Value) -> Option<Result<String, String>> {
 
 /// As `ready`: others wait for it once.
 pub(super) fn ready(value: &Value) -> Option<Result<String, String>> {
-    Some(check(value)?.map(table))
+    let mut pairs = match check(value)? {
+        Ok(pairs) => pairs,
+        Err(why) => return Some(Err(why)),
+    };
+    match start_period(value).map(expanded).transpose() {
+        Ok(time) => pairs.extend(time.map(|time| ("timeout", text(&time)))),
+        Err(why) => return Some(Err(why)),
+    }
+    Some(Ok(table(pairs)))
+}
+
+/// Until then failed checks count for nothing.
+pub(super) fn start_period(value: &Value) -> Option<&str> {
+    value.get("start_period").and_then(Value::text).filter(|time| !time.starts_with('0'))
 }

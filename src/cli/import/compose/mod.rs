@@ -10,6 +10,7 @@ use std::path::Path;
 use super::draft::Draft;
 use super::input::origin;
 use crate::cli::output::Failure;
+use crate::cli::toml_text::text;
 use service::Services;
 use yaml::Value;
 
@@ -25,6 +26,8 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
             draft.note(format!("not carried over: {key}: {}", left_out(value)));
         }
     }
+    draft.defaults.note("A program that gives up leaves the others alone.");
+    draft.defaults.set("on_give_up", text("continue"), "");
     let services = Services::of(services);
     for (name, service) in services.all() {
         draft.add(name, services.stage(name, service));

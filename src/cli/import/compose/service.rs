@@ -4,7 +4,7 @@ use super::super::draft::{Section, name_of};
 use super::health;
 use super::variables::expanded;
 use super::yaml::Value;
-use crate::cli::toml_text::{command, list, table, text};
+use crate::cli::toml_text::{command, list, signal, table, text};
 
 /// What becomes of a setting.
 enum Fate {
@@ -31,7 +31,7 @@ const SETTINGS: [(&str, Fate); 22] = [
     ("depends_on", Fate::Nothing),
     ("deploy", Fate::Nothing),
     ("container_name", Fate::Nothing),
-    ("environment", Fate::Key("env", environment)),
+    ("environment", Fate::Nothing),
     ("env_file", Fate::Key("env_file", env_file)),
     ("healthcheck", Fate::Key("health", healthcheck)),
     ("stop_signal", Fate::Key("stop_signal", stop_signal)),
@@ -71,6 +71,9 @@ impl<'a> Services<'a> {
     pub(super) fn stage(&self, name: &str, service: &Value) -> Section {
         let mut stage = Section::default();
         run(name, service, &mut stage);
+        if let Some(value) = service.get("environment") {
+            stage.set_env(environment(value), "environment");
+        }
         for (key, value) in service.entries() {
             let from = format!("{key}: {}", value.shown());
             let fate = SETTINGS.iter().find(|(own, _)| own == key).map(|(_, fate)| fate);
@@ -115,13 +118,28 @@ impl<'a> Services<'a> {
             let from = format!("depends_on: {}", here.join(", "));
             stage.set("after", list(names.iter().map(String::as_str)), &from);
         }
+        let ends = |(_, need): &&(String, Value)| {
+            need.get("condition").and_then(Value::text) == Some("service_completed_successfully")
+        };
+        for (name, _) in needs.entries().iter().filter(ends) {
+            let from = format!("depends_on: {name}: service_completed_successfully");
+            stage.leave_out(
+                &from,
+                "`after` does not wait for an end: run it first, or join the two commands by `&&`",
+            );
+        }
         self.ready(name, service, stage);
     }
 
     fn ready(&self, name: &str, service: &Value, stage: &mut Section) {
-        let check = service.get("healthcheck").filter(|_| self.awaited.contains(&name));
-        if let Some(Ok(ready)) = check.and_then(health::ready) {
-            stage.set("ready", ready, "condition: service_healthy");
+        let Some(check) = service.get("healthcheck") else { return };
+        let from = match health::start_period(check) {
+            _ if self.awaited.contains(&name) => "condition: service_healthy".to_owned(),
+            Some(time) => format!("start_period: {time}"),
+            None => return,
+        };
+        if let Some(Ok(ready)) = health::ready(check) {
+            stage.set("ready", ready, &from);
         }
     }
 }
@@ -168,23 +186,15 @@ fn words_of(value: Option<&Value>) -> Result<Vec<String>, String> {
     words.iter().map(|word| expanded(word)).collect()
 }
 
-fn environment(value: &Value) -> Result<Option<String>, String> {
-    let pairs: Vec<(String, String)> = match value {
+fn environment(value: &Value) -> Vec<(String, Result<String, String>)> {
+    let pairs: Vec<(&str, &str)> = match value {
         // Without a value it comes from outside, as here every variable does.
-        Value::Map(entries) => entries
-            .iter()
-            .filter_map(|(name, value)| Some((name.clone(), value.text()?.to_owned())))
-            .collect(),
-        list => list
-            .texts()
-            .iter()
-            .filter_map(|text| text.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        Value::Map(entries) => {
+            entries.iter().filter_map(|(name, value)| Some((name.as_str(), value.text()?))).collect()
+        }
+        list => list.texts().iter().filter_map(|text| text.split_once('=')).collect(),
     };
-    let pairs = pairs.into_iter().map(|(name, value)| Ok((name, text(&expanded(&value)?))));
-    let pairs = pairs.collect::<Result<Vec<_>, String>>()?;
-    Ok((!pairs.is_empty()).then(|| table(pairs)))
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), expanded(value))).collect()
 }
 
 fn env_file(value: &Value) -> Result<Option<String>, String> {
@@ -205,9 +215,7 @@ fn healthcheck(value: &Value) -> Result<Option<String>, String> {
 }
 
 fn stop_signal(value: &Value) -> Result<Option<String>, String> {
-    let name = value.text().unwrap_or_default().to_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    Ok((name != "TERM").then(|| text(name)))
+    Ok(signal(value.text().unwrap_or_default()))
 }
 
 fn plain(value: &Value) -> Result<Option<String>, String> {

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use super::draft::{Draft, Section};
 use super::input::{origin, read};
 use crate::cli::output::Failure;
-use crate::cli::toml_text::{literal, table, text};
+use crate::cli::toml_text::{literal, text};
 use ini::Block;
-use values::{Names, pairs};
+use values::Names;
 
 pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let here = folder(path);
@@ -44,8 +44,8 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     });
     for block in programs {
         let group = group_of(&block.name, &blocks).unwrap_or(&block.name);
-        let is_pool = block.get("numprocs").is_some_and(|number| number.trim() != "1");
-        let names = Names { here: &here, program: &block.name, group, is_pool };
+        let processes = block.get("numprocs").map_or(1, |number| number.trim().parse().unwrap_or(u64::MAX));
+        let names = Names { here: &here, program: &block.name, group, processes };
         draft.add(&block.name, stage(block, &names));
     }
     Ok(draft)
@@ -87,7 +87,15 @@ fn included(blocks: &[Block], here: &Path, draft: &mut Draft) -> Vec<PathBuf> {
     for pattern in files.unwrap_or_default().split_whitespace() {
         let pattern = pattern.replace("%(here)s", &here.to_string_lossy());
         match glob::glob(&here.join(&pattern).to_string_lossy()) {
-            Ok(paths) => found.extend(paths.flatten()),
+            Ok(paths) => {
+                let before = found.len();
+                found.extend(paths.flatten());
+                if found.len() == before {
+                    draft.note(format!(
+                        "not carried over: files={pattern} (there is no such file on this machine)"
+                    ));
+                }
+            }
             Err(error) => draft.note(format!("not carried over: files={pattern} ({error})")),
         }
     }
@@ -96,13 +104,14 @@ fn included(blocks: &[Block], here: &Path, draft: &mut Draft) -> Vec<PathBuf> {
 
 /// What holds for all programs.
 fn whole(block: &Block, here: &Path, draft: &mut Draft) {
-    let names = Names { here, program: "supervisord", group: "supervisord", is_pool: false };
+    let names = Names { here, program: "supervisord", group: "supervisord", processes: 1 };
     for (key, value) in &block.keys {
         let from = format!("{key}={value}");
         match key.as_str() {
             "umask" => draft.defaults.set("umask", text(&literal(value)), &from),
-            "environment" => match environment(value, &names) {
-                Ok(value) => draft.defaults.set("env", value, &from),
+            "environment" => program::environment(&names, value, &mut draft.defaults),
+            "directory" => match names.path(value) {
+                Ok(folder) => draft.defaults.set("cwd", text(&folder), &from),
                 Err(why) => draft.defaults.leave_out(&from, &why),
             },
             "user" if value != "root" => {
@@ -113,11 +122,6 @@ fn whole(block: &Block, here: &Path, draft: &mut Draft) {
             _ => {}
         }
     }
-}
-
-fn environment(value: &str, names: &Names<'_>) -> Result<String, String> {
-    let one = |(name, value): (String, String)| Ok((name, text(&names.expand(&value, None)?)));
-    Ok(table(pairs(value)?.into_iter().map(one).collect::<Result<Vec<_>, String>>()?))
 }
 
 fn group(block: &Block, draft: &mut Draft) {

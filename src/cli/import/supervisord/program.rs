@@ -3,7 +3,7 @@
 use super::super::draft::Section;
 use super::ini::Block;
 use super::values::{Names, pairs, size};
-use crate::cli::toml_text::{command, list, literal, seconds, table, text};
+use crate::cli::toml_text::{command, list, literal, seconds, signal, table, text};
 
 /// What becomes of a setting.
 enum Fate {
@@ -21,10 +21,10 @@ type Convert = fn(&Names<'_>, &str) -> Result<Option<String>, String>;
 const SETTINGS: [(&str, Fate); 31] = [
     ("command", Fate::Nothing),
     ("numprocs", Fate::Key("processes", number)),
-    ("directory", Fate::Key("cwd", expanded)),
+    ("directory", Fate::Key("cwd", path)),
     ("umask", Fate::Key("umask", expanded)),
     ("user", Fate::Key("user", expanded)),
-    ("environment", Fate::Key("env", environment)),
+    ("environment", Fate::Nothing),
     ("autostart", Fate::Key("enabled", autostart)),
     ("autorestart", Fate::Key("restart", autorestart)),
     ("exitcodes", Fate::Key("success_codes", codes)),
@@ -56,6 +56,9 @@ const SETTINGS: [(&str, Fate); 31] = [
 pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
     let mut stage = Section::default();
     run(block, names, &mut stage);
+    if let Some(value) = block.get("environment") {
+        environment(names, value, &mut stage);
+    }
     for (key, value) in &block.keys {
         let from = format!("{key}={value}");
         let fate = SETTINGS.iter().find(|(own, _)| own == key).map(|(_, fate)| fate);
@@ -83,6 +86,9 @@ fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
         let words = words.iter().map(|word| names.expand(word, Some("{worker}")));
         words.collect::<Result<Vec<String>, String>>()
     });
+    if names.processes > 10 && written.contains("%(process_num)0") {
+        stage.leave_out(&from, "its zeros: {worker} has none in front");
+    }
     match words {
         Ok(words) if !words.is_empty() => {
             let words = beside_folder(words, block, names);
@@ -103,7 +109,7 @@ fn missing(stage: &mut Section, why: &str) {
 fn beside_folder(mut words: Vec<String>, block: &Block, names: &Names<'_>) -> Vec<String> {
     let is_relative = words[0].contains('/') && !words[0].starts_with(['/', '$']);
     if let (true, Some(folder)) = (is_relative, block.get("directory"))
-        && let Ok(folder) = names.expand(folder, None)
+        && let Ok(folder) = names.path(folder)
     {
         words[0] = format!("{}/{}", folder.trim_end_matches('/'), words[0].trim_start_matches("./"));
     }
@@ -150,7 +156,7 @@ fn is_stream(file: &str, name: &str, number: char) -> bool {
 
 fn log_file(block: &Block, names: &Names<'_>, (stream, file): (&str, &str), stage: &mut Section) {
     let from = format!("{stream}_logfile={file}");
-    let path = match names.expand(file, None) {
+    let path = match names.path(file) {
         Ok(path) => path,
         Err(why) => return stage.leave_out(&from, &why),
     };
@@ -168,6 +174,10 @@ fn expanded(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
     names.expand(value, None).map(|value| Some(text(&value)))
 }
 
+fn path(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    names.path(value).map(|value| Some(text(&value)))
+}
+
 fn number(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
     match value.trim().parse::<u64>() {
         Ok(1) => Ok(None),
@@ -176,18 +186,30 @@ fn number(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
     }
 }
 
-fn environment(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    let one = |(name, value): (String, String)| Ok((name, text(&names.expand(&value, None)?)));
-    let pairs = pairs(value)?.into_iter().map(one).collect::<Result<Vec<_>, String>>()?;
-    Ok((!pairs.is_empty()).then(|| table(pairs)))
+/// Each variable by itself.
+pub(super) fn environment(names: &Names<'_>, value: &str, stage: &mut Section) {
+    let from = format!("environment={value}");
+    match pairs(value) {
+        Ok(pairs) => {
+            stage.set_env(pairs.into_iter().map(|(name, value)| (name, names.expand(&value, None))), &from)
+        }
+        Err(why) => stage.leave_out(&from, &why),
+    }
 }
 
-fn is_true(value: &str) -> bool {
-    ["true", "yes", "on", "1"].iter().any(|word| value.trim().eq_ignore_ascii_case(word))
+fn yes_or_no(value: &str) -> Result<bool, String> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("neither true nor false".to_owned()),
+    }
 }
 
-fn autostart(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    Ok((!is_true(value)).then(|| "false".to_owned()))
+fn autostart(names: &Names<'_>, value: &str) -> Result<Option<String>, String> {
+    if value.contains("%(") {
+        return expanded(names, value);
+    }
+    Ok((!yes_or_no(value)?).then(|| "false".to_owned()))
 }
 
 /// `unexpected` is the default on both sides.
@@ -195,7 +217,7 @@ fn autorestart(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
     if value.trim().eq_ignore_ascii_case("unexpected") {
         return Ok(None);
     }
-    Ok(Some(text(if is_true(value) { "always" } else { "never" })))
+    Ok(Some(text(if yes_or_no(value)? { "always" } else { "never" })))
 }
 
 fn codes(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
@@ -216,9 +238,7 @@ fn startretries(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
 }
 
 fn stopsignal(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    let name = value.trim().to_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    Ok((name != "TERM").then(|| text(name)))
+    Ok(signal(value))
 }
 
 fn stopwaitsecs(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {

@@ -9,8 +9,8 @@ pub(super) struct Names<'a> {
     pub here: &'a Path,
     pub program: &'a str,
     pub group: &'a str,
-    /// Whether there are several processes, each with a number.
-    pub is_pool: bool,
+    /// How many processes it has; each of several has a number.
+    pub processes: u64,
 }
 
 impl Names<'_> {
@@ -32,10 +32,23 @@ impl Names<'_> {
             let named = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
             let (name, after) = named.ok_or("a % that names nothing")?;
             let letter = after.find(['s', 'd']).ok_or("a % without its s or d")?;
+            // A number of one digit: the zeros before it are the same for all.
+            let zeros = after[..letter].strip_prefix('0').and_then(|width| width.parse::<usize>().ok());
+            let zeros = zeros.filter(|width| name == "process_num" && self.processes <= 10 && *width <= 20);
+            out += &"0".repeat(zeros.map_or(0, |width| width.saturating_sub(1)));
             out += &self.named(name, worker)?;
             rest = &after[letter + 1..];
         }
         Ok(out + &piece(rest))
+    }
+
+    /// A path, in which the home folder may be `~`.
+    pub(super) fn path(&self, value: &str) -> Result<String, String> {
+        let path = self.expand(value, None)?;
+        Ok(match path.strip_prefix('~') {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => variable("HOME", None) + rest,
+            Some(_) | None => path,
+        })
     }
 
     fn named(&self, name: &str, worker: Option<&str>) -> Result<String, String> {
@@ -47,7 +60,7 @@ impl Names<'_> {
             ("program_name", _) => Ok(piece(self.program)),
             ("group_name", _) => Ok(piece(self.group)),
             ("host_node_name", _) => Ok(piece(&host_name())),
-            ("process_num", _) if !self.is_pool => Ok("0".to_owned()),
+            ("process_num", _) if self.processes <= 1 => Ok("0".to_owned()),
             ("process_num", Some(worker)) => Ok(worker.to_owned()),
             ("process_num", None) => Err("a worker's number can't stand here".to_owned()),
             _ => Err(format!("%({name}) is not known here")),
@@ -105,18 +118,22 @@ mod tests {
 
     #[test]
     fn names_in_values() {
-        let names = Names { here: Path::new("/etc/x"), program: "p", group: "g", is_pool: true };
+        let names = Names { here: Path::new("/etc/x"), program: "p", group: "g", processes: 10 };
         for (value, expanded) in [
             ("%(here)s/a %(program_name)s", "/etc/x/a p"),
             ("%(ENV_HOME)s $HOME 100%%", "${HOME} $$HOME 100%"),
-            ("--port=80%(process_num)02d", "--port=80{worker}"),
+            ("--port=80%(process_num)02d", "--port=800{worker}"),
+            ("--port=80%(process_num)d", "--port=80{worker}"),
         ] {
             assert_eq!(names.expand(value, Some("{worker}")).as_deref(), Ok(expanded));
         }
+        let hundred = Names { processes: 100, ..names };
+        assert_eq!(hundred.expand("%(process_num)02d", Some("{worker}")).as_deref(), Ok("{worker}"));
+        assert_eq!(hundred.path("~/log").as_deref(), Ok("${HOME}/log"));
         for value in ["50%", "%(unknown)s", "%(here"] {
-            assert!(names.expand(value, Some("{worker}")).is_err(), "{value}");
+            assert!(hundred.expand(value, Some("{worker}")).is_err(), "{value}");
         }
-        assert!(names.expand("%(process_num)d", None).is_err());
+        assert!(hundred.expand("%(process_num)d", None).is_err());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 use super::*;
 
+const LONGEST: u64 = 30_000;
+
 fn stage() -> StageFailures {
     StageFailures { epoch: 7, first_epoch: 7, ..StageFailures::default() }
 }
@@ -12,7 +14,7 @@ fn terms() -> Terms {
         present: 100,
         has_ended: true,
         now: 1000,
-        probes: ProbeDelay { first: 200, longest: 30_000 },
+        probes: ProbeDelay { first: 200, longest: LONGEST },
     }
 }
 
@@ -119,20 +121,20 @@ fn one_worker_probes_with_growing_delay_by_turns() {
         stage.failed(&mut ItemFailures::default(), 0, &terms());
     }
     let delay = terms().probes;
-    assert_eq!(stage.gate(idle(1), 1000), Gate::Shut { until: Some(1200) });
-    assert_eq!(stage.gate(idle(2), 5000), Gate::Shut { until: None });
-    assert_eq!(stage.gate(idle(1), 1200), Gate::Probe { fresh: true });
+    assert_eq!(stage.gate(idle(1), 1000, LONGEST), Gate::Shut { until: Some(1200) });
+    assert_eq!(stage.gate(idle(2), 5000, LONGEST), Gate::Shut { until: None });
+    assert_eq!(stage.gate(idle(1), 1200, LONGEST), Gate::Probe { fresh: true });
     stage.probed(1200, delay);
     let busy = Asker { is_idle: false, ..idle(1) };
-    assert_eq!(stage.gate(busy, 9000), Gate::Shut { until: None }, "it is at it");
+    assert_eq!(stage.gate(busy, 9000, LONGEST), Gate::Shut { until: None }, "it is at it");
     let mut item = ItemFailures::default();
     stage.failed(&mut item, 0, &Terms { now: 1300, ..terms() });
-    assert_eq!(stage.gate(idle(1), 1300), Gate::Shut { until: Some(1500) });
-    assert_eq!(stage.gate(idle(1), 1500), Gate::Probe { fresh: false });
+    assert_eq!(stage.gate(idle(1), 1300, LONGEST), Gate::Shut { until: Some(1500) });
+    assert_eq!(stage.gate(idle(1), 1500, LONGEST), Gate::Probe { fresh: false });
     let with_token = Asker { has_token: true, ..idle(2) };
-    assert_eq!(stage.gate(with_token, 1500), Gate::Probe { fresh: false }, "the others can't");
+    assert_eq!(stage.gate(with_token, 1500, LONGEST), Gate::Probe { fresh: false }, "the others can't");
     assert!(stage.succeeded(&item));
-    assert_eq!(stage.gate(idle(3), 1800), Gate::Open);
+    assert_eq!(stage.gate(idle(3), 1800, LONGEST), Gate::Open);
 }
 
 #[test]
@@ -141,7 +143,7 @@ fn a_probe_that_does_not_fail_as_others_do_is_none_too_early() {
     let delay = terms().probes;
     let mut waits = Vec::new();
     for _ in 0..94 {
-        assert!(matches!(stage.gate(idle(1), stage.next_probe), Gate::Probe { .. }));
+        assert!(matches!(stage.gate(idle(1), stage.next_probe, LONGEST), Gate::Probe { .. }));
         let now = stage.next_probe;
         stage.probed(now, delay);
         waits.push(stage.next_probe - now);
@@ -209,7 +211,7 @@ fn any_order_of_successes_and_failures() {
                 assert_eq!(stage.succeeded(&items[i].0), was_failing);
                 successes += 1;
                 items.swap_remove(i);
-                assert_eq!(stage.gate(idle(1), now), Gate::Open);
+                assert_eq!(stage.gate(idle(1), now, LONGEST), Gate::Open);
                 continue;
             }
             let has_ended = random.bool();
@@ -243,4 +245,13 @@ fn what_began_to_fail_with_few_items_is_over_once_no_more_will_come() {
     assert!(!stage.has_failed_all(&open));
     assert!(stage.has_failed_all(&Terms { has_ended: true, ..open }));
     assert!(!stage.has_failed_all(&Terms { has_ended: true, present: 3, ..open }), "one was not tried");
+}
+
+#[test]
+fn a_clock_that_goes_back_puts_no_probe_off_for_longer_than_the_longest_delay() {
+    let mut stage = StageFailures { since: 900_000, next_probe: 1_000_200, ..stage() };
+    assert_eq!(stage.gate(idle(1), 1000, LONGEST), Gate::Shut { until: Some(1000 + LONGEST) });
+    assert_eq!(stage.gate(idle(1), 1000 + LONGEST, LONGEST), Gate::Probe { fresh: true });
+    stage.probed(5000, terms().probes);
+    assert_eq!(stage.gate(idle(1), 5000, 50), Gate::Shut { until: Some(5050) }, "a shorter `retry.max`");
 }

@@ -149,6 +149,7 @@ fn totals(name: &str) -> StageTotals {
         for_turn: second * 5,
     };
     StageTotals {
+        failed_checks: 0,
         name: name.to_owned(),
         is_source: name == "gone",
         is_service: false,

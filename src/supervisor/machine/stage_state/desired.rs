@@ -5,7 +5,7 @@ use super::{Fate, StageState, Switch, Worker};
 use crate::queue::Order;
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::reason::{StartReason, StopReason};
-use crate::supervisor::machine::worker_state::{Life, Over, Process, StopRequest, WorkerEvent};
+use crate::supervisor::machine::worker_state::{Life, Over, StopRequest, WorkerEvent};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -25,11 +25,8 @@ impl StageState {
     }
 
     fn add_or_keep(&mut self, out: &mut Effects) {
-        let called_back = |worker: &Worker| {
-            worker.leaving
-                && matches!(worker.life.process(), Some(Process { requested: StopRequest::Finish(..), .. }))
-        };
-        if let Some(i) = self.workers.iter().position(called_back) {
+        // One that can't be called back any more is followed by a fresh one in its place.
+        if let Some(i) = self.workers.iter().position(|worker| worker.leaving) {
             self.workers[i].leaving = false;
             return self.apply(i, WorkerEvent::CancelStop, out);
         }
@@ -95,12 +92,18 @@ impl StageState {
         self.finish_all(StopReason::ByHand, Over::ByHand, Some(until), out);
     }
 
-    /// Runs again, as the file says it now.
-    pub(crate) fn start_again(&mut self) {
+    /// Runs again, as the file says it now; a service also where it has ended by itself, for no work was done that must not
+    /// be done twice.
+    pub(crate) fn start_again(&mut self, out: &mut Effects) {
         self.switch = Switch::On;
-        for worker in self.workers.iter_mut().filter(|worker| worker.life == Life::Over(Over::ByHand)) {
-            worker.life = Life::Due(StartReason::Requested);
-            (worker.bad_runs, worker.trial) = (0, true);
+        let waits = self.wait_for_time(out);
+        let is_service = self.version.is_service();
+        let is_meant = |worker: &&mut Worker| {
+            worker.life == Life::Over(Over::ByHand) || (is_service && worker.life.is_over())
+        };
+        for worker in self.workers.iter_mut().filter(is_meant) {
+            worker.life = waits.unwrap_or(Life::Due(StartReason::Requested));
+            (worker.bad_runs, worker.trial) = (0, waits.is_none());
         }
     }
 

@@ -1,11 +1,12 @@
 //! What follows when a worker has ended.
 
-use super::{Fate, StageState};
+use super::{Fate, StageState, Worker};
 use crate::queue::{Ending, FailureAttribution};
+use crate::supervisor::machine::condition::Condition;
 use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
-use crate::supervisor::machine::reason::{End, StartReason, spoken};
+use crate::supervisor::machine::reason::{End, StartReason, StopReason, spoken};
 use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::{Life, Over, WorkerEvent};
@@ -73,7 +74,7 @@ impl StageState {
         let lived = Lived { time, long, killed_externally: requested.killed_externally(&exit.end) };
         let dead_letter = self.release(i, exit, out);
         let given = Circumstances {
-            requested: requested.reason().map(|why| self.reason_now(why)),
+            requested: requested.reason().map(|why| self.still_meant(worker, why)),
             leaving: worker.leaving,
             stop: exit.stop,
             killed_externally: lived.killed_externally,
@@ -81,7 +82,9 @@ impl StageState {
             is_scheduled: self.spec.rules.schedule.is_some(),
             shares_position: self.version.token.is_some(),
         };
-        let trial = worker.trial && !exit.work.ready && !requested.is_deadly();
+        let is_ready = exit.work.ready && (self.spec.ready.is_none() || is_ready(worker));
+        let is_ours = requested.is_deadly() && requested.reason() != Some(StopReason::NotReady);
+        let trial = worker.trial && !is_ready && !is_ours;
         self.count_kills(exit, lived, out);
         let next = match restart::after(&exit.end, &given) {
             Next::Restart(why) if Self::fails_for_items(exit) => Next::Uncounted(why),
@@ -188,13 +191,17 @@ impl StageState {
             self.workers.remove(i);
             return verdict;
         };
+        self.workers[i].condition = Condition::Unbegun;
         self.apply(i, WorkerEvent::Ended(life), out);
-        self.workers[i].trial &= !(life.is_over() || next == Next::Wait);
+        let worker = &mut self.workers[i];
+        worker.trial &= !(life.is_over() || next == Next::Wait);
+        worker.trial |= next == Next::Now(StartReason::Requested); // who asked waits for the fresh one
         verdict
     }
 
     fn count_restart(&mut self, word: &'static str) {
         *self.restarts.entry(word.to_owned()).or_default() += 1;
+        self.totals.restarts += 1;
     }
 
     /// `None`: its place goes too.
@@ -218,10 +225,7 @@ impl StageState {
             Next::Restart(_) if self.intensity.exceeded(&self.spec.rules.give_up, now) => {
                 return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
             }
-            Next::Restart(why) | Next::Uncounted(why) => {
-                self.totals.restarts += 1;
-                rest(self.backoff(i, exit, lived), why, now)
-            }
+            Next::Restart(why) | Next::Uncounted(why) => rest(self.backoff(i, exit, lived), why, now),
         };
         (Some(life), Verdict::Fine)
     }
@@ -245,7 +249,6 @@ impl StageState {
         if self.intensity.exceeded(&self.spec.rules.give_up, out.now) {
             return Verdict::GaveUp;
         }
-        self.totals.restarts += 1;
         self.totals.progress = None;
         self.count_restart(restart_word(StartReason::Always, &End::Said(Ending::Finished)));
         let bad_runs = self.workers.iter().map(|worker| worker.bad_runs).max().unwrap_or(0);
@@ -255,6 +258,11 @@ impl StageState {
         }
         Verdict::Fine
     }
+}
+
+/// Whether it had come as far as a process of its stage has to.
+fn is_ready(worker: &Worker) -> bool {
+    worker.life.process().is_some_and(|process| process.ready)
 }
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
@@ -281,6 +289,8 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
         (StartReason::Changed, _) => "changed",
         (StartReason::Requested, _) => "requested",
         (StartReason::WantedAgain | StartReason::WorkAgain, _) => "wanted-again",
+        (StartReason::NotReady, _) => "not-ready",
+        (StartReason::Unhealthy, _) => "unhealthy",
         (StartReason::Killed, _) | (_, End::Died(Exit::Signal(_)) | End::ProgramKilled(_)) => "killed",
         (_, End::Died(Exit::Code(_))) => "crashed",
         (_, End::NotStarted(_) | End::CannotStart(_)) => "not-started",

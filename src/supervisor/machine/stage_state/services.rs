@@ -36,9 +36,13 @@ impl StageState {
         let Worker { life, is_service, .. } = &self.workers[i];
         match (life.process(), &end) {
             (_, End::NotStarted(_) | End::CannotStart(_) | End::Said(Ending::Lost(_))) => end,
-            (Some(process), _) if *is_service && process.requested.reason().is_some() => {
-                End::Said(Ending::Ordered)
-            }
+            (Some(process), _) if *is_service => match process.requested.reason() {
+                Some(why) => match self.complaint(i, why) {
+                    Some(complaint) => End::Said(Ending::Failed(complaint)),
+                    None => End::Said(Ending::Ordered),
+                },
+                None => end,
+            },
             (Some(_) | None, _) => end,
         }
     }

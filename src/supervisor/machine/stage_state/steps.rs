@@ -2,7 +2,9 @@
 
 use super::StageState;
 use crate::config;
+use crate::config::pipeline::Probe;
 use crate::queue::{Order, SlotId};
+use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects, Spawn};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
@@ -17,6 +19,9 @@ impl StageState {
         for i in 0..self.workers.len() {
             if self.recycled_at(&self.workers[i]).is_some_and(|at| at <= out.now) {
                 self.recycle(i, out);
+            }
+            if self.ready_by(&self.workers[i]).is_some_and(|at| at <= out.now) {
+                self.not_ready_in_time(i, out);
             }
             self.apply(i, WorkerEvent::Tick, out);
         }
@@ -35,23 +40,28 @@ impl StageState {
     /// A worker has a process.
     pub(crate) fn spawned(&mut self, i: usize, pid: Pid, out: &mut Effects) {
         self.workers[i].at_rest = false;
+        self.workers[i].condition = Condition::Unbegun;
         self.apply(i, WorkerEvent::Spawned(pid), out);
     }
 
-    /// A worker has built its stage, or a service has its program: before that it must not be suspended, for nothing would
-    /// tell that it has come so far.
+    /// A worker has built its stage, or a service can serve.
     pub(crate) fn ready(&mut self, i: usize, out: &mut Effects) {
         self.workers[i].trial = false;
+        self.workers[i].condition = Condition::Ready(Health::Unknown);
         self.apply(i, WorkerEvent::Ready, out);
         if self.paused {
             self.suspend(i, true, out);
         }
     }
 
-    /// Where it is a service that runs: its processes stand still, or go on.
+    /// Where it is a service that runs: its processes stand still, or go on. Before its program has begun it must not be
+    /// suspended, for nothing would tell that it has come so far.
     pub(super) fn suspend(&mut self, i: usize, on: bool, out: &mut Effects) {
         let worker = &mut self.workers[i];
-        let process = worker.life.process().filter(|process| worker.is_service && process.ready);
+        if let Condition::Starting { since, .. } = &mut worker.condition {
+            *since = out.now; // a pause is no part of its time
+        }
+        let process = worker.life.process().filter(|_| worker.is_service && worker.condition.has_begun());
         worker.at_rest = on && process.is_some();
         out.list.extend(process.map(|process| Effect::Suspend(process.pid, on)));
     }
@@ -93,7 +103,8 @@ impl StageState {
             WorkerEffect::Term(process, why) => {
                 let (name, kind) = (self.name(i), TransitionKind::Terminated(why));
                 // To a service it is what an order is to a worker.
-                let level = if self.workers[i].is_service { Level::Debug } else { kind.level() };
+                let is_plain = self.workers[i].is_service && self.complaint(i, why).is_none();
+                let level = if is_plain { Level::Debug } else { kind.level() };
                 out.transition_as(level, name, kind.to_string(), kind);
                 out.push(Effect::Term(process.pid));
             }
@@ -102,6 +113,11 @@ impl StageState {
                 out.push(Effect::Kill(process.pid));
             }
         }
+    }
+
+    /// How a service says by itself that it is ready.
+    pub(crate) fn announces(&self) -> Option<Probe> {
+        self.spec.ready.as_ref().map(|ready| &ready.probe).filter(|probe| !probe.is_tried()).cloned()
     }
 
     fn spawn(&self, i: usize, slot: SlotId) -> Spawn {
@@ -115,6 +131,7 @@ impl StageState {
             tuning: self.spec.tuning,
             order: self.standing_order(),
             stop_timeout: self.spec.rules.stop_timeout,
+            announces: self.announces(),
         }
     }
 }

@@ -48,9 +48,13 @@ impl State {
 
     fn phase_text(&self) -> String {
         let running = || self.stages.iter().filter(|stage| stage.fate == Fate::Wanted);
-        let stages = count(running().count() as u64, "stage");
+        let (stage, worker) = match self.stages.iter().all(|stage| stage.version.is_service()) {
+            true => ("service", "process"),
+            false => ("stage", "worker"),
+        };
+        let stages = count(running().count() as u64, stage);
         let workers: usize = running().map(|stage| stage.staying().count()).sum();
-        let size = format!("{stages}, {}", count(workers as u64, "worker"));
+        let size = format!("{stages}, {}", count(workers as u64, worker));
         let restarts: u64 = self.stages.iter().map(|stage: &StageState| stage.totals.restarts).sum();
         match (self.stopping(), self.notifier.state()) {
             (Stopping::Draining, _) => "draining".to_owned(),

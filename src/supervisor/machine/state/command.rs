@@ -80,7 +80,9 @@ impl State {
             Fate::Removed { .. } => {
                 Err(refused(Reason::Removed, format!("the stage {name} is not in the file any more")))
             }
-            Fate::Wanted if stage.is_through() && !stage.workers.is_empty() => {
+            Fate::Wanted
+                if stage.is_through() && !stage.workers.is_empty() && !stage.version.is_service() =>
+            {
                 Err(refused(Reason::Finished, format!("the stage {name} has finished")))
             }
             Fate::Wanted | Fate::GaveUp => Ok(stage),
@@ -138,9 +140,13 @@ impl State {
                 format!("{name}: it gave up, and gets another chance")
             }
             Fate::Wanted | Fate::Removed { .. } => {
-                format!("{name}: fresh workers take over, one by one")
+                let what = if stage.version.is_service() { "processes" } else { "workers" };
+                format!("{name}: fresh {what} take over, one by one")
             }
         };
+        if stage.version.is_service() {
+            stage.start_again(out);
+        }
         stage.restart();
         let key = stage.key;
         Ok(self.now_or_settled(id, key, *wait, logged("restart", text, out)))
@@ -165,9 +171,10 @@ impl State {
                 format!("{}: it gave up, and gets another chance", whom.stage)
             }
             (true, _) => format!("{}: it runs again", whom.stage),
+            (false, Fate::Wanted) if stage.is_over() => format!("{}: it runs again", whom.stage),
             (false, _) => return Ok(Some(done(format!("{}: it was not stopped", whom.stage)))),
         };
-        stage.start_again();
+        stage.start_again(out);
         let key = stage.key;
         Ok(self.now_or_settled(id, key, whom.wait, logged("start", text, out)))
     }
@@ -183,11 +190,19 @@ impl State {
     fn pause_requested(&mut self, id: RequestId, whom: &StageOrAll, out: &mut Effects) -> Reply {
         let (key, text) = self.set_paused(whom, true, out)?;
         out.log(Level::Info, format!("pause: {text}"));
+        let (under_way, at_rest) = match self.are_services(whom) {
+            true => {
+                ("processes stand still until `mprun resume`", "processes stand still until `mprun resume`")
+            }
+            false => (
+                "workers finish their item, then wait for `mprun resume`",
+                "no worker is at an item, all wait for `mprun resume`",
+            ),
+        };
         if !whom.wait {
-            let under_way = format!("{text}: workers finish their item, then wait for `mprun resume`");
-            return Ok(Some(done(under_way)));
+            return Ok(Some(done(format!("{text}: {under_way}"))));
         }
-        let at_rest = done(format!("{text}: no worker is at an item, all wait for `mprun resume`"));
+        let at_rest = done(format!("{text}: {at_rest}"));
         self.requests.pauses.push((id, key, at_rest));
         Ok(None)
     }
@@ -195,7 +210,13 @@ impl State {
     fn resume_requested(&mut self, whom: &StageOrAll, out: &mut Effects) -> Outcome {
         let (_, text) = self.set_paused(whom, false, out)?;
         out.log(Level::Info, format!("resume: {text}"));
-        Ok(done(format!("{text}: workers go on")))
+        let what = if self.are_services(whom) { "processes" } else { "workers" };
+        Ok(done(format!("{text}: {what} go on")))
+    }
+
+    fn are_services(&self, whom: &StageOrAll) -> bool {
+        let is_meant = |stage: &&StageState| whom.stage.as_ref().is_none_or(|name| *name == stage.spec.name);
+        self.stages.iter().filter(is_meant).all(|stage| stage.version.is_service())
     }
 
     /// Which stage it is, if not all, and how they are called.

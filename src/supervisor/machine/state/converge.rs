@@ -26,6 +26,7 @@ impl State {
             return;
         }
         self.pass_time(out);
+        self.stages.iter_mut().for_each(|stage| stage.release_from_ready(out));
         // One step may be what another one waits for, which stands before it: a stage that is revived gives its readers
         // work, one that gives up stops the others. So until a round has nothing to do.
         self.again = None;
@@ -39,6 +40,7 @@ impl State {
             out.log(Level::Error, text);
             self.again = Some(out.now + UNSETTLED_DELAY);
         }
+        self.tend_checks(out);
         self.answer_waiting(out);
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
         self.announce(out);

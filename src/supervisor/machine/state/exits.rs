@@ -52,7 +52,11 @@ impl State {
 
     pub(super) fn ready(&mut self, worker: WorkerId, pid: Pid, out: &mut Effects) {
         if let Some((s, i)) = self.alive(worker, pid) {
-            self.stages[s].ready(i, out);
+            let stage = &mut self.stages[s];
+            match stage.workers[i].is_service {
+                true => stage.begun(i, out),
+                false => stage.ready(i, out),
+            }
         }
     }
 
@@ -195,7 +199,7 @@ impl State {
         }
     }
 
-    fn alive(&self, worker: WorkerId, pid: Pid) -> Option<(usize, usize)> {
+    pub(super) fn alive(&self, worker: WorkerId, pid: Pid) -> Option<(usize, usize)> {
         let (s, i) = self.stage_at(worker)?;
         let process = self.stages[s].workers[i].life.process()?;
         (process.pid == pid).then_some((s, i))

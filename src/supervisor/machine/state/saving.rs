@@ -4,6 +4,7 @@
 //! ([`recovered`](crate::supervisor::machine::recovered)); but here the workers live on.
 
 use super::{Retrying, State};
+use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::restart::Intensity;
@@ -90,7 +91,16 @@ impl State {
                 let worker = WorkerId { stage: stage.key, index: saved.index };
                 let (name, stage_id) = (stage.spec.name.clone(), stage.id);
                 let service = saved.is_service.then(|| version_of(&saved, &stage.version));
-                out.push(Effect::Adopt { worker, stage: name, stage_id, slot, pid: Pid(pid), service });
+                let announces = stage.announces();
+                out.push(Effect::Adopt {
+                    worker,
+                    stage: name,
+                    stage_id,
+                    slot,
+                    pid: Pid(pid),
+                    service,
+                    announces,
+                });
                 alive += 1;
             }
             let mut worker = resume_worker(saved, &stage.version, out.now);
@@ -158,6 +168,9 @@ fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Wor
     };
     let mut worker = Worker::new(index, version, life);
     (worker.trial, worker.bad_runs, worker.is_service) = (trial, bad_runs, is_service);
+    if worker.life.process().is_some_and(|process| process.ready) {
+        worker.condition = Condition::Ready(Health::Unknown);
+    }
     worker
 }
 

@@ -36,6 +36,7 @@ fn services() -> SavedServices {
         stderr: Some(26),
         stdout: Some(27),
         failure: None,
+        notify: None,
         half_stderr: b"half".to_vec(),
         half_stdout: vec![0xff],
     };

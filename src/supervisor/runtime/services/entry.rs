@@ -1,6 +1,8 @@
 //! What the relay knows of one service.
 
+use super::announcement::{Listener, Stream, says_ready};
 use super::start::Started;
+use crate::config::pipeline::Probe;
 use crate::supervisor::error::SetUpError;
 use crate::supervisor::recovery::saved_services::SavedService;
 use crate::supervisor::recovery::upgrade_state::taken;
@@ -17,6 +19,9 @@ const LAST_READS: usize = 4;
 /// A longer line is printed in pieces, and lines of others may come between.
 pub(super) const LONGEST_LINE: usize = 16 << 20;
 
+/// What of a longer line is printed at once. Its last packet is not full, by which the helper knows that it is all.
+const LONGEST_PIECE: usize = LONGEST_LINE - 1;
+
 /// One process of a service.
 pub(super) struct Entry {
     pub stderr: StderrRelay,
@@ -26,6 +31,13 @@ pub(super) struct Entry {
     /// Until the program has begun.
     pub failure_pipe: Option<OwnedFd>,
     pub failure: Option<StartFailure>,
+    /// Where it may say that it is ready, and what is then said by it is of no interest.
+    pub notify: Option<OwnedFd>,
+    /// Looks for the line by which it says that.
+    listener: Option<Listener>,
+    /// It has said so, and that is not told yet.
+    is_ready: bool,
+    pub pid: u32,
     /// Why a packet of it is not out.
     pub not_printed: Option<Errno>,
     /// Where its last packet ends among all that were ever sent.
@@ -36,6 +48,8 @@ pub(super) struct Stdout {
     pub pipe: OwnedFd,
     /// The beginning of a line.
     pub partial: Vec<u8>,
+    /// So much of it was looked through for an end.
+    pub searched: usize,
 }
 
 /// A service of the program before this one, or one that was just started.
@@ -43,6 +57,9 @@ pub(crate) struct Adopted {
     pub stderr: Option<OwnedFd>,
     pub stdout: Option<OwnedFd>,
     pub failure: Option<OwnedFd>,
+    pub notify: Option<OwnedFd>,
+    pub announces: Option<Probe>,
+    pub pid: u32,
     pub half_stderr: Vec<u8>,
     pub half_stdout: Vec<u8>,
 }
@@ -53,6 +70,9 @@ impl From<Started> for Adopted {
             stderr: Some(started.stderr),
             stdout: started.stdout,
             failure: Some(started.failure),
+            notify: started.notify,
+            announces: started.announces,
+            pid: started.pid,
             half_stderr: Vec::new(),
             half_stdout: Vec::new(),
         }
@@ -61,11 +81,18 @@ impl From<Started> for Adopted {
 
 impl Adopted {
     /// What the program before this one has left.
-    pub(crate) fn resume(saved: &SavedService) -> Result<Adopted, SetUpError> {
+    pub(crate) fn resume(
+        saved: &SavedService,
+        pid: u32,
+        announces: Option<Probe>,
+    ) -> Result<Adopted, SetUpError> {
         Ok(Adopted {
             stderr: saved.stderr.map(taken).transpose()?,
             stdout: saved.stdout.map(taken).transpose()?,
             failure: saved.failure.map(taken).transpose()?,
+            notify: saved.notify.map(taken).transpose()?,
+            announces,
+            pid,
             half_stderr: saved.half_stderr.clone(),
             half_stdout: saved.half_stdout.clone(),
         })
@@ -83,13 +110,22 @@ pub(super) enum Found {
 impl Entry {
     pub(super) fn new(adopted: Adopted, mut stderr: StderrRelay) -> Entry {
         stderr.take(&adopted.half_stderr);
-        let stdout = adopted.stdout.map(|pipe| Stdout { pipe, partial: adopted.half_stdout });
+        let mut listener = Listener::of(adopted.announces.as_ref());
+        if let Some(listener) = &mut listener {
+            listener.hears(Stream::Stderr, &adopted.half_stderr);
+            listener.hears(Stream::Stdout, &adopted.half_stdout);
+        }
+        let stdout = adopted.stdout.map(|pipe| Stdout { pipe, partial: adopted.half_stdout, searched: 0 });
         Entry {
             stderr,
             stderr_pipe: adopted.stderr,
             stdout,
             failure_pipe: adopted.failure,
             failure: None,
+            notify: adopted.notify,
+            listener,
+            is_ready: false,
+            pid: adopted.pid,
             not_printed: None,
             sent_to: 0,
         }
@@ -102,6 +138,7 @@ impl Entry {
             stderr: self.stderr_pipe.as_ref().map(raw),
             stdout: self.stdout.as_ref().map(|stdout| raw(&stdout.pipe)),
             failure: self.failure_pipe.as_ref().map(raw),
+            notify: self.notify.as_ref().map(raw),
             half_stderr: self.stderr.partial().to_vec(),
             half_stdout: self.stdout.as_ref().map(|stdout| stdout.partial.clone()).unwrap_or_default(),
         }
@@ -110,7 +147,7 @@ impl Entry {
     /// All that are open.
     pub(super) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let stdout = self.stdout.as_ref().map(|stdout| &stdout.pipe);
-        let all = [self.stderr_pipe.as_ref(), self.failure_pipe.as_ref(), stdout];
+        let all = [self.stderr_pipe.as_ref(), self.failure_pipe.as_ref(), stdout, self.notify.as_ref()];
         all.into_iter().flatten().map(AsFd::as_fd).collect()
     }
 
@@ -120,6 +157,7 @@ impl Entry {
         match read(pipe, &mut bytes) {
             Ok(0) => Found::End,
             Ok(length) => {
+                self.listen(Stream::Stderr, &bytes[..length]);
                 self.stderr.take(&bytes[..length]);
                 Found::Bytes
             }
@@ -135,6 +173,7 @@ impl Entry {
             Ok(0) => Found::End,
             Ok(length) => {
                 stdout.partial.extend_from_slice(&bytes[..length]);
+                self.listen(Stream::Stdout, &bytes[..length]);
                 Found::Bytes
             }
             Err(Errno::EINTR | Errno::EAGAIN) => Found::Nothing,
@@ -142,15 +181,40 @@ impl Entry {
         }
     }
 
+    fn listen(&mut self, stream: Stream, bytes: &[u8]) {
+        if self.listener.as_mut().is_some_and(|listener| listener.hears(stream, bytes)) {
+            (self.listener, self.is_ready) = (None, true);
+        }
+    }
+
+    /// Another way to say that it is ready, or the same: then what it has half said counts.
+    pub(super) fn listen_for(&mut self, probe: &Probe) {
+        let is_same = |listener: &Listener| matches!(probe, Probe::Line(line) if listener.is_for(line));
+        if !self.listener.as_ref().is_some_and(is_same) {
+            self.listener = Listener::of(Some(probe));
+        }
+    }
+
+    pub(super) fn read_notify(&mut self) {
+        self.is_ready |= self.notify.as_ref().is_some_and(|socket| says_ready(socket, self.pid));
+    }
+
+    /// Whether it has said that it is ready; true once.
+    pub(super) fn take_ready(&mut self) -> bool {
+        std::mem::take(&mut self.is_ready)
+    }
+
     /// The whole lines that have come. Of a line that is too long what is there.
     pub(super) fn take_lines(&mut self) -> Vec<u8> {
-        let Some(Stdout { partial, .. }) = &mut self.stdout else { return Vec::new() };
-        let end = match memchr::memrchr(b'\n', partial) {
-            Some(end) => end + 1,
-            None if partial.len() >= LONGEST_LINE => partial.len(),
+        let Some(Stdout { partial, searched, .. }) = &mut self.stdout else { return Vec::new() };
+        let before = std::mem::replace(searched, partial.len());
+        let end = match memchr::memrchr(b'\n', &partial[before..]) {
+            Some(end) => before + end + 1,
+            None if partial.len() > LONGEST_PIECE => LONGEST_PIECE,
             None => return Vec::new(),
         };
         let rest = partial.split_off(end);
+        *searched = rest.len();
         std::mem::replace(partial, rest)
     }
 

@@ -15,8 +15,10 @@
 //! | the helper | what it had read and not written, at most a packet or a line | lost, as with a killed worker; the supervisor keeps both ends of every pipe and socket, so no program notices, and the next helper goes on with the packets that wait |
 //! | the supervisor | programs | they die with it (`PR_SET_PDEATHSIG`); the guardian ends their groups ([`roster`]), and by the run's id what has left them |
 //! | the supervisor, between the fork and the line in the roster | a program that the roster does not name | the same without the roster: PDEATHSIG, and the run's id |
-//! | the supervisor, in an upgrade | pipes, half lines | both go to the next program with the rest ([`saved_services`](crate::supervisor::recovery::saved_services)) |
+//! | the supervisor, between a service's READY=1 and its being taken in | a message in a socket that is gone | the service goes with it |
+//! | the supervisor, in an upgrade | pipes, half lines, notification sockets | all go to the next program with the rest ([`saved_services`](crate::supervisor::recovery::saved_services)) |
 
+mod announcement;
 mod entry;
 pub(crate) mod identities;
 pub(crate) mod printer;

@@ -195,7 +195,9 @@ pub(crate) fn print(socket: &OwnedFd, log: UndoLog) {
             Ok(length) => length,
         };
         lines.extend_from_slice(&packet[..length]);
-        if !lines.ends_with(b"\n") && lines.len() < LONGEST_LINE {
+        // A packet that is not full is the last one of what was queued at once, be it a piece of a line only.
+        let goes_on = length == PACKET_BYTES && !lines.ends_with(b"\n");
+        if goes_on && lines.len() < LONGEST_LINE {
             continue;
         }
         let result = match &output {

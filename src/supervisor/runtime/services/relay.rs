@@ -2,7 +2,8 @@
 
 use super::entry::{Adopted, Entry};
 use super::printer::Printing;
-use super::thread::{FAILURE, STDERR, STDOUT, Table, Watch, add, live, locked};
+use super::thread::{FAILURE, NOTIFY, STDERR, STDOUT, Table, Watch, add, live, locked};
+use crate::config::pipeline::Probe;
 use crate::queue::SlotId;
 use crate::supervisor::recovery::saved_services::{SavedPrinting, SavedService};
 use crate::supervisor::runtime::inbox::{Notice, Sender};
@@ -62,6 +63,7 @@ impl Services {
         let mut table = locked(&self.table);
         add(&watch.epoll, entry.stderr_pipe.as_ref(), STDERR, slot)?;
         add(&watch.epoll, entry.failure_pipe.as_ref(), FAILURE, slot)?;
+        add(&watch.epoll, entry.notify.as_ref(), NOTIFY, slot)?;
         add(&watch.stdouts, entry.stdout.as_ref().map(|stdout| &stdout.pipe), STDOUT, slot)?;
         table.entries.insert(slot, entry);
         Ok(())
@@ -102,6 +104,13 @@ impl Services {
         LastWords { failure, stderr, is_printed, not_printed, left_out }
     }
 
+    /// By this the service in this slot says from now on that it is ready.
+    pub(crate) fn listen_for(&self, slot: SlotId, probe: &Probe) {
+        if let Some(entry) = locked(&self.table).entries.get_mut(&slot) {
+            entry.listen_for(probe);
+        }
+    }
+
     /// What it has printed is waited for no longer.
     pub(crate) fn forget(&self, slot: SlotId) {
         locked(&self.table).over.remove(&slot);
@@ -132,7 +141,7 @@ impl Services {
     /// Its pipes are watched no longer.
     fn forget_pipes(&self, entry: &Entry) {
         let Some(watch) = &self.watch else { return };
-        for pipe in [&entry.stderr_pipe, &entry.failure_pipe].into_iter().flatten() {
+        for pipe in [&entry.stderr_pipe, &entry.failure_pipe, &entry.notify].into_iter().flatten() {
             let _ = watch.epoll.delete(pipe);
         }
         if let Some(stdout) = &entry.stdout {

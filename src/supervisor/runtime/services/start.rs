@@ -1,6 +1,7 @@
 //! The pipes of a service, and its start.
 
-use crate::config::pipeline::Stdout;
+use super::announcement::NotifySocket;
+use crate::config::pipeline::{Probe, Stdout};
 use crate::sys::fd;
 use crate::sys::process::{self, ProcessArgs, SpawnError};
 use crate::worker::service::ServiceStart;
@@ -26,6 +27,8 @@ pub(crate) struct Pipes {
     stdout: Option<Pipe>,
     to: Stdout,
     null: OwnedFd,
+    notify: Option<NotifySocket>,
+    announces: Option<Probe>,
 }
 
 /// A service that was forked, and our ends of its pipes.
@@ -36,9 +39,13 @@ pub(crate) struct Started {
     pub failure: OwnedFd,
     pub stderr: OwnedFd,
     pub stdout: Option<OwnedFd>,
+    /// Where it may say that it is ready.
+    pub notify: Option<OwnedFd>,
+    /// How it says that.
+    pub announces: Option<Probe>,
 }
 
-pub(crate) fn pipes(stdout: Stdout) -> io::Result<Pipes> {
+pub(crate) fn pipes(stdout: Stdout, announces: Option<&Probe>) -> io::Result<Pipes> {
     Ok(Pipes {
         failure: Pipe::new()?,
         stderr: Pipe::new()?,
@@ -48,6 +55,11 @@ pub(crate) fn pipes(stdout: Stdout) -> io::Result<Pipes> {
         },
         to: stdout,
         null: fd::null()?,
+        notify: match announces {
+            Some(Probe::Notify) => Some(NotifySocket::new()?),
+            Some(_) | None => None,
+        },
+        announces: announces.cloned(),
     })
 }
 
@@ -62,8 +74,12 @@ impl Pipe {
 
 impl Pipes {
     /// Forks the program. Called by the main thread: with it the program dies.
-    pub(crate) fn start(self, start: ServiceStart) -> Result<Started, SpawnError> {
-        let Pipes { failure, stderr, stdout, to, null } = self;
+    pub(crate) fn start(self, mut start: ServiceStart) -> Result<Started, SpawnError> {
+        let Pipes { failure, stderr, stdout, to, null, notify, announces } = self;
+        if let Some(NotifySocket { variable, .. }) = &notify {
+            start.environment.retain(|entry| !entry.to_bytes().starts_with(b"NOTIFY_SOCKET="));
+            start.environment.push(variable.clone());
+        }
         // What goes to the log comes by one pipe, so its order is that of the program.
         let theirs = match (to, &stdout) {
             (_, Some(pipe)) => &pipe.writer,
@@ -78,6 +94,7 @@ impl Pipes {
         };
         let pid = process::fork_program(start.process, &args, failure.writer.as_fd())?;
         let stdout = stdout.map(|pipe| pipe.reader);
-        Ok(Started { pid, failure: failure.reader, stderr: stderr.reader, stdout })
+        let notify = notify.map(|notify| notify.socket);
+        Ok(Started { pid, failure: failure.reader, stderr: stderr.reader, stdout, notify, announces })
     }
 }

@@ -22,6 +22,7 @@ pub(super) const STDOUT: u64 = 3 << 32;
 const PRINTING: u64 = 4 << 32;
 const STDOUTS: u64 = 5 << 32;
 const WAKE: u64 = 6 << 32;
+pub(super) const NOTIFY: u64 = 7 << 32;
 
 /// What the thread sleeps on.
 pub(super) struct Watch {
@@ -99,7 +100,8 @@ impl Table {
         let slot = SlotId(what as u16);
         match what >> 32 << 32 {
             WAKE => drop(watch.wake.read()),
-            STDOUTS => self.read_stdouts(watch),
+            STDOUTS => self.read_stdouts(watch, notices),
+            NOTIFY => self.entries.get_mut(&slot).into_iter().for_each(Entry::read_notify),
             STDERR => {
                 if let Some(entry) = self.entries.get_mut(&slot)
                     && entry.read_stderr() == Found::End
@@ -122,9 +124,11 @@ impl Table {
             // The socket: see `print`.
             _ => {}
         }
+        let entry = self.entries.get_mut(&slot).filter(|_| what >> 32 << 32 != STDOUTS);
+        announce(slot, entry, notices);
     }
 
-    fn read_stdouts(&mut self, watch: &Watch) {
+    fn read_stdouts(&mut self, watch: &Watch, notices: &mut Vec<Notice>) {
         let mut events = [EpollEvent::empty(); EVENTS];
         let found = watch.stdouts.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..found] {
@@ -132,7 +136,9 @@ impl Table {
             let Some(entry) = self.entries.get_mut(&slot).filter(|_| self.printing.has_room()) else {
                 continue;
             };
-            if entry.read_stdout() == Found::End {
+            let read = entry.read_stdout();
+            announce(slot, Some(entry), notices);
+            if read == Found::End {
                 // A half line waits for the end of the program, which says whether it counts.
                 if let Some(stdout) = &entry.stdout {
                     let _ = watch.stdouts.delete(&stdout.pipe);
@@ -179,4 +185,9 @@ impl Table {
             self.reads_stdouts = reads;
         }
     }
+}
+
+fn announce(slot: SlotId, entry: Option<&mut Entry>, notices: &mut Vec<Notice>) {
+    let ready = entry.and_then(|entry| entry.take_ready().then_some(entry.pid));
+    notices.extend(ready.map(|pid| Notice::SaysReady(slot, pid)));
 }

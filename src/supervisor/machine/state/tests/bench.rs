@@ -4,22 +4,29 @@ use super::super::{NotifyCapabilities, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
 use crate::model::Totals;
-use crate::queue::{Ending, FailureAttribution, Order, QueueId, SlotId};
+use crate::queue::{
+    Ending, FailureAttribution, Order, QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState,
+};
 use crate::service::Message;
+use crate::status::Snapshot;
 use crate::supervisor::fixture::wanted;
+use crate::supervisor::machine::condition::{Condition, Finding, Goal};
 use crate::supervisor::machine::effect::{Effect, Outcome, Spawn};
 use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::ids::{Pid, RequestId, WorkerId};
+use crate::supervisor::machine::observe::{Counters, Moment, RunIdentity};
 use crate::supervisor::machine::reason::End;
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::saved::SavedMachine;
+use crate::supervisor::machine::stage_state::Worker;
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::wanted::Wanted;
+use crate::supervisor::machine::worker_state::StopRequest;
 use crate::sys::process::{SpawnError, StartStep};
 use crate::sys::wait::{Exit, SignalNumber};
 use nix::errno::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Between two moments of any schedule, from the question on.
 pub const EVERY: Duration = Duration::from_secs(60);
@@ -58,6 +65,10 @@ pub struct Bench {
     pub seeds: usize,
     pub guardians: usize,
     pub log_writers: usize,
+    /// What is to be found out about services.
+    pub goals: BTreeMap<SlotId, Goal>,
+    /// Helpers that make checks: started, and ended.
+    pub checkers: (usize, usize),
     /// What another program is to go on with.
     pub handed_over: Option<SavedMachine>,
     pub held: BTreeMap<String, u64>,
@@ -88,6 +99,8 @@ impl Bench {
             seeds: 0,
             guardians: 0,
             log_writers: 0,
+            goals: BTreeMap::new(),
+            checkers: (0, 0),
             handed_over: None,
             held: BTreeMap::new(),
             forks_fail: false,
@@ -137,6 +150,14 @@ impl Bench {
             Effect::Order(_, pid, order) => self.proc(pid).order = order,
             Effect::Term(pid) => self.proc(pid).termed = true,
             Effect::Kill(pid) => self.proc(pid).killed = true,
+            Effect::Check(goal) => drop(self.goals.insert(goal.slot, goal)),
+            Effect::Uncheck(slot, pid) => {
+                if self.goals.get(&slot).is_some_and(|goal| goal.pid == pid) {
+                    self.goals.remove(&slot);
+                }
+            }
+            Effect::StartChecker => self.checkers.0 += 1,
+            Effect::EndChecker => self.checkers.1 += 1,
             Effect::Suspend(pid, on) => self.proc(pid).suspended = on,
             Effect::Tune(slot, pid, tuning) => {
                 assert_eq!(self.proc(pid).spawn.slot, slot);
@@ -347,6 +368,7 @@ impl Bench {
     }
 
     fn send_end(&mut self, proc: &Proc, pid: Pid, end: End, work: ProcessWork) {
+        self.goals.retain(|_, goal| goal.pid != pid);
         self.send(Event::Ended(proc.spawn.worker, pid, end, work));
         self.run_starts();
     }
@@ -393,9 +415,26 @@ impl Bench {
             match sent {
                 Some((pid, end)) => self.end(pid, end),
                 None if self.procs.values().any(|proc| !proc.ready) => self.all_ready(),
+                None if self.pass_checks() => {}
                 None => return self.all_at_rest(),
             }
         }
+    }
+
+    /// Services that are to show that they are ready do so; whether there was one.
+    fn pass_checks(&mut self) -> bool {
+        let starting = self.state.stages.iter().flat_map(|stage| {
+            let is_starting = |worker: &&Worker| matches!(worker.condition, Condition::Starting { .. });
+            let workers = stage.workers.iter().filter(is_starting);
+            workers.filter_map(|worker| {
+                let process =
+                    worker.life.process().filter(|process| process.requested == StopRequest::Nothing)?;
+                Some((WorkerId { stage: stage.key, index: worker.index }, process.pid))
+            })
+        });
+        let starting: Vec<_> = starting.collect();
+        starting.iter().for_each(|(worker, pid)| self.send(Event::Found(*worker, *pid, Finding::Ready)));
+        !starting.is_empty()
     }
 
     fn all_at_rest(&mut self) {
@@ -429,6 +468,14 @@ impl Bench {
         self.run_starts();
     }
 
+    /// As it is seen from outside; nothing of the queues is known.
+    pub fn snapshot(&self) -> Snapshot {
+        let (run, file) = ("5a".to_owned(), "/p/test.toml".to_owned());
+        let identity = RunIdentity { file, run, started: self.now, dead_letter_file: String::new() };
+        let moment = Moment { now: self.now, wall: SystemTime::UNIX_EPOCH };
+        self.state.snapshot(&identity, moment, 0, &mut Uncounted)
+    }
+
     pub fn has_said(&self, text: &str) -> bool {
         self.said.iter().any(|line| line.contains(text))
     }
@@ -442,6 +489,31 @@ impl Bench {
                 .find(|worker| worker.life.process().is_some_and(|process| process.pid == pid))?;
             Some(WorkerId { stage: stage.key, index: worker.index })
         })
+    }
+}
+
+/// Counters of services, which have none.
+struct Uncounted;
+
+impl Counters for Uncounted {
+    fn slot(&mut self, slot: SlotId) -> SlotReport {
+        panic!("{slot:?} is looked at")
+    }
+
+    fn program(&mut self, _: SlotId) -> Option<u32> {
+        None
+    }
+
+    fn queue(&mut self, queue: QueueId) -> QueueCounts {
+        panic!("{queue:?} is looked at")
+    }
+
+    fn window(&mut self, _: QueueId) -> Option<WindowState> {
+        None
+    }
+
+    fn last_words(&mut self, _: StageId) -> Option<String> {
+        None
     }
 }
 

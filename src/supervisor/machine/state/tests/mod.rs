@@ -2,6 +2,8 @@
 
 mod announcing;
 mod bench;
+mod called_back;
+mod checks;
 mod commands;
 mod dead_letters;
 mod failing;

@@ -2,10 +2,12 @@
 
 use super::bench::{Bench, segv, signal};
 use crate::config;
-use crate::config::{OnGiveUp, Pipeline};
+use crate::config::pipeline::{Check, Health, Probe};
+use crate::config::{OnGiveUp, Pipeline, Stage};
 use crate::control::protocol::{Command, OneStage, Reload, Restart, Scale, StageOrAll, Stop};
 use crate::queue::Ending;
-use crate::supervisor::fixture::{pipeline, stage, wanted};
+use crate::supervisor::fixture::{pipeline, service, stage, wanted};
+use crate::supervisor::machine::condition::Finding;
 use crate::supervisor::machine::event::{Event, Loading};
 use crate::supervisor::machine::ids::{Pid, RequestId};
 use crate::supervisor::machine::reason::End;
@@ -32,6 +34,8 @@ enum Move {
     ForksFail(bool),
     Hold(u64),
     GuardianEnds,
+    CheckerEnds,
+    Find(usize, Finding),
     Stop(u8),
     Ask(Command),
     Damage,
@@ -45,6 +49,8 @@ struct Shape {
     middle: bool,
     extra: bool,
     stateful: bool,
+    /// None, a plain one, one with checks, one that says by itself that it is ready.
+    service: u8,
     restart: u8,
     go_on: bool,
 }
@@ -73,20 +79,38 @@ impl Shape {
                     [usize::from(self.restart)];
             stage.rules.on_give_up = if self.go_on { OnGiveUp::Continue } else { OnGiveUp::Stop };
         }
+        stages.extend(self.service());
         pipeline(stages)
+    }
+
+    fn service(&self) -> Option<Stage> {
+        let [every, timeout] = [1, 10].map(Duration::from_secs);
+        let tcp = Check { probe: Probe::Tcp(format!("x:{}", self.uses[0])), every, timeout };
+        let notify = Check { probe: Probe::Notify, every, timeout };
+        let health = Health { check: tcp.clone(), failures: 2 };
+        let mut e = service("e");
+        e.rules.on_give_up = OnGiveUp::Continue;
+        e.processes = self.processes[1];
+        match self.service {
+            0 => None,
+            1 => Some(e),
+            2 => Some(Stage { ready: Some(tcp), health: Some(health), ..e }),
+            _ => Some(Stage { ready: Some(notify), after: vec!["a".to_owned()], ..e }),
+        }
     }
 }
 
 fn shapes() -> impl Strategy<Value = Shape> {
     let processes = prop::array::uniform4(1_u32..5);
     let uses = prop::array::uniform4(0_u8..3);
-    (processes, uses, any::<bool>(), any::<bool>(), any::<bool>(), 0_u8..3, any::<bool>()).prop_map(
-        |(processes, uses, middle, extra, stateful, restart, go_on)| Shape {
+    (processes, uses, any::<bool>(), any::<bool>(), any::<bool>(), 0_u8..4, 0_u8..3, any::<bool>()).prop_map(
+        |(processes, uses, middle, extra, stateful, service, restart, go_on)| Shape {
             processes,
             uses,
             middle,
             extra,
             stateful,
+            service,
             restart,
             go_on,
         },
@@ -129,9 +153,23 @@ fn moves() -> impl Strategy<Value = Move> {
         2 => any::<bool>().prop_map(Move::ForksFail),
         2 => (0_u64..3).prop_map(Move::Hold),
         1 => Just(Move::GuardianEnds),
+        1 => Just(Move::CheckerEnds),
+        8 => (any::<usize>(), findings()).prop_map(|(i, finding)| Move::Find(i, finding)),
         1 => (0_u8..4).prop_map(Move::Stop),
         8 => commands().prop_map(Move::Ask),
         1 => prop::bool::weighted(0.1).prop_map(|really| if really { Move::Damage } else { Move::Obey }),
+    ]
+}
+
+fn findings() -> impl Strategy<Value = Finding> {
+    let why = || "no".to_owned();
+    prop_oneof![
+        4 => Just(Finding::Ready),
+        1 => Just(Finding::NotReady(why())),
+        2 => Just(Finding::TimedOut(why())),
+        2 => Just(Finding::Healthy),
+        3 => (1_u32..4).prop_map(move |failures| Finding::Failing { failures, why: why() }),
+        1 => Just(Finding::NotMade(why())),
     ]
 }
 
@@ -191,6 +229,15 @@ fn play(bench: &mut Bench, step: Move) {
         Move::ForksFail(fail) => bench.forks_fail = fail,
         Move::Hold(items) => drop(bench.held.insert("p".into(), items)),
         Move::GuardianEnds => bench.send(Event::GuardianEnded),
+        Move::CheckerEnds if bench.checkers.0 > bench.checkers.1 => bench.send(Event::CheckerEnded),
+        Move::CheckerEnds => {}
+        // Of whatever process: also of one that is no service.
+        Move::Find(i, finding) => {
+            if let Some(pid) = pick(bench, i) {
+                let worker = bench.knows(pid).unwrap();
+                bench.send(Event::Found(worker, pid, finding));
+            }
+        }
         Move::Stop(0) => bench.send(Event::Terminate),
         Move::Stop(1) => bench.send(Event::Quit),
         Move::Stop(_) => bench.send(Event::Interrupt),
@@ -203,11 +250,17 @@ fn check(bench: &Bench) {
     for pid in bench.procs.keys() {
         assert!(bench.knows(*pid).is_some(), "{pid} is lost");
     }
+    let stopping = bench.state.phase.stop().is_some();
+    assert!(!stopping || bench.goals.is_empty(), "{:?}", bench.goals);
+    for goal in bench.goals.values() {
+        let stage = bench.knows(goal.pid).map(|worker| worker.stage);
+        let stage = bench.state.stages.iter().find(|found| Some(found.key) == stage);
+        assert!(stage.is_some_and(|stage| !stage.paused), "{goal:?}");
+    }
     for stage in &bench.state.stages {
         let staying = stage.workers.iter().filter(|worker| !worker.leaving);
         let alive = staying.filter(|worker| worker.life.has_process()).count();
         let target = if stage.fate == (Fate::Removed { drains: false }) { 0 } else { stage.spec.processes };
-        let stopping = bench.state.phase.stop().is_some();
         assert!(
             stopping || stage.is_off() || alive <= target as usize,
             "{} has {alive} workers of {target}",
@@ -232,7 +285,7 @@ fn is_without_cause(life: Life) -> bool {
 fn calm_down(bench: &mut Bench) {
     bench.forks_fail = false;
     bench.held.clear();
-    for stage in ["a", "b", "c", "d"] {
+    for stage in ["a", "b", "c", "d", "e"] {
         if bench.outcome.is_none() {
             bench.ask(Command::StartStage(OneStage { stage: stage.into(), wait: true }));
         }

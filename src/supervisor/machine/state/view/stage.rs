@@ -3,9 +3,12 @@
 use super::worker::describe as describe_worker;
 use crate::queue::{NextItem, QueueId, WindowState};
 use crate::status;
+use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::failing::Failing;
 use crate::supervisor::machine::observe::{Counters, Moment};
-use crate::supervisor::machine::stage_state::{Fate, StageState};
+use crate::supervisor::machine::reason::StopReason;
+use crate::supervisor::machine::stage_state::{Fate, StageState, Worker};
+use crate::supervisor::machine::worker_state::Life;
 
 pub(super) fn describe(
     stage: &StageState,
@@ -22,7 +25,12 @@ pub(super) fn describe(
         let report = process.map(|process| counters.slot(process.slot));
         let mut described = describe_worker(worker, report.as_ref(), moment, counters);
         if described.state == status::WorkerState::Due && !waits_for.is_empty() {
-            described.reason = Some(format!("it waits for {} to start (after)", waits_for.join(", ")));
+            described.reason = Some(format!("it waits for {} to be ready (after)", waits_for.join(", ")));
+        }
+        described.check = describe_check(stage, worker);
+        if described.reason.is_none() {
+            let says = described.check.as_ref().and_then(status::CheckStatus::says);
+            described.reason = says.map(|says| format!("it {says}"));
         }
         workers.push(described);
         report.into_iter().for_each(|report| totals.add(&report.into()));
@@ -52,12 +60,35 @@ pub(super) fn describe(
         times: totals.times.into(),
         item_seconds: totals.item_times.into(),
         restarts: stage.restarts.clone(),
+        failed_checks: stage.totals.failed_checks,
         killed_in_a_row: killed_in_a_row(stage, &workers),
         failing: outage
             .filter(|_| stage.fate == Fate::Wanted)
             .map(|outage| failing(stage, outage, moment, counters)),
         workers,
     }
+}
+
+/// `None`: nothing is checked, or there is nothing to check.
+fn describe_check(stage: &StageState, worker: &Worker) -> Option<status::CheckStatus> {
+    let is_checked = stage.spec.ready.is_some() || stage.spec.health.is_some();
+    if !is_checked || matches!(worker.life, Life::BackOff { .. } | Life::Over(_)) {
+        return None;
+    }
+    let requested = worker.life.process().and_then(|process| process.requested.reason());
+    let state = match (&worker.condition, requested) {
+        (_, Some(StopReason::Unhealthy)) => status::CheckState::Unhealthy,
+        (Condition::Ready(Health::Unknown), _) => status::CheckState::Ready,
+        (Condition::Ready(Health::Healthy), _) => status::CheckState::Healthy,
+        (Condition::Ready(Health::Failing { .. }), _) => status::CheckState::Failing,
+        (Condition::Unbegun | Condition::Starting { .. }, _) => status::CheckState::Starting,
+    };
+    Some(status::CheckStatus {
+        state,
+        failures: worker.condition.failures(),
+        limit: stage.spec.health.as_ref().map(|health| health.failures),
+        last: worker.condition.last_words().map(str::to_owned),
+    })
 }
 
 fn describe_order(

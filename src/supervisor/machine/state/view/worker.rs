@@ -23,7 +23,9 @@ pub(super) fn describe(
             false => counters.program(process.slot),
         }),
         state: match state_of(worker.life) {
-            status::WorkerState::Working if worker.at_rest => status::WorkerState::Paused,
+            status::WorkerState::Starting | status::WorkerState::Working if worker.at_rest => {
+                status::WorkerState::Paused
+            }
             state => state,
         },
         since: process.map(|process| moment.now.saturating_duration_since(process.since).as_secs_f64()),
@@ -33,6 +35,7 @@ pub(super) fn describe(
         done: count(|report| report.counts.done),
         emitted: count(|report| report.counts.emitted),
         times: report.map_or_else(Default::default, |report| report.times.into()),
+        check: None,
         transitions: Vec::new(),
     }
 }
