@@ -244,3 +244,12 @@ fn failed_items_are_kept_under_a_name() {
     let listed = command(&folder).args(["dead", "list", "kept"]).output().unwrap();
     assert!(listed.stdout.as_bstr().contains("exit-code: 7: oops"), "{}", listed.stdout.as_bstr());
 }
+
+#[test]
+fn a_stop_ends_it_at_once_and_says_that_items_are_left() {
+    let mut run = waiting(&["-j2"]);
+    wait_until("both commands to run", || (run.workers("sh").len() >= 2).then_some(()));
+    run.signal(libc::SIGINT);
+    assert_eq!(run.wait(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("before all items were tried"), "{}", run.stderr());
+}

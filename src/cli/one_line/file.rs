@@ -52,8 +52,10 @@ impl Line {
     pub(super) fn text(&self) -> Result<String, String> {
         let mut file = File::default();
         if let Some(name) = &self.name {
-            let _ = writeln!(file.text, "name = {}\n", text(name));
+            let _ = writeln!(file.text, "name = {}", text(name));
         }
+        // A stop ends it at once: what waits in the queues would run on for long.
+        file.text.push_str("drain_timeout = \"0s\"\n\n");
         let mut queue = file.source(self)?;
         let last = self.stages.len().saturating_sub(1);
         for (n, stage) in self.stages.iter().enumerate() {

@@ -21,7 +21,7 @@ Examples:
 Placeholders: {} the item; {.} without extension; {/} without folder; {//} its folder; {/.} without both; {#} its number;
 {%} the worker's number; with -n: {1} {2} … an argument. {{}} stands for {} itself.
 
-Exit codes: 0 all well; 1 mprun itself failed, or a command can't be run; 2 bad usage; 3 some commands failed.";
+Exit codes: 0 all well; 1 stopped before all items were tried, or mprun itself failed; 2 bad usage; 3 some commands failed.";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
