@@ -47,5 +47,14 @@ fn options(args: Args, verbosity: i8) -> RunOptions {
     let trimmed = |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
     let load = LoadOptions { sets: args.sets, stages: args.stages.map(trimmed), works_off: false };
     let (watch, progress) = (!args.no_watch, args.progress);
-    RunOptions { file: args.file, load, watch, logging, progress, report: args.report, retries: None }
+    RunOptions {
+        file: args.file,
+        text: None,
+        load,
+        watch,
+        logging,
+        progress,
+        report: args.report,
+        retries: None,
+    }
 }

@@ -92,7 +92,15 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
     let logging = Logging::from_environment(verbosity);
     logging.start(None);
     let retries = Some(Retries { chosen: Arc::new(move |letter| chosen.is_meant(letter)) });
-    let options =
-        RunOptions { file, load, watch: false, logging, progress: When::Never, report: None, retries };
+    let options = RunOptions {
+        file,
+        text: None,
+        load,
+        watch: false,
+        logging,
+        progress: When::Never,
+        report: None,
+        retries,
+    };
     Ok(supervisor::run(options, registry))
 }

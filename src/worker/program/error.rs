@@ -84,6 +84,14 @@ impl ProgramError {
         }
     }
 
+    /// How the program ended by itself, if it did.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        match self {
+            ProgramError::Ended(exit) | ProgramError::LeftUnanswered(exit) => Some(*exit),
+            _ => None,
+        }
+    }
+
     /// How a dead letter says it.
     pub(super) fn cause(&self) -> Cause {
         match self {

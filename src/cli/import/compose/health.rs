@@ -1,8 +1,8 @@
 //! `healthcheck`: what is run, how often, and how many failures are too many.
 
-use super::super::toml_text::{command, table, text};
 use super::variables::expanded;
 use super::yaml::Value;
+use crate::cli::toml_text::{command, table, text};
 
 /// A check that a stage could have; `None`: there is none, or it is off.
 pub(super) fn check(value: &Value) -> Option<Result<Vec<(&'static str, String)>, String>> {
