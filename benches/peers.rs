@@ -22,7 +22,8 @@ fn main() {
     restart::serve();
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     println!("| what | mprun | beside it | ratio | goal |\n|---|---|---|---|---|");
-    let parts: [(&str, Part); 3] = [("restart", restarts), ("filter", filters), ("crash", crash::rows)];
+    let parts: [(&str, Part); 4] =
+        [("restart", restarts), ("filter", filters), ("line", lines), ("crash", crash::rows)];
     for (name, part) in parts {
         if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
             part();
@@ -78,5 +79,35 @@ fn filters() {
     }
     for (what, mprun, peer, line, goal) in rows {
         row(what, peer, "M/s", 2, &Pairs::take(PAIRS, || through(&mprun), || through(line)), goal);
+    }
+}
+
+/// A command for each of many items.
+fn lines() {
+    let (n, folder) = (2000, Folder::new());
+    folder.file("items", &(1..=n).map(|i| format!("{i}\n")).collect::<String>());
+    let rate = |program: &str, arguments: &[&str]| {
+        let mut tool = Command::new(program);
+        tool.args(arguments).current_dir(folder.path()).stdout(Stdio::null());
+        for (name, value) in command(&folder).get_envs() {
+            match value {
+                Some(value) => tool.env(name, value),
+                None => tool.env_remove(name),
+            };
+        }
+        tool.stdin(std::fs::File::open(folder.path().join("items")).unwrap());
+        let start = Instant::now();
+        assert!(tool.status().unwrap().success(), "{program}");
+        f64::from(n) / start.elapsed().as_secs_f64()
+    };
+    let binary = support::binary();
+    let ours = || rate(&binary, &["do", "-j2", "--", "/bin/true"]);
+    let what = "2,000 x /bin/true, 2 at once";
+    let xargs = || rate("xargs", &["-P2", "-n1", "/bin/true"]);
+    row(what, "xargs -P2 -n1", "/s", 0, &Pairs::take(PAIRS, ours, xargs), Goal::AtLeast(1.2));
+    let found = Command::new("parallel").arg("--version").output();
+    if found.is_ok_and(|output| output.status.success()) {
+        let parallel = || rate("parallel", &["--will-cite", "-j2", "/bin/true"]);
+        row(what, "parallel -j2", "/s", 0, &Pairs::take(5, ours, parallel), Goal::AtLeast(5.0));
     }
 }

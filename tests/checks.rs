@@ -304,6 +304,20 @@ fn a_check_that_hangs_is_killed_with_all_that_it_has_started() {
 }
 
 #[test]
+fn a_check_whose_output_never_ends_holds_up_no_other() {
+    let run = Run::start(
+        "[stages.loud]\ncommand = ['sleep', '1000']\n\
+         health = { command = 'setsid yes & echo once >>loud', every = '20ms' }\n\
+         [stages.other]\ncommand = ['sleep', '1000']\nhealth = { command = 'echo >>other', every = '20ms' }\n",
+    );
+    let tries = |name: &str| std::fs::read(run.folder.path().join(name)).map_or(0, |bytes| bytes.len());
+    for name in ["loud", "other"] {
+        wait_until(&format!("tries of {name}"), || (tries(name) > 20).then_some(()));
+    }
+    wait_for_check(&run, "loud", "healthy");
+}
+
+#[test]
 fn kill_9_of_the_supervisor_leaves_no_check_behind() {
     let mut run = Run::start(
         "[stages.db]\ncommand = 'exec sleep 1000'\nprocesses = 3\n\

@@ -250,3 +250,40 @@ fn an_item_that_cannot_be_handed_over_as_a_line_fails_alone() {
     assert_eq!(run.lines(), ["a", "d"]);
     assert!(run.stderr().contains("holds a line end"), "{}", run.stderr());
 }
+
+const KEEPS: &str = "mode = 'each'\nkeep_failed_output = true\nattempts = 1\nwhen_failing = 'dead-letter'\n\
+     command = ['sh', '-c', 'echo $1a; echo $1b; exit $(($1 % 2))', 'sh', '{}']";
+
+#[test]
+fn what_a_failed_program_wrote_counts_where_that_is_asked_for() {
+    let both: Vec<String> = (1..=6).flat_map(|n| [format!("{n}a"), format!("{n}b")]).collect();
+    let (code, lines, letters, log) = run(6, KEEPS);
+    assert_eq!((code, letters.len(), lines), (3, 3, both.clone()), "{log}");
+    let (code, lines, letters, log) = run(6, &format!("{KEEPS}\norder = 'input'\nprocesses = 3"));
+    assert_eq!((code, letters.len(), lines), (3, 3, both), "{log}");
+    let retried = KEEPS.replace("attempts = 1", "attempts = 3\nretry = { delay = '1ms' }");
+    let (code, mut lines, letters, log) = run(2, &retried);
+    lines.sort();
+    assert_eq!((code, letters.len(), lines.join(" ")), (3, 1, "1a 1b 2a 2b".to_owned()), "{log}");
+}
+
+#[test]
+fn a_kill_between_what_a_failed_program_wrote_and_its_letter_doubles_neither() {
+    let text = |when_full: &str| {
+        format!(
+            "[dead_letters]\nmax_size = '1B'\nwhen_full = '{when_full}'\n\
+             [stages.number]\nuse = 'list'\nwith = {{ items = ['1', '3'] }}\noutput = 'a'\n\
+             [stages.work]\ninput = 'a'\noutput = 'b'\n{KEEPS}\n\
+             backoff = {{ initial = '1ms', max = '5ms', reset_after = '1ms' }}\n\
+             [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'b'\n"
+        )
+    };
+    let mut run = Run::start(&text("block"));
+    run.wait_for_log("a dead letter can't be written");
+    run.edit(&text("drop-old"));
+    run.wait_for_log("dead letters: at most 1 bytes, then drop-old");
+    support::process::kill(run.workers("work")[0], 9);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    assert_eq!(run.lines(), ["1a", "1b", "3a", "3b"], "{}", run.stderr());
+    assert!(run.stderr().contains("killed before the dead letter was written"), "{}", run.stderr());
+}

@@ -43,6 +43,20 @@ fn the_workers_number_stands_in_arguments() {
 }
 
 #[test]
+fn an_item_of_several_arguments_is_a_word_for_each_and_no_kill_takes_one_from_its_group() {
+    let mut run = Run::start(
+        "[stages.names]\nuse = 'list'\nwith = { items = ['a.x', '$(reboot)', '-n', \"it's\", 'd/e.y'] }\noutput = 'names'\n\
+         [stages.pairs]\nuse = 'group'\nwith = { size = 2 }\ninput = 'names'\noutput = 'pairs'\n\
+         [stages.e]\nmode = 'each'\ninput = 'pairs'\nplaceholders = 'parallel'\nmax_args = 2\nretry = { delay = '1ms' }\n\
+         command = ['sh', '-c', 'printf \"<%s>\" \"$@\"; echo; test $MPRUN_ATTEMPT = 2', 'sh', '{}', '{1.}', '{2/}', '{#}']\n",
+    );
+    assert_eq!(
+        run.finish(),
+        ["<a.x><$(reboot)><a><$(reboot)><1>", "<-n><it's><-n><it's><2>", "<d/e.y><d/e><><3>"]
+    );
+}
+
+#[test]
 fn each_attempt_knows_its_number() {
     let mut run = Run::start(
         "[stages.n]\ncommand = ['echo', 'x']\noutput = 'a'\n\

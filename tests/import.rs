@@ -271,6 +271,32 @@ fn the_page_about_moving_over_is_true_and_its_file_runs() {
 }
 
 #[test]
+fn a_line_of_xargs_or_parallel_becomes_a_file_that_runs() {
+    for (tool, line, lines, note) in [
+        ("xargs", "xargs -d '\\n' -n2 -t echo x", vec!["x a b", "x c d"], "not carried over: -t"),
+        ("xargs", "xargs -0 -I@ -P1 echo '@ @'", vec!["a", "b", "c", "d", " a", "b", "c", "d"], "mprun do"),
+        (
+            "parallel",
+            "parallel -k --tag --halt now,fail=1 'echo {#} | cat' ::: p 'q r'",
+            vec!["p\t1", "q r\t2"],
+            "--halt",
+        ),
+    ] {
+        let folder = Folder::new();
+        let printed = command(&folder).args(["import", tool, line]).output().unwrap();
+        let text = String::from_utf8(printed.stdout).unwrap();
+        assert!(printed.status.success() && text.contains(note), "{line}: {text}");
+        folder.file("pipeline.toml", &text);
+        let mut run = command(&folder);
+        let input = std::fs::File::open(folder.file("input", "a\nb\nc\nd\n")).unwrap();
+        let ran = run.args(["run", "pipeline.toml"]).stdin(input).output().unwrap();
+        let stdout = String::from_utf8(ran.stdout).unwrap();
+        assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(stdout.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>(), lines, "{line}");
+    }
+}
+
+#[test]
 fn settings_mean_the_same_on_both_sides() {
     let (folder, _) = import(&["procfile"]);
     let of = |kind: &str, name: &str, file: &str| {

@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    about, audit, check, command, dead, export, graph, import, init, logs, ps, run, service, status, tap,
-    top, why,
+    about, audit, check, command, dead, export, graph, import, init, logs, one_line, ps, run, service,
+    status, tap, top, why,
 };
 
 const EXAMPLES: &str = "\
@@ -12,6 +12,7 @@ Examples:
   mprun init                                   write a pipeline to start from
   mprun pipeline.toml                          run it; Ctrl-C lets its items finish, then stops
   mprun run pipeline.toml --set stages.parse.processes=8
+  mprun do -j4 -- gzip -k {} < names           a pipeline in one line
   mprun check pipelines/*.toml                 say what is wrong with them, all at once
   mprun graph pipeline.toml --format mermaid   draw it
   mprun status                                 what the running pipeline does
@@ -52,6 +53,8 @@ pub(super) struct Cli {
 pub(super) enum Verb {
     /// Run a pipeline in the foreground: the same as `mprun FILE`
     Run(run::Args),
+    /// Run a command for each item of standard input, as xargs and parallel do: a pipeline in one line
+    Do(one_line::Args),
     /// Say whether files are good: every fault at once, each with its line
     Check(check::Args),
     /// Draw a pipeline

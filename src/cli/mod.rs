@@ -13,6 +13,7 @@ mod graph;
 mod import;
 mod init;
 mod logs;
+mod one_line;
 mod online;
 mod output;
 mod plan;
@@ -25,6 +26,7 @@ mod status;
 mod table;
 mod tap;
 mod target;
+mod toml_text;
 mod top;
 mod upgrade;
 mod verbless;
@@ -58,6 +60,13 @@ pub(crate) fn preflight(registry: &Registry) -> ExitCode {
     let cli = verbless::complete(args).ok().and_then(|args| Cli::try_parse_from(args).ok());
     match cli.map(|cli| (cli.verb, cli.talk.level())) {
         Some((Verb::Run(args), level)) => exit::code(run::preflight(args, level, registry)),
+        Some((Verb::Do(args), level)) => {
+            let outcome = one_line::preflight(args, level, registry);
+            exit::code(outcome.unwrap_or_else(|failure| {
+                output::report_error(&failure.to_string());
+                failure.code()
+            }))
+        }
         Some(_) | None => {
             output::report_error(
                 "this version does not take the arguments that the running one was started with",
@@ -68,16 +77,22 @@ pub(crate) fn preflight(registry: &Registry) -> ExitCode {
 }
 
 fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
-    let parsed = verbless::complete(args).map(Cli::try_parse_from);
-    if !matches!(parsed, Ok(Ok(Cli { verb: Verb::Run(_), .. }))) {
+    let args = verbless::complete(args)?;
+    let is_line = verbless::is_line(&args);
+    let parsed = Cli::try_parse_from(args);
+    if !matches!(parsed, Ok(Cli { verb: Verb::Run(_) | Verb::Do(_), .. })) {
         start_signals::release();
     }
-    let cli = match parsed? {
+    let cli = match parsed {
         Ok(cli) => cli,
-        Err(answer) => return output::clap(&answer),
+        Err(answer) => {
+            let instead = one_line::instead(&answer).filter(|_| is_line);
+            return instead.map_or_else(|| output::clap(&answer), Err);
+        }
     };
     match cli.verb {
         Verb::Run(args) => Ok(run::run(args, cli.talk.level(), registry)),
+        Verb::Do(args) => one_line::run(args, cli.talk.level(), registry),
         Verb::Check(args) => check::run(&args, registry),
         Verb::Graph(args) => graph::run(&args, registry),
         Verb::Status(args) => status::run(&args),

@@ -52,6 +52,7 @@ fn options(args: Args, verbosity: i8) -> RunOptions {
     let (watch, progress) = (!args.no_watch, args.progress);
     RunOptions {
         file: args.file,
+        text: None,
         load,
         watch,
         logging,

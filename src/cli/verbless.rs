@@ -36,6 +36,11 @@ pub(super) fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure
     Ok(args)
 }
 
+/// Whether the verb is `do`, whose words are those of another command.
+pub(super) fn is_line(args: &[OsString]) -> bool {
+    first_word(args).is_some_and(|(word, after_dashes)| word == "do" && !after_dashes)
+}
+
 /// The first word that is neither an option nor the value of one, and whether a `--` stands before it.
 fn first_word(args: &[OsString]) -> Option<(&OsStr, bool)> {
     let mut words = args.iter().skip(1).map(OsString::as_os_str);

@@ -34,6 +34,8 @@ pub struct Pipeline {
 /// `[dead_letters]`: how many items that never went through are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeadLetters {
+    /// Whether there is a file of them.
+    pub keep: bool,
     /// Bytes of their file, at most.
     pub max_size: u64,
     /// What one more does then.
@@ -44,7 +46,7 @@ impl Default for DeadLetters {
     fn default() -> DeadLetters {
         let (max_size, when_full) =
             (crate::dead_letter::Store::MAX_SIZE, crate::dead_letter::WhenFull::Block);
-        DeadLetters { max_size, when_full }
+        DeadLetters { keep: true, max_size, when_full }
     }
 }
 
@@ -266,12 +268,14 @@ impl Work {
 mod broker;
 mod check;
 mod command;
+pub(crate) mod placeholder;
 pub(crate) mod shell_line;
 pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
 pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{
-    Collect, Command, Invocation, Mode, ProgramLimits, Reply, Stdout, StopSignal,
+    Collect, Command, Invocation, JobLog, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
 };
+pub(crate) use self::placeholder::Placeholders;
 pub(crate) use crate::framing::Framing;
 
 /// Restart, give up, stop: rules that only the supervisor needs.

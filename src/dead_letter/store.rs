@@ -23,7 +23,9 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// What a writer of dead letters has to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Store {
-    /// Their file.
+    /// Whether letters are kept at all: else none is written.
+    pub keeps: bool,
+    /// Their file; empty where none is kept.
     pub path: PathBuf,
     /// The pipeline file that they belong to.
     pub pipeline: String,
@@ -49,7 +51,7 @@ impl Store {
     /// With the default bounds.
     pub(crate) fn at(path: PathBuf, pipeline: &Path) -> Store {
         let pipeline = pipeline.to_string_lossy().into_owned();
-        Store { path, pipeline, max_size: Store::MAX_SIZE, when_full: WhenFull::Block }
+        Store { keeps: true, path, pipeline, max_size: Store::MAX_SIZE, when_full: WhenFull::Block }
     }
 }
 
@@ -117,6 +119,9 @@ impl fmt::Display for Unwritten {
 /// Once this returns, the whole line is in the file, and if `safe`, on the disk. After an error nothing of it is, so the
 /// item can stay leased or go back. It takes 2 seconds at most, unless the disk itself stalls.
 pub(crate) fn append_line(store: &Store, line: Vec<u8>, safe: bool) -> Result<Appended, Unwritten> {
+    if !store.keeps {
+        return Ok(Appended::default());
+    }
     let path = &store.path;
     let describe = |error: io::Error| Unwritten::of(path, error);
     if let Some(folder) = path.parent() {

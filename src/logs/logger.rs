@@ -53,6 +53,15 @@ impl Logging {
         Logging { filter: filter.unwrap_or_else(|| level(verbosity).to_owned()), style }
     }
 
+    /// For a run of a command line: warnings, and what its commands say on standard error.
+    pub(crate) fn of_a_line(verbosity: i8) -> Logging {
+        let mut logging = Logging::from_environment(verbosity);
+        if verbosity == 0 && logging.filter == level(0) && std::env::var_os("RUST_LOG").is_none() {
+            logging.filter = format!("{},mprun::worker::program::io::stderr=info", level(-1));
+        }
+        logging
+    }
+
     /// Starts logging for this process. `worker`: its stage and number. A second call does nothing.
     pub(crate) fn start(&self, worker: Option<(&str, u32)>) {
         let name = worker.map_or_else(|| "mprun".to_owned(), |(stage, index)| format!("{stage}[{index}]"));

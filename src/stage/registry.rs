@@ -177,6 +177,11 @@ impl Registry {
         self.find(name).is_some_and(|entry| entry.described().reads_stdin)
     }
 
+    /// Whether no line end follows what the named stage prints.
+    pub(crate) fn prints_as_it_is(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.prints_as_it_is)
+    }
+
     /// The files that the named stage needs at its start: a path or a pattern.
     pub(crate) fn input_files(&self, name: &str, with: &Map<String, Value>) -> Option<String> {
         run(name, &self.find(name)?.build, with).0.input_files

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub(crate) struct RunOptions {
     /// The pipeline file.
     pub file: PathBuf,
+    /// Its text, where there is no such file: the run is of a command line.
+    pub text: Option<String>,
     /// What the command line adds to it.
     pub load: LoadOptions,
     /// Reload it when it changes.

@@ -109,6 +109,10 @@ fn load(options: &RunOptions, before: Option<&UpgradeState>, registry: &Registry
             // A program before this one may not have known of them.
             if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
+        None if options.text.is_some() => {
+            let texts = Texts { main: options.text.clone().unwrap_or_default(), ..Texts::default() };
+            config::load_texts(&options.file, texts, &options.load, registry).and_then(config::surveyed)
+        }
         // Its writer may take its time, or never come.
         None if !options.file.is_file() => start_signals::interruptible(from_disk),
         None => from_disk(),
@@ -206,8 +210,18 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
     let put_away = store.conclude(outcome.is_through(), run.manager, &mut last_wait::for_room(&inbox));
     let written = write_report(run, name, outcome, &closing);
     let code = if replaced && put_away && written { closing.exit_code(outcome) } else { exit::FAILED };
+    let code = if code == exit::DONE { of_a_line(run, outcome) } else { code };
     notify::send_exit(run.manager, &lines[0], code);
     code
+}
+
+/// What comes after a line (`mprun do … && …`) relies on all of its items.
+fn of_a_line(run: &Run<'_>, outcome: &Outcome) -> u8 {
+    if run.options.text.is_none() || outcome.is_through() {
+        return exit::DONE;
+    }
+    log!(target: "mprun", Level::Error, "stopped before all items were tried");
+    exit::FAILED
 }
 
 fn begin_retries(run: &Run<'_>, state: &mut State, performer: &Performer<'_>) -> Result<(), SetUpError> {

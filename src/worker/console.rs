@@ -16,6 +16,8 @@ pub(super) struct Console {
     /// What it takes to write by turns, where that is to be.
     printing: Option<Printing>,
     lines: Vec<u8>,
+    /// What follows each item: a line end, or nothing.
+    end: &'static [u8],
     /// How many items they are.
     count: u64,
     /// Bytes and items before the item at hand.
@@ -41,7 +43,24 @@ impl Console {
         });
         let before_item = (0, 0);
         let lines = Vec::new();
-        Console { printing, lines, count: 0, before_item, has_failed: false, written: 0, output, arena, slot }
+        let end = b"\n";
+        Console {
+            printing,
+            lines,
+            end,
+            count: 0,
+            before_item,
+            has_failed: false,
+            written: 0,
+            output,
+            arena,
+            slot,
+        }
+    }
+
+    /// Items are printed as they are.
+    pub(super) fn leave_out_line_ends(&mut self) {
+        self.end = b"";
     }
 
     /// The token under which lines are written, if they are under any.
@@ -178,7 +197,7 @@ fn file_failure(error: &io::Error) -> Failure {
 impl Outlet for Console {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
         self.lines.extend_from_slice(item);
-        self.lines.push(b'\n');
+        self.lines.extend_from_slice(self.end);
         self.count += 1;
         self.flush_if_full()
     }

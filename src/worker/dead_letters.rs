@@ -39,12 +39,23 @@ pub(super) fn item_failure(reach: Reach) -> Option<ItemFailure> {
     }
 }
 
-/// Ends lease `i`, whose attempt has not succeeded: back to its queue, or as a dead letter. Every such lease ends here.
+/// Ends lease `i`, whose attempt has not succeeded: back to its queue, or as a dead letter.
 pub(super) fn fail_with(
     worker: &mut WorkerContext,
     i: usize,
     failure: ItemFailure,
     reason: Reason<'_>,
+) -> Result<(), Stop> {
+    fail_after(worker, i, failure, reason, |_| Ok(()))
+}
+
+/// The same; `before` is done before a dead letter is written. Every lease that fails ends here.
+pub(super) fn fail_after(
+    worker: &mut WorkerContext,
+    i: usize,
+    failure: ItemFailure,
+    reason: Reason<'_>,
+    before: impl FnOnce(&mut WorkerContext) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let tuning @ Tuning { attempts, retry, .. } = worker.live.tuning;
     let lease = worker.queues.item(i)?;
@@ -72,12 +83,14 @@ pub(super) fn fail_with(
                 Failed::Dead => {
                     let said =
                         format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
+                    before(worker)?;
                     end_as_letter(worker, i, reason, &said)
                 }
             }
         }
         ItemFailure::Never => {
             let said = format!("`{item}` is a dead letter, for it can never be done: {why}");
+            before(worker)?;
             end_as_letter(worker, i, reason, &said)
         }
     }

@@ -64,7 +64,12 @@ pub(crate) fn run(registry: &Registry) -> ExitCode {
     let stop = match worker.spec.work.task.clone() {
         Task::Command(command) => program::serve(&mut worker, *command, &context),
         Task::Use { name, with } => match registry.open(&name, &with, &context) {
-            Ok(opened) => live(&mut worker, opened, registry.memory(&name, &with)),
+            Ok(opened) => {
+                if registry.prints_as_it_is(&name, &with) {
+                    worker.console.leave_out_line_ends();
+                }
+                live(&mut worker, opened, registry.memory(&name, &with))
+            }
             Err(failure) => {
                 if failure.reach() == Reach::Never {
                     worker.exit_code = Some(exit::CANNOT_START);

@@ -36,6 +36,9 @@ impl Source {
             Ok(mut client) => match client.status(false) {
                 Ok(snapshot) => {
                     let path = self.file.clone().unwrap_or_else(|| snapshot.dead_letter_file.into());
+                    if path.as_os_str().is_empty() {
+                        return Err(Failure::failed("this run keeps no dead letters ([dead_letters] keep)"));
+                    }
                     if let (Some(name), None, None) = (name, &self.file, &self.place.socket) {
                         only_one(name, &path)?;
                     }

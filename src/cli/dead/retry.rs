@@ -94,6 +94,7 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
     let retries = Some(Retries { chosen: Arc::new(move |letter| chosen.is_meant(letter)) });
     let options = RunOptions {
         file,
+        text: None,
         load,
         watch: false,
         logging,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::toml_text::{table, text as text_of};
+use crate::cli::toml_text::{table, text as text_of};
 use crate::config::{self, LoadOptions, Texts};
 use crate::stage::Registry;
 use crate::text;

@@ -6,9 +6,9 @@
 mod compose;
 mod draft;
 mod input;
+mod line;
 mod procfile;
 mod supervisord;
-mod toml_text;
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,16 @@ enum From {
     Supervisord {
         /// The file; - for standard input
         file: PathBuf,
+    },
+    /// A line of xargs, as one word: `mprun import xargs 'xargs -0 -P4 gzip'`
+    Xargs {
+        /// The line
+        line: String,
+    },
+    /// A line of GNU parallel, as one word
+    Parallel {
+        /// The line
+        line: String,
     },
     /// The services of a compose file: what images would run has to be on this machine
     Compose {
@@ -79,6 +89,8 @@ impl Kind {
 /// Prints what the file comes to.
 pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let (kind, file) = match &args.from {
+        From::Xargs { line } => return print(line::xargs(line)?, registry),
+        From::Parallel { line } => return print(line::parallel(line)?, registry),
         From::Procfile { file } => (Kind::Procfile, file),
         From::Supervisord { file } => (Kind::Supervisord, file),
         From::Compose { file } => (Kind::Compose, file),
@@ -97,7 +109,11 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     if draft.is_empty() {
         return Err(Failure::usage(format!("{} has nothing that could be run", file.display())));
     }
-    let text = draft.text(registry);
+    print(draft.text(registry), registry)
+}
+
+/// Prints a file, and says what keeps it from running here.
+fn print(text: String, registry: &Registry) -> Result<u8, Failure> {
     output::print(&text)?;
     let texts = Texts { main: text, ..Texts::default() };
     if let Err(report) =

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::draft::{Draft, Section};
 use super::input::origin;
-use super::toml_text::{command, literal, table, text};
+use crate::cli::toml_text::{command, literal, table, text};
 use crate::config::env_file;
 use crate::config::pipeline::shell_line;
 

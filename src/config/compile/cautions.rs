@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report, Span};
+use crate::config::pipeline::placeholder::{Placeholders, takes_item};
 use crate::config::pipeline::{Queue, WhenFailing};
 
 /// Programs that take a piece of their own language as an argument, and the letter of the option before it.
@@ -33,11 +34,11 @@ pub(super) fn time_that_never_runs(draft: &Draft, report: &mut Report) {
 }
 
 /// A word of a command with the item inside of what an interpreter runs: the item can be any program.
-pub(super) fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
+pub(super) fn item_as_code(words: &[String], placeholders: Placeholders, at: &Span, report: &mut Report) {
     let Some(program) = words.iter().enumerate().find_map(|(n, word)| {
         let (letter, rest) = (interpreter(word)?, &words[n + 1..]);
         let code = rest.iter().position(|word| is_option(word, letter)).and_then(|at| rest.get(at + 1))?;
-        takes_item(code).then_some(word)
+        takes_item(code, placeholders).then_some(word)
     }) else {
         return;
     };
@@ -47,11 +48,6 @@ pub(super) fn item_as_code(words: &[String], at: &Span, report: &mut Report) {
     let help = "hand it over as a word of its own: [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"], or as one line \
                 for the shell, with `\"$1\"`";
     report.push(caution.help(help));
-}
-
-/// Whether a word has a place for the item.
-pub(super) fn takes_item(word: &str) -> bool {
-    word.replace("{{}}", "").contains("{}")
 }
 
 /// The letter of the option behind which its program stands. `python3.12` is a `python`.

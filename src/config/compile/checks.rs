@@ -4,7 +4,7 @@ use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report, list};
 use crate::config::elements::{At, show_duration};
 use crate::config::keys::{HealthKeys, ReadyKeys};
-use crate::config::pipeline::{Check, Health, Probe};
+use crate::config::pipeline::{Check, Health, Probe, Stdout};
 
 /// A way to look, where the table sets it.
 type Way<'a> = (&'static str, Option<(&'a At, Probe)>);
@@ -25,6 +25,7 @@ pub(super) fn ready(draft: &Draft, report: &mut Report) -> Option<Check> {
     let is_whole = !ways.iter().any(|(name, _)| keys.unread.may_be(name));
     let probe = one_way("ready", &ways, at, is_whole, report)?;
     caution_of_one_for_all(draft, &probe, at, report);
+    caution_of_unheard_lines(draft, &probe, at, report);
     let Some(at) = &every.at else {
         // The default is no reason for a fault.
         return Some(Check { probe, every: every.value.min(timeout.value), timeout: timeout.value });
@@ -65,6 +66,18 @@ fn caution_of_one_for_all(draft: &Draft, probe: &Probe, at: &At, report: &mut Re
         let title = format!("all {processes} processes of `{}` are checked at one address", draft.name);
         let help = "`{worker}` in it stands for the number of the process, as in \"127.0.0.1:80{worker}\"";
         report.push(Diagnostic::warning(title).at(&at.value).help(help));
+    }
+}
+
+/// What goes nowhere is not looked at on its way.
+fn caution_of_unheard_lines(draft: &Draft, probe: &Probe, at: &At, report: &mut Report) {
+    let Some(stdout) = draft.keys.stdout.at.as_ref().filter(|_| draft.keys.stdout.value == Stdout::Null)
+    else {
+        return;
+    };
+    if matches!(probe, Probe::Line(_)) {
+        let warning = Diagnostic::warning("`line` is looked for on standard error only").at(&at.value);
+        report.push(warning.also(&stdout.value, "throws standard output away"));
     }
 }
 

@@ -6,7 +6,7 @@ use super::mode;
 use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::elements::{ModeWord, Part};
 use crate::config::keys::StageKeys;
-use crate::config::pipeline::{self, Command, shell_line};
+use crate::config::pipeline::{self, Command, JobLog, Placeholders, placeholder, shell_line};
 
 /// The checked command of a stage that has one.
 pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
@@ -24,8 +24,27 @@ pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
         out_framing: keys.out_framing.value.unwrap_or(framing),
         stdout: mode::stdout(draft),
         env_file: keys.env_file.value.clone(),
+        joblog: job_log(keys, report),
         ..keys.part()
     })
+}
+
+/// A job log needs a name, and items that end one by one.
+fn job_log(keys: &StageKeys, report: &mut Report) -> Option<JobLog> {
+    let (at, log) = (keys.joblog.at.as_ref()?, &keys.joblog.value);
+    if let Some(batch) = &keys.batch.at {
+        let fault =
+            Diagnostic::error("`joblog` has a row for each item, but `batch` hands over many at once");
+        report.push(fault.at(&at.key).also(&batch.key, "here"));
+    }
+    let Some(path) = &log.path.value else {
+        if !log.unread.may_be("path") {
+            let fault = Diagnostic::error("`joblog` has no `path`").at(&at.value);
+            report.push(fault.help("such as `joblog = { path = \"jobs.log\" }`"));
+        }
+        return None;
+    };
+    Some(JobLog { path: path.clone(), resume: log.resume.value })
 }
 
 /// Keys of a program in a stage that has none.
@@ -72,10 +91,11 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
         pipeline::Invocation::Direct(words) => words,
         pipeline::Invocation::Shell(line) => return check_line(line, keys, &at.value, report),
     };
-    if !words.iter().any(|word| cautions::takes_item(word)) {
-        return;
+    let placeholders = keys.placeholders.value;
+    if !words.iter().any(|word| placeholder::takes_item(word, placeholders)) {
+        return without_placeholder(keys, &at.value, report);
     }
-    cautions::item_as_code(words, &at.value, report);
+    cautions::item_as_code(words, placeholders, &at.value, report);
     let escaped = "for `{}` as it is, write `{{}}`";
     if keys.mode.value != ModeWord::Each {
         let fault = Diagnostic::error("`{}` goes with mode = \"each\": here no one item is at hand");
@@ -86,8 +106,26 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
     }
 }
 
+/// Keys about the item as arguments, where it is none.
+fn without_placeholder(keys: &StageKeys, at: &Span, report: &mut Report) {
+    if let Some(max_args) = keys.max_args.at.as_ref().filter(|_| keys.mode.value == ModeWord::Each) {
+        let fault =
+            Diagnostic::error("`max_args` is about arguments, but the command takes none from its item");
+        let help = "add `{}` as a word of the command";
+        report.push(fault.at(&max_args.key).also(at, "without `{}`").help(help));
+    }
+}
+
 /// In a line for the shell the item is no text to be put in, which would run it as code.
 fn check_line(line: &str, keys: &StageKeys, at: &Span, report: &mut Report) {
+    if keys.placeholders.value != Placeholders::Item || keys.max_args.value.is_some() {
+        let keys = [(&keys.placeholders.at, "placeholders"), (&keys.max_args.at, "max_args")];
+        for (at, key) in keys.into_iter().filter_map(|(at, key)| Some((at.as_ref()?, key))) {
+            let fault = Diagnostic::error(format!("`{key}` goes with a command that is a list of words"));
+            let help = "such as [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"]";
+            report.push(fault.at(&at.key).help(help));
+        }
+    }
     if !shell_line::has_braces(line) {
         return;
     }

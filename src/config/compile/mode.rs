@@ -59,6 +59,11 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
     belongs(&keys.reply.at, "reply", "reply", mode == ModeWord::Reply, report);
     belongs(&keys.collect.at, "collect", "each", mode == ModeWord::Each, report);
     belongs(&keys.batch.at, "batch", "each", mode == ModeWord::Each, report);
+    belongs(&keys.placeholders.at, "placeholders", "each", mode == ModeWord::Each, report);
+    belongs(&keys.keep_failed_output.at, "keep_failed_output", "each", mode == ModeWord::Each, report);
+    belongs(&keys.tag.at, "tag", "each", mode == ModeWord::Each, report);
+    belongs(&keys.joblog.at, "joblog", "each", mode == ModeWord::Each, report);
+    belongs(&keys.max_args.at, "max_args", "each", mode == ModeWord::Each, report);
     if mode != ModeWord::Stream
         && let Some(at) = keys.mode.at.as_ref().or(keys.framing.at.as_ref())
         && keys.input.value.is_empty()

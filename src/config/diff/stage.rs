@@ -5,8 +5,8 @@ use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_du
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{
-    Check, Collect, Command, Framing, Health, Mode, OutputOrder, Reply, Rules, Stage, Stdout, Task, Tuning,
-    Work,
+    Check, Collect, Command, Framing, Health, JobLog, Mode, OutputOrder, Reply, Resume, Rules, Stage, Stdout,
+    Task, Tuning, Work,
 };
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +81,7 @@ fn compare_command(old: &Command, new: &Command, keys: &mut Vec<KeyChange>) {
     keys.extend(KeyChange::between("mode", &old.mode, &new.mode, shown_mode));
     Framing::compare("in_framing", &old.in_framing, &new.in_framing, keys);
     Framing::compare("out_framing", &old.out_framing, &new.out_framing, keys);
+    keys.extend(KeyChange::between("joblog", &old.joblog, &new.joblog, shown_job_log));
     Stdout::compare("stdout", &old.stdout, &new.stdout, keys);
     keys.extend(env_file((&old.env_file, &old.file_variables), (&new.env_file, &new.file_variables)));
     <StageKeys as Part<Command>>::compare_part("", old, new, keys);
@@ -120,6 +121,12 @@ fn shown_mode(mode: &Mode) -> String {
             format!("each ({}{batch})", Collect::shown(collect))
         }
     }
+}
+
+fn shown_job_log(log: &Option<JobLog>) -> String {
+    let Some(JobLog { path, resume }) = log else { return "unset".to_owned() };
+    let resume = resume.map_or_else(String::new, |resume| format!(", resume = {}", Resume::shown(&resume)));
+    format!("{{ path = {}{resume} }}", path.display())
 }
 
 fn shown_names(names: &[String]) -> String {

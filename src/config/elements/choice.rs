@@ -6,7 +6,7 @@ use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
 use crate::config::pipeline::{
-    Collect, Framing, OnGiveUp, OrderOf, Restart, Stdout, Sync, WhenFailing, WhenFull,
+    Collect, Framing, OnGiveUp, OrderOf, Placeholders, Restart, Resume, Stdout, Sync, WhenFailing, WhenFull,
 };
 
 /// An enum whose variants have a word each.
@@ -78,6 +78,15 @@ impl Choice for ReplyWord {
 
 impl Choice for Collect {
     const WORDS: &'static [(&'static str, Self)] = &[("lines", Collect::Lines), ("whole", Collect::Whole)];
+}
+
+impl Choice for Placeholders {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("item", Placeholders::Item), ("parallel", Placeholders::Parallel)];
+}
+
+impl Choice for Resume {
+    const WORDS: &'static [(&'static str, Self)] = &[("done", Resume::Done), ("failed", Resume::Failed)];
 }
 
 impl Choice for Stdout {

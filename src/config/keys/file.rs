@@ -67,6 +67,9 @@ table! {
 table! {
     /// `[dead_letters]`: how many are kept.
     DeadLetterKeys = "`dead_letters`" {
+        /// Whether there is a file of them at all. Without it, an item that has failed for good is counted and logged, and is
+        /// gone.
+        keep: bool = true, also "enabled" "store" "save";
         /// The largest size of the file.
         max_size: Size<MAX_LETTER_BYTES> = Store::MAX_SIZE, also "size" "max_bytes" "limit";
         /// What happens to a new dead letter when the file is full: its item stays leased ("block"), or the oldest
@@ -75,4 +78,4 @@ table! {
     }
 }
 
-part! { DeadLetterKeys => DeadLetters { max_size, when_full } }
+part! { DeadLetterKeys => DeadLetters { keep, max_size, when_full } }

@@ -9,7 +9,8 @@ mod stage;
 pub(super) use broker::{BrokerKeys, BrokerText};
 pub(super) use file::{ControlKeys, FileKeys};
 pub(super) use policies::{
-    BackoffKeys, GiveUpKeys, HealthKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys, RetryKeys,
+    BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
+    RetryKeys,
 };
 pub(super) use queue::QueueKeys;
 pub(super) use stage::{Defaults, StageKeys};
@@ -44,6 +45,7 @@ mod tests {
             ReadyKeys::keys(),
             HealthKeys::keys(),
             LogFileKeys::keys(),
+            JobLogKeys::keys(),
             ControlKeys::keys(),
             MetricsKeys::keys(),
             DeadLetterKeys::keys(),

@@ -4,7 +4,8 @@ use super::millis;
 use crate::config::elements::{
     Count, HttpUrl, Invocation, LinePattern, Pause, Period, Size, TcpAddress, Word, part, table,
 };
-use crate::config::pipeline::{Backoff, GiveUp, ProgramLimits, Recycle, Retry};
+use crate::config::pipeline::{Backoff, GiveUp, ProgramLimits, Recycle, Resume, Retry};
+use std::path::PathBuf;
 
 table! {
     /// `backoff`.
@@ -69,6 +70,17 @@ table! {
         max_age: Option<Period> = None, also "age" "rotate" "every";
         /// The number of rotated files that are kept: `path.1` is the newest of them.
         keep: Count<0, 1000, u32> = 5, also "backups" "count" "files" "max_files";
+    }
+}
+
+table! {
+    /// `joblog`.
+    JobLogKeys = "`joblog`" {
+        /// The path of the file, relative to the pipeline file's folder. Rows are added at its end.
+        path: Option<Word<PathBuf>> = None, also "file" "name" "filename";
+        /// Which items are left out, by their numbers: all that have a row ("done"), or those that have succeeded ("failed", as the
+        /// failed ones run again). Without it all items run.
+        resume: Option<Resume> = None;
     }
 }
 

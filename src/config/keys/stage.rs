@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::{
-    BackoffKeys, GiveUpKeys, HealthKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys, RetryKeys, seconds,
+    BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
+    RetryKeys, seconds,
 };
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
@@ -15,8 +16,8 @@ use crate::config::elements::{
     table,
 };
 use crate::config::pipeline::{
-    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Restart, Rules, Stdout, StopSignal, Tuning,
-    WhenFailing,
+    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Placeholders, Restart, Rules, Stdout,
+    StopSignal, Tuning, WhenFailing,
 };
 
 table! {
@@ -43,6 +44,21 @@ table! {
         /// With `mode = "each"`: the largest number of items in one batch on the program's standard input. A batch
         /// does not wait until it is full.
         batch: Option<Count<1, 1000, u32>> = None, also "batch_size" "chunk" "chunksize";
+        /// With `mode = "each"`: which words of the command stand for the item. "item": `{}`. "parallel": those of GNU parallel
+        /// as well: `{.}` without its extension, `{/}` without its folder, `{//}` its folder, `{/.}` without both, `{1}` its
+        /// first argument (see `max_args`; also `{1.}` and so on), `{#}` its number, `{%}` the worker's number from 1.
+        placeholders: Placeholders = Placeholders::Item, also "replacement" "replacements";
+        /// With `mode = "each"`: an item is up to this many arguments, with a zero byte between them, as `use = "group"` makes
+        /// them. A word that is `{}` alone becomes a word for each; inside of a word a space stands between them. All of them
+        /// fail together. Without it an item is one argument.
+        max_args: Option<Count<1, 100_000, u32>> = None, also "max-args" "n";
+        /// With `mode = "each"`: what the program has written counts also where its item has failed for good (its last attempt), and
+        /// comes out before the dead letter. What is printed may come a second time if the worker is killed in between.
+        keep_failed_output: bool = false, also "keep_output";
+        /// With `mode = "each"`: each line that the program writes begins with its item and a tab.
+        tag: bool = false, also "tags";
+        /// With `mode = "each"`, without `batch`: a file with a row for each item that has ended, in the columns of GNU parallel.
+        joblog: JobLogKeys = JobLogKeys::default(), also "job_log";
         /// How items are delimited on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
         /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
@@ -158,15 +174,20 @@ part! {
 }
 
 part! {
-    StageKeys => Command { success_codes, dead_codes, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
+    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, keep_failed_output, tag, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 22] = [
+const OF_A_PROGRAM: [&str; 27] = [
     "mode",
     "reply",
     "collect",
     "batch",
+    "placeholders",
+    "max_args",
+    "keep_failed_output",
+    "tag",
+    "joblog",
     "framing",
     "in_framing",
     "out_framing",
@@ -188,7 +209,7 @@ const OF_A_PROGRAM: [&str; 22] = [
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 15] = [
+const OF_ONE_STAGE: [&str; 20] = [
     "use",
     "with",
     "command",
@@ -196,6 +217,11 @@ const OF_ONE_STAGE: [&str; 15] = [
     "reply",
     "collect",
     "batch",
+    "placeholders",
+    "max_args",
+    "keep_failed_output",
+    "tag",
+    "joblog",
     "input",
     "output",
     "order",

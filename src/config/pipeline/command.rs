@@ -1,5 +1,6 @@
 //! A command stage: a program of the user's, and how items meet it.
 
+use super::placeholder::Placeholders;
 use crate::config::env_file::Variables;
 use crate::framing::Framing;
 use nix::sys::signal::Signal;
@@ -14,6 +15,21 @@ pub struct Command {
     pub invocation: Invocation,
     /// How items meet it.
     pub mode: Mode,
+    /// Which of its words stand for the item.
+    #[serde(default, skip_serializing_if = "Placeholders::is_item")]
+    pub placeholders: Placeholders,
+    /// An item is up to this many arguments, with a zero byte between them; `None`: it is one argument.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_args: Option<u32>,
+    /// What it wrote counts although it failed for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_failed_output: bool,
+    /// Each line that it writes begins with its item.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tag: bool,
+    /// A row for each item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joblog: Option<JobLog>,
     /// How items are delimited on its standard input.
     pub in_framing: Framing,
     /// The same on its standard output.
@@ -48,6 +64,24 @@ pub struct Command {
     pub nice: Option<i32>,
     /// What it may use.
     pub limits: ProgramLimits,
+}
+
+/// `joblog`: a row for each item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLog {
+    /// The file; relative to the pipeline file's folder.
+    pub path: PathBuf,
+    /// Which items of its rows are not run again; `None`: all are.
+    pub resume: Option<Resume>,
+}
+
+/// `resume`: which items are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resume {
+    /// All that have a row.
+    Done,
+    /// Those that have succeeded.
+    Failed,
 }
 
 /// What is run.

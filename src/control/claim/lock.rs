@@ -117,10 +117,21 @@ pub(super) fn sweep(folder: &Path, is_in_use: impl Fn(&Path) -> bool) {
             continue;
         };
         if let Ok(_stale) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            if is_of_a_line(&path) {
+                // No other run will have this name and find them.
+                let _ = std::fs::remove_dir_all(path.with_extension("logs"));
+            }
             let _ = std::fs::remove_file(path.with_extension("sock"));
             let _ = std::fs::remove_file(&path);
         }
     }
+}
+
+/// Whether the run is one of `mprun do` without a name: `do-PID`.
+fn is_of_a_line(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    stem.strip_prefix("do-")
+        .is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The holder, now or last.

@@ -14,6 +14,10 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     if header.is_some() {
         with.remember(Persistence::Once);
     }
+    let doc = "Whether a line end follows each text on standard output.";
+    if !with.key("line_end", doc).or(true) {
+        with.prints_as_it_is();
+    }
     move |context| {
         let (worker, stage) = (context.worker, context.stage.clone());
         // Looked up once: a system call for each item costs more than the item.

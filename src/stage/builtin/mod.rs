@@ -5,6 +5,7 @@ use super::Registry;
 // Sources
 mod count;
 mod lines;
+mod list;
 mod random;
 mod repeat;
 mod stdin;
@@ -12,6 +13,7 @@ mod tick;
 // Transforms
 mod filter;
 mod format;
+mod group;
 mod sum;
 mod words;
 // Sinks
@@ -31,11 +33,13 @@ impl Registry {
             .source("count", count::build)
             .source("repeat", repeat::build)
             .source("lines", lines::build)
+            .source("list", list::build)
             .source("stdin", stdin::build)
             .source("tick", tick::build);
         registry
             .stage("filter", filter::build)
             .stage("format", format::build)
+            .stage("group", group::build)
             .stage("words", words::build)
             .stage("sum", sum::build)
             .sink("file", file::build)

@@ -87,6 +87,8 @@ pub(super) struct Findings {
     pub ends: bool,
     /// It reads mprun's standard input.
     pub reads_stdin: bool,
+    /// No line end follows what it prints.
+    pub prints_as_it_is: bool,
     /// The files that it needs at its start: a path or a pattern.
     pub input_files: Option<String>,
     /// The file that it writes.
@@ -118,6 +120,11 @@ impl<'a> Settings<'a> {
     /// Says that the stage reads mprun's standard input, of which its workers get a share that outlives them.
     pub(crate) fn reads_stdin(&mut self) {
         self.found.reads_stdin = true;
+    }
+
+    /// Says that no line end is to follow what the stage prints.
+    pub(crate) fn prints_as_it_is(&mut self) {
+        self.found.prints_as_it_is = true;
     }
 
     /// Says which files have to be there when the stage starts: a path, or a pattern for several.

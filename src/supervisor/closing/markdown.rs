@@ -28,7 +28,10 @@ pub(super) fn render(report: &Report) -> String {
     }
     if let Some(dead) = dead_letters(report.dead_letters, report.too_long) {
         // Writing to a string can't fail.
-        let _ = writeln!(text, "\n{dead}, in `{}`.", report.dead_letter_file);
+        let _ = match report.dead_letter_file.as_str() {
+            "" => writeln!(text, "\n{dead}, not kept."),
+            file => writeln!(text, "\n{dead}, in `{file}`."),
+        };
     }
     text
 }

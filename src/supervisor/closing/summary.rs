@@ -96,7 +96,10 @@ impl Closing {
     /// The line about dead letters, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
         let dead = dead_letters(self.dead(), self.too_long)?;
-        Some(format!("{dead}, in {}", self.dead_letters.display()))
+        Some(match self.dead_letters.as_os_str().is_empty() {
+            true => format!("{dead}, not kept"),
+            false => format!("{dead}, in {}", self.dead_letters.display()),
+        })
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::performer::Performer;
 use crate::broker::{Commit, End, Sequence, SharedQueue};
+use crate::config::DeadLetters;
 use crate::queue::{DeadLetterCandidate, QueueId, SlotId};
 use crate::supervisor::machine::effect::Release;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::reason;
 use crate::supervisor::runtime::children::Auxiliary;
-use crate::supervisor::runtime::dead_letter_writer;
+use crate::supervisor::runtime::{dead_letter_writer, letters};
 use crate::sys::group;
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -58,6 +59,17 @@ impl Performer<'_> {
         let (stage, index) = (&release.stage, release.worker.index);
         log!(target: "mprun", Level::Warn, "an item is a dead letter: {stage}[{index}] {}", release.end);
         self.events.push_back(Event::DeadLetterWritten(slot));
+    }
+
+    /// Workers that start from now on obey it. A file that there was not is found now.
+    pub(super) fn limit_dead_letters(&mut self, bounds: DeadLetters) {
+        let store = &mut self.launcher.dead_letters;
+        if store.keeps != bounds.keep {
+            *store = letters::store(self.run.options, &self.launcher.pipeline, bounds);
+            self.identity.dead_letter_file = store.path.display().to_string();
+        }
+        store.max_size = bounds.max_size;
+        store.when_full = bounds.when_full;
     }
 
     /// Its end comes as any child's.

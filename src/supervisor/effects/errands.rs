@@ -34,6 +34,10 @@ impl Performer<'_> {
         }
         let is_load = |errand: &Errand<Purpose>| matches!(errand.purpose, Purpose::Load);
         self.errands.extract_if(.., |errand| is_load(errand)).for_each(|errand| errand.kill());
+        if self.run.options.text.is_some() {
+            let why = "the run is of a command line: there is no file to read again".to_owned();
+            return self.events.push_back(Event::Loaded(Loading::Gone(why)));
+        }
         let file = self.run.options.file.clone();
         if let Err(error) = self.start_loader(file, Purpose::Load, terminal::stderr().colour) {
             let why = format!("no process to read the file with: {error}");

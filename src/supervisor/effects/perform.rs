@@ -99,10 +99,7 @@ impl Performer<'_> {
                 self.admin(|admin| admin.set_closed(queue, closed));
             }
             Effect::RemoveQueues(queues) => self.remove_queues(queues),
-            Effect::LimitDeadLetters(bounds) => {
-                self.launcher.dead_letters.max_size = bounds.max_size;
-                self.launcher.dead_letters.when_full = bounds.when_full;
-            }
+            Effect::LimitDeadLetters(bounds) => self.limit_dead_letters(bounds),
             Effect::Load => self.load(),
             Effect::ReleaseMemory => program_pages::release(),
             Effect::StartGuardian => self.start_guardian(),

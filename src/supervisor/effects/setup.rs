@@ -46,7 +46,7 @@ impl<'a> Performer<'a> {
         let children = children(before, log_writer).map_err(system("become the parent of orphans"))?;
         let folder = dead_letter::location::folder(&pipeline.name, &letters::variable);
         state_folder::check(&folder)?;
-        let dead_letters = letters::store(options, pipeline);
+        let dead_letters = letters::store(options, &pipeline.name, pipeline.dead_letters);
         let mut store = open_store(run, pipeline, &folder, before)?;
         notify::warn_of_unknown(&before.received);
         let (arena, logging) = (store.arena.clone(), options.logging.clone());

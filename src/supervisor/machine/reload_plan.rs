@@ -128,6 +128,9 @@ fn dead_letters_step(new: DeadLetters) -> String {
         WhenFull::Block => "block",
         WhenFull::DropOld => "drop-old",
     };
+    if !new.keep {
+        return "dead letters: kept no more, by workers that start from now on".to_owned();
+    }
     let max_size = new.max_size;
     format!("dead letters: at most {max_size} bytes, then {when_full}, for workers that start from now on")
 }

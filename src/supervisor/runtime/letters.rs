@@ -1,7 +1,7 @@
 //! Where the dead letters of a run go, whether they can; and those that come back.
 
 use super::inbox::{Inbox, Notice, SMALL_STACK};
-use crate::config::{self, Pipeline};
+use crate::config::{self, DeadLetters};
 use crate::control::server::{Ask, Retrier};
 use crate::dead_letter::location::Owner;
 use crate::dead_letter::{self, Store};
@@ -9,6 +9,7 @@ use crate::numbers::counted as count;
 use crate::supervisor::options::{Retries, RunOptions};
 use log::{Level, log};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -18,9 +19,12 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 }
 
 /// Their file. That it can't be written is said now, and not when the first item needs it.
-pub(crate) fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
-    let owner =
-        Owner { name: pipeline.name.clone(), file: config::file_without_name(&pipeline.name, &options.file) };
+pub(crate) fn store(options: &RunOptions, pipeline: &str, bounds: DeadLetters) -> Store {
+    let file = std::fs::canonicalize(&options.file).unwrap_or_else(|_| options.file.clone());
+    if !bounds.keep {
+        return Store { keeps: false, ..Store::at(PathBuf::new(), &file) };
+    }
+    let owner = Owner { name: pipeline.to_owned(), file: config::file_without_name(pipeline, &options.file) };
     let claimed = owner.claim(&variable);
     let path = owner.path(&variable);
     if let Err(error) = claimed.and_then(|path| dead_letter::probe(&path)) {
@@ -32,8 +36,6 @@ pub(crate) fn store(options: &RunOptions, pipeline: &Pipeline) -> Store {
             path.display()
         );
     }
-    let file = std::fs::canonicalize(&options.file).unwrap_or_else(|_| options.file.clone());
-    let bounds = pipeline.dead_letters;
     Store { max_size: bounds.max_size, when_full: bounds.when_full, ..Store::at(path, &file) }
 }
 

@@ -84,6 +84,14 @@ impl ProgramError {
         }
     }
 
+    /// How the program ended by itself, if it did.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        match self {
+            ProgramError::Ended(exit) | ProgramError::LeftUnanswered(exit) => Some(*exit),
+            _ => None,
+        }
+    }
+
     /// How a dead letter says it.
     pub(super) fn cause(&self) -> Cause {
         match self {
@@ -145,7 +153,7 @@ fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason")
 }
 
-/// How a program exit_text, in words.
+/// How a program ended, in words.
 pub(crate) fn exit_text(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("it ended with exit code {code}"),

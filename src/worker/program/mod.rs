@@ -15,10 +15,12 @@
 //! number in the worker's slot.
 
 mod advice;
+mod arguments;
 mod conversation;
 mod error;
 mod identity;
 mod io;
+mod job_log;
 mod modes;
 mod pause;
 mod run;
@@ -37,6 +39,7 @@ use crate::control::python;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure, Reach};
 use crate::sys::{process, readiness};
+use job_log::JobRows;
 use spec::{CommandSpec, NotStarted};
 use std::path::PathBuf;
 
@@ -46,7 +49,7 @@ pub(super) fn serve(worker: &mut WorkerContext, command: Command, context: &Cont
         Ok(spec) => spec,
         Err(failure) => return no_spec(worker, failure),
     };
-    let stop = live(worker, spec, command);
+    let stop = live(worker, spec, command, context);
     if stop.0 == Ending::Ordered
         && !readiness::is_terminated()
         && let Err(stop) = spill::drain_at_exit(worker)
@@ -97,10 +100,16 @@ fn module(worker: &WorkerContext, command: &Command) -> Option<PathBuf> {
     put.inspect_err(failed).ok()
 }
 
-fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command) -> Stop {
+fn live(worker: &mut WorkerContext, spec: CommandSpec, command: Command, context: &Context) -> Stop {
     worker.report_ready();
     match command.mode {
-        Mode::Each { collect, batch } => modes::each::serve(worker, spec, command, collect, batch),
+        Mode::Each { collect, batch } => {
+            let rows = command.joblog.as_ref().map(|log| JobRows::open(log, context)).transpose();
+            match rows {
+                Ok(rows) => modes::each::serve(worker, (spec, rows), command, collect, batch),
+                Err(failure) => failure.into(),
+            }
+        }
         Mode::Reply(reply) => {
             modes::reply::serve(worker, &spec, &command, reply).map_or_else(|stop| stop, Stop)
         }

@@ -1,10 +1,11 @@
 //! How the stage's program is started: everything that can be found out before there is an item.
 
 use super::advice;
+use super::arguments::{Arguments, ProgramItem};
 use super::identity::Identity;
 use super::surroundings::{self, Environment};
 use crate::config::USUAL_PATH;
-use crate::config::pipeline::{Command, Invocation, Mode, Stdout, shell_line};
+use crate::config::pipeline::{Command, Invocation, Stdout};
 use crate::exit;
 use crate::queue::Ending;
 use crate::stage::{Context, Failure};
@@ -24,7 +25,7 @@ use std::sync::atomic::AtomicU64;
 /// All that a start needs but the item.
 pub(crate) struct CommandSpec {
     starter: Starter,
-    arguments: Vec<Argument>,
+    arguments: Arguments,
     environment: Vec<CString>,
     null: OwnedFd,
     file: PathBuf,
@@ -34,15 +35,6 @@ pub(crate) struct CommandSpec {
     stdout: Stdout,
     /// Items come on standard input.
     pub reads: bool,
-}
-
-/// An argument.
-#[derive(Clone)]
-enum Argument {
-    /// As it is.
-    Fixed(CString),
-    /// Pieces between which the item stands.
-    Template(Vec<Vec<u8>>),
 }
 
 /// Why a program was not started.
@@ -78,8 +70,7 @@ impl CommandSpec {
         has_input: bool,
         module: Option<&Path>,
     ) -> Result<CommandSpec, Failure> {
-        let substitutes = matches!(command.mode, Mode::Each { batch: None, .. });
-        let arguments = arguments(&command.invocation, context.worker, substitutes);
+        let arguments = Arguments::new(command, context.worker);
         let folder = command.cwd.as_ref().map_or_else(|| context.folder.clone(), |cwd| context.path(cwd));
         let identity = Identity::of(command)?;
         let account = identity.as_ref().and_then(|identity| identity.account.as_ref());
@@ -101,9 +92,9 @@ impl CommandSpec {
             soft_open_files: context.soft_open_files.filter(|_| command.limits.open_files.is_none()),
             ..ProcessSpec::default()
         };
-        let takes_item = arguments.iter().any(|argument| matches!(argument, Argument::Template(_)));
         Ok(CommandSpec {
             starter: Starter::new(process)?,
+            reads: has_input && !arguments.take_item(),
             arguments,
             environment: surroundings::entries(environment)?,
             null: crate::sys::fd::null()?,
@@ -112,7 +103,6 @@ impl CommandSpec {
             dead: command.dead_codes.clone(),
             most_processes: command.limits.processes,
             stdout: command.stdout,
-            reads: has_input && !takes_item,
         })
     }
 
@@ -126,19 +116,23 @@ impl CommandSpec {
         FailedAttempt { failure: error.item_failure(&self.success, &self.dead), error, stderr }
     }
 
+    /// The command as a line, with an item in it.
+    pub(super) fn line(&self, item: ProgramItem<'_>) -> String {
+        self.arguments.line(item)
+    }
+
     /// Starts the program, for an item or for all of them.
     pub(super) fn start(
         &self,
-        item: Option<(&[u8], u32)>,
+        item: Option<ProgramItem<'_>>,
         program_slot: &AtomicU64,
     ) -> Result<Session, NotStarted> {
-        let bytes = item.map_or(&b""[..], |(bytes, _)| bytes);
-        let arguments = self.arguments.iter().map(|argument| argument.with(bytes));
-        let arguments: Vec<CString> = arguments.collect::<Option<_>>().ok_or(NotStarted::Item(
-            ProgramError::NotAnArgument("the item holds a zero byte, which no argument can"),
-        ))?;
+        let arguments = self
+            .arguments
+            .with(item.unwrap_or(ProgramItem { bytes: b"", attempt: 1, id: 0 }))
+            .map_err(|why| NotStarted::Item(ProgramError::NotAnArgument(why.why())))?;
         let mut environment = self.environment.clone();
-        if let Some((_, attempt)) = item {
+        if let Some(ProgramItem { attempt, .. }) = item {
             let entry = CString::new(format!("MPRUN_ATTEMPT={attempt}"));
             environment.push(entry.map_err(|error| NotStarted::Failed(error.into()))?);
         }
@@ -158,10 +152,7 @@ impl CommandSpec {
     }
 
     fn not_started(&self, error: StartFailure, arguments: &[CString], environment: &[CString]) -> NotStarted {
-        let title = self.arguments.first().map_or_else(String::new, |argument| match argument {
-            Argument::Fixed(argument) => argument.to_string_lossy().into_owned(),
-            Argument::Template(_) => String::new(),
-        });
+        let title = self.arguments.title();
         let error = match error {
             StartFailure::Start(error) => error,
             StartFailure::Pipe(errno) => {
@@ -169,10 +160,9 @@ impl CommandSpec {
                 return NotStarted::Failed(Failure::fatal(why));
             }
         };
-        let has_item = self.arguments.iter().any(|argument| matches!(argument, Argument::Template(_)));
         if error.errno == Errno::E2BIG
-            && has_item
-            && !process::is_too_large(&self.fixed_arguments(), environment)
+            && self.arguments.take_item()
+            && !process::is_too_large(&self.arguments.fixed(), environment)
         {
             return NotStarted::Item(ProgramError::NotAnArgument("the item is too long for an argument"));
         }
@@ -180,71 +170,6 @@ impl CommandSpec {
         let failure = Failure::fatal(advice::not_started(error, &start, || self.file.exists()));
         if error.passes() { NotStarted::Failed(failure) } else { NotStarted::Never(failure) }
     }
-
-    /// The arguments with nothing in the place of the item.
-    fn fixed_arguments(&self) -> Vec<CString> {
-        self.arguments.iter().filter_map(|argument| argument.with(b"")).collect()
-    }
-}
-
-impl Argument {
-    fn with(&self, item: &[u8]) -> Option<CString> {
-        match self {
-            Argument::Fixed(argument) => Some(argument.clone()),
-            Argument::Template(pieces) => CString::new(pieces.join(item)).ok(),
-        }
-    }
-}
-
-fn arguments(invocation: &Invocation, worker: u32, substitutes: bool) -> Vec<Argument> {
-    match invocation {
-        Invocation::Shell(line) => {
-            let mut arguments =
-                ["sh", "-c", line].map(|argument| plain(argument.as_bytes().to_vec())).to_vec();
-            if substitutes && shell_line::names_item(line) {
-                arguments.extend([plain(b"sh".to_vec()), Argument::Template(vec![Vec::new(); 2])]);
-            }
-            arguments
-        }
-        Invocation::Direct(arguments) => {
-            arguments.iter().map(|text| argument(text, worker, substitutes)).collect()
-        }
-    }
-}
-
-/// `{worker}` is this worker's number, `{}` the item, `{{}}` stands for `{}`.
-fn argument(text: &str, worker: u32, substitutes: bool) -> Argument {
-    let text = text.replace("{worker}", &worker.to_string());
-    let mut pieces = vec![Vec::new()];
-    let mut rest = text.as_str();
-    while let Some(at) = rest.find("{}") {
-        let escaped = rest[..at].ends_with('{') && rest[at + 2..].starts_with('}');
-        let last = pieces.len() - 1;
-        if escaped {
-            pieces[last].extend_from_slice(&rest.as_bytes()[..at - 1]);
-            pieces[last].extend_from_slice(b"{}");
-            rest = &rest[at + 3..];
-        } else {
-            pieces[last].extend_from_slice(&rest.as_bytes()[..at]);
-            if substitutes {
-                pieces.push(Vec::new());
-            } else {
-                pieces[last].extend_from_slice(b"{}");
-            }
-            rest = &rest[at + 2..];
-        }
-    }
-    let last = pieces.len() - 1;
-    pieces[last].extend_from_slice(rest.as_bytes());
-    match <[Vec<u8>; 1]>::try_from(pieces) {
-        Ok([only]) => plain(only),
-        Err(pieces) => Argument::Template(pieces),
-    }
-}
-
-fn plain(bytes: Vec<u8>) -> Argument {
-    // The pipeline file was checked for zero bytes; a cut argument would run something else.
-    CString::new(bytes).map_or_else(|_| Argument::Template(vec![b"\0".to_vec()]), Argument::Fixed)
 }
 
 /// Behind the folders that such a variable names already. An empty entry would be the current folder.
@@ -271,24 +196,4 @@ fn find(name: &str, environment: &Environment, context: &Context) -> Result<Path
 
 fn is_executable(file: &Path) -> bool {
     file.is_file() && access(file, AccessFlags::X_OK).is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_item(text: &str, item: &[u8]) -> Option<String> {
-        argument(text, 3, true).with(item).map(|argument| argument.into_string().unwrap())
-    }
-
-    #[test]
-    fn the_item_and_the_workers_number_stand_where_they_are_asked_for() {
-        assert_eq!(with_item("{}", b"a b").unwrap(), "a b");
-        assert_eq!(with_item("x{}y{}-{worker}", b"1").unwrap(), "x1y1-3");
-        assert_eq!(with_item("{{}} {}", b"i").unwrap(), "{} i");
-        assert_eq!(with_item("plain", b"i").unwrap(), "plain");
-        assert_eq!(with_item("é{}ü{{}}{}", b"i").unwrap(), "éiü{}i");
-        assert_eq!(with_item("{}", b"a\0b"), None);
-        assert_eq!(argument("{} {worker}", 0, false).with(b"i").unwrap(), CString::from(c"{} 0"));
-    }
 }

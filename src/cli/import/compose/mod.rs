@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::draft::Draft;
 use super::input::origin;
-use super::toml_text::text;
 use crate::cli::output::Failure;
+use crate::cli::toml_text::text;
 use service::Services;
 use yaml::Value;
 

@@ -1,10 +1,10 @@
 //! One service: which of its settings become which keys.
 
 use super::super::draft::{Section, name_of};
-use super::super::toml_text::{command, list, signal, table, text};
 use super::health;
 use super::variables::expanded;
 use super::yaml::Value;
+use crate::cli::toml_text::{command, list, signal, table, text};
 
 /// What becomes of a setting.
 enum Fate {

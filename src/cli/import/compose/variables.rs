@@ -1,6 +1,6 @@
 //! `${NAME}` and its kin in the values of a compose file.
 
-use super::super::toml_text::{piece, variable};
+use crate::cli::toml_text::{piece, variable};
 
 /// The same in our way. An unset variable is empty there, unless the file demands it.
 ///

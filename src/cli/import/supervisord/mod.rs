@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::draft::{Draft, Section};
 use super::input::{origin, read};
-use super::toml_text::{literal, text};
 use crate::cli::output::Failure;
+use crate::cli::toml_text::{literal, text};
 use ini::Block;
 use values::Names;
 

@@ -1,9 +1,9 @@
 //! One program: which of its settings become which keys.
 
 use super::super::draft::Section;
-use super::super::toml_text::{command, list, literal, seconds, signal, table, text};
 use super::ini::Block;
 use super::values::{Names, pairs, size};
+use crate::cli::toml_text::{command, list, literal, seconds, signal, table, text};
 
 /// What becomes of a setting.
 enum Fate {

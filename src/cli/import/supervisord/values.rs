@@ -1,6 +1,6 @@
 //! Values: `%(NAME)s` in them, and what lists and tables look like.
 
-use super::super::toml_text::{piece, text, variable};
+use crate::cli::toml_text::{piece, text, variable};
 use std::path::Path;
 
 /// What a program's values may name.

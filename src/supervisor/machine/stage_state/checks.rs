@@ -4,6 +4,7 @@
 //! failed: both are ended, and started again as `restart`, `backoff` and `give_up` say.
 
 use super::{StageState, Worker};
+use crate::config::pipeline::Probe;
 use crate::supervisor::machine::condition::{Condition, Finding, Goal, Health, Purpose};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::reason::{StopReason, spoken};
@@ -49,8 +50,12 @@ impl StageState {
                 *health = Health::Failing { failures, why };
                 self.note_failed_check(i, out);
             }
-            (Finding::NotMade(why), _) => {
-                self.say_of(i, Level::Warn, format!("can't be checked: {why}"), out);
+            (Finding::NotMade(why), condition) => {
+                let text = format!("can't be checked: {why}");
+                if let Condition::Starting { last, .. } = condition {
+                    *last = Some(text.clone());
+                }
+                self.say_of(i, Level::Warn, text, out);
             }
             _ => {}
         }
@@ -82,7 +87,10 @@ impl StageState {
     /// What was wrong with one that is ended for what checks have told.
     pub(super) fn complaint(&self, i: usize, why: StopReason) -> Option<String> {
         let condition = &self.workers[i].condition;
-        let last = condition.last_words().map_or(String::new(), |last| format!(": {last}"));
+        let unsaid = self.spec.ready.as_ref().and_then(|ready| unsaid(&ready.probe));
+        let last =
+            condition.last_words().map(str::to_owned).or(unsaid.filter(|_| why == StopReason::NotReady));
+        let last = last.map_or(String::new(), |last| format!(": {last}"));
         match why {
             StopReason::NotReady => {
                 let timeout = self.spec.ready.as_ref().map(|ready| spoken(ready.timeout));
@@ -158,6 +166,15 @@ impl StageState {
             Condition::Starting { .. } => Some((process, Purpose::Ready, self.spec.ready.as_ref()?)),
             Condition::Ready(_) => Some((process, Purpose::Health, &self.spec.health.as_ref()?.check)),
         }
+    }
+}
+
+/// What one that says by itself that it is ready has not said.
+fn unsaid(probe: &Probe) -> Option<String> {
+    match probe {
+        Probe::Line(pattern) => Some(format!("it has written no line that has {pattern:?} in it")),
+        Probe::Notify => Some("it has not sent READY=1".to_owned()),
+        Probe::Command(_) | Probe::Tcp(_) | Probe::Http(_) => None,
     }
 }
 

@@ -53,6 +53,17 @@ async fn connect_to(address: &str) -> io::Result<TcpStream> {
 }
 
 async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = connect_to_any(host, port).await?;
+    if is_to_itself(&stream)? { Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)) } else { Ok(stream) }
+}
+
+/// Where none listens on a port that the kernel may also choose for our end, it sometimes connects us to ourselves: each of
+/// some 28,000 tries.
+fn is_to_itself(stream: &TcpStream) -> io::Result<bool> {
+    Ok(stream.local_addr()? == stream.peer_addr()?)
+}
+
+async fn connect_to_any(host: &str, port: u16) -> io::Result<TcpStream> {
     // Known without a look at a file or a server.
     if host != "localhost" {
         return TcpStream::connect((host, port)).await;
@@ -93,5 +104,29 @@ struct Connection(JoinHandle<()>);
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    fn run<T>(test: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_none() {
+        run(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+            let own = socket.local_addr().unwrap();
+            assert!(is_to_itself(&socket.connect(own).await.unwrap()).unwrap());
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            assert!(!is_to_itself(&connect("localhost", port).await.unwrap()).unwrap());
+        });
     }
 }

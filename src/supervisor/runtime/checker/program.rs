@@ -22,10 +22,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
-use tokio::task::{spawn_blocking, spawn_local};
+use tokio::task::{spawn_blocking, spawn_local, yield_now};
 
 /// The end of what it says is kept.
 const TAIL_BYTES: usize = 1024;
+/// Bytes of a pipe that are read at once.
+const READ_BYTES: usize = 4096;
+/// Reads of a dead program's pipe: it holds no more, and what it has left behind may write for ever.
+const LAST_READS: usize = 16;
 /// Where the kernel does not tell of its end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -72,7 +76,7 @@ pub(super) async fn run(task: &Task, invocation: &Invocation, tail: &Tail, tries
 
 /// It is not the service that has ended.
 fn of_check(why: String) -> String {
-    match why.strip_prefix("the program failed: it ") {
+    match why.strip_prefix("it ") {
         Some(how) => format!("its command {how}"),
         None => why,
     }
@@ -139,7 +143,7 @@ impl<'a> Program<'a> {
         let reader = spawn_local(async move { drop(listen(&output, &its_tail).await) });
         let exit = self.exit().await;
         reader.abort();
-        while take(self.output.get_ref(), tail).is_ok_and(|bytes| bytes > 0) {}
+        let _ = (0..LAST_READS).find(|_| !take(self.output.get_ref(), tail).is_ok_and(|bytes| bytes > 0));
         exit
     }
 
@@ -173,7 +177,8 @@ async fn listen(output: &AsyncFd<OwnedFd>, tail: &Tail) -> io::Result<()> {
         let mut ready = output.readable().await?;
         match take(output.get_ref(), tail) {
             Ok(0) => return Ok(()),
-            Ok(_) => {}
+            // A pipe that is never empty must not keep the other checks from their turn.
+            Ok(_) => yield_now().await,
             Err(Errno::EAGAIN | Errno::EINTR) => ready.clear_ready(),
             Err(errno) => return Err(errno.into()),
         }
@@ -181,7 +186,7 @@ async fn listen(output: &AsyncFd<OwnedFd>, tail: &Tail) -> io::Result<()> {
 }
 
 fn take(output: &OwnedFd, tail: &Tail) -> nix::Result<usize> {
-    let mut bytes = [0; 4096];
+    let mut bytes = [0; READ_BYTES];
     let length = read(output, &mut bytes)?;
     let mut tail = tail.borrow_mut();
     tail.extend_from_slice(&bytes[..length]);

@@ -12,15 +12,18 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, bind,
     recvmsg, setsockopt, socket,
 };
+use nix::unistd::close;
 use regex::bytes::{Regex, RegexBuilder};
 use std::ffi::CString;
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Of a longer line the beginning is looked at.
 const LINE_BYTES: usize = 3000;
 /// Bytes of a message.
 const MESSAGE_BYTES: usize = 4096;
+/// The kernel takes no more of them with one message (`SCM_MAX_FD`).
+const MOST_DESCRIPTORS: usize = 253;
 /// Messages that are read at once.
 const MESSAGES: usize = 16;
 /// What says that a service is ready.
@@ -65,19 +68,26 @@ impl Listener {
             && let Some(end) = memchr::memchr(b'\n', bytes)
         {
             append(partial, &bytes[..end]);
-            let is_it = pattern.is_match(partial);
+            let is_it = has_it(pattern, partial);
             partial.clear();
             if is_it {
                 return true;
             }
             bytes = &bytes[end + 1..];
         }
-        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
-        let (lines, rest) = bytes.split_at(whole);
-        append(partial, rest);
-        // All at once first: a program may write a million lines before it is ready.
-        pattern.is_match(lines) && lines.split(|byte| *byte == b'\n').any(|line| pattern.is_match(line))
+        let Some(end) = memchr::memrchr(b'\n', bytes) else {
+            append(partial, bytes);
+            return false;
+        };
+        append(partial, &bytes[end + 1..]);
+        // Each by itself: `\A` and `\z` stand for the ends of a line, however lines come together.
+        bytes[..end].split(|byte| *byte == b'\n').any(|line| has_it(pattern, line))
     }
+}
+
+/// The line is without its `\n`.
+fn has_it(pattern: &Regex, line: &[u8]) -> bool {
+    pattern.is_match(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 fn append(partial: &mut Vec<u8>, bytes: &[u8]) {
@@ -117,17 +127,22 @@ pub(super) fn says_ready(socket: &OwnedFd, service: u32) -> bool {
     is_ready
 }
 
-/// Descriptors that come with it are closed by the kernel: there is no room for them.
+/// Descriptors that come with it, such as those for `FDSTORE=1`, are closed.
 fn receive(socket: &OwnedFd) -> nix::Result<(Vec<u8>, Option<UnixCredentials>)> {
-    let (mut bytes, mut control) = (vec![0; MESSAGE_BYTES], cmsg_space!(UnixCredentials));
+    let mut bytes = vec![0; MESSAGE_BYTES];
+    let mut control = cmsg_space!(UnixCredentials, [RawFd; MOST_DESCRIPTORS]);
     let (length, from) = {
         let mut parts = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-        let from = message.cmsgs().ok().into_iter().flatten().find_map(|part| match part {
-            ControlMessageOwned::ScmCredentials(from) => Some(from),
-            _ => None,
-        });
+        let mut from = None;
+        for part in message.cmsgs().into_iter().flatten() {
+            match part {
+                ControlMessageOwned::ScmCredentials(sender) => from = Some(sender),
+                ControlMessageOwned::ScmRights(fds) => fds.into_iter().for_each(|fd| close(fd).unwrap_or(())),
+                _ => {}
+            }
+        }
         (message.bytes, from)
     };
     bytes.truncate(length);
@@ -149,7 +164,8 @@ fn is_of(from: Option<UnixCredentials>, service: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{connect, send};
+    use nix::sys::socket::{ControlMessage, connect, send, sendmsg};
+    use std::io::IoSlice;
 
     fn listener(pattern: &str) -> Listener {
         Listener::of(Some(&Probe::Line(pattern.to_owned()))).unwrap()
@@ -166,6 +182,16 @@ mod tests {
         let mut listener = listener("ab");
         assert!(!listener.hears(Stream::Stderr, b"a") && !listener.hears(Stream::Stdout, b"b\n"));
         assert!(listener.hears(Stream::Stderr, b"b\n"));
+    }
+
+    #[test]
+    fn the_ends_of_a_line_are_the_same_however_lines_come_together() {
+        for pattern in [r"\Aready\z", "(?-m)^ready$", "^ready$"] {
+            assert!(listener(pattern).hears(Stream::Stdout, b"one\nready\r\ntwo\n"), "{pattern}");
+            assert!(!listener(pattern).hears(Stream::Stdout, b"not ready\nready yet\n"), "{pattern}");
+        }
+        assert!(!listener("^$").hears(Stream::Stdout, b"one\r\ntwo\n"), "there is no empty line");
+        assert!(listener("^$").hears(Stream::Stdout, b"one\r\n\r\n"));
     }
 
     #[test]
@@ -196,5 +222,21 @@ mod tests {
         assert!(says_ready(&ours, own));
         say("READY=1");
         assert!(!says_ready(&ours, u32::MAX), "it comes from another process");
+    }
+
+    #[test]
+    fn descriptors_that_come_with_a_message_are_closed_and_it_counts() {
+        let NotifySocket { socket: ours, variable } = NotifySocket::new().unwrap();
+        let name = variable.to_bytes().strip_prefix(b"NOTIFY_SOCKET=@").unwrap();
+        let theirs = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        let (kept, sent) = nix::unistd::pipe().unwrap();
+        let text = [IoSlice::new(b"FDSTORE=1\nREADY=1")];
+        let descriptors = vec![sent.as_raw_fd(); MOST_DESCRIPTORS];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let to = UnixAddr::new_abstract(name).unwrap();
+        sendmsg(theirs.as_raw_fd(), &text, &rights, MsgFlags::empty(), Some(&to)).unwrap();
+        assert!(says_ready(&ours, std::process::id()));
+        drop(sent);
+        assert_eq!(nix::unistd::read(&kept, &mut [0]), Ok(0), "no copy of it is open");
     }
 }

@@ -40,6 +40,11 @@ impl Outputs {
         self.bytes.len()
     }
 
+    /// Bytes of the outputs themselves.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() - 4 * self.count
+    }
+
     /// Keeps the first `count`, which take `size` bytes.
     pub(crate) fn truncate(&mut self, size: usize, count: usize) {
         self.bytes.truncate(size);

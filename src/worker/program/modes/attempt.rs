@@ -1,11 +1,13 @@
 //! One attempt of `mode = "each"`: a program, from its input to its outputs.
 
-use crate::config::pipeline::{Collect, Command};
+use crate::config::pipeline::{Collect, Framing};
 use crate::framing::{BadFrame, Decoder, encode};
 use crate::queue::Ending;
-use crate::stage::Failure;
+use crate::stage::{Failure, Outlet};
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
+use crate::worker::outlet::StageOutlet;
+use crate::worker::program::arguments::ProgramItem;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::ProgramError;
 use crate::worker::program::io::outputs::Outputs;
@@ -13,7 +15,9 @@ use crate::worker::program::io::session::{TurnRequest, WriteBuffers};
 use crate::worker::program::io::stderr::StderrRelay;
 use crate::worker::program::run::{Mode, ProgramRun};
 use crate::worker::program::spec::{CommandSpec, NotStarted};
+use crate::worker::program::spill;
 use crate::worker::stop::Stop;
+use std::borrow::Cow;
 
 /// The result of the leases, in that of the worker.
 pub(crate) type Attempted<E> = Result<Result<(), E>, Stop>;
@@ -21,14 +25,24 @@ pub(crate) type Attempted<E> = Result<Result<(), E>, Stop>;
 /// What all attempts of a worker have in common, and the memory that they use anew.
 pub(crate) struct Attempts {
     pub spec: CommandSpec,
-    pub command: Command,
+    pub in_framing: Framing,
+    pub out_framing: Framing,
     pub collect: Collect,
+    pub tag: Tag,
     /// Items at once, each framed; `None`: one, as it is.
     pub batch: Option<u32>,
     pub stderr: StderrRelay,
     /// What the program gets on its standard input.
     pub input: Vec<u8>,
     pub outputs: Outputs,
+}
+
+/// `tag`.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Tag {
+    None,
+    /// Before each line.
+    Item,
 }
 
 impl Attempts {
@@ -38,7 +52,8 @@ impl Attempts {
             return Ok(Err(error));
         }
         let first = worker.queues.item(0)?;
-        let mut session = match self.spec.start(Some((first.bytes, first.attempt)), worker.queues.program()) {
+        let item = ProgramItem { bytes: first.bytes, attempt: first.attempt, id: first.id };
+        let mut session = match self.spec.start(Some(item), worker.queues.program()) {
             Ok(session) => session,
             Err(NotStarted::Item(error)) => return Ok(Err(error)),
             Err(never) => return Err(never.stop(worker)),
@@ -48,9 +63,17 @@ impl Attempts {
         }
         let max_item = worker.queues.max_item(&worker.outputs)?;
         let max_bytes = worker.queues.max_bytes(&worker.outputs)?;
-        let decoder = Decoder::new(self.command.out_framing, max_item);
-        let outputs =
-            Collector { collect: self.collect, decoder, outputs: &mut self.outputs, max_item, max_bytes };
+        let decoder = Decoder::new(self.out_framing, max_item);
+        let tag = (self.tag == Tag::Item)
+            .then(|| tag_of(worker.queues.item(0).map_or(&b""[..], |lease| lease.bytes)));
+        let outputs = Collector {
+            collect: self.collect,
+            tag,
+            decoder,
+            outputs: &mut self.outputs,
+            max_item,
+            max_bytes,
+        };
         let mut attempt = Attempt { input: &self.input, outputs };
         let mut run = ProgramRun::new(worker, &mut self.stderr, session, Manner::Each);
         run.apply(Event::Begun);
@@ -65,13 +88,32 @@ impl Attempts {
         })
     }
 
+    /// Publishes the outputs of the first `size` leases and ends them; none: those of the first one, which has failed and stays
+    /// leased, with a mark of what is out. What was collected as a whole is no line, so standard output gets no line end
+    /// that the program has not written.
+    pub(super) fn publish(&self, worker: &mut WorkerContext, size: usize) -> Result<(), Stop> {
+        let outputs = self.outputs.all();
+        let is_raw = self.collect == Collect::Whole && worker.outputs.is_empty();
+        if size > 0 && !is_raw {
+            return spill::publish(worker, outputs, size);
+        }
+        if is_raw {
+            worker.console.begin_item();
+            outputs.iter().try_for_each(|output| worker.console.put_as_it_is(output))?;
+        } else {
+            let mut outlet = StageOutlet::new(worker, Some(0));
+            outputs.iter().try_for_each(|output| outlet.put(output))?;
+        }
+        if size > 0 { worker.commit(size) } else { worker.commit_regardless(0) }
+    }
+
     fn frame(&mut self, worker: &WorkerContext, size: usize) -> Attempted<ProgramError> {
         self.input.clear();
         for i in (0..size).filter(|_| self.spec.reads) {
             let bytes = worker.queues.item(i)?.bytes;
             if self.batch.is_none() {
                 self.input.extend_from_slice(bytes);
-            } else if let Err(why) = encode(self.command.in_framing, bytes, &mut self.input) {
+            } else if let Err(why) = encode(self.in_framing, bytes, &mut self.input) {
                 return Ok(Err(ProgramError::NotEncodable(why)));
             }
         }
@@ -115,6 +157,7 @@ impl Mode for Attempt<'_> {
 /// Outputs on their way out of what was read.
 struct Collector<'a> {
     collect: Collect,
+    tag: Option<Vec<u8>>,
     decoder: Decoder,
     outputs: &'a mut Outputs,
     max_item: u64,
@@ -129,16 +172,22 @@ impl Collector<'_> {
                 return Err(ProgramError::BadFrame(BadFrame::TooLong { least, most }));
             }
             Collect::Whole if is_over => {
-                self.outputs.push(self.decoder.rest());
+                let whole = tagged(self.tag.as_deref(), self.decoder.rest());
+                if whole.len() as u64 > self.max_item {
+                    let (least, most) = (whole.len() as u64, self.max_item);
+                    return Err(ProgramError::BadFrame(BadFrame::TooLong { least, most }));
+                }
+                self.outputs.push(&whole);
                 self.decoder.forget(usize::MAX);
             }
             Collect::Whole => {}
             Collect::Lines => {
+                let tag = self.tag.as_deref();
                 while let Some(item) = self.decoder.next().map_err(ProgramError::BadFrame)? {
-                    self.outputs.push(item);
+                    self.outputs.push(&tagged(tag, item));
                 }
                 if is_over && let Some(item) = self.decoder.last().map_err(ProgramError::BadFrame)? {
-                    self.outputs.push(item);
+                    self.outputs.push(&tagged(tag, item));
                 }
             }
         }
@@ -147,4 +196,22 @@ impl Collector<'_> {
             false => Ok(()),
         }
     }
+}
+
+/// What stands before each line of an item: its arguments, with spaces between them, and a tab.
+fn tag_of(item: &[u8]) -> Vec<u8> {
+    let mut tag: Vec<u8> = item.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
+    tag.push(b'\t');
+    tag
+}
+
+fn tagged<'a>(tag: Option<&[u8]>, lines: &'a [u8]) -> Cow<'a, [u8]> {
+    let Some(tag) = tag else { return Cow::Borrowed(lines) };
+    let mut tagged = Vec::new();
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        tagged.extend_from_slice(tag);
+        tagged.extend_from_slice(line);
+    }
+    // An empty line of a stage's output is a line.
+    if lines.is_empty() { Cow::Borrowed(lines) } else { Cow::Owned(tagged) }
 }

@@ -1,37 +1,66 @@
 //! `mode = "each"`: a fresh program for every item, or for a batch of them. Its outputs count only if it ends well.
 
-use super::attempt::{Attempted, Attempts};
+use super::attempt::{Attempted, Attempts, Tag};
 use crate::config::pipeline::{Collect, Command};
+use crate::dead_letter::Cause;
+use crate::model::ItemFailure;
 use crate::queue::{Ending, Taken, Wait};
 use crate::stage::Failure;
 use crate::sys::readiness;
+use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
-use crate::worker::dead_letters;
+use crate::worker::dead_letters::{self, Reason};
+use crate::worker::program::arguments::ProgramItem;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
 use crate::worker::program::io::stderr::StderrRelay;
+use crate::worker::program::job_log::{JobRows, Row};
 use crate::worker::program::spec::CommandSpec;
 use crate::worker::program::spill;
 use crate::worker::stop::{Stop, until_stop};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 struct EachLoop<'a> {
     worker: &'a mut WorkerContext,
     attempts: Attempts,
+    /// What a program wrote that failed for good comes out.
+    failed_output: FailedOutput,
+    /// `joblog`.
+    rows: Option<JobRows>,
 }
+
+/// An item whose command begins, for its row.
+struct Begun {
+    sequence: u64,
+    line: String,
+    at: (SystemTime, Instant),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum FailedOutput {
+    Kept,
+    Dropped,
+}
+
+/// Of an item whose output is out, and whose letter is not written.
+const KILLED_BETWEEN: &str =
+    "its command failed, and its worker was killed before the dead letter was written";
 
 /// Serves the stage with a program for each attempt.
 pub(crate) fn serve(
     worker: &mut WorkerContext,
-    spec: CommandSpec,
+    (spec, rows): (CommandSpec, Option<JobRows>),
     command: Command,
     collect: Collect,
     batch: Option<u32>,
 ) -> Stop {
     worker.queues.set_max_leases(batch.map_or(1, |batch| batch as usize));
     let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
-    let attempts = Attempts { spec, command, collect, batch, stderr, input, outputs };
-    let mut each = EachLoop { worker, attempts };
+    let Command { in_framing, out_framing, keep_failed_output, .. } = command;
+    let failed_output = if keep_failed_output { FailedOutput::Kept } else { FailedOutput::Dropped };
+    let tag = if command.tag { Tag::Item } else { Tag::None };
+    let attempts = Attempts { spec, in_framing, out_framing, collect, tag, batch, stderr, input, outputs };
+    let mut each = EachLoop { worker, attempts, failed_output, rows };
     until_stop(|| each.round())
 }
 
@@ -77,11 +106,20 @@ impl EachLoop<'_> {
     fn work(&mut self) -> Result<(), Stop> {
         let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
+            if self.failed_output == FailedOutput::Kept && self.end_failed()? {
+                continue;
+            }
+            if self.was_done_before()? {
+                self.worker.commit(1)?;
+                continue;
+            }
             // What goes together comes out together.
             size = self.worker.admit(size.clamp(1, self.worker.queues.publishable()))?;
+            let begun = self.rows.as_ref().map(|_| self.begun()).transpose()?;
             let done = match self.attempt(size)? {
                 Ok(()) => {
-                    self.publish(size)?;
+                    self.attempts.publish(self.worker, size)?;
+                    self.note_row(begun, Some(Exit::Code(0)));
                     size
                 }
                 Err(failed) if size > 1 => {
@@ -93,7 +131,9 @@ impl EachLoop<'_> {
                     self.worker.item_log.forget();
                     // The others first: so the failed one is the first in its queue again.
                     self.worker.queues.give_back_from(1)?;
-                    dead_letters::fail_with(self.worker, 0, failed.failure, failed.reason())?;
+                    if self.fail(&failed)? {
+                        self.note_row(begun, failed.error.exit());
+                    }
                     1
                 }
             };
@@ -101,6 +141,66 @@ impl EachLoop<'_> {
             self.worker.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
         }
         Ok(())
+    }
+
+    /// Returns whether the item has failed for good.
+    fn fail(&mut self, failed: &FailedAttempt) -> Result<bool, Stop> {
+        let EachLoop { worker, attempts, failed_output, .. } = self;
+        let mut is_dead = false;
+        let keep = |worker: &mut WorkerContext| {
+            is_dead = true;
+            match failed_output {
+                FailedOutput::Dropped => Ok(()),
+                FailedOutput::Kept => attempts.publish(worker, 0),
+            }
+        };
+        dead_letters::fail_after(worker, 0, failed.failure, failed.reason(), keep)?;
+        Ok(is_dead)
+    }
+
+    /// Whether the job log has the first lease.
+    fn was_done_before(&self) -> Result<bool, Stop> {
+        let Some(rows) = &self.rows else { return Ok(false) };
+        Ok(rows.is_done(self.worker.queues.item(0)?.id + 1))
+    }
+
+    /// What the row of the first lease needs, before its command runs.
+    fn begun(&self) -> Result<Begun, Stop> {
+        let lease = self.worker.queues.item(0)?;
+        let item = ProgramItem { bytes: lease.bytes, attempt: lease.attempt, id: lease.id };
+        let line = self.attempts.spec.line(item);
+        Ok(Begun { sequence: lease.id + 1, line, at: (SystemTime::now(), Instant::now()) })
+    }
+
+    fn note_row(&mut self, begun: Option<Begun>, exit: Option<Exit>) {
+        if let (Some(rows), Some(begun)) = (&mut self.rows, begun) {
+            let (start, since) = begun.at;
+            rows.add(&Row {
+                sequence: begun.sequence,
+                start,
+                took: since.elapsed(),
+                received: self.attempts.outputs.bytes(),
+                exit,
+                command: &begun.line,
+            });
+        }
+    }
+
+    /// The first lease may be of a worker that was killed after it had published what a failed program wrote: its outputs
+    /// are marked on the lease, and only its letter is missing.
+    fn end_failed(&mut self) -> Result<bool, Stop> {
+        let lease = self.worker.queues.item(0)?;
+        if lease.mark == 0 {
+            return Ok(false);
+        }
+        let reason = Reason {
+            text: KILLED_BETWEEN.to_owned(),
+            cause: Cause::Error(KILLED_BETWEEN.to_owned()),
+            stderr: &[],
+        };
+        self.worker.queues.give_back_from(1)?;
+        dead_letters::fail_with(self.worker, 0, ItemFailure::Never, reason)?;
+        Ok(true)
     }
 
     /// How many of the leases may go together: one that has failed before goes alone.
@@ -113,19 +213,8 @@ impl EachLoop<'_> {
         Ok(self.worker.queues.len())
     }
 
-    /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so
-    /// standard output gets no line end that the program has not written.
-    fn publish(&mut self, size: usize) -> Result<(), Stop> {
-        if self.attempts.collect == Collect::Lines || !self.worker.outputs.is_empty() {
-            return spill::publish(self.worker, self.attempts.outputs.all(), size);
-        }
-        self.worker.console.begin_item();
-        self.attempts.outputs.all().iter().try_for_each(|output| self.worker.console.put_as_it_is(output))?;
-        self.worker.commit(size)
-    }
-
     fn attempt(&mut self, size: usize) -> Attempted<FailedAttempt> {
-        let EachLoop { worker, attempts } = self;
+        let EachLoop { worker, attempts, .. } = self;
         // Which one of several has killed this worker can't be known.
         if size == 1 {
             worker.queues.begin(0);

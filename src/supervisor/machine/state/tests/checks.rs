@@ -146,6 +146,18 @@ fn what_is_said_before_the_program_is_known_to_run_counts() {
 }
 
 #[test]
+fn what_it_waits_for_is_said_also_where_it_cannot_be_checked_or_says_nothing() {
+    let mut bench = begun(vec![with_ready("db", tcp()), with_ready("web", Probe::Notify)]);
+    find(&mut bench, "db", Finding::NotMade("no address".to_owned()));
+    let reason = stage_of(&bench, "db").workers[0].reason.clone();
+    assert_eq!(reason.as_deref(), Some("it is not ready yet: can't be checked: no address"));
+    bench.pass(SECOND * 30);
+    bench.end_idle(bench.pid("web", 0), termed());
+    let words = "failed: it was not ready within 30s: it has not sent READY=1";
+    assert!(bench.has_said(words), "{:?}", bench.said);
+}
+
+#[test]
 fn too_many_failed_checks_in_a_row_are_a_restart_with_that_reason() {
     let mut bench = begun(vec![with_health("web")]);
     assert_eq!((purposes(&bench), bench.checkers), (vec![Purpose::Health], (1, 0)));

@@ -36,6 +36,11 @@ fn b_as_program() -> Pipeline {
         pipeline.stages[1].work.task = Task::Command(Box::new(Command {
             invocation: Invocation::Shell("true".into()),
             mode: Mode::Each { collect: Collect::Lines, batch: None },
+            placeholders: Default::default(),
+            max_args: None,
+            keep_failed_output: false,
+            tag: false,
+            joblog: None,
             in_framing: Framing::Lines,
             out_framing: Framing::Lines,
             success_codes: vec![0],

@@ -1,0 +1,84 @@
+//! `mprun do`: a pipeline file that nobody had to write.
+//!
+//! The line becomes the text of a file ([`file`]), which `--print` prints. A run of it has no file on the disk: the text is
+//! made anew from the same words by a program that takes over (`mprun upgrade`), and a kill leaves no file behind. Its
+//! paths start at the current folder, as those of a file there would.
+
+mod file;
+mod options;
+mod shell;
+
+use super::output::{self, Failure};
+use crate::config::{self, LoadOptions, Loaded, Texts};
+use crate::exit;
+use crate::logs::Logging;
+use crate::progress::When;
+use crate::stage::Registry;
+use crate::supervisor::{self, RunOptions};
+pub(in crate::cli) use options::{Args, instead, instead_of};
+use std::path::{Path, PathBuf};
+
+/// Bytes of the largest file: what a line has more than that is given on standard input.
+const MAX_FILE_BYTES: usize = 1 << 20;
+
+/// Runs the line, or prints its file.
+pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
+    let (print, bar) = (args.print, args.bar);
+    let (name, text) = text(args)?;
+    if print {
+        return output::print_as_it_is(&text).map(|_| exit::DONE);
+    }
+    let options = options(name, text, bar, verbosity);
+    checked(&options, registry)?;
+    options.logging.start(None);
+    Ok(supervisor::run(options, registry))
+}
+
+/// Whether this program could resume the run of such a line.
+pub(super) fn preflight(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
+    let bar = args.bar;
+    let (name, text) = text(args)?;
+    Ok(supervisor::preflight(&options(name, text, bar, verbosity), registry))
+}
+
+/// The file of a line that is given as words.
+pub(super) fn file_of(words: Vec<std::ffi::OsString>) -> Result<String, Failure> {
+    text(Args::of(words)?).map(|(_, text)| text)
+}
+
+/// The name that was given, and the file.
+fn text(args: Args) -> Result<(Option<String>, String), Failure> {
+    let line = args.line()?;
+    let text = line.text().map_err(Failure::usage)?;
+    if text.len() > MAX_FILE_BYTES {
+        let why = "the arguments are more than 1 MiB: give them on standard input (printf '%s\\0' … | mprun do -0 …)";
+        return Err(Failure::usage(why));
+    }
+    Ok((line.name, text))
+}
+
+fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunOptions {
+    let name = name.unwrap_or_else(|| format!("do-{}", std::process::id()));
+    RunOptions {
+        file: PathBuf::from(format!("{name}.toml")),
+        text: Some(text),
+        load: LoadOptions::default(),
+        watch: false,
+        logging: Logging::of_a_line(verbosity),
+        progress: if bar { When::Always } else { When::Never },
+        report: None,
+        new_run: false,
+        retries: None,
+    }
+}
+
+/// What is wrong with the line, in words about the line.
+fn checked(options: &RunOptions, registry: &Registry) -> Result<(), Failure> {
+    let texts = Texts { main: options.text.clone().unwrap_or_default(), ..Texts::default() };
+    let place = Path::new("the file of this line (--print shows it)");
+    let bad = |report: config::Report| Failure::usage(report.render(output::is_colourful()));
+    let Loaded { warnings, .. } =
+        config::load_texts(place, texts, &LoadOptions::default(), registry).map_err(bad)?;
+    // The only one that a line can cause: the item would be a piece of a program.
+    if warnings.is_empty() { Ok(()) } else { Err(bad(warnings)) }
+}

@@ -1,0 +1,277 @@
+//! The words of a line: options, stages and arguments; and what other tools have that is not there.
+
+use super::file::{Items, JobLog, Line, LineStage};
+use crate::cli::output::Failure;
+use crate::config::diagnostic::quote;
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  mprun do -j4 -- gzip -k {} < names                        an item a line of standard input; without {}: the last argument
+  find . -name '*.wav' -print0 | mprun do -j8 -0 -k -- ./score
+  mprun do -j4 -- convert {} {.}.png ::: *.jpg              arguments from the command line
+  mprun do -j2 -- ./fetch {} :: -j8 ./parse :: ./store      three stages joined by queues
+  mprun do -j4 'gzip -c {} > {.}.gz' ::: *.txt              one word with shell characters is run by sh
+
+Placeholders: {} the item; {.} without extension; {/} without folder; {//} its folder; {/.} without both; {#} its number;
+{%} the worker's number; with -n: {1} {2} … an argument. {{}} stands for {} itself.
+
+Exit codes: 0 all well; 1 stopped before all items were tried, or mprun itself failed; 2 bad usage; 3 some commands failed.";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    stage: StageOptions,
+    /// Items on standard input (or in FILE) end with a zero byte, not with a line end
+    #[arg(short = '0', long)]
+    null: bool,
+    /// Take the items from this file, not from standard input
+    #[arg(short, long, value_name = "FILE")]
+    arg_file: Option<PathBuf>,
+    /// Keep items that failed as dead letters, under this name; it also names the run
+    #[arg(long)]
+    name: Option<String>,
+    /// Print the pipeline file that the line stands for, and run nothing
+    #[arg(long)]
+    pub(super) print: bool,
+    /// Show how far the run is
+    #[arg(long, alias = "progress", alias = "eta")]
+    pub(super) bar: bool,
+    /// The command; `:: [OPTIONS] COMMAND` for each further stage, `::: ARGUMENTS` for the items
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]
+    words: Vec<OsString>,
+}
+
+/// Options that each stage has for itself.
+#[derive(clap::Args)]
+struct StageOptions {
+    /// How many commands run at once: a number, a share of the CPUs (50%), or `cpus`
+    #[arg(short, long, value_name = "N", default_value = "1")]
+    jobs: String,
+    /// Items for each command: a command waits until it has them all
+    #[arg(short = 'n', long, alias = "max-replace-args", short_alias = 'N', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_args: Option<u32>,
+    /// Put out what the commands write in the order of the items
+    #[arg(short, long)]
+    keep_order: bool,
+    /// The longest time that a command may take, such as 10 (seconds) or 1m30s; then it is ended, and has failed
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    /// How often a command is tried that fails
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    retries: u32,
+    /// Begin each line that a command writes with its item and a tab
+    #[arg(long)]
+    tag: bool,
+    /// Add a row to this file for each item that has ended, in the columns of GNU parallel
+    #[arg(long, visible_alias = "jl", value_name = "FILE")]
+    joblog: Option<PathBuf>,
+    /// Leave out the items that have a row in the job log
+    #[arg(long, requires = "joblog")]
+    resume: bool,
+    /// Leave out those that have succeeded there; failed ones run again
+    #[arg(long, requires = "joblog")]
+    resume_failed: bool,
+}
+
+/// What stands after `::`.
+#[derive(Parser)]
+#[command(no_binary_name = true, name = "mprun do … ::", disable_help_flag = true)]
+struct Further {
+    #[command(flatten)]
+    stage: StageOptions,
+    #[arg(trailing_var_arg = true, required = true, value_name = "COMMAND")]
+    words: Vec<OsString>,
+}
+
+/// Options of xargs and GNU parallel that are not there, and what to use.
+const INSTEAD: [(&str, &str); 36] = [
+    ("-P", "-j N"),
+    ("--max-procs", "-j N"),
+    ("-I", "`{}` is the placeholder"),
+    ("--replace", "`{}` is the placeholder"),
+    ("-i", "`{}` is the placeholder"),
+    ("-d", "an item is a line; `tr` makes lines of other delimiters"),
+    ("--delimiter", "an item is a line; `tr` makes lines of other delimiters"),
+    ("-L", "-n N: each line is one item"),
+    ("--max-lines", "-n N: each line is one item"),
+    ("-l", "-n N: each line is one item"),
+    ("-X", "-n N"),
+    ("-m", "-n N"),
+    ("--xargs", "-n N"),
+    ("-s", "-n N"),
+    ("--max-chars", "-n N"),
+    ("-r", "nothing: without items no command is run"),
+    ("--no-run-if-empty", "nothing: without items no command is run"),
+    ("-t", "-v, which logs what happens"),
+    ("-p", "nothing: mprun asks nothing"),
+    ("--interactive", "nothing: mprun asks nothing"),
+    ("-x", "nothing: an item that does not fit has failed"),
+    ("-E", "`sed '/^END$/,$d'` before it"),
+    ("-u", "nothing: what a command writes is printed when it ends"),
+    ("--ungroup", "nothing: what a command writes is printed when it ends"),
+    ("--line-buffer", "a last stage `:: cat`: lines of several commands are mixed then"),
+    ("--pipe", "a pipeline file with mode = \"stream\" or `batch`"),
+    ("--pipepart", "a pipeline file with `use = \"lines\"`"),
+    ("--halt", "`when_failing = \"stop\"` in the pipeline file that --print prints"),
+    ("--dry-run", "`-- echo COMMAND`, or --print for the pipeline file"),
+    ("--tagstring", "--tag"),
+    ("-S", "a run on each machine"),
+    ("--sshlogin", "a run on each machine"),
+    ("--colsep", "`tr` and -n: {1} {2} are the columns of a line"),
+    ("--results", "`:: ` and a last stage that writes files"),
+    ("--delay", "`rate` in the pipeline file that --print prints"),
+    ("--nice", "`nice` in the pipeline file that --print prints"),
+];
+
+/// What clap says of an option that another tool has, with what to use instead.
+pub(in crate::cli) fn instead(error: &clap::Error) -> Option<Failure> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = option.split('=').next().unwrap_or(option);
+    let use_this = instead_of(name)?;
+    Some(Failure::usage(format!("`mprun do` has no {name}; use {use_this}")))
+}
+
+/// What to use for an option that another tool has.
+pub(in crate::cli) fn instead_of(name: &str) -> Option<&'static str> {
+    INSTEAD.iter().find(|(known, _)| *known == name).map(|(_, use_this)| *use_this)
+}
+
+/// The words of a line by themselves.
+#[derive(Parser)]
+#[command(no_binary_name = true, name = "mprun do")]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+impl Args {
+    /// Of words that are no command line.
+    pub(super) fn of(words: Vec<OsString>) -> Result<Args, Failure> {
+        let parsed = Alone::try_parse_from(words);
+        let bad = |error: clap::Error| {
+            let text = error.to_string();
+            Failure::usage(text.trim_start_matches("error: ").lines().next().unwrap_or_default())
+        };
+        parsed.map(|alone| alone.args).map_err(bad)
+    }
+
+    /// What the line says.
+    pub(super) fn line(self) -> Result<Line, Failure> {
+        let (words, arguments) = split_off_arguments(self.words)?;
+        let mut stages = Vec::new();
+        for (n, words) in words.split(|word| word == "::").enumerate() {
+            stages.push(match n {
+                0 => self.stage.of(words)?,
+                _ => further(words)?,
+            });
+        }
+        let items = match (arguments, self.arg_file) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::usage("the items are after `:::` or in a file, not both"));
+            }
+            (Some(arguments), None) => Items::List(arguments.into_iter().map(OsString::into_vec).collect()),
+            (None, Some(file)) if file != OsStr::new("-") => Items::File(file),
+            (None, _) => Items::Stdin,
+        };
+        Ok(Line { name: self.name, items, null: self.null, stages })
+    }
+}
+
+fn split_off_arguments(mut words: Vec<OsString>) -> Result<(Vec<OsString>, Option<Vec<OsString>>), Failure> {
+    let is = |word: &OsString, wanted: &[&str]| wanted.iter().any(|wanted| word == wanted);
+    if let Some(word) = words.iter().find(|word| is(word, &["::::", ":::+", "::::+"])) {
+        let instead = if *word == "::::" { "-a FILE" } else { "-n 2 with the pairs in one list" };
+        return Err(Failure::usage(format!("`mprun do` has no {}; use {instead}", word.display())));
+    }
+    let Some(at) = words.iter().position(|word| word == ":::") else { return Ok((words, None)) };
+    let arguments = words.split_off(at).split_off(1);
+    if arguments.iter().any(|word| word == ":::") {
+        let why = "`:::` stands there twice: mprun makes no combinations; a loop of the shell does, on standard input";
+        return Err(Failure::usage(why));
+    }
+    Ok((words, Some(arguments)))
+}
+
+fn further(words: &[OsString]) -> Result<LineStage, Failure> {
+    let Further { stage, words } = Further::try_parse_from(words).map_err(|error| {
+        instead(&error).unwrap_or_else(|| {
+            let text = error.to_string();
+            let why = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+            Failure::usage(format!("after `::`: {why}"))
+        })
+    })?;
+    stage.of(&words)
+}
+
+impl StageOptions {
+    fn of(&self, words: &[OsString]) -> Result<LineStage, Failure> {
+        let text = |word: &OsString| {
+            let shown = String::from_utf8_lossy(word.as_bytes()).into_owned();
+            let why = format!(
+                "the word {} of the command is no text in UTF-8; as an item it could be",
+                quote(&shown)
+            );
+            word.to_str().map(str::to_owned).ok_or_else(|| Failure::usage(why))
+        };
+        let words: Vec<String> = words.iter().map(text).collect::<Result<_, _>>()?;
+        if words.first().is_none_or(String::is_empty) {
+            return Err(Failure::usage("there is no command"));
+        }
+        Ok(LineStage {
+            processes: processes(&self.jobs)?,
+            max_args: self.max_args.filter(|most| *most > 1),
+            keeps_order: self.keep_order,
+            timeout: self.timeout,
+            attempts: self.retries,
+            tag: self.tag,
+            joblog: self.job_log()?,
+            words,
+        })
+    }
+}
+
+impl StageOptions {
+    fn job_log(&self) -> Result<Option<JobLog>, Failure> {
+        let Some(path) = &self.joblog else { return Ok(None) };
+        let why = || Failure::usage("the name of the job log is no text in UTF-8");
+        let resume = match (self.resume, self.resume_failed) {
+            (_, true) => Some("failed"),
+            (true, false) => Some("done"),
+            (false, false) => None,
+        };
+        Ok(Some(JobLog { path: path.to_str().ok_or_else(why)?.to_owned(), resume }))
+    }
+}
+
+/// A number, as the file has it.
+fn processes(jobs: &str) -> Result<String, Failure> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = |percent: &str| percent.parse::<usize>().ok().filter(|percent| *percent > 0);
+    match jobs.strip_suffix('%') {
+        _ if jobs == "cpus" => Ok("\"cpus\"".to_owned()),
+        Some(percent) if share(percent).is_some() => {
+            Ok((cpus * share(percent).unwrap_or(100)).div_ceil(100).to_string())
+        }
+        None if jobs.parse::<u32>().is_ok_and(|jobs| jobs > 0) => Ok(jobs.to_owned()),
+        _ => Err(Failure::usage(format!(
+            "-j {jobs}: it is a number from 1, a share of the CPUs (50%), or `cpus`"
+        ))),
+    }
+}
+
+/// Seconds, or a time with its unit.
+fn time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = seconds.or_else(|| humantime::parse_duration(text).ok()).filter(|time| !time.is_zero());
+    time.ok_or_else(|| "a time is seconds (10, 0.5), or has a unit (250ms, 1m30s)".to_owned())
+}

@@ -1,0 +1,192 @@
+//! A line for the shell with placeholders in it: each becomes an argument of the shell, so that no item is ever read as code.
+
+use crate::config::pipeline::Placeholders;
+use crate::config::pipeline::placeholder::{Part, Piece, placeholder};
+
+/// What `sh -c` is given.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ShellLine {
+    /// The line, with `"$1"` and so on in place of the placeholders.
+    pub script: String,
+    /// The placeholders, in the order of the arguments.
+    pub arguments: Vec<String>,
+}
+
+/// Letters by which a single word is known as a line for the shell.
+const SHELL_LETTERS: &str = " \t\n|&;<>()$`\\\"'*?[]#~=!";
+
+/// Whether one word is a line for the shell rather than the name of a program.
+pub(super) fn is_line(word: &str) -> bool {
+    without_placeholders(word).contains(|letter| SHELL_LETTERS.contains(letter))
+}
+
+fn without_placeholders(word: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), word);
+    while let Some(letter) = rest.chars().next() {
+        match placeholder(rest, Placeholders::Parallel) {
+            Some((_, after)) => rest = after,
+            None => {
+                plain.push(letter);
+                rest = &rest[letter.len_utf8()..];
+            }
+        }
+    }
+    plain
+}
+
+/// Whether this placeholder is one here: `{1}` only where an item is several arguments.
+pub(super) fn is_placeholder(piece: &Piece, many: bool) -> bool {
+    many || !matches!(piece, Piece::Argument(_, Some(_)))
+}
+
+/// Where the shell is, as far as it matters for what it makes of a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    None,
+    Single,
+    Double,
+}
+
+/// Takes the placeholders out of a line. `many`: an item is several arguments.
+///
+/// # Errors
+/// A placeholder stands where the item could not be a word of its own.
+pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
+    let mut found = ShellLine { script: String::new(), arguments: Vec::new() };
+    let (mut quotes, mut begins_word, mut rest) = (Quotes::None, true, line);
+    while let Some(letter) = rest.chars().next() {
+        if letter == '#' && begins_word && quotes == Quotes::None {
+            let end = rest.find('\n').unwrap_or(rest.len());
+            found.script.push_str(&rest[..end]);
+            rest = &rest[end..];
+            begins_word = true;
+            continue;
+        }
+        if let Some((piece, after)) = placeholder(rest, Placeholders::Parallel)
+            && is_placeholder(&piece, many)
+        {
+            let word = &rest[..rest.len() - after.len()];
+            refuse(word, quotes, &found.script)?;
+            let name = found.argument(word, many && piece == Piece::Argument(Part::Whole, None))?;
+            found.script.push_str(&name);
+            (rest, begins_word) = (after, false);
+            continue;
+        }
+        let length = match letter {
+            '\\' if quotes != Quotes::Single => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            _ => letter.len_utf8(),
+        };
+        quotes = match (letter, quotes) {
+            ('\'', Quotes::None) => Quotes::Single,
+            ('\'', Quotes::Single) | ('"', Quotes::Double) => Quotes::None,
+            ('"', Quotes::None) => Quotes::Double,
+            (_, same) => same,
+        };
+        begins_word = letter.is_whitespace() || ";&|()".contains(letter);
+        found.script.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    found.complete(many)
+}
+
+/// Inside of quotes the item would be part of a text that the shell, or the program, reads; in `$((…))` it is calculated.
+fn refuse(word: &str, quotes: Quotes, before: &str) -> Result<(), String> {
+    if quotes != Quotes::None {
+        return Err(format!(
+            "`{word}` stands inside of quotes: leave the quotes out around it, for the item is one word by itself \
+             (`'a b'{word}`, not `'a b{word}'`)"
+        ));
+    }
+    let is_calculated = before.rfind("$((").is_some_and(|at| !before[at..].contains("))"));
+    if is_calculated {
+        return Err(format!(
+            "`{word}` stands in `$((…))`, where an item could be code: `n={word}; … $((n + 1))`"
+        ));
+    }
+    Ok(())
+}
+
+impl ShellLine {
+    /// How the script names a placeholder.
+    fn argument(&mut self, word: &str, is_all: bool) -> Result<String, String> {
+        let at = self.arguments.iter().position(|argument| argument == word).unwrap_or_else(|| {
+            self.arguments.push(word.to_owned());
+            self.arguments.len() - 1
+        });
+        match (is_all, at + 1) {
+            (true, _) => Ok("\"$@\"".to_owned()),
+            (false, number @ ..=9) => Ok(format!("\"${number}\"")),
+            (false, number) => Ok(format!("\"${{{number}}}\"")),
+        }
+    }
+
+    /// A line without placeholders takes the item as its last word.
+    fn complete(mut self, many: bool) -> Result<ShellLine, String> {
+        if self.arguments.is_empty() {
+            let name = self.argument("{}", many)?;
+            self.script = format!("{} {name}", self.script.trim_end());
+        }
+        if many && self.arguments.len() > 1 && self.arguments.iter().any(|word| word == "{}") {
+            return Err(
+                "`{}` is several arguments here, which a line for the shell can't have beside other placeholders: \
+                 name each (`{1}`, `{2}`)"
+                    .to_owned(),
+            );
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(line: &str, many: bool) -> (String, String) {
+        let ShellLine { script, arguments } = take_apart(line, many).unwrap();
+        (script, arguments.join(" "))
+    }
+
+    #[test]
+    fn each_placeholder_is_an_argument_of_the_shell() {
+        let is = |line: &str, script: &str, arguments: &str| {
+            assert_eq!(taken(line, false), (script.to_owned(), arguments.to_owned()), "{line}");
+        };
+        is("gzip -c {} > {.}.gz", r#"gzip -c "$1" > "$2".gz"#, "{} {.}");
+        is("cat {} {}; echo {#}", r#"cat "$1" "$1"; echo "$2""#, "{} {#}");
+        is("wc -l <", r#"wc -l < "$1""#, "{}");
+        is("awk '{print $1}' {}", r#"awk '{print $1}' "$1""#, "{}");
+        is(r#"echo "it's" {}"#, r#"echo "it's" "$1""#, "{}");
+        is("sed 's/a{2}/b/' {}", r#"sed 's/a{2}/b/' "$1""#, "{}");
+        is(r"echo \' {} \\", r#"echo \' "$1" \\"#, "{}");
+        is("echo {} # it's {}", r#"echo "$1" # it's {}"#, "{}");
+        is("x=$(cat {}); echo $((1 + 2)) {}", r#"x=$(cat "$1"); echo $((1 + 2)) "$1""#, "{}");
+    }
+
+    #[test]
+    fn an_item_of_several_arguments_is_all_of_them_or_each_by_its_number() {
+        assert_eq!(taken("echo {} | wc", true), ("echo \"$@\" | wc".to_owned(), "{}".to_owned()));
+        assert_eq!(taken("mv {1} {2}", true), (r#"mv "$1" "$2""#.to_owned(), "{1} {2}".to_owned()));
+        assert_eq!(taken("echo x", true).0, r#"echo x "$@""#);
+        assert!(take_apart("echo {} > {1}.out", true).is_err());
+    }
+
+    #[test]
+    fn inside_of_quotes_and_of_sums_an_item_is_refused() {
+        for line in
+            ["echo '{}'", r#"echo "{}""#, r#"ssh host "gzip {.}""#, "echo $(( {} + 1 ))", r#"x "$(cat {})""#]
+        {
+            assert!(take_apart(line, false).is_err(), "{line}");
+        }
+        assert!(take_apart("sed 's/a{2}/b/' {1}", true).is_err());
+    }
+
+    #[test]
+    fn one_word_is_a_line_if_the_shell_has_something_to_do_with_it() {
+        for line in ["gzip -k {}", "a|b", "echo>{}", "$HOME/x", "~/x", "a;b"] {
+            assert!(is_line(line), "{line}");
+        }
+        for word in ["gzip", "./score", "/bin/true", "x{}", "{.}", "a-b_c+d@e%f:g,h"] {
+            assert!(!is_line(word), "{word}");
+        }
+    }
+}

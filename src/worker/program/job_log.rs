@@ -1,0 +1,216 @@
+//! `joblog`: a row for each item that a command has ended, in the columns of GNU parallel; and which items it names already.
+//!
+//! | killed … | left behind | why that's fine |
+//! |---|---|---|
+//! | between the end of the lease and the row | no row | the item is done; a run that resumes runs its command once more |
+//! | while the row is written | a torn row | it names no item; the next writer begins a line of its own |
+//! | between making the file and its first line | a file without a head | readers know rows by their columns |
+
+use crate::config::pipeline::{JobLog, Resume};
+use crate::stage::{Context, Failure};
+use crate::sys::wait::{Exit, SignalNumber};
+use crate::text;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const HEAD: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+/// Bytes of a row that are read: what a command says can't fill the memory.
+const MAX_ROW_BYTES: u64 = 1 << 20;
+/// Numbers above this are no items of any run.
+const MAX_SEQUENCE: u64 = 1 << 36;
+
+/// The file, open.
+pub(super) struct JobRows {
+    file: File,
+    path: String,
+    done: Bitmap,
+    /// What comes before the next row: the end of a torn one.
+    before: &'static str,
+    has_failed: Reported,
+}
+
+/// Whether it was said that rows can't be written.
+#[derive(Clone, Copy, PartialEq)]
+enum Reported {
+    Not,
+    Once,
+}
+
+/// One row.
+pub(super) struct Row<'a> {
+    /// From 1.
+    pub sequence: u64,
+    pub start: SystemTime,
+    pub took: Duration,
+    /// Bytes that the command has written.
+    pub received: usize,
+    /// `None`: it was ended, or never began.
+    pub exit: Option<Exit>,
+    pub command: &'a str,
+}
+
+impl JobRows {
+    /// Opens the file, and reads which items are done.
+    pub(super) fn open(log: &JobLog, context: &Context) -> Result<JobRows, Failure> {
+        let path = context.path(&log.path);
+        let shown = path.display().to_string();
+        let failed = |error: io::Error| Failure::fatal(format!("the job log {shown}: {error}"));
+        let mut options = OpenOptions::new();
+        options.read(true).append(true);
+        let mut file = match options.clone().create_new(true).open(&path) {
+            Ok(mut file) => file.write_all(HEAD.as_bytes()).map(|()| file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(&path),
+            Err(error) => Err(error),
+        }
+        .map_err(failed)?;
+        let done = match log.resume {
+            Some(resume) => done(BufReader::new(&file), resume).map_err(failed)?,
+            None => Bitmap::default(),
+        };
+        let before = if ends_line(&mut file).map_err(failed)? { "" } else { "\n" };
+        Ok(JobRows { file, path: shown, done, before, has_failed: Reported::Not })
+    }
+
+    /// Whether an earlier run has ended this item, from 1, so that it is not to be run again.
+    pub(super) fn is_done(&self, sequence: u64) -> bool {
+        self.done.has(sequence)
+    }
+
+    /// Adds a row. That it can't be written is no reason not to go on.
+    pub(super) fn add(&mut self, row: &Row<'_>) {
+        let line = format!("{}{}", std::mem::take(&mut self.before), line(row));
+        if let Err(error) = self.file.write_all(line.as_bytes()) {
+            self.before = "\n";
+            if self.has_failed == Reported::Not {
+                log::warn!(
+                    "the job log {} can't be written: {error}; what it lacks runs again if it is resumed",
+                    self.path
+                );
+            }
+            self.has_failed = Reported::Once;
+        }
+    }
+}
+
+fn line(row: &Row<'_>) -> String {
+    let (code, signal) = match row.exit {
+        Some(Exit::Code(code)) => (code, 0),
+        Some(Exit::Signal(SignalNumber(signal))) => (0, signal),
+        None => (-1, libc::SIGTERM),
+    };
+    let start = row.start.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!(
+        "{}\t:\t{:.3}\t{:10.3}\t0\t{}\t{code}\t{signal}\t{}\n",
+        row.sequence,
+        start.as_secs_f64(),
+        row.took.as_secs_f64(),
+        row.received,
+        text::one_line(&row.command.replace('\t', " ")),
+    )
+}
+
+fn ends_line(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// The items that rows say are done; a later row of an item says more than an earlier one.
+fn done(mut rows: impl BufRead, resume: Resume) -> io::Result<Bitmap> {
+    let (mut done, mut row) = (Bitmap::default(), Vec::new());
+    loop {
+        row.clear();
+        if rows.by_ref().take(MAX_ROW_BYTES).read_until(b'\n', &mut row)? == 0 {
+            return Ok(done);
+        }
+        if let Some((sequence, is_good)) = read(&row) {
+            done.set(sequence, is_good || resume == Resume::Done);
+        }
+    }
+}
+
+/// The item of a whole row, and whether its command has succeeded.
+fn read(row: &[u8]) -> Option<(u64, bool)> {
+    let row = row.strip_suffix(b"\n")?;
+    let columns: Vec<&str> =
+        row.splitn(9, |byte| *byte == b'\t').take(8).map_while(|c| str::from_utf8(c).ok()).collect();
+    let [sequence, _, _, _, _, _, code, signal] = columns[..] else { return None };
+    let (code, signal): (i64, i64) = (code.trim().parse().ok()?, signal.trim().parse().ok()?);
+    let sequence = sequence.trim().parse().ok().filter(|number| (1..MAX_SEQUENCE).contains(number))?;
+    Some((sequence, code == 0 && signal == 0))
+}
+
+/// A set of numbers, most of which follow each other.
+#[derive(Default)]
+struct Bitmap(Vec<u64>);
+
+impl Bitmap {
+    fn place(number: u64) -> (usize, u64) {
+        (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64))
+    }
+
+    fn has(&self, number: u64) -> bool {
+        let (word, bit) = Bitmap::place(number);
+        self.0.get(word).is_some_and(|found| found & bit != 0)
+    }
+
+    fn set(&mut self, number: u64, is_in: bool) {
+        let (word, bit) = Bitmap::place(number);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        if is_in {
+            self.0[word] |= bit;
+        } else {
+            self.0[word] &= !bit;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n\
+        1\t:\t1795924915.413\t     0.049\t0\t2\t0\t0\techo a\n\
+        3\t:\t1795924915.413\t     0.049\t0\t2\t3\t0\tfalse\t\t\n\
+        4\t:\t1.0\t 1\t0\t2\t0\t9\tx\n\
+        5\t:\t1.0\t 1\t0\t2\t1\t0\tx\n\
+        5\t:\t1.0\t 1\t0\t2\t0\t0\tx\n\
+        6\t:\t1.0\t 1\t0\n\
+        99999999999999\t:\t1.0\t 1\t0\t2\t0\t0\tx\n\
+        7\t:\t1.0\t 1\t0\t2\t0\t0\ttorn";
+
+    #[test]
+    fn rows_of_parallel_say_what_is_done() {
+        let of = |resume| {
+            let done = done(ROWS.as_bytes(), resume).unwrap();
+            (0..9).filter(|number| done.has(*number)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(Resume::Done), [1, 3, 4, 5]);
+        assert_eq!(of(Resume::Failed), [1, 5]);
+    }
+
+    #[test]
+    fn a_row_that_is_written_is_read_back() {
+        let row = |exit| Row {
+            sequence: 12,
+            start: UNIX_EPOCH + Duration::from_millis(1500),
+            took: Duration::from_millis(49),
+            received: 2,
+            exit,
+            command: "echo 'a\tb\nc'",
+        };
+        let good = line(&row(Some(Exit::Code(0))));
+        assert_eq!(good, "12\t:\t1.500\t     0.049\t0\t2\t0\t0\techo 'a b\\nc'\n");
+        assert_eq!(read(good.as_bytes()), Some((12, true)));
+        for exit in [None, Some(Exit::Code(1)), Some(Exit::Signal(SignalNumber(9)))] {
+            assert_eq!(read(line(&row(exit)).as_bytes()), Some((12, false)));
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! `mprun do`: what it prints runs the same, items are never code, and a run without a file lives and dies as one with.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Output, Stdio};
+use support::{Folder, Run, command, wait_until};
+
+/// What `mprun do` of these words makes of this standard input.
+fn line_of<S: AsRef<OsStr>>(folder: &Folder, words: &[S], input: &[u8]) -> Output {
+    let mut command = command(folder);
+    command.arg("do").args(words);
+    fed(command, folder, input)
+}
+
+fn fed(mut command: Command, folder: &Folder, input: &[u8]) -> Output {
+    let path = folder.path().join("input");
+    std::fs::write(&path, input).unwrap();
+    command.stdin(std::fs::File::open(path).unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.output().unwrap()
+}
+
+fn words(line: &str) -> Vec<String> {
+    shlex::split(line).unwrap()
+}
+
+#[track_caller]
+fn prints(line: &str, input: &[u8], stdout: &[u8], code: i32) {
+    let folder = Folder::new();
+    let output = line_of(&folder, &words(line), input);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.stdout.as_bstr(), stdout.as_bstr(), "{line}: {stderr}");
+    assert_eq!(output.status.code(), Some(code), "{line}: {stderr}");
+}
+
+/// Bytes as a failed assertion shows them best.
+trait AsText {
+    fn as_bstr(&self) -> String;
+}
+
+impl AsText for [u8] {
+    fn as_bstr(&self) -> String {
+        self.escape_ascii().to_string()
+    }
+}
+
+#[test]
+fn an_item_is_one_argument_whatever_is_in_it() {
+    let long = "x".repeat(100_000);
+    let items: [&[u8]; 14] = [
+        b"a b",
+        b"$(reboot)",
+        b"`reboot`",
+        b"\"; exit 9; \"",
+        b"'",
+        b"-n",
+        b"--",
+        b"\\",
+        b"*",
+        b"{}",
+        b"{.} ${HOME} $$",
+        b"\xff\xfe \xc3",
+        b"line\nline",
+        long.as_bytes(),
+    ];
+    let input = items.map(|item| [item, b"\0"].concat()).concat();
+    let expected = items.map(|item| [b"<", item, b">\n"].concat()).concat();
+    prints("-0 -- printf '<%s>\\n' {}", &input, &expected, 0);
+    prints("-0 'printf \"<%s>\\n\"'", &input, &expected, 0);
+    prints("-0 -j3 -k 'x={}; printf \"<%s>\\n\" \"$x\"'", &input, &expected, 0);
+    prints("-0 -n3 'printf \"<%s>\\n\" {}'", &input, &expected, 0);
+}
+
+#[test]
+fn arguments_of_the_command_line_are_no_code_either() {
+    let folder = Folder::new();
+    let items: [&[u8]; 8] =
+        [b"a b", b"$(reboot)", b"${HOME}", b"$${x}", b"\xff", b"-n", b"", b"'''\"\\\n\t\x1b"];
+    let line = [&b"--"[..], b"printf", b"<%s>\\n", b"{}", b":::"].into_iter().chain(items);
+    let line: Vec<&OsStr> = line.map(OsStr::from_bytes).collect();
+    let output = line_of(&folder, &line, b"");
+    let expected = items.map(|item| [b"<", item, b">\n"].concat()).concat();
+    assert_eq!(output.stdout.as_bstr(), expected.as_bstr(), "{}", output.stderr.as_bstr());
+}
+
+#[test]
+fn an_item_that_can_be_no_argument_fails_alone() {
+    let long = "y".repeat(200_000);
+    prints("echo", format!("a\n{long}\nb\n").as_bytes(), b"a\nb\n", 3);
+    prints("echo", b"a\nx\0y\nb\n", b"a\nb\n", 3);
+    prints("-n2 echo", b"a\nx\0y\nb\n", b"a b\n", 3);
+}
+
+/// All options, each with a line that it changes.
+const LINES: [&str; 18] = [
+    "echo",
+    "-j2 -k -- sh -c 'sleep 0.0$((4 - $1)); echo $1' sh",
+    "-j cpus -k echo {}{}",
+    "-j200% -k echo",
+    "-0 echo",
+    "-a list echo",
+    "-0 -a list echo {/}",
+    "-n2 echo {2} {1}",
+    "-n2 -k 'echo {} | cat'",
+    "--timeout 0.2 -- sh -c 'test $1 != 2 || sleep 9; echo $1' sh",
+    "--retries 3 'echo $MPRUN_ATTEMPT; test $MPRUN_ATTEMPT = 2 #'",
+    "--name named echo",
+    "--tag --joblog 'my jobs' -k -- sh -c 'echo $1; exit $1' sh",
+    "--joblog rows --resume-failed echo",
+    "'echo {#} {.} {/} {//} {/.} > /dev/stdout; exit 4'",
+    "echo {} {%} '{{}}' '{{.}}' ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
+    "-j2 -k -- echo a{} :: -n2 echo :: -k --retries 2 'cat /dev/null; echo {}'",
+    "-j3 -k 'echo {}; exit {}'",
+];
+
+#[test]
+fn what_is_printed_runs_the_same() {
+    for line in LINES {
+        let folder = Folder::new();
+        folder.file("list", "d/a.b\n\0c.d\n");
+        let log =
+            || folder.file("rows", "1\t:\t1.0\t1.0\t0\t0\t0\t0\techo\n2\t:\t1.0\t1.0\t0\t0\t1\t0\techo\n");
+        log();
+        let input = if line.contains("-0") { &b"1\x002\x003\0"[..] } else { b"1\n2\n3\n" };
+        let printed = line_of(&folder, &words(&format!("--print {line}")), b"");
+        assert!(printed.status.success(), "{line}: {}", printed.stderr.as_bstr());
+        std::fs::write(folder.path().join("pipeline.toml"), &printed.stdout).unwrap();
+        let mut run = command(&folder);
+        run.args(["-q", "run", "pipeline.toml"]);
+        let by_file = fed(run, &folder, input);
+        log();
+        let by_line = line_of(&folder, &words(line), input);
+        let sorted = |output: &Output| {
+            let mut lines: Vec<_> = output.stdout.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&by_file), sorted(&by_line), "{line}: {}", by_file.stderr.as_bstr());
+        assert_eq!(by_file.status.code(), by_line.status.code(), "{line}: {}", by_file.stderr.as_bstr());
+        assert!(by_line.stdout.len() > 3, "{line} printed nothing: {}", by_line.stderr.as_bstr());
+    }
+}
+
+#[test]
+fn bad_lines_are_refused_with_what_to_write_instead() {
+    for (line, word) in [
+        ("-P4 echo", "-j N"),
+        ("-I {} echo", "placeholder"),
+        ("--pipe cat", "pipeline file"),
+        ("-d , echo", "an item is a line"),
+        ("--halt now,fail=1 echo", "when_failing"),
+        ("--resume echo", "--joblog"),
+        ("echo :: -P3 cat", "-j N"),
+        ("echo ::: a ::: b", "no combinations"),
+        ("echo :::: f", "-a FILE"),
+        ("-a f echo ::: a", "not both"),
+        ("-j0 echo", "from 1"),
+        ("--timeout x echo", "a time is seconds"),
+        ("'echo \"{}\"'", "inside of quotes"),
+        ("-- sh -c 'echo {}'", "a piece of the program"),
+        ("nonesuch", "no program `nonesuch`"),
+        ("echo ::", "after `::`"),
+        ("", "required"),
+    ] {
+        let folder = Folder::new();
+        let output = line_of(&folder, &words(line), b"a\n");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(word), "{line}: {said}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_command_reads_no_item_from_standard_input() {
+    prints("-- sh -c 'cat; echo $1' sh", b"1\n2\n", b"1\n2\n", 0);
+}
+
+#[test]
+fn a_group_is_never_shared_by_two_processes() {
+    let numbers: String = (0..600).map(|n| format!("{n}\n")).collect();
+    let folder = Folder::new();
+    let output = line_of(
+        &folder,
+        &words("-j4 -n3 --retries 3 'echo {}; test $MPRUN_ATTEMPT = 2'"),
+        numbers.as_bytes(),
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable_by_key(|line| line.split(' ').next().and_then(|first| first.parse::<u32>().ok()));
+    let expected: Vec<String> = (0..200).map(|n| format!("{} {} {}", 3 * n, 3 * n + 1, 3 * n + 2)).collect();
+    assert_eq!(lines, expected);
+}
+
+/// A run of a line that goes on until the file `go` is there.
+fn waiting(options: &[&str]) -> Run {
+    let folder = Folder::new();
+    let mut command = command(&folder);
+    let line =
+        ["--", "sh", "-c", "echo $1; until [ -e go ]; do sleep 0.02; done", "sh", "{}", ":::", "a", "b"];
+    command.arg("do").args(options).args(line);
+    Run::of(folder, command)
+}
+
+#[test]
+fn a_run_without_a_file_is_seen_asked_upgraded_and_not_reloaded() {
+    let mut run = waiting(&[]);
+    let name = format!("do-{}", run.pid());
+    let is_up = |run: &Run| run.ask(&["status", &name]).code == Some(0);
+    wait_until("the run to answer", || is_up(&run).then_some(()));
+    assert!(run.tell(&["ps"]).contains(&name));
+    assert!(run.tell(&["status", &name]).contains("sh"));
+    let reload = run.ask(&["reload", &name]);
+    assert!(reload.code != Some(0) && reload.stderr.contains("of a command line"), "{reload:?}");
+    run.tell(&["upgrade", &name]);
+    run.tell(&["scale", &name, "sh=2"]);
+    wait_until("the second worker", || (run.workers("sh").len() >= 2).then_some(()));
+    std::fs::write(run.folder.path().join("go"), "").unwrap();
+    let mut lines = run.finish();
+    lines.sort();
+    assert_eq!(lines, ["a", "b"]);
+    assert!(!run.folder.path().join("state").exists(), "a run without --name keeps nothing");
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_behind_once_another_has_started() {
+    let run = waiting(&[]);
+    let logs = run.folder.path().join(format!("run/mprun/do-{}.logs", run.pid()));
+    wait_until("the log folder", || logs.exists().then_some(()));
+    run.signal(9);
+    wait_until("all processes to be gone", || run.workers("sh").is_empty().then_some(()));
+    let output = line_of(&run.folder, &["echo", ":::", "x"], b"");
+    assert_eq!(output.stdout, b"x\n");
+    let left: Vec<_> = std::fs::read_dir(run.folder.path().join("run/mprun")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn failed_items_are_kept_under_a_name() {
+    let folder = Folder::new();
+    let output = line_of(&folder, &words("--name kept 'echo oops >&2; exit 7' ::: a b"), b"");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(output.stderr.as_bstr().contains("oops"));
+    let listed = command(&folder).args(["dead", "list", "kept"]).output().unwrap();
+    assert!(listed.stdout.as_bstr().contains("exit-code: 7: oops"), "{}", listed.stdout.as_bstr());
+}
+
+#[test]
+fn a_stop_ends_it_at_once_and_says_that_items_are_left() {
+    let mut run = waiting(&["-j2"]);
+    wait_until("both commands to run", || (run.workers("sh").len() >= 2).then_some(()));
+    run.signal(libc::SIGINT);
+    assert_eq!(run.wait(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("before all items were tried"), "{}", run.stderr());
+}
