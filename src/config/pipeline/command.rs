@@ -2,7 +2,6 @@
 
 use crate::config::env_file::Variables;
 use crate::framing::Framing;
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -118,11 +117,6 @@ impl Default for StopSignal {
 impl StopSignal {
     fn is_term(&self) -> bool {
         *self == StopSignal::default()
-    }
-
-    /// As it is sent.
-    pub(crate) fn signal(self) -> Signal {
-        Signal::try_from(self.0).unwrap_or(Signal::SIGTERM)
     }
 }
 
