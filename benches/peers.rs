@@ -7,6 +7,8 @@ mod crash;
 mod pairs;
 #[path = "peers/restart.rs"]
 mod restart;
+#[path = "stamps/mod.rs"]
+mod stamps;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -19,7 +21,7 @@ use support::{Folder, command};
 type Part = fn();
 
 fn main() {
-    restart::serve();
+    stamps::serve();
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     println!("| what | mprun | beside it | ratio | goal |\n|---|---|---|---|---|");
     let parts: [(&str, Part); 4] =

@@ -7,6 +7,8 @@
 mod fleet;
 #[path = "pairs/mod.rs"]
 mod pairs;
+#[path = "stamps/mod.rs"]
+mod stamps;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -24,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(5);
 type Part = fn();
 
 fn main() {
-    fleet::serve();
+    stamps::serve();
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     println!("| what | mprun | beside it | ratio | goal |\n|---|---|---|---|---|");
     let parts: [(&str, Part); 3] = [("restart", restarts), ("start", starts), ("memory", memory)];

@@ -335,6 +335,8 @@ fn settings_mean_the_same_on_both_sides() {
         assert!(text.contains(line), "{line}\n{text}");
     }
     assert!(!text.contains("stop_signal"), "{text}");
+    let text = of("compose", "i.yaml", "services:\n  i:\n    command: init\n    stop_signal: SIGRTMIN+3\n");
+    assert!(text.contains("stop_signal = \"RTMIN+3\"\n"), "{text}");
     let text = of("procfile", "P", "worker.1: a\nlong: b \\\n  --c\n");
     assert!(text.contains("worker.1: a (a name has letters, digits, `_` and `-`)"), "{text}");
     assert!(text.contains("# It ends in a backslash, but a Procfile has no lines that go on"), "{text}");

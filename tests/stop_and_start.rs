@@ -126,6 +126,18 @@ fn a_program_is_asked_to_stop_by_its_signal_with_items_and_without() {
 }
 
 #[test]
+fn a_real_time_signal_can_ask_a_program_to_stop() {
+    let number = libc::SIGRTMIN() + 3;
+    let says = format!("trap 'echo asked; kill $!; exit 0' {number}; echo up; sleep 1000 & wait");
+    let mut run =
+        Run::start(&format!("[stages.s]\ncommand = \"\"\"{says}\"\"\"\nstop_signal = 'SIGRTMIN+3'\n"));
+    wait_until("it to be up", || (run.lines() == ["up"]).then_some(()));
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+    assert_eq!(run.lines(), ["up", "asked"]);
+}
+
+#[test]
 fn a_paused_service_is_restarted_and_stands_still_again() {
     let mut run = Run::start(SERVICES);
     run.wait_for_log("up after");
@@ -137,7 +149,7 @@ fn a_paused_service_is_restarted_and_stands_still_again() {
     assert!(after.len() == 2 && after.iter().all(|pid| !before.contains(pid)), "{before:?} {after:?}");
     // It runs none of its own code any more, but may not have had the processor to stop on.
     let stand_still = || after.iter().all(|pid| process::state(*pid) == Some('T')).then_some(());
-    support::wait_until("both to stand still", stand_still);
+    wait_until("both to stand still", stand_still);
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 0);
 }

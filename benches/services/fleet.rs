@@ -1,57 +1,12 @@
 //! Many programs of one kind, and what keeps them running.
 
+use crate::stamps::{Stamps, bare_loop, now, own};
 use crate::support::{Folder, command, process, wait_until};
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-/// The first thing that the bench's main() does: with `stamp FILE` it is the program, with `keep N FILE` the bare loop.
-pub fn serve() {
-    let now = now();
-    let words: Vec<String> = std::env::args().collect();
-    match words.get(1..) {
-        Some([what, file]) if what == "stamp" => {
-            let mut to = OpenOptions::new().append(true).create(true).open(file).unwrap();
-            to.write_all(format!("{} {now}\n", std::process::id()).as_bytes()).unwrap();
-            loop {
-                std::thread::sleep(Duration::from_secs(3600));
-            }
-        }
-        Some([what, n, file]) if what == "keep" => keep(n.parse().unwrap(), Path::new(file)),
-        _ => {}
-    }
-}
-
-fn keep(n: usize, file: &Path) -> ! {
-    let start = || drop(stamping(file).spawn().unwrap());
-    (0..n).for_each(|_| start());
-    loop {
-        // SAFETY: waits for any child; its status is not looked at.
-        unsafe { libc::wait(std::ptr::null_mut()) };
-        start();
-    }
-}
-
-fn now() -> u128 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the clock is written into a struct of ours.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec as u128 * 1_000_000_000 + time.tv_nsec as u128
-}
-
-fn own() -> PathBuf {
-    std::env::current_exe().unwrap()
-}
-
-fn stamping(file: &Path) -> Command {
-    let mut command = Command::new(own());
-    command.arg("stamp").arg(file).stdin(Stdio::null());
-    command
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keeper {
@@ -88,26 +43,22 @@ impl Keeper {
         }
     }
 
-    fn command(self, folder: &Folder, n: usize, stamps: &Path) -> Command {
+    fn command(self, folder: &Folder, n: usize, stamps: &Stamps) -> Command {
         let (own, path) = (own().display().to_string(), folder.path().display().to_string());
-        let stamp = format!("{own} stamp {}", stamps.display());
+        let stamp = format!("{own} stamp {}", stamps.file.display());
         let mut command = match self {
             Keeper::Mprun => {
                 let text = format!(
                     "[stages.c]\ncommand = ['{own}', 'stamp', '{}']\nprocesses = {n}\n\
                      backoff = {{ initial = '1ms', max = '1ms' }}\n",
-                    stamps.display()
+                    stamps.file.display()
                 );
                 folder.file("pipeline.toml", &text);
                 let mut command = command(folder);
                 command.args(["run", "-q", "pipeline.toml"]);
                 command
             }
-            Keeper::Loop => {
-                let mut command = Command::new(own);
-                command.arg("keep").arg(n.to_string()).arg(stamps);
-                command
-            }
+            Keeper::Loop => bare_loop(n, stamps),
             Keeper::S6 | Keeper::Runit => {
                 for i in 0..n {
                     let run =
@@ -148,7 +99,7 @@ fn is_installed(program: &str) -> bool {
 pub struct Fleet {
     folder: Folder,
     child: Child,
-    stamps: PathBuf,
+    stamps: Stamps,
     /// From the start of what keeps them to the last one's main().
     pub took: Duration,
 }
@@ -156,39 +107,25 @@ pub struct Fleet {
 impl Fleet {
     pub fn up(keeper: Keeper, n: usize) -> Fleet {
         let folder = Folder::new();
-        let stamps = folder.path().join("stamps");
+        let stamps = Stamps { file: folder.path().join("stamps") };
         let mut command = keeper.command(&folder, n, &stamps);
         let start = now();
         let child = command.spawn().unwrap();
         let mut fleet = Fleet { folder, child, stamps, took: Duration::ZERO };
-        wait_until("all stamps", || (fleet.all().len() >= n).then_some(()));
-        let last = fleet.all().into_iter().map(|(_, at)| at).max().unwrap_or(start);
+        wait_until("all stamps", || (fleet.stamps.all().len() >= n).then_some(()));
+        let last = fleet.stamps.all().into_iter().map(|(_, at)| at).max().unwrap_or(start);
         fleet.took = Duration::from_nanos(u64::try_from(last - start).unwrap());
         fleet
     }
 
-    fn all(&self) -> Vec<(u32, u128)> {
-        let text = fs::read_to_string(&self.stamps).unwrap_or_default();
-        let stamp = |line: &str| {
-            let (pid, time) = line.split_once(' ')?;
-            Some((pid.parse().ok()?, time.parse().ok()?))
-        };
-        text.lines().filter_map(stamp).collect()
-    }
-
     /// Kills a program after a good while; milliseconds until the next one is there.
     pub fn kill(&self) -> f64 {
-        std::thread::sleep(Duration::from_millis(1200));
-        let before = self.all();
-        let start = now();
-        process::kill(before[before.len() - 1].0, libc::SIGKILL);
-        let stamp = wait_until("another stamp", || self.all().get(before.len()).copied());
-        (stamp.1 - start) as f64 / 1e6
+        self.stamps.kill(Duration::from_millis(1200))
     }
 
     /// The processes that keep the others.
     pub fn own(&self) -> Vec<u32> {
-        let programs: BTreeSet<u32> = self.all().into_iter().map(|(pid, _)| pid).collect();
+        let programs: BTreeSet<u32> = self.stamps.all().into_iter().map(|(pid, _)| pid).collect();
         let (mut found, mut left) = (Vec::new(), vec![self.child.id()]);
         while let Some(pid) = left.pop() {
             let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

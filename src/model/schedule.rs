@@ -34,7 +34,11 @@ impl Schedule {
 
     /// The first moment after this one.
     pub fn next(&self, after: SystemTime) -> Option<SystemTime> {
-        let after = Timestamp::try_from(after + EARLY).ok()?.to_zoned(TimeZone::system());
+        self.next_in(TimeZone::system(), after)
+    }
+
+    fn next_in(&self, zone: TimeZone, after: SystemTime) -> Option<SystemTime> {
+        let after = Timestamp::try_from(after + EARLY).ok()?.to_zoned(zone);
         let next = self.cron().ok()?.find_next_occurrence(&after, false).ok()?;
         Some(SystemTime::from(next.timestamp()))
     }
@@ -68,6 +72,37 @@ mod tests {
     fn a_timer_that_is_a_little_early_does_not_start_a_run_twice() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) - Duration::from_millis(20);
         assert_eq!(seconds_to_next("* * * * *", at), 60);
+    }
+
+    /// The next starts after a moment, in central Europe.
+    fn starts(pattern: &str, after: &str, number: usize) -> Vec<String> {
+        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let schedule = Schedule::parse(pattern).unwrap();
+        let mut at = SystemTime::from(after.parse::<Timestamp>().unwrap());
+        let starts = (0..number).map(|_| {
+            at = schedule.next_in(zone.clone(), at).unwrap();
+            Timestamp::try_from(at).unwrap().to_string()
+        });
+        starts.collect()
+    }
+
+    #[test]
+    fn a_time_of_day_comes_once_a_day_also_when_the_clock_is_changed() {
+        // On March 29 the hour from 2 to 3 is left out, on October 25 it comes twice.
+        let spring = starts("30 2 * * *", "2026-03-28T12:00:00Z", 2);
+        assert_eq!(spring, ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
+        let autumn = starts("30 2 * * *", "2026-10-24T12:00:00Z", 2);
+        assert_eq!(autumn, ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+    }
+
+    #[test]
+    fn what_comes_every_few_minutes_does_so_also_when_the_clock_is_changed() {
+        for after in ["2026-03-29T00:25:00Z", "2026-10-24T23:25:00Z"] {
+            let starts = starts("*/30 * * * *", after, 8);
+            let times = starts.iter().map(|at| at.parse::<Timestamp>().unwrap().as_second());
+            let times: Vec<i64> = times.collect();
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 1800), "{starts:?}");
+        }
     }
 
     #[test]

@@ -33,8 +33,18 @@ impl fmt::Display for SignalNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match nix::sys::signal::Signal::try_from(self.0) {
             Ok(signal) => f.write_str(signal.as_str()),
-            Err(_) => write!(f, "signal {}", self.0),
+            Err(_) => match self.0 - libc::SIGRTMIN() {
+                0 => f.write_str("SIGRTMIN"),
+                1.. => write!(f, "SIGRTMIN+{}", self.0 - libc::SIGRTMIN()),
+                _ => write!(f, "signal {}", self.0),
+            },
         }
+    }
+}
+
+impl From<nix::sys::signal::Signal> for SignalNumber {
+    fn from(signal: nix::sys::signal::Signal) -> SignalNumber {
+        SignalNumber(signal as i32)
     }
 }
 
@@ -191,7 +201,9 @@ mod tests {
     #[test]
     fn signals_are_shown_by_name_and_unknown_ones_by_number() {
         assert_eq!(SignalNumber(libc::SIGKILL).to_string(), "SIGKILL");
-        assert_eq!(SignalNumber(40).to_string(), "signal 40");
+        assert_eq!(SignalNumber(libc::SIGRTMIN()).to_string(), "SIGRTMIN");
+        assert_eq!(SignalNumber(libc::SIGRTMIN() + 3).to_string(), "SIGRTMIN+3");
+        assert_eq!(SignalNumber(32).to_string(), "signal 32");
         assert_eq!(Exit::Code(3).to_string(), "exit code 3");
     }
 }

@@ -3,7 +3,6 @@
 use super::placeholder::Placeholders;
 use crate::config::env_file::Variables;
 use crate::framing::Framing;
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -152,11 +151,6 @@ impl Default for StopSignal {
 impl StopSignal {
     fn is_term(&self) -> bool {
         *self == StopSignal::default()
-    }
-
-    /// As it is sent.
-    pub(crate) fn signal(self) -> Signal {
-        Signal::try_from(self.0).unwrap_or(Signal::SIGTERM)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::supervisor::runtime::services::printer::Printing;
 use crate::supervisor::runtime::services::roster::Roster;
 use crate::supervisor::runtime::services::{Held, Services};
 use crate::sys::proc_table;
-use nix::sys::signal::Signal;
+use crate::sys::wait::SignalNumber;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -92,9 +92,9 @@ impl ServiceHands {
     }
 
     /// What asks it to end; `None`: it is no service.
-    pub(super) fn stop_signal(&self, slot: SlotId, pid: Pid) -> Option<Signal> {
+    pub(super) fn stop_signal(&self, slot: SlotId, pid: Pid) -> Option<SignalNumber> {
         let service = self.all.get(&slot).filter(|service| service.pid == pid)?;
-        Some(service.version.work.command()?.stop_signal.signal())
+        Some(SignalNumber(service.version.work.command()?.stop_signal.0))
     }
 
     /// Whether this orphan may be that of a service which lives: its environment names it, or it can't be known.

@@ -8,6 +8,7 @@ use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::runtime::children::{Auxiliary, Child, Since};
 use crate::supervisor::runtime::guardian::Guardian;
 use crate::sys::process::{ProcessGroupMode, SpawnError};
+use crate::sys::wait::SignalNumber;
 use log::{Level, log};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -98,12 +99,13 @@ impl Performer<'_> {
     }
 
     /// A worker knows only SIGTERM; it sends its program what the file says.
-    fn stop_signal(&self, pid: Pid) -> Signal {
+    fn stop_signal(&self, pid: Pid) -> SignalNumber {
         let service = self.children.slot(pid).and_then(|slot| self.services.stop_signal(slot, pid));
-        service.unwrap_or(Signal::SIGTERM)
+        service.unwrap_or(Signal::SIGTERM.into())
     }
 
-    pub(super) fn signal(&mut self, pid: Pid, signal: Signal) {
+    pub(super) fn signal(&mut self, pid: Pid, signal: impl Into<SignalNumber>) {
+        let signal = signal.into();
         if let Err(error) = self.children.signal(pid, signal) {
             log!(target: "mprun", Level::Error, "failed to send {signal} to process {pid}: {error}");
         }

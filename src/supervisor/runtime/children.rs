@@ -3,7 +3,7 @@
 use super::inbox::Inbox;
 use crate::queue::SlotId;
 use crate::supervisor::machine::ids::{Pid, StageKey, WorkerId};
-use crate::sys::wait::{ChildChange, ChildPoll, Exit, poll_children, reap};
+use crate::sys::wait::{ChildChange, ChildPoll, Exit, SignalNumber, poll_children, reap};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,7 +189,7 @@ impl Children {
     }
 
     /// To a worker, and to its own children if it leads a group.
-    pub(crate) fn signal(&self, pid: Pid, signal: Signal) -> io::Result<()> {
+    pub(crate) fn signal(&self, pid: Pid, signal: impl Into<SignalNumber>) -> io::Result<()> {
         match self.workers.get(&pid.0) {
             Some(Child { leads: true, .. }) => group::signal_group(pid.0, signal),
             Some(Child { leads: false, .. }) => group::signal_process(pid.0, signal),

@@ -1,7 +1,7 @@
 //! A program that was started: its end, its group, and what it leaves behind.
 
 use super::orphans;
-use crate::sys::wait::{self, Exit};
+use crate::sys::wait::{self, Exit, SignalNumber};
 use crate::sys::{group, proc_table};
 use nix::sys::signal::Signal;
 use std::io;
@@ -25,7 +25,7 @@ impl RunningProgram {
     }
 
     /// Sends a signal to the program and all that it started and that stayed in its group.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: impl Into<SignalNumber>) {
         // Its group can only be gone, which is what was wanted.
         let _ = group::signal_group(self.pid, signal);
     }

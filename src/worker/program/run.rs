@@ -95,9 +95,9 @@ impl<'a> ProgramRun<'a> {
         effects
     }
 
-    fn stop_signal(&self) -> Signal {
+    fn stop_signal(&self) -> SignalNumber {
         let command = self.worker.spec.work.command();
-        command.map_or(Signal::SIGTERM, |command| command.stop_signal.signal())
+        command.map_or(Signal::SIGTERM.into(), |command| SignalNumber(command.stop_signal.0))
     }
 
     fn end_round(&mut self) {

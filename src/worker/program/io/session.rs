@@ -7,7 +7,7 @@ use crate::config::pipeline::Stdout;
 use crate::framing::Decoder;
 use crate::stage::Failure;
 use crate::sys::process::{RunningProgram, SpawnError, sweep};
-use crate::sys::wait::Exit;
+use crate::sys::wait::{Exit, SignalNumber};
 use crate::sys::{proc_table, readiness};
 use crate::worker::program::io::stderr::StderrRelay;
 use nix::errno::Errno;
@@ -215,7 +215,7 @@ impl Session {
     }
 
     /// Sends a signal to the program and all it has started.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: impl Into<SignalNumber>) {
         if self.exit.is_none() {
             self.running.signal(signal);
         }
