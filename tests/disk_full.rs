@@ -115,3 +115,27 @@ fn a_stop_that_waits_for_room_can_be_told_to_give_up() {
     run.ask(&["stop", "--now", "pipeline"]);
     assert_eq!(run.wait(), 1);
 }
+
+#[test]
+fn a_log_file_on_a_full_disk_stops_no_service_and_its_next_line_is_a_line_of_its_own() {
+    let says = "while :; do echo a line of a length that no page has a multiple of; sleep 0.01; done";
+    let text =
+        format!("[stages.s]\ncommand = '{says}'\nstdout = 'log'\nlog_file = {{ path = 'state/s.log' }}\n");
+    let run = on_small_disk(&text, 64, 44);
+    run.wait_for_log("failed to write the log file");
+    let seen_by_it =
+        std::path::PathBuf::from(format!("/proc/{}/root{}", run.pid(), run.folder.path().display()));
+    std::fs::remove_file(seen_by_it.join("state/ballast")).unwrap();
+    let lines = || {
+        let text = std::fs::read_to_string(seen_by_it.join("state/s.log")).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let is_whole = |line: &String| line.ends_with("a multiple of") && line.matches("a line of").count() == 1;
+    support::wait_until("a line after the torn one", || {
+        let lines = lines();
+        let torn = lines.iter().position(|line| !is_whole(line))?;
+        (lines.len() > torn + 2).then_some(())
+    });
+    assert_eq!(lines().iter().rev().skip(1).filter(|line| !is_whole(line)).count(), 1, "{:?}", lines());
+    assert_eq!(run.workers("s").len(), 1);
+}

@@ -12,6 +12,7 @@
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
 //! | in a write | the line, or, across two pages of the file, its beginning | the next line follows it |
+//! | (alive, but the disk is full in a write) | the beginning of the line | the next one that can be written begins a new line |
 //! | holding the lock | nothing | the kernel gives it to the next |
 //! | between two renames | a gap in the numbers, nothing lost | the next rotation fills it |
 //! | after the last rename | no file | the next writer makes it |
@@ -79,12 +80,21 @@ pub(super) struct RotatingFile {
     begun: Option<(Duration, Instant)>,
     unchecked_bytes: u64,
     checked: Instant,
+    /// A full disk took a part of the last line: its end is missing.
+    torn: bool,
 }
 
 impl RotatingFile {
     /// Opens nothing yet.
     pub(super) fn new(spec: LogFile) -> RotatingFile {
-        RotatingFile { spec, file: None, begun: None, unchecked_bytes: 0, checked: Instant::now() }
+        RotatingFile {
+            spec,
+            file: None,
+            begun: None,
+            unchecked_bytes: 0,
+            checked: Instant::now(),
+            torn: false,
+        }
     }
 
     /// The file.
@@ -104,10 +114,29 @@ impl RotatingFile {
         {
             self.check(line.len() as u64)?;
         }
-        match &self.file {
-            Some(file) => (&*file).write_all(line),
-            None => Err(io::Error::other("other processes rotate it all the time")),
+        match self.torn {
+            true => self.write(&[b"\n", line].concat()),
+            false => self.write(line),
         }
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        let Some(mut file) = self.file.as_ref() else {
+            return Err(io::Error::other("other processes rotate it all the time"));
+        };
+        let mut left = line;
+        while !left.is_empty() {
+            match file.write(left) {
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.torn |= left.len() < line.len();
+                    return Err(error);
+                }
+            }
+        }
+        self.torn = false;
+        Ok(())
     }
 
     /// Makes sure that the file is the one in use, and has room.
@@ -115,7 +144,10 @@ impl RotatingFile {
         for _ in 0..OPEN_TRIES {
             let file = match self.file.take() {
                 Some(file) => file,
-                None => open(&self.spec.path)?,
+                None => {
+                    self.torn = false;
+                    open(&self.spec.path)?
+                }
             };
             if !file.metadata()?.is_file() {
                 // A pipe or a device is neither rotated nor replaced.

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// A number of items per unit of time, over all workers of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Items in one unit; 1 ..= [`Rate::MOST`].
+    /// Items in one unit; 1 ..= [`RateUnit::most`].
     pub items: u32,
     /// The unit.
     pub per: RateUnit,
@@ -30,23 +30,27 @@ impl RateUnit {
     pub(crate) const ALL: [(char, RateUnit); 3] =
         [('s', RateUnit::Second), ('m', RateUnit::Minute), ('h', RateUnit::Hour)];
 
-    fn nanos(self) -> u64 {
-        1_000_000_000
-            * match self {
-                RateUnit::Second => 1,
-                RateUnit::Minute => 60,
-                RateUnit::Hour => 3600,
-            }
+    /// The most items in one unit.
+    pub fn most(self) -> u32 {
+        Rate::MOST * self.seconds()
+    }
+
+    fn seconds(self) -> u32 {
+        match self {
+            RateUnit::Second => 1,
+            RateUnit::Minute => 60,
+            RateUnit::Hour => 3600,
+        }
     }
 }
 
 impl Rate {
-    /// The most items in one unit: the time between two is a whole number of nanoseconds, off by 0.1% at most.
+    /// The most items in a second: the time between two is a whole number of nanoseconds, off by 0.1% at most.
     pub const MOST: u32 = 1_000_000;
 
     /// The time between two items at this rate.
     pub fn interval(self) -> Duration {
-        Duration::from_nanos(self.per.nanos() / u64::from(self.items.max(1)))
+        Duration::from_nanos(u64::from(self.per.seconds()) * 1_000_000_000 / u64::from(self.items.max(1)))
     }
 
     /// As a word of a worker's slot; never 0.

@@ -29,12 +29,12 @@ impl Element for RateText {
     }
 
     fn accepted() -> String {
-        r#"a whole number of items from 1 to 1_000_000 and a unit, such as "100/s", "30/m" or "5000/h""#
+        r#"a whole number of items and a unit, at most a million a second, such as "100/s", "30/m" or "5000/h""#
             .into()
     }
 
     fn schema() -> Value {
-        let pattern = r"^\s*[0-9]{1,7}\s*/\s*[smh]\s*$|\$\{";
+        let pattern = r"^\s*[0-9]{1,10}\s*/\s*[smh]\s*$|\$\{";
         json!({ "type": "string", "pattern": pattern, "examples": ["100/s", "30/m", "5000/h"] })
     }
 
@@ -53,8 +53,8 @@ fn parse(text: &str) -> Result<Rate, String> {
     }
     match items.parse() {
         Ok(0) => Err("a rate of 0 would let nothing through: to hold a stage, use `mprun pause`".to_owned()),
-        Ok(items) if items <= Rate::MOST => Ok(Rate { items, per }),
-        _ => Err(format!("{items} is too large")),
+        Ok(items) if items <= per.most() => Ok(Rate { items, per }),
+        _ => Err(format!("{} is more than a million a second", quote(text))),
     }
 }
 
@@ -62,16 +62,14 @@ fn parse(text: &str) -> Result<Rate, String> {
 fn meant(text: &str) -> Option<String> {
     let (items, unit) = text.split_once('/').unwrap_or((text, "s"));
     let unit = unit.trim();
-    let letter = match unit.to_ascii_lowercase().as_str() {
+    let unit = match unit.to_ascii_lowercase().as_str() {
         "s" | "sec" | "secs" | "second" | "seconds" | "1s" => "s",
         "m" | "min" | "mins" | "minute" | "minutes" | "1m" => "m",
         "h" | "hr" | "hour" | "hours" | "1h" => "h",
         _ => return None,
     };
-    let items: u32 =
-        items.trim().replace('_', "").parse().ok().filter(|items| (1..=Rate::MOST).contains(items))?;
-    let meant = format!("{items}/{letter}");
-    (parse(text).is_err()).then(|| format!("\"{meant}\""))
+    let meant = format!("{}/{unit}", items.trim().replace('_', ""));
+    (parse(text).is_err() && parse(&meant).is_ok()).then(|| format!("\"{meant}\""))
 }
 
 #[cfg(test)]
@@ -82,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_number_and_a_unit() {
-        accepts::<RateText>(&["\"100/s\"", "\"1/h\"", "\" 30 / m \"", "\"1000000/s\""]);
+        accepts::<RateText>(&["\"100/s\"", "\"1/h\"", "\" 30 / m \"", "\"1000000/s\"", "\"3600000000/h\""]);
         refuses::<RateText>(&[
             ("100", "did you mean \"100/s\"?"),
             ("\"100\"", "did you mean \"100/s\"?"),
@@ -90,8 +88,9 @@ mod tests {
             ("\"30/Minute\"", "did you mean \"30/m\"?"),
             ("\"1_000/s\"", "did you mean \"1000/s\"?"),
             ("\"0/s\"", "let nothing through"),
-            ("\"1000001/s\"", "1000001 is too large"),
-            ("\"99999999999999999999/s\"", "too large"),
+            ("\"1000001/s\"", "\"1000001/s\" is more than a million a second"),
+            ("\"60000001/m\"", "more than a million a second"),
+            ("\"99999999999999999999/h\"", "more than a million a second"),
             ("\"0.5/s\"", "\"0.5\" is no whole number"),
             ("\"-1/s\"", "no whole number"),
             ("\"/s\"", "no whole number"),
@@ -108,6 +107,7 @@ mod tests {
         assert_eq!(interval("\"100/s\""), Duration::from_millis(10));
         assert_eq!(interval("\"30/m\""), Duration::from_secs(2));
         assert_eq!(interval("\"1/h\""), Duration::from_secs(3600));
+        assert_eq!(interval("\"3000000/h\""), Duration::from_micros(1200));
         assert_eq!(RateText::shown(&read::<RateText>("\"30 / m\"").unwrap()), "30/m");
     }
 }

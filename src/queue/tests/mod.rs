@@ -10,6 +10,8 @@ mod lock;
 mod many;
 mod model;
 mod order;
+mod order_killed;
+mod order_life;
 mod order_room;
 mod power;
 mod power_life;

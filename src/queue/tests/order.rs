@@ -4,24 +4,23 @@ use super::super::recovery::image;
 use super::super::transaction::delayed::clock;
 use super::crash::killed;
 use super::*;
-use proptest::prelude::*;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// The window of `A`; what comes of its items goes to `B`.
-const W: QueueId = QueueId(2);
-const READER: u16 = 7;
+pub(super) const W: QueueId = QueueId(2);
+pub(super) const READER: u16 = 7;
 
-struct Bench {
-    arena: Arena,
-    admin: QueueAdmin,
-    reader: WorkerHandle,
-    out: Vec<String>,
+pub(super) struct Bench {
+    pub(super) arena: Arena,
+    pub(super) admin: QueueAdmin,
+    pub(super) reader: WorkerHandle,
+    pub(super) out: Vec<String>,
 }
 
 impl Bench {
     /// `n` items in `A`: their numbers.
-    fn new(n: usize, capacity: u64, most: u64) -> Bench {
+    pub(super) fn new(n: usize, capacity: u64, most: u64) -> Bench {
         let (arena, mut admin) = arena(1 << 12);
         admin.set_queue(B, &limits(capacity)).unwrap();
         admin.begin_order((A, &[B]), W, most).unwrap();
@@ -31,7 +30,7 @@ impl Bench {
         bench
     }
 
-    fn feed(&mut self, from: usize, to: usize) {
+    pub(super) fn feed(&mut self, from: usize, to: usize) {
         let items: Vec<String> = (from..to).map(|n| n.to_string()).collect();
         let mut writer = self.worker(6);
         for chunk in items.chunks(100) {
@@ -41,19 +40,19 @@ impl Bench {
         self.release(6);
     }
 
-    fn worker(&mut self, slot: u16) -> WorkerHandle {
+    pub(super) fn worker(&mut self, slot: u16) -> WorkerHandle {
         attach(&self.arena, &mut self.admin, slot)
     }
 
     /// A worker with the next `n` items.
-    fn taking(&mut self, slot: u16, n: usize) -> WorkerHandle {
+    pub(super) fn taking(&mut self, slot: u16, n: usize) -> WorkerHandle {
         let mut worker = self.worker(slot);
         take(&mut worker, n);
         worker
     }
 
     /// A worker with the next item, in a thread of its own.
-    fn elsewhere(
+    pub(super) fn elsewhere(
         &mut self,
         slot: u16,
         work: impl FnOnce(&mut WorkerHandle) + Send + 'static,
@@ -71,17 +70,17 @@ impl Bench {
         thread
     }
 
-    fn release(&mut self, slot: u16) {
+    pub(super) fn release(&mut self, slot: u16) {
         self.admin.release(SlotId(slot), FailureAttribution::Nobody, 9, &mut |_| Ok(())).unwrap();
     }
 
-    fn kill(&mut self, worker: &WorkerHandle, slot: u16) {
+    pub(super) fn kill(&mut self, worker: &WorkerHandle, slot: u16) {
         worker.die();
         self.release(slot);
     }
 
     /// Takes all that is there now.
-    fn read(&mut self) -> &[String] {
+    pub(super) fn read(&mut self) -> &[String] {
         self.audit();
         let before = self.out.len();
         while let Taken::Items { .. } = self.reader.take(&[B], 3, Wait::No).unwrap() {
@@ -93,22 +92,22 @@ impl Bench {
         &self.out[before..]
     }
 
-    fn window(&mut self) -> WindowState {
+    pub(super) fn window(&mut self) -> WindowState {
         self.admin.window(W).unwrap().unwrap()
     }
 
-    fn audit(&mut self) {
+    pub(super) fn audit(&mut self) {
         self.admin.audit().unwrap();
     }
 }
 
-fn take(worker: &mut WorkerHandle, n: usize) -> usize {
+pub(super) fn take(worker: &mut WorkerHandle, n: usize) -> usize {
     worker.take(&[A], n, Wait::No).unwrap();
     worker.len()
 }
 
 /// Each lease's outputs, which say whose they are.
-fn stage(worker: &mut WorkerHandle, outputs: impl Fn(u64) -> usize) {
+pub(super) fn stage(worker: &mut WorkerHandle, outputs: impl Fn(u64) -> usize) {
     for i in 0..worker.len() {
         let item = worker.item(i).unwrap();
         let (n, text) = (outputs(item.id), String::from_utf8(item.bytes.to_vec()).unwrap());
@@ -118,19 +117,19 @@ fn stage(worker: &mut WorkerHandle, outputs: impl Fn(u64) -> usize) {
     }
 }
 
-fn commit(worker: &mut WorkerHandle) {
+pub(super) fn commit(worker: &mut WorkerHandle) {
     let done = worker.commit(worker.len(), Wait::No).unwrap();
     assert!(matches!(done, Committed::Done { .. }), "{done:?}");
     worker.settle().unwrap();
 }
 
 /// One output for each lease.
-fn finish(worker: &mut WorkerHandle) {
+pub(super) fn finish(worker: &mut WorkerHandle) {
     stage(worker, |_| 1);
     commit(worker);
 }
 
-fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+pub(super) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| format!("{n}.0")).collect()
 }
 
@@ -522,316 +521,11 @@ fn a_saved_copy_keeps_the_order() {
 }
 
 /// What a power cut leaves.
-fn saved(admin: &mut QueueAdmin) -> Vec<u8> {
+pub(super) fn saved(admin: &mut QueueAdmin) -> Vec<u8> {
     let owner = Identity { pipeline: "test".to_owned(), file: "test.toml".to_owned() };
     image::take(&admin.session.begin().unwrap(), &owner).unwrap().bytes
 }
 
-fn restore(admin: &mut QueueAdmin, copy: &[u8]) {
+pub(super) fn restore(admin: &mut QueueAdmin, copy: &[u8]) {
     admin.restore(&image::read(copy).unwrap()).unwrap();
-}
-
-/// What a victim does to a window, and how the queues stand before.
-type Act = fn(&mut Bench, &mut WorkerHandle);
-
-/// The victim, slot 1, has items 3 and 4 or 0 and 1; others have finished or hold the rest of ten.
-fn scene(capacity: u64, is_first: bool) -> (Bench, WorkerHandle, Vec<WorkerHandle>) {
-    let mut bench = Bench::new(10, capacity, 100);
-    let (mut first, mut second) = (bench.taking(1, 2), bench.taking(2, 3));
-    let (mut third, fourth) = (bench.taking(3, 2), bench.taking(4, 3));
-    stage(&mut third, |id| if id == 5 { 3 } else { 0 });
-    commit(&mut third);
-    match is_first {
-        true => {
-            finish(&mut second);
-            (bench, first, vec![fourth])
-        }
-        false => {
-            first.put(&[B], b"0.0", Some(0)).unwrap();
-            commit(&mut first);
-            (bench, second, vec![fourth])
-        }
-    }
-}
-
-#[test]
-fn killed_at_every_store_the_order_holds_and_each_output_comes_once() {
-    let acts: [(&str, Act); 5] = [
-        ("finish", |_, worker| {
-            stage(worker, |_| 1);
-            worker.commit(worker.len(), Wait::No).unwrap();
-            worker.settle().unwrap();
-        }),
-        ("whole", |_, worker| {
-            let items = ["a", "b", "c"].map(str::as_bytes);
-            worker.commit_whole(&[B], items.into_iter(), worker.len()).unwrap();
-        }),
-        ("nothing", |_, worker| commit(worker)),
-        ("dead letter", |_, worker| worker.dead_letter(0).unwrap()),
-        ("one by one", |_, worker| {
-            worker.put(&[B], b"long enough for a block", Some(0)).unwrap();
-            worker.commit(1, Wait::No).unwrap();
-            worker.commit(1, Wait::No).unwrap();
-            worker.settle().unwrap();
-        }),
-    ];
-    let mut deaths = 0;
-    for (name, act) in acts {
-        for (capacity, is_first) in [(100, true), (100, false), (2, true), (2, false)] {
-            for at in 0.. {
-                for in_release in [None, Some(3), Some(9), Some(17)] {
-                    let (mut bench, mut victim, mut others) = scene(capacity, is_first);
-                    let died = killed(at, || act(&mut bench, &mut victim));
-                    let story = format!(
-                        "{name}, capacity {capacity}, first {is_first}, store {at}, release {in_release:?}"
-                    );
-                    victim.die();
-                    if let Some(n) = in_release {
-                        killed(n, || bench.release(1 + u16::from(!is_first)));
-                        bench.admin.die();
-                        bench.admin = QueueAdmin::open(bench.arena.clone()).unwrap();
-                    }
-                    bench.release(1 + u16::from(!is_first));
-                    bench.audit();
-                    others.iter_mut().for_each(finish);
-                    let mut again = bench.worker(1);
-                    for _ in 0..3 {
-                        take(&mut again, 9);
-                        finish_reading(&mut bench, &mut again, 1);
-                    }
-                    bench.read();
-                    check(&bench.out, is_first, &story);
-                    let counts = bench.admin.counts(A).unwrap();
-                    assert_eq!((counts.done + counts.dead, counts.leased), (10, 0), "{story}");
-                    deaths += u64::from(died);
-                    if !died && in_release.is_some() {
-                        break;
-                    }
-                }
-                let (mut bench, mut victim, _others) = scene(capacity, is_first);
-                if !killed(at, || act(&mut bench, &mut victim)) {
-                    break;
-                }
-            }
-        }
-    }
-    assert!(deaths > 500, "{deaths}");
-}
-
-/// All leases, though there may be no room for all.
-fn finish_reading(bench: &mut Bench, worker: &mut WorkerHandle, outputs: usize) {
-    stage(worker, |_| outputs);
-    while !matches!(worker.commit(worker.len(), Wait::No).unwrap(), Committed::Done { .. }) {
-        bench.read();
-    }
-    worker.settle().unwrap();
-}
-
-/// The outputs of others are there once each, at their places around the victim's, which stand together or are missing.
-fn check(out: &[String], is_first: bool, story: &str) {
-    let fixed = |item: &String| item.split_once('.').and_then(|(n, _)| n.parse::<usize>().ok());
-    let known: Vec<usize> = out.iter().filter_map(fixed).collect();
-    let is_sorted = known.windows(2).all(|pair| pair[0] <= pair[1]);
-    let victims = if is_first { 0..2 } else { 2..5 };
-    let others: Vec<usize> = known.iter().copied().filter(|n| !victims.contains(n)).collect();
-    let expected: &[usize] = if is_first { &[2, 3, 4, 5, 5, 5, 7, 8, 9] } else { &[0, 5, 5, 5, 7, 8, 9] };
-    assert!(is_sorted && others == expected, "{story}: {out:?}");
-    let before = others.iter().filter(|&&n| n < victims.start).count();
-    let at = |item: &String| fixed(item).is_none_or(|n| victims.contains(&n));
-    let own: Vec<usize> = (0..out.len()).filter(|&i| at(&out[i])).collect();
-    assert!(own.windows(2).all(|pair| pair[1] == pair[0] + 1), "{story}: {out:?}");
-    assert!(own.first().is_none_or(|&first| first == before), "{story}: {out:?}");
-}
-
-/// A random life of an ordered stage.
-#[derive(Clone, Debug)]
-enum Event {
-    Take(usize, usize),
-    /// So many outputs for each of the leases from the first on, and they are published.
-    Finish(usize, usize, u8),
-    Whole(usize, u8),
-    GiveBack(usize),
-    Delay(usize, u64),
-    DeadLetter(usize),
-    Read(usize),
-    Time(u64),
-    Restart(bool),
-}
-
-fn event() -> impl Strategy<Value = (Event, Option<u64>)> {
-    let who = 0..3usize;
-    let event = prop_oneof![
-        6 => (who.clone(), 1..5usize).prop_map(|(who, n)| Event::Take(who, n)),
-        6 => (who.clone(), 1..5usize, 0..4u8).prop_map(|(who, n, outputs)| Event::Finish(who, n, outputs)),
-        2 => (who.clone(), 0..6u8).prop_map(|(who, outputs)| Event::Whole(who, outputs)),
-        1 => who.clone().prop_map(Event::GiveBack),
-        1 => (who.clone(), 0..5u64).prop_map(|(who, seconds)| Event::Delay(who, seconds)),
-        1 => who.prop_map(Event::DeadLetter),
-        6 => (1..4usize).prop_map(Event::Read),
-        1 => (0..5u64).prop_map(Event::Time),
-        1 => any::<bool>().prop_map(Event::Restart),
-    ];
-    (event, prop_oneof![5 => Just(None), 1 => (0..80u64).prop_map(Some)])
-}
-
-struct Life {
-    bench: Bench,
-    workers: Vec<WorkerHandle>,
-    now: u64,
-    capacity: u64,
-}
-
-impl Life {
-    fn new(capacity: u64, most: u64) -> Life {
-        clock::set(1 << 40);
-        let mut bench = Bench::new(60, capacity, most);
-        let workers = (0..3).map(|slot| bench.worker(slot)).collect();
-        Life { bench, workers, now: 1 << 40, capacity }
-    }
-
-    fn act(&mut self, event: &Event) {
-        match *event {
-            Event::Take(who, n) => assert!(self.workers[who].take(&[A], n, Wait::No).is_ok()),
-            Event::Finish(who, n, outputs) => finish_some(&mut self.workers[who], n, outputs),
-            Event::Whole(who, outputs) => whole(&mut self.workers[who], outputs),
-            Event::GiveBack(who) if !self.workers[who].is_empty() => {
-                self.workers[who].give_back(0, true).unwrap();
-            }
-            Event::Delay(who, seconds) if !self.workers[who].is_empty() => {
-                let (time, most) = (Duration::from_secs(seconds), Duration::from_secs(9));
-                self.workers[who].delay(0, true, Delay { time, most, put_off: 0 }).unwrap();
-            }
-            Event::DeadLetter(who) if !self.workers[who].is_empty() => {
-                self.workers[who].dead_letter(0).unwrap();
-            }
-            Event::GiveBack(_) | Event::Delay(..) | Event::DeadLetter(_) => {}
-            Event::Read(n) => self.read(n),
-            Event::Time(seconds) => {
-                self.now += seconds * 1000;
-                clock::set(self.now);
-            }
-            Event::Restart(_) => {}
-        }
-    }
-
-    fn read(&mut self, n: usize) {
-        let Bench { reader, out, .. } = &mut self.bench;
-        reader.take(&[B], n, Wait::No).unwrap();
-        let items = held(reader).into_iter().map(|item| String::from_utf8(item).unwrap());
-        let items: Vec<String> = items.collect();
-        reader.commit(n, Wait::No).unwrap();
-        reader.settle().unwrap();
-        out.extend(items);
-    }
-
-    /// Whoever acts dies at this store.
-    fn kill(&mut self, event: &Event, at: u64) {
-        if matches!(event, Event::Read(_) | Event::Time(_) | Event::Restart(_)) {
-            return self.act(event);
-        }
-        killed(at, || self.act(event));
-        let slot = match *event {
-            Event::Take(who, _) | Event::Finish(who, ..) | Event::Whole(who, _) => who as u16,
-            Event::GiveBack(who) | Event::Delay(who, _) | Event::DeadLetter(who) => who as u16,
-            Event::Read(_) | Event::Time(_) | Event::Restart(_) => return,
-        };
-        self.bench.kill(&self.workers[slot as usize], slot);
-        self.workers[slot as usize] = self.bench.worker(slot);
-    }
-
-    /// The machine goes down, or all processes do.
-    fn restart(&mut self, power: bool) {
-        if power {
-            let copy = saved(&mut self.bench.admin);
-            self.bench.arena = Arena::create().unwrap();
-            self.bench.admin = QueueAdmin::open(self.bench.arena.clone()).unwrap();
-            restore(&mut self.bench.admin, &copy);
-        } else {
-            self.bench.admin = QueueAdmin::open(self.bench.arena.clone()).unwrap();
-        }
-        self.bench.admin.recover().unwrap();
-        self.bench.admin.begin_order((A, &[B]), W, 9).unwrap();
-        self.bench.reader = attach(&self.bench.arena, &mut self.bench.admin, READER);
-        self.workers = (0..3).map(|slot| self.bench.worker(slot)).collect();
-    }
-
-    /// Everything is worked off.
-    fn end(&mut self) {
-        for _ in 0..1000 {
-            self.now += 10_000;
-            clock::set(self.now);
-            for who in 0..3 {
-                self.act(&Event::Take(who, 5));
-                self.act(&Event::Whole(who, 1));
-            }
-            self.read(self.capacity as usize);
-            let counts = self.bench.admin.counts(A).unwrap();
-            if counts.done + counts.dead == counts.put && self.bench.window().outputs == 0 {
-                break;
-            }
-        }
-        self.bench.read();
-        let counts = self.bench.admin.counts(A).unwrap();
-        assert_eq!(counts.done + counts.dead, 60);
-        let known =
-            |item: &String| item.split_once('.').map(|(n, k)| (n.parse().unwrap(), k.parse().unwrap()));
-        let out: Vec<(usize, usize)> = self.bench.out.iter().filter_map(known).collect();
-        assert!(out.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", self.bench.out);
-        for pair in out.windows(2) {
-            assert!(pair[1].1 == 0 || pair[1] == (pair[0].0, pair[0].1 + 1), "{:?}", self.bench.out);
-        }
-    }
-}
-
-/// Publishes leases `0 .. n`, with the marks that they have.
-fn finish_some(worker: &mut WorkerHandle, n: usize, outputs: u8) {
-    let n = n.min(worker.len());
-    for i in 0..n {
-        let lease = worker.item(i).unwrap();
-        let (text, mark) = (String::from_utf8(lease.bytes.to_vec()).unwrap(), lease.mark);
-        for k in mark..u64::from(outputs).max(mark) {
-            worker.put(&[B], format!("{text}.{k}").as_bytes(), Some(i)).unwrap();
-        }
-    }
-    let held = worker.len();
-    if !matches!(worker.commit(n, Wait::No).unwrap(), Committed::Done { .. }) {
-        worker.discard_staged().unwrap();
-    }
-    assert!(worker.len() <= held);
-    worker.settle().unwrap();
-}
-
-/// Publishes the first lease's outputs all at once.
-fn whole(worker: &mut WorkerHandle, outputs: u8) {
-    if worker.is_empty() {
-        return;
-    }
-    let lease = worker.item(0).unwrap();
-    let (text, mark) = (String::from_utf8(lease.bytes.to_vec()).unwrap(), lease.mark);
-    let items: Vec<String> = (mark..u64::from(outputs).max(mark)).map(|k| format!("{text}.{k}")).collect();
-    let done = worker.commit_whole(&[B], items.iter().map(String::as_bytes), 1).unwrap();
-    assert!(matches!(done, Some(Committed::Done { .. })), "{done:?}");
-    worker.settle().unwrap();
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 100 }))]
-
-    #[test]
-    fn whatever_happens_the_outputs_are_in_order(
-        capacity in 1..6u64,
-        most in 1..12u64,
-        events in prop::collection::vec(event(), 1..120),
-    ) {
-        let mut life = Life::new(capacity, most);
-        for (event, death) in &events {
-            match (event, death) {
-                (Event::Restart(power), _) => life.restart(*power),
-                (event, Some(at)) => life.kill(event, *at),
-                (event, None) => life.act(event),
-            }
-            life.bench.audit();
-        }
-        life.end();
-    }
 }

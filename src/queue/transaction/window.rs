@@ -58,15 +58,18 @@ pub(crate) fn admitted(tx: &Tx<'_>, input: QueueAt, least: u64) -> u64 {
     PLACES.saturating_sub(ahead).min(if is_full(tx, window) { least } else { u64::MAX })
 }
 
-/// Whether what waits in a window is as much as may: so many items, or all bytes of an output. It is news that it is no more when
-/// it moves on.
+/// Whether what waits in a window is as much as may: so many items, or more bytes than an output may have, which is only where they
+/// were exceeded for it (`worker/in_order.rs`). It is news that it is no more when it moves on.
 fn is_full(tx: &Tx<'_>, window: QueueAt) -> bool {
     let closed = tx.get(window + queue::CLOSED_PLACES);
-    let has_no_bytes = |output: QueueAt| {
-        tx.get(output + queue::BYTES) >= tx.get(output + queue::MAX_BYTES)
+    let is_read =
+        |output: QueueAt| tx.get(output + queue::FLAGS) & (queue::USED | queue::CLOSED) == queue::USED;
+    let exceeds = |output: QueueAt| {
+        tx.get(output + queue::BYTES) > tx.get(output + queue::MAX_BYTES)
             && tx.memory.load(output + queue::WHEN_FULL) == WhenFull::Block as u64
+            && is_read(output)
     };
-    closed >= tx.get(window + queue::CAPACITY) || closed > 0 && outputs_of(tx, window).any(has_no_bytes)
+    closed >= tx.get(window + queue::CAPACITY) || closed > 0 && outputs_of(tx, window).any(exceeds)
 }
 
 /// The items of numbers `first ..` of a queue have ended, `n` of them: if their places are not closed yet, nothing came of

@@ -92,8 +92,7 @@ impl WorkerHandle {
                 }
                 Published::Full { queue, size, event, sequence, for_none } => {
                     first_before.get_or_insert(size);
-                    // Only `publish_early` waits so with no lease to end: it keeps back what can't go out yet.
-                    if wait.is_over() || for_none && wait == Wait::Forever {
+                    if wait.is_over() {
                         return Ok(Committed::Full { queue, size });
                     }
                     if wait == Wait::UntilOrder && self.has_new_orders() && !self.must_finish() {
@@ -101,6 +100,10 @@ impl WorkerHandle {
                     }
                     if self.must_finish() && wait != Wait::Regardless {
                         return Ok(Committed::Ordered);
+                    }
+                    // Only `publish_early` waits so with no lease to end: it keeps back what can't go out yet.
+                    if for_none && wait == Wait::Forever {
+                        return Ok(Committed::Full { queue, size });
                     }
                     self.sleep_on(&[(event, sequence)], wait, Waiting::Blocked)?;
                     slept = Some(event);
@@ -131,11 +134,12 @@ impl WorkerHandle {
     }
 
     /// Publishes what is staged before its input is done: there is too much of it to keep back. An output that is being
-    /// staged stays where it is.
-    pub(super) fn publish_early(&mut self) -> Result<(), PutError> {
+    /// staged stays where it is. False: it is not its turn, and it would be vain to wait for that.
+    pub(super) fn publish_early(&mut self) -> Result<bool, PutError> {
         match self.commit(0, Wait::Forever)? {
             Committed::Ordered => Err(PutError::Ordered),
-            Committed::Done { .. } | Committed::Full { .. } | Committed::Closed => Ok(()),
+            Committed::Done { .. } | Committed::Closed => Ok(true),
+            Committed::Full { .. } => Ok(false),
         }
     }
 

@@ -377,14 +377,14 @@ impl WorkerHandle {
                 return Err(PutError::NoRoom);
             }
             // Bytes that this worker itself has staged would never become free by waiting.
-            if !self.staging.is_empty() && !waits_whole {
-                self.publish_early()?;
-            } else if self.must_finish() {
-                return Err(PutError::Ordered);
-            } else {
-                self.sleep_on(&events, wait, Waiting::Blocked)?;
-                slept = true;
+            if !self.staging.is_empty() && !waits_whole && self.publish_early()? {
+                continue;
             }
+            if self.must_finish() {
+                return Err(PutError::Ordered);
+            }
+            self.sleep_on(&events, wait, Waiting::Blocked)?;
+            slept = true;
         }
     }
 
@@ -484,9 +484,10 @@ fn make_room(
     }
     match WhenFull::from_word(tx.memory.load(queue + queue::WHEN_FULL)) {
         WhenFull::Block => {
-            let event = queue + queue::BYTES_FREE;
-            let turn = standing.and_then(|standing| in_order::await_turn(tx, standing));
-            Ok(Attempt::Wait(turn.into_iter().chain([(event, tx.register_waiter(event))]).collect()))
+            // In order it may go on, too, where what the window waits for has moved on or gone back.
+            let window = standing.map(|standing| standing.window + queue::NOT_FULL);
+            let events = window.into_iter().chain([queue + queue::BYTES_FREE]);
+            Ok(Attempt::Wait(events.map(|event| (event, tx.register_waiter(event))).collect()))
         }
         WhenFull::DropNew => Ok(Attempt::No(Piece::Dropped(1))),
         WhenFull::DropOld => {

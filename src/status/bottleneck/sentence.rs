@@ -1,7 +1,7 @@
 //! The bottleneck, said in words.
 
 use super::verdict::{Bottleneck, Limit, Next, NoMore};
-use crate::status::{Cpus, Snapshot};
+use crate::status::{Cpus, QueueStatus, Snapshot};
 
 /// One to three sentences.
 pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> String {
@@ -40,10 +40,20 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
                 room(found.next.as_ref())
             );
         }
-        Limit::Nothing => return "No stage is the bottleneck: each of them has time left.".to_owned(),
+        Limit::Nothing => return nothing(now),
         Limit::Unknown => return unknown(now),
     };
     format!("{first}{}{}", room(found.next.as_ref()), one_more(found, processes, cpus))
+}
+
+fn nothing(now: &Snapshot) -> String {
+    let mut text = "No stage is the bottleneck: each of them has time left.".to_owned();
+    // Little of it may be left, but less than the next item needs.
+    let is_full = |queue: &&QueueStatus| queue.bytes > queue.max_bytes - queue.max_bytes / 16;
+    if let Some(queue) = now.queues.iter().find(is_full) {
+        text += &format!(" The max_bytes of the queue {} are used up.", queue.name);
+    }
+    text
 }
 
 fn unknown(now: &Snapshot) -> String {

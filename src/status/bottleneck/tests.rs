@@ -149,6 +149,14 @@ fn only_the_time_between_the_looks_counts() {
 fn nothing_is_made_up_where_nothing_can_be_told() {
     let idle = chain([0.3, 0.4, 0.3], [0.3, 0.7, 0.0], [0.1, 0.9, 0.0]);
     assert_eq!(found(&idle).limit, Limit::Nothing);
+    assert!(found(&idle).text.ends_with("each of them has time left."));
+    let mut full = idle;
+    full.queues[1].bytes = full.queues[1].max_bytes;
+    assert!(
+        found(&full).text.ends_with("The max_bytes of the queue b are used up."),
+        "{}",
+        found(&full).text
+    );
     assert_eq!(found(&snapshot()).limit, Limit::Unknown);
     let paused = Snapshot { paused: true, ..chain([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]) };
     assert_eq!(

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 /// A helper that ends this soon is not started again before this time is over,
 const FIRST_DELAY: Duration = Duration::from_secs(1);
-/// and before twice as long each time, up to this.
-const MAX_DELAY: Duration = Duration::from_secs(60);
+/// and before twice as long each time, up to this. As long there is no guardian: a kill of the supervisor would leave what
+/// services have started.
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
 /// When it is started again. `delay`: from its last start to the next one, if it does not live.
 #[derive(Debug, Default)]

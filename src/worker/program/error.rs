@@ -145,7 +145,7 @@ fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it gave no reason")
 }
 
-/// How a program exit_text, in words.
+/// How a program ended, in words.
 pub(crate) fn exit_text(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("it ended with exit code {code}"),

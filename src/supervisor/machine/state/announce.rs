@@ -46,19 +46,28 @@ impl State {
         self.notifier.send_status(&phase, out);
     }
 
-    fn phase_text(&self) -> String {
+    /// How many stages and processes are wanted.
+    pub(super) fn size(&self) -> String {
         let running = || self.stages.iter().filter(|stage| stage.fate == Fate::Wanted);
-        let (stage, worker) = match self.stages.iter().all(|stage| stage.version.is_service()) {
+        let (stage, worker) = match self.has_services_only() {
             true => ("service", "process"),
             false => ("stage", "worker"),
         };
-        let stages = count(running().count() as u64, stage);
         let workers: usize = running().map(|stage| stage.staying().count()).sum();
-        let size = format!("{stages}, {}", count(workers as u64, worker));
+        format!("{}, {}", count(running().count() as u64, stage), count(workers as u64, worker))
+    }
+
+    /// There is nothing to drain.
+    pub(super) fn has_services_only(&self) -> bool {
+        self.stages.iter().all(|stage| stage.version.is_service())
+    }
+
+    fn phase_text(&self) -> String {
+        let size = self.size();
         let restarts: u64 = self.stages.iter().map(|stage: &StageState| stage.totals.restarts).sum();
         match (self.stopping(), self.notifier.state()) {
-            (Stopping::Draining, _) => "draining".to_owned(),
-            (Stopping::Killing, _) => "stopping".to_owned(),
+            (Stopping::Draining, _) if !self.has_services_only() => "draining".to_owned(),
+            (Stopping::Draining | Stopping::Killing, _) => "stopping".to_owned(),
             (Stopping::No, NotifyState::Starting) => format!("starting {size}"),
             (Stopping::No, _) if restarts > 0 => format!("{size}, {}", count(restarts, "restart")),
             (Stopping::No, _) => size,

@@ -274,10 +274,14 @@ impl State {
                 let until = out.now + limit;
                 stop.until = Some(stop.until.map_or(until, |known| known.min(until)));
                 let limit = spoken(limit);
-                out.log(Level::Info, format!("stop: draining for at most {limit}"));
-                Ok(done(format!("draining for at most {limit}, then the pipeline ends")))
+                let what = self.first_aim();
+                out.log(Level::Info, format!("stop: {what} for at most {limit}"));
+                Ok(done(format!("{what} for at most {limit}, then the pipeline ends")))
             }
-            Some(_) | None => Ok(done("all workers are stopped, then the pipeline ends")),
+            Some(_) | None => {
+                let what = if self.has_services_only() { "services" } else { "workers" };
+                Ok(done(format!("all {what} are stopped, then the pipeline ends")))
+            }
         }
     }
 

@@ -268,13 +268,11 @@ impl State {
     }
 
     fn summary(&self, first: bool, back: bool, took: &str) -> String {
-        let workers: usize = self.stages.iter().map(|stage| stage.staying().count()).sum();
         let what = match (first, back) {
             (true, _) => "up",
             (false, false) => "reloaded",
             (false, true) => "back as it was",
         };
-        let (stages, workers) = (count(self.stages.len() as u64, "stage"), count(workers as u64, "worker"));
-        format!("{what} after {took}: {stages}, {workers}")
+        format!("{what} after {took}: {}", self.size())
     }
 }

@@ -27,11 +27,8 @@ impl State {
                 self.begin_stop(StopCause::Signal(signal), out);
                 if self.phase.stop().is_some() {
                     let limit = spoken(self.drain_timeout());
-                    let what = match self.keeps {
-                        true => "finishing the items at hand, keeping the rest, for at most",
-                        false => "draining for at most",
-                    };
-                    out.log(Level::Info, format!("{signal}: {what} {limit}; Ctrl-C skips that"));
+                    let what = self.first_aim();
+                    out.log(Level::Info, format!("{signal}: {what} for at most {limit}; Ctrl-C skips that"));
                 }
             }
             Stopping::Draining if impatient => self.stop_now(&format!("{signal} again"), out),
@@ -67,10 +64,25 @@ impl State {
         self.phase = Phase::Stopping(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
     }
 
+    /// What a stop does first.
+    pub(super) fn first_aim(&self) -> &'static str {
+        match self.has_services_only() {
+            true => "stopping the services, those that come after others first,",
+            false if self.keeps => "finishing the items at hand, keeping the rest,",
+            false => "draining",
+        }
+    }
+
     pub(super) fn stop_now(&mut self, why: &str, out: &mut Effects) {
+        let what = if self.has_services_only() { "services" } else { "workers" };
+        let running = self.stages.iter().filter(|stage| !stage.workers.is_empty());
+        let limit = running.map(|stage| stage.spec.rules.stop_timeout).max().unwrap_or_default();
         if let Some(stop) = self.phase.stop_mut() {
             stop.phase = Stopping::Killing;
-            out.log(Level::Info, format!("{why}: stopping all workers"));
+            let limit = spoken(limit);
+            let text =
+                format!("{why}: stopping all {what}, for at most {limit} (stop_timeout); Ctrl-C kills them");
+            out.log(Level::Info, text);
         }
     }
 

@@ -76,7 +76,7 @@ pub(super) async fn run(task: &Task, invocation: &Invocation, tail: &Tail, tries
 
 /// It is not the service that has ended.
 fn of_check(why: String) -> String {
-    match why.strip_prefix("the program failed: it ") {
+    match why.strip_prefix("it ") {
         Some(how) => format!("its command {how}"),
         None => why,
     }

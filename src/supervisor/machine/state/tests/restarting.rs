@@ -358,12 +358,12 @@ fn a_guardian_that_ends_is_replaced_but_not_in_a_circle() {
     assert_eq!(bench.guardians, 1);
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.guardians, 2);
-    // One that never lives is started less and less often.
+    // One that never lives is started less and less often, but the run is never long without one.
     for _ in 0..600 {
         bench.send(Event::GuardianEnded);
         bench.pass(Duration::from_secs(1));
     }
-    assert!((10..20).contains(&bench.guardians), "{}", bench.guardians);
+    assert!((100..130).contains(&bench.guardians), "{}", bench.guardians);
 }
 
 #[test]

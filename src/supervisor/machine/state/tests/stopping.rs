@@ -1,6 +1,6 @@
 use super::bench::{Bench, segv};
 use crate::queue::Ending;
-use crate::supervisor::fixture::{pipeline, stage};
+use crate::supervisor::fixture::{pipeline, service, stage};
 use crate::supervisor::machine::event::Event;
 use std::time::Duration;
 
@@ -50,6 +50,11 @@ fn a_second_interrupt_skips_the_drain_and_a_third_the_patience() {
     bench.send(Event::Interrupt);
     bench.pass(Duration::from_millis(200));
     bench.send(Event::Interrupt);
+    assert!(
+        bench.has_said("stopping all workers, for at most 10s (stop_timeout); Ctrl-C kills them"),
+        "{:?}",
+        bench.said
+    );
     assert_eq!(bench.running(), ["a[0] termed", "b[0] termed", "c[0] termed"]);
     bench.pass(Duration::from_millis(200));
     bench.send(Event::Interrupt);
@@ -126,4 +131,20 @@ fn a_stop_during_a_roll_still_drains() {
     bench.end(bench.pid("c", 0), segv());
     bench.obey_and_drain();
     assert!(!bench.outcome.unwrap().failed);
+}
+
+#[test]
+fn services_are_spoken_of_as_services() {
+    let mut bench = Bench::up(pipeline(vec![service("web"), service("app")]));
+    assert!(bench.said.iter().any(|line| line.ends_with(": 2 services, 2 processes")), "{:?}", bench.said);
+    for says in [
+        "SIGINT: stopping the services, those that come after others first, for at most 30s; Ctrl-C skips that",
+        "SIGINT again: stopping all services, for at most 10s (stop_timeout); Ctrl-C kills them",
+    ] {
+        bench.send(Event::Interrupt);
+        assert!(bench.has_said(says), "{:?}", bench.said);
+        bench.pass(Duration::from_millis(200));
+    }
+    bench.send(Event::Interrupt);
+    assert_eq!(bench.running(), ["app[0] killed", "web[0] killed"]);
 }
