@@ -1,5 +1,6 @@
 //! One file on several machines, over a real redis-server: each machine is an mprun with state and runtime folders of its own.
 
+#[allow(dead_code, reason = "what only the tests of the broker itself use")]
 #[path = "broker/server.rs"]
 mod server;
 mod support;

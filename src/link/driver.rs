@@ -5,7 +5,7 @@
 
 use super::arena::LinkArena;
 use super::news::Waiter;
-use super::request::{LinkPlan, Told};
+use super::request::{LinkNews, LinkPlan};
 use crate::broker::link::{Effect, Event, LineId, Link, Note};
 use crate::broker::{
     Broker, Commit, Fault, Joined, Judged, Lease, Progress, Sequence, SharedQueue, Verdict, Woken,
@@ -34,7 +34,7 @@ pub(super) trait Connect: Clone + 'static {
 pub(super) trait Supervisor {
     /// Comes once, when the machine is to finish; an error: the supervisor is gone.
     async fn finish(&mut self) -> Result<(), Gone>;
-    fn tell(&mut self, told: Told);
+    fn tell(&mut self, news: LinkNews);
 }
 
 /// The supervisor is gone.
@@ -44,7 +44,7 @@ pub(super) struct Gone;
 pub(super) enum End {
     /// It has left the run, or the run has ended.
     Left,
-    /// No try helps: [`Told::Hopeless`] has said why.
+    /// No try helps: [`LinkNews::Hopeless`] has said why.
     Hopeless,
     /// The supervisor is gone.
     Alone,
@@ -245,21 +245,21 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             let settings = self.plan.broker.queues.get(usize::from(queue.0));
             settings.map_or("", |settings| &settings.name).to_owned()
         };
-        let told = match note {
+        let news = match note {
             // Both are told with what belongs to them, where it is known.
             Note::Up | Note::Away => return,
-            Note::Lost { queue: lost, items } => Told::Lost { queue: queue(lost), items },
-            Note::Refused { line, commits } => Told::Refused { stage: stage(line), commits },
-            Note::Forgotten { line, commits } => Told::Forgotten { stage: stage(line), commits },
+            Note::Lost { queue: lost, items } => LinkNews::Lost { queue: queue(lost), items },
+            Note::Refused { line, commits } => LinkNews::Refused { stage: stage(line), commits },
+            Note::Forgotten { line, commits } => LinkNews::Forgotten { stage: stage(line), commits },
         };
-        self.supervisor.tell(told);
+        self.supervisor.tell(news);
     }
 
     fn exit(&mut self, why: Option<String>) {
         self.end = Some(match why {
             None => End::Left,
             Some(why) => {
-                self.supervisor.tell(Told::Hopeless { why });
+                self.supervisor.tell(LinkNews::Hopeless { why });
                 End::Hopeless
             }
         });
@@ -316,11 +316,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     fn joined(&mut self, broker: Rc<C::Broker>) {
         let Joined { run, ended, warnings, .. } = broker.joined();
         if let Some(at) = *ended {
-            self.supervisor.tell(Told::Ended { at });
+            self.supervisor.tell(LinkNews::Ended { at });
             self.end = Some(End::Left);
             return;
         }
-        self.supervisor.tell(Told::Up { run: *run, warnings: warnings.clone() });
+        self.supervisor.tell(LinkNews::Up { run: *run, warnings: warnings.clone() });
         self.broker = Some(broker);
         self.wait_for_messages();
         for line in self.plan.lines.clone() {
@@ -340,7 +340,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     fn failed(&mut self, fault: &Fault) {
         match fault {
             Fault::Away(why) => {
-                self.supervisor.tell(Told::Away { why: why.clone() });
+                self.supervisor.tell(LinkNews::Away { why: why.clone() });
                 self.broker = None;
                 self.tasks.abort_all();
                 self.tasks = JoinSet::new();

@@ -16,7 +16,7 @@ mod request;
 mod tests;
 
 pub(crate) use life::run;
-pub(crate) use request::{FINISH, LinkPlan, LinkRequest, Told};
+pub(crate) use request::{FINISH, LinkNews, LinkPlan, LinkRequest};
 
 use std::os::fd::RawFd;
 

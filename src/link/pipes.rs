@@ -1,7 +1,7 @@
 //! The two pipes between a link and its supervisor.
 
 use super::driver::{Gone, Supervisor};
-use super::request::{FINISH, Told};
+use super::request::{FINISH, LinkNews};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -10,13 +10,13 @@ use tokio::net::unix::pipe::Receiver;
 
 pub(super) struct Pipes {
     orders: Receiver,
-    told: File,
+    news: File,
 }
 
 impl Pipes {
-    /// `told` must not block: a supervisor that is stopped costs words, not leases.
-    pub(super) fn new(orders: OwnedFd, told: OwnedFd) -> io::Result<Pipes> {
-        Ok(Pipes { orders: Receiver::from_owned_fd(orders)?, told: File::from(told) })
+    /// `news` must not block: a supervisor that is stopped costs words, not leases.
+    pub(super) fn new(orders: OwnedFd, news: OwnedFd) -> io::Result<Pipes> {
+        Ok(Pipes { orders: Receiver::from_owned_fd(orders)?, news: File::from(news) })
     }
 }
 
@@ -28,10 +28,10 @@ impl Supervisor for Pipes {
         }
     }
 
-    fn tell(&mut self, told: Told) {
-        if let Ok(mut line) = serde_json::to_vec(&told) {
+    fn tell(&mut self, news: LinkNews) {
+        if let Ok(mut line) = serde_json::to_vec(&news) {
             line.push(b'\n');
-            let _ = self.told.write(&line); // a line is shorter than what a pipe takes as a whole
+            let _ = self.news.write(&line); // a line is shorter than what a pipe takes as a whole
         }
     }
 }

@@ -93,7 +93,7 @@ impl LinkPlan {
 /// What a link has to tell, a line of JSON each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Told {
+pub(crate) enum LinkNews {
     /// The run is joined: its number, and what the broker's settings don't protect from.
     Up { run: u64, warnings: Vec<String> },
     /// The broker can't be reached.

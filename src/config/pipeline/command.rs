@@ -134,7 +134,7 @@ pub enum Reply {
     UntilEmpty,
     /// Any number of items, and then word of whether it went well (`framing = "mprun"`, docs/helper-protocol.md). The
     /// frames are those of [`Framing::U32be`], both ways.
-    #[serde(rename = "Told")]
+    #[serde(rename = "LinkNews")]
     Protocol,
 }
 

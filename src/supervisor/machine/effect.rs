@@ -98,7 +98,7 @@ pub(crate) enum Effect {
     StartChecker,
     /// It has nothing more to do.
     EndChecker,
-    /// Start the process that speaks with the broker; answered by `LinkTold`.
+    /// Start the process that speaks with the broker; answered by `LinkNews`.
     StartLink(Box<StartLink>),
     /// Tell it to bring to the broker what is there, to give back the rest, and to leave; answered by `LinkEnded`.
     FinishLink,

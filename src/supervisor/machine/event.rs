@@ -7,7 +7,7 @@ use super::saved::SavedMachine;
 use super::totals::ProcessWork;
 use super::wanted::Wanted;
 use crate::control::protocol::Command;
-use crate::link::Told;
+use crate::link::LinkNews;
 use crate::queue::{QueueId, SlotId};
 use crate::sys::process::SpawnError;
 use crate::sys::wait::Exit;
@@ -83,7 +83,7 @@ pub(crate) enum Event {
     /// The process that makes checks is gone.
     CheckerEnded,
     /// The process that speaks with the broker has told something.
-    LinkTold(Told),
+    LinkNews(LinkNews),
     /// It is gone; without an exit, there was none to be had.
     LinkEnded(Option<Exit>),
     /// The disk has no room for what the queues need to go on.

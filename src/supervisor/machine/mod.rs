@@ -8,6 +8,7 @@ mod failing;
 mod helper;
 pub(super) mod history;
 pub(super) mod ids;
+mod link_state;
 pub(super) mod notifier;
 pub(super) mod observe;
 mod phase;

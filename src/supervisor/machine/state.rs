@@ -32,6 +32,7 @@ use super::failing::Failing;
 use super::helper::Helper;
 use super::history::History;
 use super::ids::{Pid, Pool, RequestId, StageKey, WorkerId};
+use super::link_state::LinkState;
 use super::notifier::{NotifyCapabilities, ServiceNotifier};
 use super::phase::{Phase, Upgrade};
 use super::pipeline_file::PipelineFile;
@@ -44,7 +45,6 @@ use super::wanted::Wanted;
 use super::worker_state::Life;
 use crate::control::protocol::Done;
 use crate::queue::{MAX_SLOTS, MAX_STAGES, SlotId};
-use link::LinkState;
 use std::collections::BTreeMap;
 use std::ops::RangeFrom;
 use std::time::{Duration, Instant};
@@ -290,7 +290,7 @@ impl State {
                 self.checker.ended(out.now);
                 out.log(log::Level::Debug, "the process that makes checks is gone: starting another one");
             }
-            Event::LinkTold(told) => self.link_told(told, out),
+            Event::LinkNews(news) => self.link_news(news, out),
             Event::LinkEnded(exit) => self.link_ended(exit, out),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),

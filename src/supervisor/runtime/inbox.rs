@@ -2,7 +2,7 @@
 
 use super::checker::Report;
 use crate::control::protocol::{Reply, Request};
-use crate::link::Told;
+use crate::link::LinkNews;
 use crate::queue::SlotId;
 use crossbeam_channel::{Receiver, Select, unbounded};
 use nix::errno::Errno;
@@ -38,7 +38,7 @@ pub(crate) enum Notice {
     /// News of the helper that makes checks.
     Checked(Report),
     /// News of the process that speaks with the broker.
-    Linked(Told),
+    Linked(LinkNews),
     /// All that the service in this slot has printed is out, and it is over.
     Printed(SlotId),
     /// What the service in this slot has printed is not out; the system's error number.

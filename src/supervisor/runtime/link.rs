@@ -2,6 +2,7 @@
 
 use super::inbox::{Notice, Sender};
 use crate::link::{self, FINISH, LinkRequest};
+use crate::logs::writer;
 use crate::sys::fd;
 use crate::sys::group;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
@@ -37,8 +38,10 @@ impl LinkProcess {
         let request = fd::sealed(c"mprun-link", &text).map_err(preparing)?;
         let null = fd::null().map_err(preparing)?;
         let (their_orders, orders) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
-        let (told, their_words) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
-        let words = BufReader::new(File::from(told));
+        let (heard, their_words) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
+        // A supervisor that is stopped costs words, not leases.
+        writer::make_non_blocking(their_words.as_fd()).map_err(preparing)?;
+        let words = BufReader::new(File::from(heard));
         spawn_without_signals("link", move || pass_on(words, &to)).map_err(preparing)?;
         let [request_fd, arena_fd, orders_fd, words_fd] = link::FDS;
         let args = ProcessArgs {
@@ -73,8 +76,8 @@ impl LinkProcess {
 fn pass_on(words: BufReader<File>, to: &Sender) {
     for line in words.lines() {
         let Ok(line) = line else { return };
-        let Ok(told) = serde_json::from_str(&line) else { continue };
-        if !to.send(Notice::Linked(told)) {
+        let Ok(news) = serde_json::from_str(&line) else { continue };
+        if !to.send(Notice::Linked(news)) {
             return;
         }
     }

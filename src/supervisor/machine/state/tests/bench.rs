@@ -3,6 +3,7 @@
 use super::super::{NotifyCapabilities, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
+use crate::link::LinkNews;
 use crate::model::Totals;
 use crate::queue::{
     Ending, FailureAttribution, Order, QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState,
@@ -127,10 +128,13 @@ impl Bench {
         Bench { state: State::new(7, capabilities), ..Bench::new() }
     }
 
-    /// A pipeline that is up: every worker is ready.
+    /// A pipeline that is up: its broker is there, if it has one, and every worker is ready.
     pub fn up(pipeline: Pipeline) -> Bench {
         let mut bench = Bench::new();
         bench.send(Event::Begin(wanted(pipeline, &[])));
+        if bench.links.started > 0 {
+            bench.send(Event::LinkNews(LinkNews::Up { run: 1, warnings: Vec::new() }));
+        }
         bench.run_starts();
         bench.all_ready();
         bench

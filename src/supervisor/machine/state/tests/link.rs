@@ -3,7 +3,7 @@
 use super::bench::Bench;
 use crate::broker::QueueSettings;
 use crate::config::{Broker, BrokerAccess, BrokerUrl, Pipeline, WhenFull};
-use crate::link::Told;
+use crate::link::LinkNews;
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
@@ -35,7 +35,7 @@ fn begun() -> Bench {
 
 fn up() -> Bench {
     let mut bench = begun();
-    bench.send(Event::LinkTold(Told::Up { run: 3, warnings: vec!["it may lose a second".into()] }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 3, warnings: vec!["it may lose a second".into()] }));
     bench.run_starts();
     bench.all_ready();
     bench
@@ -51,10 +51,10 @@ fn killed() -> Event {
 
 #[test]
 fn no_worker_starts_before_it_has_said_how_things_are() {
-    for told in [Told::Up { run: 1, warnings: Vec::new() }, Told::Away { why: "refused".into() }] {
+    for news in [LinkNews::Up { run: 1, warnings: Vec::new() }, LinkNews::Away { why: "refused".into() }] {
         let mut bench = begun();
         assert_eq!((bench.links.started, bench.running().len()), (1, 0));
-        bench.send(Event::LinkTold(told));
+        bench.send(Event::LinkNews(news));
         bench.run_starts();
         assert_eq!(bench.running(), ["a[0]", "b[0]"]);
     }
@@ -104,10 +104,10 @@ fn on_a_stop_it_is_told_at_once_and_killed_when_all_is_killed() {
 fn an_outage_is_told_once_with_its_length() {
     let mut bench = up();
     for _ in 0..3 {
-        bench.send(Event::LinkTold(Told::Away { why: "refused".into() }));
+        bench.send(Event::LinkNews(LinkNews::Away { why: "refused".into() }));
         bench.pass(Duration::from_secs(4));
     }
-    bench.send(Event::LinkTold(Told::Up { run: 3, warnings: vec!["again".into()] }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 3, warnings: vec!["again".into()] }));
     assert_eq!(bench.said.iter().filter(|line| line.contains("can't be reached")).count(), 1);
     assert!(bench.has_said("there again, after 12.0s") && !bench.has_said("again\""), "{:?}", bench.said);
 }
@@ -115,7 +115,7 @@ fn an_outage_is_told_once_with_its_length() {
 #[test]
 fn a_run_that_has_ended_ends_this_machine_without_a_worker() {
     let mut bench = begun();
-    bench.send(Event::LinkTold(Told::Ended { at: 0 }));
+    bench.send(Event::LinkNews(LinkNews::Ended { at: 0 }));
     assert!(bench.has_said("1970-01-01T00:00:00Z") && bench.running().is_empty(), "{:?}", bench.said);
     let outcome = bench.outcome.unwrap();
     assert!(!outcome.failed && matches!(outcome.stopped, Some(StopCause::RunEnded)));
@@ -124,7 +124,7 @@ fn a_run_that_has_ended_ends_this_machine_without_a_worker() {
 #[test]
 fn a_broker_that_never_takes_it_is_a_fault_of_the_start_or_of_the_run() {
     for (mut bench, expected) in [(begun(), true), (up(), false)] {
-        bench.send(Event::LinkTold(Told::Hopeless { why: "wrong password".into() }));
+        bench.send(Event::LinkNews(LinkNews::Hopeless { why: "wrong password".into() }));
         bench.send(Event::LinkEnded(Some(Exit::Code(2))));
         for (stage, ending) in [("a", Ending::Ordered), ("b", Ending::Ordered)] {
             if bench.running().iter().any(|name| name.starts_with(stage)) {

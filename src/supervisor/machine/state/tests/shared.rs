@@ -8,6 +8,7 @@ use crate::link::arena::{LinkLine, LinkQueue, LinkSpec};
 use crate::queue::{Ending, QueueId};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
+use crate::sys::wait::Exit;
 use std::time::Duration;
 
 /// With these queues in a broker.
@@ -92,6 +93,7 @@ fn a_stage_that_has_come_to_its_end_ends_its_line_and_no_queue() {
     bench.say("work", 0, Ending::InputEnded);
     bench.say("sink", 0, Ending::InputEnded);
     assert!(bench.ended.iter().all(|name| name.starts_with("line of")), "{:?}", bench.ended);
+    bench.send(Event::LinkEnded(Some(Exit::Code(0))));
     assert!(bench.outcome.is_some());
 }
 
@@ -101,6 +103,7 @@ fn a_stop_sends_the_items_back_at_once_and_ends_no_line() {
     bench.send(Event::Terminate);
     assert_eq!(bench.running(), ["read[0] finish", "sink[0] finish", "work[0] finish"]);
     bench.obey_and_drain();
+    bench.send(Event::LinkEnded(Some(Exit::Code(0))));
     assert!(bench.outcome.is_some());
     assert!(bench.ended.iter().all(|name| !name.starts_with("line")), "{:?}", bench.ended);
 }
@@ -113,5 +116,6 @@ fn a_stage_with_inputs_of_both_kinds_works_off_those_of_this_machine() {
     assert_eq!(bench.running(), ["read[0] finish", "work[0] drain"]);
     assert!(bench.ended.contains("jobs"));
     bench.obey_and_drain();
+    bench.send(Event::LinkEnded(Some(Exit::Code(0))));
     assert!(bench.outcome.is_some());
 }

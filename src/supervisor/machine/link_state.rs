@@ -1,0 +1,117 @@
+//! What is known of the process that brings this machine's commits to the broker.
+
+use crate::queue::SlotId;
+use std::time::{Duration, Instant};
+
+/// Pauses before another one: while none joins, twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+pub(super) struct LinkState {
+    pub(super) process: LinkProcess,
+    pub(super) broker: BrokerSight,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum LinkProcess {
+    #[default]
+    NotStarted,
+    /// `delay`: before another one, if it does not join.
+    Started {
+        slot: SlotId,
+        order: LinkOrder,
+        delay: Duration,
+    },
+    Due {
+        at: Instant,
+        delay: Duration,
+    },
+    /// It has left the run, or no try helps: there is none any more.
+    Over,
+}
+
+/// What it was told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkOrder {
+    Run,
+    Finish,
+    Kill,
+}
+
+/// What it has said of the broker.
+#[derive(Debug, Default)]
+pub(super) enum BrokerSight {
+    #[default]
+    Unknown,
+    Up,
+    /// It can't be reached, since then.
+    Away {
+        since: Instant,
+        was_up: bool,
+    },
+}
+
+impl LinkState {
+    pub(super) fn due(&self) -> Option<Instant> {
+        if let LinkProcess::Due { at, .. } = self.process { Some(at) } else { None }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.process, LinkProcess::Over)
+    }
+
+    /// The order of one that is there.
+    pub(super) fn order(&mut self) -> Option<&mut LinkOrder> {
+        if let LinkProcess::Started { order, .. } = &mut self.process { Some(order) } else { None }
+    }
+
+    /// Whether one is to be started now, if it may be.
+    pub(super) fn is_startable(&self, now: Instant) -> bool {
+        match self.process {
+            LinkProcess::NotStarted => true,
+            LinkProcess::Due { at, .. } => at <= now,
+            LinkProcess::Started { .. } | LinkProcess::Over => false,
+        }
+    }
+
+    pub(super) fn start(&mut self, slot: SlotId) {
+        let delay = if let LinkProcess::Due { delay, .. } = self.process { delay } else { Duration::ZERO };
+        self.process = LinkProcess::Started { slot, order: LinkOrder::Run, delay };
+    }
+
+    /// It is gone, and another one follows.
+    pub(super) fn ended(&mut self, now: Instant) {
+        let delay = if let LinkProcess::Started { delay, .. } = self.process { delay } else { FIRST_PAUSE };
+        let next = (delay * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.process = LinkProcess::Due { at: now + delay, delay: next };
+    }
+
+    /// The run of the shared queues was joined. Since when the broker was away; true: for the first time.
+    pub(super) fn joined(&mut self) -> (Option<Instant>, bool) {
+        if let LinkProcess::Started { delay, .. } = &mut self.process {
+            *delay = Duration::ZERO;
+        }
+        let (since, first) = match std::mem::replace(&mut self.broker, BrokerSight::Up) {
+            BrokerSight::Unknown => (None, true),
+            BrokerSight::Up => (None, false),
+            BrokerSight::Away { since, was_up } => (Some(since), !was_up),
+        };
+        (since, first)
+    }
+
+    /// False: that was known.
+    pub(super) fn is_away(&mut self, now: Instant) -> bool {
+        let was_up = self.was_up();
+        if matches!(self.broker, BrokerSight::Away { .. }) {
+            return false;
+        }
+        self.broker = BrokerSight::Away { since: now, was_up };
+        true
+    }
+
+    /// The run of the shared queues was joined, by this process or one before it.
+    pub(super) fn was_up(&self) -> bool {
+        matches!(self.broker, BrokerSight::Up | BrokerSight::Away { was_up: true, .. })
+    }
+}
