@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     OtherMetrics,
     /// Another broker, or other queues in it: those of the old one are with other machines as well.
     OtherBroker,
+    /// Other stages at shared queues: the process that speaks with the broker knows those of its start.
+    SharedStages,
     /// Items would be lost.
     QueueHolds(String, u64),
     /// The queues would have to move from memory into a file, or back.
@@ -53,6 +55,9 @@ impl fmt::Display for Refusal {
             Refusal::OtherMetrics => f.write_str("`[metrics]` changed, which needs a restart"),
             Refusal::OtherBroker => {
                 f.write_str("`broker`, or which queues are shared, changed, which needs a restart")
+            }
+            Refusal::SharedStages => {
+                f.write_str("which stages read or write shared queues changed, which needs a restart")
             }
             Refusal::QueueHolds(queue, items) => {
                 write!(
@@ -93,6 +98,9 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     if is_other_broker {
         return Err(Refusal::OtherBroker);
     }
+    if at_shared_queues(old) != at_shared_queues(new) {
+        return Err(Refusal::SharedStages);
+    }
     let workers = new.stages.iter().map(|stage| u64::from(stage.processes)).sum();
     if workers > MAX_PROCESSES {
         return Err(Refusal::TooManyWorkers(workers));
@@ -121,6 +129,19 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     steps.extend(stages.into_iter().chain(gone_stages).flat_map(stage_steps));
     steps.extend(gone_queues.into_iter().map(queue_step));
     Ok(steps)
+}
+
+/// The stages that read or write shared queues, each with these.
+fn at_shared_queues(pipeline: &Pipeline) -> BTreeSet<(&str, &str, bool)> {
+    let shared: BTreeSet<&str> =
+        pipeline.queues.iter().filter(|queue| queue.shared).map(|queue| queue.name.as_str()).collect();
+    let mut all = BTreeSet::new();
+    for stage in &pipeline.stages {
+        all.extend(stage.work.inputs.iter().map(|queue| (stage.name.as_str(), queue.as_str(), true)));
+        all.extend(stage.work.outputs.iter().map(|queue| (stage.name.as_str(), queue.as_str(), false)));
+    }
+    all.retain(|(_, queue, _)| shared.contains(queue));
+    all
 }
 
 fn dead_letters_step(new: DeadLetters) -> String {

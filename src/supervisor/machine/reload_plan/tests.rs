@@ -90,3 +90,20 @@ fn more_processes_than_a_file_may_ask_for_are_refused() {
     assert!(matches!(plan(&chain(), &new, &[]), Err(Refusal::TooManyWorkers(_))));
     assert_eq!(queue("q").limits.capacity, 1024);
 }
+
+#[test]
+fn stages_at_shared_queues_neither_come_nor_go_while_it_runs() {
+    let with_shared = |mut pipeline: Pipeline| {
+        pipeline.queues.iter_mut().filter(|queue| queue.name == "p").for_each(|queue| queue.shared = true);
+        pipeline
+    };
+    let old = with_shared(chain());
+    let mut faster = with_shared(chain());
+    faster.stages[1].processes = 9;
+    faster.stages.push(stage("d", &["q"], &[]));
+    assert!(plan(&old, &faster, &[]).is_ok());
+    let more = with_shared(pipeline([chain().stages, vec![stage("d", &["p"], &[])]].concat()));
+    for (from, to) in [(&old, &more), (&more, &old)] {
+        assert_eq!(plan(from, to, &[]), Err(Refusal::SharedStages));
+    }
+}
