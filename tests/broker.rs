@@ -299,7 +299,11 @@ fn a_server_that_may_lose_items_and_another_pipelines_queues_are_refused_at_the_
         let redis = Redis::join(&server.access(), &two, &daring).await.unwrap();
         assert_eq!(redis.joined().warnings.len(), 2, "{:?}", redis.joined().warnings);
         let three = layout(&[1, 1, 1]);
-        assert!(refused(&server.access(), &three, &daring).await.contains("other shared queues of a pipeline named"));
+        assert!(
+            refused(&server.access(), &three, &daring)
+                .await
+                .contains("other shared queues of a pipeline named")
+        );
         let apart = Layout { prefix: "mine".into(), ..three };
         assert_eq!(Redis::join(&server.access(), &apart, &daring).await.unwrap().joined().run, 1);
     });
