@@ -1,6 +1,6 @@
 //! `mprun do`: a pipeline file that nobody had to write.
 //!
-//! The line becomes the text of a file ([`file`]), which `--print` prints. A run of it has no file on the disk: the text is
+//! The line becomes the text of a file ([`mod@file`]), which `--print` prints. A run of it has no file on the disk: the text is
 //! made anew from the same words by a program that takes over (`mprun upgrade`), and a kill leaves no file behind. Its
 //! paths start at the current folder, as those of a file there would.
 

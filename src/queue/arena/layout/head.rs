@@ -2,7 +2,7 @@
 
 use crate::queue::arena::place::{At, WordAt, Words};
 
-/// The words by which an arena is known, see [`header`].
+/// The words by which an arena is known, see `layout::header`.
 pub(crate) const HEADER: At<Words> = At::new(0);
 pub(crate) const LOCK: At<u32> = At::new(64);
 /// The commit word: which journal holds a decided transaction, and of how many words; 0: none. In a line of its own:

@@ -1,7 +1,7 @@
 //! Programs of checks: those that run, and what is left of others.
 //!
 //! A program is killed with its group. What has left that comes to the helper once its parent is dead, and is known by the
-//! number of its try ([`VARIABLE`](super::VARIABLE)): it is killed at the end of that try, or at a later one's.
+//! number of its try ([`VARIABLE`]): it is killed at the end of that try, or at a later one's.
 
 use super::VARIABLE;
 use crate::sys::{group, proc_table, wait};
