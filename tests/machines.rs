@@ -7,7 +7,7 @@ mod support;
 
 use server::{SAFE, Server};
 use std::fs;
-use support::{Folder, Run, process, wait_until};
+use support::{Folder, Run, command, process, wait_until};
 
 /// A machine that runs these stages of a file.
 fn machine(text: &str, stages: &str) -> Run {
@@ -188,6 +188,22 @@ fn what_a_machine_has_not_begun_goes_back_at_once_when_it_stops() {
     assert_eq!(ends.wait(), 0, "{}", ends.stderr());
     assert_eq!(stays.wait(), 0, "{}", stays.stderr());
     assert_eq!(numbers(&ends), each_once(300));
+}
+
+#[test]
+fn a_machine_that_comes_back_to_a_run_adds_to_its_file() {
+    let server = Server::start(SAFE);
+    let text = file(&server, 300, &format!("{PASS}\nsleep = '10ms'"), "");
+    let mut ends = machine(&text, "read,work");
+    let mut writes = machine(&text, "write");
+    wait_until("some lines", || (numbers(&writes).len() > 20).then_some(()));
+    writes.signal(libc::SIGTERM);
+    assert_eq!(writes.wait(), 0, "{}", writes.stderr());
+    let mut back = command(&writes.folder);
+    back.args(["run", "pipeline.toml", "--stages", "write"]);
+    assert!(back.output().unwrap().status.success());
+    assert_eq!(ends.wait(), 0, "{}", ends.stderr());
+    assert_eq!(numbers(&writes), each_once(300));
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub(super) fn compile(declared: &Declared<'_>, wiring: &Wiring, report: &mut Rep
         check_writers_of_a_local_queue(wire, declared, wiring, report);
     }
     check_broker(declared, report);
+    check_kept_queues(declared, report);
     let keys = declared.broker.value.as_ref()?;
     let url = keys.url.value.clone()?;
     let mut access: BrokerAccess = keys.part();
@@ -173,6 +174,18 @@ fn check_broker(declared: &Declared<'_>, report: &mut Report) {
     if shared.next().is_none() && queues.lost.is_empty() {
         let caution = Diagnostic::warning("`broker` has no effect here: no queue is shared").at(&at.key);
         report.push(caution.help("write `shared = true` into `[queues.NAME]`"));
+    }
+}
+
+/// Commits of queues that were saved a while ago would have numbers that the broker has seen.
+fn check_kept_queues(declared: &Declared<'_>, report: &mut Report) {
+    let mut shared = declared.queues.all.iter().filter(|item| item.keys.shared.value);
+    let Some(other) = shared.next().and_then(|item| item.keys.shared.at.as_ref()) else { return };
+    for item in declared.queues.all.iter().filter(|item| item.keys.durable.value && !item.keys.shared.value) {
+        if let Some(at) = &item.keys.durable.at {
+            let fault = Diagnostic::error("`durable` does not go with shared queues yet").at(&at.key);
+            report.push(fault.also(&other.value, "shared").help("leave one of the two out"));
+        }
     }
 }
 

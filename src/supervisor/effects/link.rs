@@ -7,7 +7,7 @@
 //! | the supervisor | the link, commits in the arena | the link dies with it; kept queues have the commits at the next start |
 
 use super::performer::Performer;
-use crate::link::LinkRequest;
+use crate::link::{LinkNews, LinkRequest};
 use crate::model::Tuning;
 use crate::queue::{DeadLetterCandidate, FailureAttribution, SlotId};
 use crate::supervisor::machine::effect::StartLink;
@@ -37,7 +37,8 @@ impl Performer<'_> {
     fn try_start_link(&mut self, start: StartLink) -> Result<LinkProcess, SpawnError> {
         let StartLink { plan, spec, slot, joined_before } = start;
         let failed = |what: &str| SpawnError::preparing(&io::Error::other(what));
-        let Names { machine, life } = self.membership.clone().ok_or(failed("no name for this machine"))?;
+        let Names { machine, life, .. } =
+            self.membership.clone().ok_or(failed("no name for this machine"))?;
         self.admin(|admin| admin.open_slot(slot, &Tuning::default()))
             .ok_or(failed("no place in the queues' memory"))?;
         // A run is begun once: whoever has joined it stays in it.
@@ -49,6 +50,21 @@ impl Performer<'_> {
         let link = LinkProcess::start(&request, arena, &environment, stderr, self.inbox.sender())?;
         self.admin(|admin| admin.set_pid(slot, link.pid));
         Ok(link)
+    }
+
+    /// Before the first worker: a machine that comes back to a run adds to the files that it has written for it.
+    pub(super) fn note_run(&mut self, news: &LinkNews) {
+        let Some(names) = &self.membership else { return };
+        let continues = match news {
+            LinkNews::Up { run, .. } => names.enter(*run).unwrap_or_else(|error| {
+                log!(target: "mprun", Level::Warn, "the run of the shared queues can't be noted: {error}");
+                false
+            }),
+            // Which run it is can't be asked; what is in a file is not thrown away for that.
+            LinkNews::Away { .. } => !self.run.options.new_run && names.last_run().is_some(),
+            _ => return,
+        };
+        self.launcher.continues |= continues;
     }
 
     pub(super) fn finish_link(&mut self) {

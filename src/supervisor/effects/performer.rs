@@ -225,7 +225,10 @@ impl Performer<'_> {
             Notice::RetriesDone(all) => Event::RetriesDone(all),
             Notice::ServiceBegun(slot) => return self.service_begun(slot),
             Notice::SaysReady(slot, pid) => return self.found(slot, Pid(pid), Finding::Ready),
-            Notice::Linked(news) => Event::LinkNews(news),
+            Notice::Linked(news) => {
+                self.note_run(&news);
+                Event::LinkNews(news)
+            }
             Notice::Checked(report) => return self.checked(report),
             Notice::Printed(slot) => return self.service_printed(slot),
             Notice::NotPrinted(slot, errno) => return self.service_not_printed(slot, errno),

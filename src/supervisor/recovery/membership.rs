@@ -4,21 +4,41 @@
 //! |---|---|---|
 //! | before an id was renamed to its place | a file with another name | the next run makes a new id; nothing was told to a broker |
 //! | after it | the id | the next run of this machine has the same; a new life ends the one before |
+//! | after the run was joined, before its number is written | the number of an earlier one | no worker had begun: the next start takes this run for new |
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Of a state folder, for as long as it is there.
 const MACHINE: &str = "machine";
 /// Of queues' memory, for as long as that is there.
 const LIFE: &str = "life";
+/// The run of the shared queues that the machine joined last.
+const RUN: &str = "run";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Names {
     pub machine: String,
     pub life: String,
+    folder: PathBuf,
+}
+
+impl Names {
+    /// Whether the machine has been in this run before: then what its stages have written to files belongs to it.
+    pub(crate) fn enter(&self, run: u64) -> io::Result<bool> {
+        if self.last_run() == Some(run) {
+            return Ok(true);
+        }
+        write(&self.folder, RUN, &run.to_string())?;
+        Ok(false)
+    }
+
+    /// The run that was joined last.
+    pub(crate) fn last_run(&self) -> Option<u64> {
+        fs::read_to_string(self.folder.join(RUN)).ok()?.trim().parse().ok()
+    }
 }
 
 /// `continues`: the queues' memory is one that was there before.
@@ -27,7 +47,7 @@ pub(crate) fn names(folder: &Path, continues: bool) -> io::Result<Names> {
     let kept = |name| read(&folder.join(name));
     let machine = kept(MACHINE).map_or_else(|| fresh(folder, MACHINE), Ok)?;
     let life = kept(LIFE).filter(|_| continues).map_or_else(|| fresh(folder, LIFE), Ok)?;
-    Ok(Names { machine, life })
+    Ok(Names { machine, life, folder: folder.to_owned() })
 }
 
 fn read(path: &Path) -> Option<String> {
@@ -39,12 +59,16 @@ fn read(path: &Path) -> Option<String> {
 
 fn fresh(folder: &Path, name: &str) -> io::Result<String> {
     let id = format!("{:032x}", fastrand::u128(..));
+    write(folder, name, &id)?;
+    Ok(id)
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let new = folder.join(format!("{name}.new"));
     let mut file = File::create(&new)?;
-    writeln!(file, "{id}")?;
+    writeln!(file, "{text}")?;
     file.sync_all()?;
-    fs::rename(&new, folder.join(name))?;
-    Ok(id)
+    fs::rename(&new, folder.join(name))
 }
 
 #[cfg(test)]
@@ -63,6 +87,8 @@ mod tests {
             let names = names(&folder, true).unwrap();
             assert!(names.machine != first.machine && names.life == second.life);
         }
+        assert_eq!((first.last_run(), first.enter(3).unwrap(), first.enter(3).unwrap()), (None, false, true));
+        assert_eq!((first.enter(4).unwrap(), second.last_run()), (false, Some(4)));
         fs::remove_dir_all(folder).unwrap();
     }
 }
