@@ -42,6 +42,9 @@ pub(super) fn sequences(value: Value) -> Result<Vec<Sequence>, Fault> {
 }
 
 pub(super) fn leases(value: Value) -> Result<Vec<Lease>, Fault> {
+    if let Value::BulkString(_) | Value::SimpleString(_) = &value {
+        return Err(Fault::Superseded); // it says nothing else
+    }
     let rows: Vec<(String, Vec<u8>, u32, u32)> = parsed(value)?;
     let lease = |(id, item, attempts, deliveries): (String, _, _, _)| {
         Ok(Lease { sequence: sequence(&id)?, item, attempts, deliveries })

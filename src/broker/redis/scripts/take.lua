@@ -2,11 +2,15 @@
 -- Invariants: an entry is pending for one consumer at most. One that was delivered max_deliveries times, each time to a machine
 -- that died of it or with it, becomes a dead letter. Fewer than n items mean that a message comes once there are more.
 -- Times are the server's alone.
--- KEYS: stream, about, attempts, letters
--- ARGV: consumer, n, ack_wait in ms (0: don't look for expired leases), max_deliveries, cause of the dead letter
--- -> {{id, item, attempts, deliveries}, …}
+-- A life of the machine that another one has superseded takes nothing: it could do nothing with it.
+-- KEYS: stream, about, attempts, letters, machines
+-- ARGV: machine, life, n, ack_wait in ms (0: don't look for expired leases), max_deliveries, cause of the dead letter
+-- -> {{id, item, attempts, deliveries}, …}, or "superseded"
 local stream, about, attempts, letters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local consumer, n, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local consumer, n, most = ARGV[1] .. ':' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
+if redis.call('HGET', KEYS[5], ARGV[1]) ~= ARGV[2] then
+  return 'superseded'
+end
 local taken = {}
 
 local function hand_out(entry, count)
@@ -18,7 +22,7 @@ end
 local function claim(id, count)
   if count >= most then
     redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'JUSTID')
-    dead_letter(stream, about, letters, id, ARGV[5], redis.call('HGET', attempts, id) or 0)
+    dead_letter(stream, about, letters, id, ARGV[6], redis.call('HGET', attempts, id) or 0)
     redis.call('HDEL', attempts, id)
     wake(about, 'writers_wait')
     return
@@ -32,8 +36,8 @@ end
 for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', n, NOBODY)) do
   claim(entry[1], entry[4])
 end
-if tonumber(ARGV[3]) > 0 and #taken < n then
-  for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ARGV[3], '-', '+', n - #taken)) do
+if tonumber(ARGV[4]) > 0 and #taken < n then
+  for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ARGV[4], '-', '+', n - #taken)) do
     claim(entry[1], entry[4])
   end
 end
