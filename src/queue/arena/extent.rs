@@ -97,6 +97,18 @@ impl Memory {
         Ok(&lines[..lines.len() - 1])
     }
 
+    /// Copies item number `n` of an extent. Should `to` lie in the same block, which only damage could bring about, the copy
+    /// allows for it.
+    pub(crate) fn copy_item_out(&self, block: BlockAt, n: usize, to: &mut [u8]) -> Result<(), Fault> {
+        let item = self.item_of(block, n)?;
+        if item.len() != to.len() {
+            return Err(Fault::damaged("the end of an item", block, item.len() as u64));
+        }
+        // SAFETY: both are of this length.
+        unsafe { item.as_ptr().copy_to(to.as_mut_ptr(), to.len()) };
+        Ok(())
+    }
+
     /// The items of a span, each followed by a line end.
     #[inline]
     pub(crate) fn lines(&self, block: BlockAt, Span { first, count }: Span) -> Result<&[u8], Fault> {

@@ -102,3 +102,32 @@ fn a_free_block_that_is_there_twice_harms_nobody_but_its_items() {
     assert_eq!(worker.take(&[A, B], 2, Wait::No).unwrap(), Taken::Items { before: 1, after: 0 });
     assert_eq!(held(&worker), [[9; 3000]; 2]);
 }
+
+/// The same of items that join others in a block.
+#[test]
+fn nor_does_one_that_two_extents_of_an_output_share() {
+    let (arena, mut admin) = arena(100);
+    let mut worker = attach(&arena, &mut admin, 0);
+    let pass = |worker: &mut WorkerHandle| {
+        for _ in 0..6 {
+            (0..3).for_each(|_| worker.put(&[A, B], &[9; 300], None).unwrap());
+            worker.commit(0, Wait::No).unwrap();
+        }
+        while matches!(worker.take(&[A, B], 100, Wait::No).unwrap(), Taken::Items { .. }) {
+            assert!(held(worker).iter().all(|item| *item == [9; 300]));
+            worker.commit(worker.len(), Wait::No).unwrap();
+        }
+        worker.settle().unwrap();
+    };
+    pass(&mut worker);
+    let mut doubled = 0;
+    for len in [64, 128, 256, 512, 1024, 2048, 4096, 1 << 13, 1 << 14, 1 << 15, 1 << 16] {
+        let (class, hot) = (Class::for_len(len), FreeStack::Hot);
+        let free = arena.0.load(class.free(hot));
+        let block = arena.0.load(class.cell(hot, 0));
+        (1..free).for_each(|i| arena.0.store(class.cell(hot, i), block));
+        doubled += free.saturating_sub(1);
+    }
+    assert!(doubled > 0);
+    pass(&mut worker);
+}

@@ -101,13 +101,7 @@ impl<F: FnOnce(&mut [u8])> Payload<F> {
             Payload::Unwritten(fill) => fill(to),
             Payload::Word(word) => to.copy_from_slice(&word.to_le_bytes()[..to.len()]),
             Payload::Block(first) => memory.copy_out(first, to)?,
-            Payload::Part(first, n) => {
-                let item = memory.item_of(first, n)?;
-                if item.len() != to.len() {
-                    return Err(Fault::damaged("the end of an item", first, item.len() as u64));
-                }
-                to.copy_from_slice(item);
-            }
+            Payload::Part(first, n) => memory.copy_item_out(first, n, to)?,
         }
         Ok(())
     }
