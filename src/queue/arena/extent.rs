@@ -12,8 +12,9 @@
 
 use super::descriptor::Span;
 use super::fault::Fault;
+use super::inject;
 use super::layout::{BlockAt, Class};
-use super::{inject, memory::Memory};
+use super::memory::{Memory, copy};
 use std::ptr::NonNull;
 
 const HEADER: usize = 8;
@@ -97,15 +98,13 @@ impl Memory {
         Ok(&lines[..lines.len() - 1])
     }
 
-    /// Copies item number `n` of an extent. Should `to` lie in the same block, which only damage could bring about, the copy
-    /// allows for it.
+    /// Copies item number `n` of an extent.
     pub(crate) fn copy_item_out(&self, block: BlockAt, n: usize, to: &mut [u8]) -> Result<(), Fault> {
         let item = self.item_of(block, n)?;
         if item.len() != to.len() {
             return Err(Fault::damaged("the end of an item", block, item.len() as u64));
         }
-        // SAFETY: both are of this length.
-        unsafe { item.as_ptr().copy_to(to.as_mut_ptr(), to.len()) };
+        copy(item, to);
         Ok(())
     }
 

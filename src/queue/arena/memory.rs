@@ -212,12 +212,9 @@ impl Memory {
         Ok(())
     }
 
-    /// Copies a payload out of its block. Should `to` lie in the same one, which only damage could bring about, the copy allows
-    /// for it.
+    /// Copies a payload out of its block.
     pub(crate) fn copy_out(&self, from: BlockAt, to: &mut [u8]) -> Result<(), Fault> {
-        let start = self.block_start(from, to.len())?;
-        // SAFETY: as in `block`.
-        unsafe { start.as_ptr().copy_to(to.as_mut_ptr(), to.len()) };
+        copy(self.block(from, to.len())?, to);
         Ok(())
     }
 
@@ -243,4 +240,13 @@ impl Drop for Memory {
         // SAFETY: the mapping was made by `map` and nothing borrowed from it outlives `self`.
         unsafe { libc::munmap(self.base.as_ptr().cast(), SIZE) };
     }
+}
+
+/// Copies bytes, of the arena or not, to as many of the arena. Should they overlap, which only damage could bring about, the copy
+/// allows for it.
+#[inline]
+pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
+    assert_eq!(from.len(), to.len(), "a copy of another length");
+    // SAFETY: both have this length.
+    unsafe { from.as_ptr().copy_to(to.as_mut_ptr(), to.len()) };
 }

@@ -6,8 +6,9 @@
 
 use super::tx::Tx;
 use crate::queue::arena::descriptor::{Meta, Span, inline_word};
+use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{BlockAt, Class, FreeStack, INLINE, QueueAt, queue};
-use crate::queue::arena::{fault::Fault, memory::Memory};
+use crate::queue::arena::memory::{Memory, copy};
 use std::cmp::Ordering;
 
 /// Bytes of blocks that a file makes room for at once.
@@ -98,7 +99,7 @@ impl Tx<'_> {
             return Ok((inline_word(bytes), meta));
         }
         let block = self.allocate(Class::for_len(bytes.len()))?;
-        self.memory.fill(block, bytes.len(), |to| to.copy_from_slice(bytes))?;
+        self.memory.fill(block, bytes.len(), |to| copy(bytes, to))?;
         self.add(queue + queue::BYTES, charged(bytes.len()));
         Ok((block.word(), meta))
     }

@@ -10,8 +10,9 @@ use crate::queue::arena::descriptor::{Meta, inline_word};
 use crate::queue::arena::layout::{
     BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, MAX_ITEM, QueueAt, queue,
 };
+use crate::queue::arena::memory::{Memory, copy};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
-use crate::queue::arena::{extent, fault::Fault, memory::Memory, worker_time::Waiting};
+use crate::queue::arena::{extent, fault::Fault, worker_time::Waiting};
 use crate::queue::transaction::{drop_old, holdings, holdings::FreeEntries, trim, tx::Tx};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -121,7 +122,7 @@ impl WorkerHandle {
         bytes: &[u8],
         for_lease: Option<usize>,
     ) -> Result<(), PutError> {
-        self.put_with(outputs, bytes.len(), for_lease, |to| to.copy_from_slice(bytes))
+        self.put_with(outputs, bytes.len(), for_lease, |to| copy(bytes, to))
     }
 
     /// Stages one output of `len` bytes that `fill` writes in its place: no copy of it is made for the first queue.
