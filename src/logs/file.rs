@@ -122,7 +122,7 @@ impl RotatingFile {
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let Some(mut file) = self.file.as_ref() else {
-            return Err(io::Error::other("other processes rotate it all the time"));
+            return Err(io::ErrorKind::NotFound.into());
         };
         let mut left = line;
         while !left.is_empty() {
@@ -139,9 +139,10 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Makes sure that the file is the one in use, and has room.
+    /// Makes sure that the file is the one in use, and has room. Where others rotate it faster than this process can
+    /// open, the line goes into the file that was in use a moment ago.
     fn check(&mut self, more: u64) -> io::Result<()> {
-        for _ in 0..OPEN_TRIES {
+        for tries_left in (0..OPEN_TRIES).rev() {
             let file = match self.file.take() {
                 Some(file) => file,
                 None => {
@@ -158,7 +159,9 @@ impl RotatingFile {
                 self.file = Some(file);
                 return Ok(());
             };
-            if !fd::is_named(&*lock, &self.spec.path)? {
+            if tries_left == 0 {
+                self.file = Some(file);
+            } else if !fd::is_named(&*lock, &self.spec.path)? {
                 self.begun = None;
             } else if self.is_over(&lock, more)? {
                 self.rotate()?;

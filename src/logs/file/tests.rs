@@ -59,6 +59,24 @@ fn many_writers_rotate_one_file_and_no_line_is_lost_or_torn() {
     assert!(seen.values().all(|&times| times == 1));
 }
 
+/// Each line rotates the file: most processes find another one than they opened, time and again.
+#[test]
+fn a_line_is_written_also_where_others_rotate_faster_than_its_process_can_open() {
+    let folder = Folder::new("fast");
+    let spec = folder.log(40, None, 10);
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let spec = spec.clone();
+            scope.spawn(move || {
+                for n in 0..300 {
+                    let mut log = RotatingFile::new(spec.clone());
+                    log.append(line(writer, n).as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn only_so_many_old_files_are_kept() {
     let folder = Folder::new("keep");
