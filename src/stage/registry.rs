@@ -248,7 +248,7 @@ fn run(name: &str, build: &dyn Fn(&mut Settings<'_>) -> Open, with: &Map<String,
 }
 
 fn unknown(name: &str) -> WithFault {
-    WithFault { key: None, message: format!("there is no stage `{name}`"), help: None }
+    WithFault { key: None, message: format!("there is no stage `{name}`"), help: None, within: None }
 }
 
 #[cfg(test)]

@@ -118,7 +118,11 @@ fn span_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Reg
     let table = &draft.keys.with.value;
     if let Some(entry) = fault.key.as_deref().and_then(|key| table.get(key)) {
         let is_known = registry.keys(uses).iter().any(|key| key.name == entry.key);
-        return if is_known { entry.value.span.clone() } else { entry.key_span.clone() };
+        return match &fault.within {
+            Some(within) if is_known => entry.value.place(within.clone()),
+            None | Some(_) if is_known => entry.value.span.clone(),
+            None | Some(_) => entry.key_span.clone(),
+        };
     }
     match &draft.keys.with.at {
         Some(with) => with.key.clone(),

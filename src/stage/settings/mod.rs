@@ -9,6 +9,7 @@ pub use kinds::Setting;
 
 use super::path_template::PathTemplate;
 use serde_json::{Map, Value};
+use std::ops::Range;
 
 /// One parameter, for messages, documentation and the JSON schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct WithFault {
     pub message: String,
     /// What to write instead, if that can be said.
     pub help: Option<String>,
+    /// The bytes of the parameter's text that it is about; none: all of it.
+    pub within: Option<Range<usize>>,
 }
 
 /// What a stage remembers beyond the life of one worker: one piece of memory for all workers of the stage, kept in a
@@ -145,7 +148,19 @@ impl<'a> Settings<'a> {
     /// Reports something that is wrong with a parameter in the light of the others.
     pub fn fault(&mut self, key: &'static str, message: impl Into<String>, help: Option<String>) {
         let key = self.with.contains_key(key).then(|| key.to_owned());
-        self.found.faults.push(WithFault { key, message: message.into(), help });
+        self.found.faults.push(WithFault { key, message: message.into(), help, within: None });
+    }
+
+    /// Reports something that is wrong in the text of a parameter, at these bytes of it.
+    pub(crate) fn fault_within(
+        &mut self,
+        key: &'static str,
+        place: Range<usize>,
+        message: String,
+        help: Option<String>,
+    ) {
+        let key = Some(key.to_owned());
+        self.found.faults.push(WithFault { key, message, help, within: Some(place) });
     }
 
     /// True if what was read so far is good: else the values may be placeholders, and a check across several would
@@ -167,6 +182,7 @@ impl<'a> Settings<'a> {
                     key: Some(name.clone()),
                     message,
                     help: Some(self.instead_of(name)),
+                    within: None,
                 });
             }
         }
