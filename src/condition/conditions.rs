@@ -2,10 +2,10 @@
 
 use super::functions::ENV;
 use super::item::Needs;
+use super::outcome::{self, Outcome};
 use super::places::{ConditionFault, Places};
-use super::{check, failure, syntax, words};
-use cel::common::types::CelBool;
-use cel::{Context, IdedExpr, Value};
+use super::{check, failure, syntax};
+use cel::{Context, IdedExpr};
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,16 +80,10 @@ impl Conditions {
 
 impl Condition {
     fn holds(&self, context: &Context<'_, '_>) -> Result<bool, String> {
-        let error = match Value::resolve_val(&self.expression, context) {
-            Ok(value) => match value.downcast_ref::<CelBool>() {
-                Some(truth) => return Ok(*truth.inner()),
-                None => return failure::no_truth(&self.places, value.get_type().name()),
-            },
-            Err(error) => error,
-        };
-        if words::is_missing(&error) {
-            return Ok(false);
+        match outcome::of(&self.expression, context) {
+            Outcome::True => Ok(true),
+            Outcome::False | Outcome::Missing => Ok(false),
+            Outcome::Failed { part, error } => Err(failure::explain(part, &self.places, context, error)),
         }
-        Err(failure::explain(&self.expression, &self.places, context, error))
     }
 }

@@ -2,18 +2,10 @@
 
 use super::places::Places;
 use super::syntax;
-use super::words::{NULL, is_missing, reason, type_words};
+use super::words::{is_missing, reason};
 use crate::item::Shown;
 use cel::common::ast::{Expr, operators};
 use cel::{Context, ExecutionError, IdedExpr, Value};
-
-/// The result is no truth value. Null is as if it were missing.
-pub(super) fn no_truth(places: &Places, of: &str) -> Result<bool, String> {
-    if of == NULL {
-        return Ok(false);
-    }
-    Err(format!("{}: it gives {}, neither true nor false", quoted(places), type_words(of)))
-}
 
 /// The condition, the place in it and the reason.
 pub(super) fn explain(

@@ -19,12 +19,14 @@ mod failure;
 mod functions;
 mod item;
 mod json;
+mod outcome;
 mod places;
 mod regexes;
 mod syntax;
 mod words;
 
-pub(crate) use conditions::{Condition, Conditions};
+pub(crate) use conditions::{Condition, Conditions, Inapplicable};
+pub(crate) use places::ConditionFault;
 
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,31 @@ fn what_is_missing_makes_a_condition_not_hold() {
 }
 
 #[test]
+fn what_fails_counts_only_where_it_could_matter() {
+    let item = r#"{"s": "text", "t": true, "f": false}"#;
+    for (text, expected) in [
+        ("f && s > 1", Some(false)),
+        ("s > 1 && f", Some(false)),
+        ("gone && s > 1", Some(false)),
+        ("s > 1 && gone", Some(false)),
+        ("t && s > 1", None),
+        ("s > 1 && t", None),
+        ("t || s > 1", Some(true)),
+        ("s > 1 || t", Some(true)),
+        ("f || s > 1", None),
+        ("s > 1 || f", None),
+        ("gone || s > 1", None),
+        ("s > 1 || gone", None),
+        ("!(s > 1)", None),
+        ("!(gone || f)", Some(false)),
+        ("!(gone && f)", Some(true)),
+        ("s && t", None),
+    ] {
+        assert_eq!(holds(text, item).ok(), expected, "{text}");
+    }
+}
+
+#[test]
 fn another_type_fails_with_the_place_and_the_types() {
     let item = r#"{"s": "text", "n": 5, "o": {"k": 1}, "l": [1, "x"], "t": true}"#;
     for (text, said) in [
@@ -118,7 +143,7 @@ fn another_type_fails_with_the_place_and_the_types() {
             "`n.contains(\"x\")`, character 3: `contains` does not take a whole number and a text",
         ),
         ("s.matches(n)", ""),
-        ("n", "`n`: it gives a whole number, neither true nor false"),
+        ("n", "`n`, character 1: a whole number stands where true or false is wanted"),
         (
             "n + 0.5 > 1.0",
             "`n + 0.5 > 1.0`, character 3: `+` does not take a whole number and a decimal number",

@@ -17,7 +17,7 @@ pub(super) fn is_missing(error: &ExecutionError) -> bool {
 }
 
 /// What `cel` calls the type of null.
-pub(super) const NULL: &str = "null_type";
+const NULL: &str = "null_type";
 
 /// Why an operation failed.
 pub(super) fn reason(error: &ExecutionError) -> String {
@@ -68,7 +68,7 @@ fn sign(operator: &str) -> &str {
     }
 }
 
-pub(super) fn type_words(name: &str) -> &str {
+fn type_words(name: &str) -> &str {
     match name {
         "string" => "a text",
         "int" | "uint" => "a whole number",

@@ -38,14 +38,17 @@ struct Entry {
 struct Description {
     about: &'static str,
     reads_stdin: bool,
+    takes_routes: bool,
+    output_key: Option<(&'static str, &'static [&'static str])>,
     keys: Vec<KeyDoc>,
 }
 
 impl Entry {
     fn described(&self) -> &Description {
         self.described.get_or_init(|| {
-            let (Findings { about, keys, reads_stdin, .. }, _) = run(self.name, &self.build, &Map::new());
-            Description { about, reads_stdin, keys }
+            let (found, _) = run(self.name, &self.build, &Map::new());
+            let Findings { about, keys, reads_stdin, takes_routes, output_key, .. } = found;
+            Description { about, reads_stdin, takes_routes, output_key, keys }
         })
     }
 }
@@ -175,6 +178,21 @@ impl Registry {
     /// Whether the named stage reads mprun's standard input.
     pub(crate) fn reads_stdin(&self, name: &str) -> bool {
         self.find(name).is_some_and(|entry| entry.described().reads_stdin)
+    }
+
+    /// Whether the named stage sends items by `routes`.
+    pub(crate) fn takes_routes(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|entry| entry.described().takes_routes)
+    }
+
+    /// The parameter by which the named stage gets one more output, and the words in it that name none.
+    pub(crate) fn output_key(&self, name: &str) -> Option<(&'static str, &'static [&'static str])> {
+        self.find(name)?.described().output_key
+    }
+
+    /// The stages that send items by `routes`.
+    pub(crate) fn routers(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.described().takes_routes).map(|entry| entry.name)
     }
 
     /// Whether no line end follows what the named stage prints.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::command;
 use super::draft::Draft;
+use super::routes;
 use crate::config::diagnostic::{Diagnostic, Report, Span, list, nearest, quote};
 use crate::config::document::{Content, Node, Table, to_json};
 use crate::config::elements::{At, QueueName};
@@ -14,7 +15,8 @@ pub(super) fn compile(draft: &Draft, registry: &Registry, report: &mut Report) -
     let keys = &draft.keys;
     let names = |queues: &[QueueName]| queues.iter().map(|queue| queue.name.clone()).collect();
     let (inputs, outputs) = (names(&keys.input.value), names(&keys.output.value));
-    Work { task: task(draft, registry, report), inputs, outputs }
+    let (apart, routes) = (draft.apart, routes::compile(draft));
+    Work { task: task(draft, registry, report), inputs, outputs, apart, routes }
 }
 
 fn task(draft: &Draft, registry: &Registry, report: &mut Report) -> Task {

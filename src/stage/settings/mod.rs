@@ -98,6 +98,10 @@ pub(super) struct Findings {
     pub writes: Option<PathTemplate>,
     /// The file that the run is to replace at its end.
     pub replaces: Option<PathTemplate>,
+    /// It sends items by `routes`.
+    pub takes_routes: bool,
+    /// A parameter that may name one more output, and the words in it that name none.
+    pub output_key: Option<(&'static str, &'static [&'static str])>,
 }
 
 impl<'a> Settings<'a> {
@@ -143,6 +147,16 @@ impl<'a> Settings<'a> {
     /// Says which file the run is to put in the place of an older one once it has gone well.
     pub(crate) fn replaces(&mut self, path: PathTemplate) {
         self.found.replaces = Some(path);
+    }
+
+    /// Says that the stage sends each item where the `routes` of the pipeline file say.
+    pub(crate) fn takes_routes(&mut self) {
+        self.found.takes_routes = true;
+    }
+
+    /// Says that a text parameter names an output of the stage that gets some items only, unless it is one of these words.
+    pub(crate) fn names_output(&mut self, key: &'static str, words: &'static [&'static str]) {
+        self.found.output_key = Some((key, words));
     }
 
     /// Reports something that is wrong with a parameter in the light of the others.

@@ -88,7 +88,8 @@ impl Bench {
     }
 
     fn spec(&self) -> WorkerSpec {
-        let work = Work { task: crate::config::Task::of("demo"), inputs: vec![], outputs: vec![] };
+        let task = crate::config::Task::of("demo");
+        let work = Work { task, inputs: vec![], outputs: vec![], apart: 0, routes: vec![] };
         WorkerSpec {
             pipeline: "test".into(),
             stage: "demo".into(),
