@@ -173,6 +173,19 @@ fn changed_rules_and_changed_queues_are_taken_over_without_losing_an_item() {
 }
 
 #[test]
+fn a_new_program_goes_on_with_the_rules_of_the_old_one() {
+    let text = format!("[stages.number]\n{NUMBERED}300 }}\nsleep = '1ms'\n{ROUTES}{SINKS}");
+    let mut run = Run::start(&text);
+    wait_until("some items", || (!written(&run, "evens").is_empty()).then_some(()));
+    run.signal(libc::SIGUSR2);
+    run.wait_for_log("took over");
+    let plan = run.tell(&["plan"]);
+    assert_eq!(plan, "nothing to do: the pipeline runs as the file says\n");
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(written(&run, "thirds") == thirds(300) && written(&run, "evens") == evens(300));
+}
+
+#[test]
 fn a_queue_that_is_read_no_more_ends_neither_the_stage_nor_the_others() {
     let mut run = Run::start(&format!(
         "[queues.thirds]\ncapacity = 2\n[stages.number]\n{NUMBERED}3000 }}\n{ROUTES}\
