@@ -11,6 +11,7 @@ mod machines;
 mod mode;
 mod order;
 mod queues;
+mod routes;
 mod rules;
 mod service;
 mod shared;
@@ -39,6 +40,8 @@ pub(super) fn compile(
     report: &mut Report,
 ) -> Option<(Pipeline, MachineNeeds)> {
     let mut drafts = draft::all(&keys, &selection, report);
+    routes::settle(&mut drafts, registry, report);
+    routes::check_numbers(&drafts, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
     let mut declared = keys.queues.value;
     let numbers = [drafts.len(), wiring.wires.len().max(declared.all.len())];

@@ -22,7 +22,7 @@ mod size;
 mod stage_names;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(in crate::config) mod testing;
 mod text;
 mod with;
 
