@@ -105,7 +105,7 @@ fn put_off_item(worker: &mut WorkerContext, i: usize, delay: Option<Delay>) -> R
 }
 
 /// When it is tried again, if that is worth a word.
-fn again(delay: Option<Delay>) -> String {
+pub(super) fn again(delay: Option<Delay>) -> String {
     let millis = delay.map_or(0, |delay| u64::try_from(delay.time.as_millis()).unwrap_or(u64::MAX));
     match millis {
         0 => String::new(),

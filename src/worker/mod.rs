@@ -41,6 +41,7 @@ use crate::logs::Logging;
 use crate::queue::Ending;
 use crate::stage::{Opened, Persistence, Reach, Registry};
 use crate::sys::readiness;
+use builtin::delivery_loop::DeliveryLoop;
 use builtin::source_loop::SourceLoop;
 use builtin::stage_loop::StageLoop;
 use context::WorkerContext;
@@ -85,6 +86,7 @@ fn live(worker: &mut WorkerContext, opened: Opened, memory: Persistence) -> Stop
     worker.report_ready();
     match opened {
         Opened::Source(source) => SourceLoop::new(worker, source, memory).run(),
+        Opened::Delivery(sink) => DeliveryLoop::new(worker, sink).run(),
         Opened::Stage(stage) => StageLoop::new(worker, stage, memory).run(),
     }
 }
