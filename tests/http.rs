@@ -242,7 +242,7 @@ fn whatever_is_killed_each_item_arrives_and_one_that_comes_twice_has_the_same_ke
         "pipeline.toml",
         &format!(
             "[stages.read]\nuse = 'stdin'\noutput = 'a'\n\
-             [stages.send]\nuse = 'http'\nwith = {{ url = '{}' }}\ninput = 'a'\nprocesses = 3\nattempts = 1\n\
+             [stages.send]\nuse = 'http'\nwith = {{ url = '{}' }}\ninput = 'a'\nprocesses = 3\nattempts = 100\n\
              retry = {{ delay = '1ms', max = '50ms' }}\nbackoff = {{ initial = '1ms', max = '10ms' }}\n",
             server.url()
         ),
@@ -260,6 +260,24 @@ fn whatever_is_killed_each_item_arrives_and_one_that_comes_twice_has_the_same_ke
     let asked = server.asked();
     assert_all_arrived(&asked, 10 * PART);
     assert!(asked.len() > 10 * PART, "something came twice");
+}
+
+/// A letter is tried again in another run, whose queue has other numbers and another birth.
+#[test]
+fn a_dead_letter_that_is_tried_again_keeps_its_key() {
+    let server = Server::start(|one| match (one.body.as_str(), one.number) {
+        ("3" | "5", 0..20) => Reply::status("400 Bad Request"),
+        _ => Reply::ok(),
+    });
+    let mut run = Run::start(&sending(20, &server.url(), "", "attempts = 1\nwhen_failing = 'dead-letter'"));
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    assert_eq!(server.asked().len(), 20);
+    run.tell(&["dead", "retry", "pipeline.toml", "--all"]);
+    let asked = server.asked();
+    let mut again: Vec<&str> = asked[20..].iter().map(|one| one.body.as_str()).collect();
+    again.sort_unstable();
+    assert_eq!(again, ["3", "5"]);
+    assert_all_arrived(&asked, 20);
 }
 
 /// A real server that goes away and comes back: no dead letter, and the stage says so meanwhile.

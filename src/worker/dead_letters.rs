@@ -126,6 +126,7 @@ fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said:
         worker: worker.spec.worker,
         queue: worker.name_of(lease.queue),
         id: lease.id,
+        origin: worker.queues.known_origin(i)?.map(|origin| origin.to_string()),
         attempts: lease.attempt,
         cause,
         stderr,
@@ -173,6 +174,7 @@ pub(super) fn leave_out(
         worker: worker.spec.worker,
         queue: "", // no queue has seen it
         id: 0,
+        origin: None,
         attempts: 1,
         cause: Cause::TooLong { file: file.to_owned(), offset, length, max_item },
         stderr: &[],

@@ -4,7 +4,7 @@ use super::handle::WorkerHandle;
 use crate::broker::Sequence;
 use crate::queue::arena::birth::{self, Origin};
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{QueueAt, entry};
+use crate::queue::arena::layout::QueueAt;
 
 impl WorkerHandle {
     /// What names lease `i`, for others to know it again by. Of an item that lies in a broker it is the same on every machine.
@@ -21,9 +21,17 @@ impl WorkerHandle {
                 split.ok_or_else(|| Fault::damaged("an item's mark", at, marked.len() as u64))?;
             return Ok(Origin { birth, number });
         }
-        match memory.load(at + entry::FIRST_BIRTH) {
-            0 => Ok(Origin { birth: birth::of(memory, QueueAt::of(lease.queue)?), number: lease.id }),
-            birth => Ok(Origin { birth, number: memory.load(at + entry::FIRST_NUMBER) }),
-        }
+        let queue = QueueAt::of(lease.queue)?;
+        let known = birth::known(memory, at, queue, lease.id);
+        Ok(known.unwrap_or_else(|| Origin { birth: birth::of(memory, queue), number: lease.id }))
+    }
+
+    /// The same, if it was ever asked for: of items that no other program ever saw it is of no interest.
+    ///
+    /// # Errors
+    /// As [`WorkerHandle::item`].
+    pub fn known_origin(&self, i: usize) -> Result<Option<Origin>, Fault> {
+        let (lease, at) = (self.item(i)?, self.slot.entry(self.leases[i].entry));
+        Ok(birth::known(self.session.memory(), at, QueueAt::of(lease.queue)?, lease.id))
     }
 }
