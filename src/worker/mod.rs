@@ -32,7 +32,7 @@ mod tests;
 
 pub(crate) use builtin::token::{reopen as reopen_token, says_end, state_of};
 pub(crate) use program::service;
-pub(crate) use program::{Identity, StderrRelay};
+pub(crate) use program::{DryRun, Identity, StderrRelay};
 pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;
