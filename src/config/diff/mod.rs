@@ -4,6 +4,7 @@
 
 mod change;
 mod stage;
+mod with;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

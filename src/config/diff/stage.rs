@@ -1,6 +1,7 @@
 //! Changes of stages.
 
 use super::change::{KeyChange, ValueChange};
+use super::with;
 use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
@@ -70,8 +71,7 @@ fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
     match (task, &new.task) {
         (Task::Use { name, with }, Task::Use { name: new_name, with: new_with }) => {
             keys.extend(KeyChange::between("use", name, new_name, String::clone));
-            let show = |with: &_| serde_json::to_string(with).unwrap_or_default();
-            keys.extend(KeyChange::between("with", with, new_with, show));
+            keys.extend(with::compare(with, new_with));
         }
         (Task::Command(old), Task::Command(new)) => compare_command(old, new, keys),
         (Task::Use { .. }, Task::Command(_)) | (Task::Command(_), Task::Use { .. }) => {
