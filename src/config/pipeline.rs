@@ -22,7 +22,7 @@ pub struct Pipeline {
     pub queues: Vec<Queue>,
     /// How long a stop may take to let items finish.
     pub drain_timeout: Duration,
-    /// How it is asked and told.
+    /// Where it is inspected and controlled.
     pub control: Control,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
@@ -53,21 +53,6 @@ impl Default for DeadLetters {
 
 /// What environment files say, by the name of the stage.
 pub type FileVariables = BTreeMap<String, Variables>;
-
-/// `[control]`: the socket on which a running pipeline is asked and told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Control {
-    /// Whether there is one.
-    pub enabled: bool,
-    /// Its path, absolute; `None`: in the runtime folder.
-    pub socket: Option<PathBuf>,
-}
-
-impl Default for Control {
-    fn default() -> Control {
-        Control { enabled: true, socket: None }
-    }
-}
 
 impl Pipeline {
     /// The folder at which the relative paths of a stage start.
@@ -288,6 +273,7 @@ impl Work {
 mod broker;
 mod check;
 mod command;
+mod control;
 pub(crate) mod placeholder;
 pub(crate) mod shell_line;
 pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
@@ -295,6 +281,7 @@ pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{
     Collect, Command, Invocation, JobLog, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
 };
+pub use self::control::Control;
 pub(crate) use self::placeholder::Placeholders;
 pub(crate) use crate::framing::Framing;
 
