@@ -2,8 +2,8 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub(crate) use crate::model::Route;
 pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull};
+pub(crate) use crate::model::{Machines, Route};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct Pipeline {
     pub queues: Vec<Queue>,
     /// How long a stop may take to let items finish.
     pub drain_timeout: Duration,
-    /// How it is asked and told.
+    /// Where it is inspected and controlled.
     pub control: Control,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
@@ -53,21 +53,6 @@ impl Default for DeadLetters {
 
 /// What environment files say, by the name of the stage.
 pub type FileVariables = BTreeMap<String, Variables>;
-
-/// `[control]`: the socket on which a running pipeline is asked and told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Control {
-    /// Whether there is one.
-    pub enabled: bool,
-    /// Its path, absolute; `None`: in the runtime folder.
-    pub socket: Option<PathBuf>,
-}
-
-impl Default for Control {
-    fn default() -> Control {
-        Control { enabled: true, socket: None }
-    }
-}
 
 impl Pipeline {
     /// The folder at which the relative paths of a stage start.
@@ -137,6 +122,9 @@ pub struct Stage {
     pub tuning: Tuning,
     /// In which order what its workers write comes out.
     pub order: OutputOrder,
+    /// The broker says where it works and from which position, on each machine or on one; `None`: it works on every machine, and
+    /// what it keeps stays there.
+    pub placed: Option<Machines>,
     /// When a fresh process replaces an old one.
     pub recycle: Recycle,
     /// Where what its workers say goes, beside standard error. The path starts at the pipeline's folder.
@@ -285,6 +273,7 @@ impl Work {
 mod broker;
 mod check;
 mod command;
+mod control;
 pub(crate) mod placeholder;
 pub(crate) mod shell_line;
 pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
@@ -292,6 +281,7 @@ pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{
     Collect, Command, Invocation, JobLog, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
 };
+pub use self::control::Control;
 pub(crate) use self::placeholder::Placeholders;
 pub(crate) use crate::framing::Framing;
 

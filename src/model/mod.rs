@@ -3,6 +3,7 @@
 
 mod failing;
 mod limits;
+mod machines;
 mod rate;
 mod retry;
 mod route;
@@ -12,6 +13,7 @@ mod tuning;
 
 pub use failing::{ItemFailure, Retry, WhenFailing};
 pub use limits::{Limits, WhenFull};
+pub use machines::Machines;
 pub use rate::{Rate, RateUnit};
 pub(crate) use route::Route;
 pub use schedule::Schedule;

@@ -1,12 +1,13 @@
 //! Changes of stages.
 
 use super::change::{KeyChange, ValueChange};
+use super::with;
 use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{
-    Check, Collect, Command, Framing, Health, JobLog, Mode, OutputOrder, Reply, Resume, Route, Rules, Stage,
-    Stdout, Task, Tuning, Work,
+    Check, Collect, Command, Framing, Health, JobLog, Machines, Mode, OutputOrder, Reply, Resume, Route,
+    Rules, Stage, Stdout, Task, Tuning, Work,
 };
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
         rules,
         tuning,
         order,
+        placed,
         recycle,
         log_file,
     } = old;
@@ -52,10 +54,16 @@ pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
     replaced.extend(KeyChange::between("folder", folder, &new.folder, shown_folder));
     compare_work(work, &new.work, &mut replaced);
     replaced.extend(KeyChange::between("log_file", log_file, &new.log_file, shown_log_file));
+    replaced.extend(KeyChange::between("machines", placed, &new.placed, shown_machines));
     RecycleKeys::compare("recycle", recycle, &new.recycle, &mut replaced);
     let processes = ValueChange::of(processes, &new.processes);
     let is_same = processes.is_none() && live.is_empty() && replaced.is_empty();
     (!is_same).then_some(StageChange { processes, live, replaced })
+}
+
+/// Without the key, where it says nothing else than its default.
+fn shown_machines(placed: &Option<Machines>) -> String {
+    Machines::shown(&placed.unwrap_or_default())
 }
 
 fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
@@ -63,8 +71,7 @@ fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
     match (task, &new.task) {
         (Task::Use { name, with }, Task::Use { name: new_name, with: new_with }) => {
             keys.extend(KeyChange::between("use", name, new_name, String::clone));
-            let show = |with: &_| serde_json::to_string(with).unwrap_or_default();
-            keys.extend(KeyChange::between("with", with, new_with, show));
+            keys.extend(with::compare(with, new_with));
         }
         (Task::Command(old), Task::Command(new)) => compare_command(old, new, keys),
         (Task::Use { .. }, Task::Command(_)) | (Task::Command(_), Task::Use { .. }) => {

@@ -21,6 +21,7 @@ mod words;
 // Sinks
 mod discard;
 mod file;
+mod http;
 
 mod position;
 mod stream;
@@ -47,6 +48,7 @@ impl Registry {
             .stage("words", words::build)
             .stage("sum", sum::build)
             .sink("file", file::build)
+            .delivery("http", http::build)
             .sink("discard", discard::build)
     }
 }

@@ -70,7 +70,7 @@ mod tests {
         let outputs = vec!["errors".to_owned(), "slow".to_owned()];
         match open("route", json!({}), &Context { outputs, routes, ..Context::default() }) {
             Opened::Stage(stage) => stage,
-            Opened::Source(_) => unreachable!(),
+            Opened::Source(_) | Opened::Delivery(_) => unreachable!(),
         }
     }
 

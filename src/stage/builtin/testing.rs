@@ -33,14 +33,14 @@ pub fn open(name: &str, with: Value, context: &Context) -> Opened {
 pub fn open_source(name: &str, with: Value) -> Box<dyn Source> {
     match open(name, with, &Context::default()) {
         Opened::Source(source) => source,
-        Opened::Stage(_) => panic!("{name} is not a source"),
+        Opened::Stage(_) | Opened::Delivery(_) => panic!("{name} is not a source"),
     }
 }
 
 pub fn open_stage(name: &str, with: Value) -> Box<dyn Stage> {
     match open(name, with, &Context::default()) {
         Opened::Stage(stage) => stage,
-        Opened::Source(_) => panic!("{name} is a source"),
+        Opened::Source(_) | Opened::Delivery(_) => panic!("{name} is a source, or a sink of its own kind"),
     }
 }
 

@@ -79,7 +79,7 @@ fn each_item_is_in_one_queue_once_whenever_the_worker_dies() {
 fn of_two_queues_one_may_lie_in_a_broker() {
     for at in 0.. {
         let mut bench = bench(10_000);
-        bench.shared = Some(SharedQueues { line: LINE, queues: vec![(OUT, SharedQueue(7))] });
+        bench.shared = Some(SharedQueues { line: LINE, queues: vec![(OUT, SharedQueue(7))], token: None });
         input(&mut bench, 20);
         let deaths = lives(&mut bench, at);
         let mut even = Vec::new();
