@@ -6,11 +6,14 @@
 use super::arena::LinkArena;
 use super::news::Waiter;
 use super::request::{LinkNews, LinkPlan};
+use super::show::Showing;
 use crate::broker::link::{Effect, Event, LineId, Link, Note};
 use crate::broker::{
-    Broker, Commit, Fault, Joined, Judged, Lease, Progress, Sequence, SharedQueue, Verdict, Woken,
+    Broker, Commit, Fault, Heard, Joined, Judged, Lease, Progress, SHOWN_FOR, Sequence, SharedQueue, Verdict,
+    Woken,
 };
 use crate::queue;
+use crate::status::Snapshot;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// Whether a queue has ended is told by no message that could not get lost.
 const LOOK_FOR_END: Duration = Duration::from_secs(1);
+/// A supervisor that is stopped does not hold up the end.
+const SHOWN_WITHIN: Duration = Duration::from_millis(500);
 /// The thread that waits for the arena looks up that often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -32,9 +37,16 @@ pub(super) trait Connect: Clone + 'static {
 
 /// What the supervisor wants, and hears.
 pub(super) trait Supervisor {
-    /// Comes once, when the machine is to finish; an error: the supervisor is gone.
-    async fn finish(&mut self) -> Result<(), Gone>;
+    /// The next order; an error: the supervisor is gone.
+    async fn order(&mut self) -> Result<Order, Gone>;
     fn tell(&mut self, news: LinkNews);
+}
+
+pub(super) enum Order {
+    /// The machine is to finish.
+    Finish,
+    /// The answer to [`LinkNews::Look`], or more of it: the pipeline as it is on this machine.
+    Show(Box<Snapshot>),
 }
 
 /// The supervisor is gone.
@@ -62,6 +74,7 @@ enum Answer<B> {
     Progress(SharedQueue, Result<Progress, Fault>),
     Done(Result<(), Fault>),
     Left(Result<(), Fault>),
+    Heard(Result<Heard, Fault>),
     Woken(Woken),
 }
 
@@ -78,6 +91,10 @@ pub(super) struct Driver<C: Connect, S> {
     /// The number of the commit with which a line says that it writes no more.
     marks: BTreeMap<usize, u64>,
     finished: BTreeSet<SharedQueue>,
+    showing: Showing,
+    is_finishing: bool,
+    /// It leaves the run then, or once it has shown what it has done.
+    leaves_at: Option<tokio::time::Instant>,
     end: Option<End>,
 }
 
@@ -89,6 +106,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         supervisor: S,
     ) -> Result<Driver<C, S>, queue::Fault> {
         let link = Link::new(&arena.remains()?, plan.broker.access.ack_wait, Instant::now());
+        let showing = Showing::new(&plan);
         Ok(Driver {
             plan,
             link,
@@ -100,6 +118,9 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             taken: BTreeMap::new(),
             marks: BTreeMap::new(),
             finished: BTreeSet::new(),
+            showing,
+            is_finishing: false,
+            leaves_at: None,
             end: None,
         })
     }
@@ -108,7 +129,6 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     pub(super) async fn run(mut self) -> End {
         let news = watch(self.arena.waiter());
         let mut looks = tokio::time::interval(LOOK_FOR_END);
-        let mut is_finishing = false;
         self.handle(Event::Tick);
         loop {
             self.look_into_the_arena();
@@ -123,26 +143,52 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                     Err(error) => self.end = Some(End::Broken(error.to_string())),
                 },
                 () = news.notified() => {}
-                _ = looks.tick() => self.look_for_ends(),
-                finish = self.supervisor.finish(), if !is_finishing => match finish {
-                    Ok(()) => {
-                        is_finishing = true;
-                        self.finish();
-                    }
+                _ = looks.tick() => {
+                    self.look_for_ends();
+                    self.ask(async |broker| Answer::Heard(broker.hear().await));
+                }
+                order = self.supervisor.order() => match order {
+                    Ok(Order::Finish) => self.finish(),
+                    Ok(Order::Show(snapshot)) => self.show(*snapshot),
                     Err(Gone) => self.end = Some(End::Alone),
                 },
                 () = until(deadline) => self.handle(Event::Tick),
+                () = until(self.leaves_at) => self.leave(),
             }
         }
     }
 
     /// What no worker has begun goes back, and no more comes.
     fn finish(&mut self) {
+        if std::mem::replace(&mut self.is_finishing, true) {
+            return;
+        }
         self.handle(Event::Finish);
         for queue in self.plan.reads.clone() {
             if let Err(fault) = self.arena.close(queue) {
                 self.end = Some(End::Broken(fault.to_string()));
             }
+        }
+    }
+
+    fn leave(&mut self) {
+        self.leaves_at = None;
+        self.ask(async |broker| Answer::Left(broker.leave().await));
+    }
+
+    /// The others see this machine as it is now.
+    fn show(&mut self, snapshot: Snapshot) {
+        if let Some(text) = self.showing.describe(snapshot) {
+            self.ask(async move |broker| Answer::Done(broker.show(&text, SHOWN_FOR).await));
+        }
+        if self.leaves_at.is_some() {
+            self.leave();
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) {
+        if self.showing.is_due(heard.is_watched, Instant::now()) {
+            self.supervisor.tell(LinkNews::Look);
         }
     }
 
@@ -189,7 +235,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Effect::Commit { line, first, last } => self.commit(line, first, last)?,
             Effect::End { line, first, verdicts } => self.end_commits(line, first, &verdicts)?,
             Effect::Say(note) => self.say(note),
-            Effect::Leave => self.ask(async |broker| Answer::Left(broker.leave().await)),
+            Effect::Leave => {
+                // What it has done is shown before.
+                self.supervisor.tell(LinkNews::Look);
+                self.leaves_at = Some(tokio::time::Instant::now() + SHOWN_WITHIN);
+            }
             Effect::Exit(why) => self.exit(why),
         }
         Ok(None)
@@ -280,6 +330,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Answer::Progress(queue, result) => self.on_progress(queue, result),
             Answer::Done(result) => self.on(result, |()| None),
             Answer::Left(result) => self.on(result, |()| Some(Event::Left)),
+            Answer::Heard(Ok(heard)) => self.heard(heard),
+            Answer::Heard(Err(fault)) => self.failed(&fault),
             Answer::Woken(Woken::Away) => self.failed(&Fault::Away("the connection is closed".into())),
             Answer::Woken(woken) => {
                 self.wait_for_messages();
@@ -322,6 +374,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
         self.supervisor.tell(LinkNews::Up { run: *run, warnings: warnings.clone() });
         self.broker = Some(broker);
+        self.heard(Heard { is_watched: true });
         self.wait_for_messages();
         for line in self.plan.lines.clone() {
             for queue in line.ends {
@@ -342,6 +395,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Fault::Away(why) => {
                 self.supervisor.tell(LinkNews::Away { why: why.clone() });
                 self.broker = None;
+                self.leaves_at = None;
                 self.tasks.abort_all();
                 self.tasks = JoinSet::new();
                 self.taken.clear();

@@ -108,10 +108,14 @@ pub(crate) enum LinkNews {
     Forgotten { stage: String, commits: u64 },
     /// No try helps.
     Hopeless { why: String },
+    /// A snapshot is wanted, for those who look at the whole run.
+    Look,
 }
 
-/// All that a supervisor tells a running link.
+/// What a supervisor tells a running link: to finish.
 pub(crate) const FINISH: u8 = b'f';
+/// The same: a snapshot is there.
+pub(crate) const SHOW: u8 = b's';
 
 #[cfg(test)]
 mod tests {

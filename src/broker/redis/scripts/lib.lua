@@ -41,3 +41,26 @@ local function dead_letter(stream, about, letters, id, cause, attempts)
   redis.call('XDEL', stream, id)
 end
 
+
+-- The counters of a queue, kept by the scripts: put = done + dead + dropped + length, and of the length some are leased.
+local function ledger(stream, about)
+  local counts = redis.call('HMGET', about, 'put', 'done', 'dead', 'dropped')
+  for n = 1, 4 do
+    counts[n] = tonumber(counts[n] or 0)
+  end
+  local pending, given_back = redis.call('XPENDING', stream, GROUP), 0
+  for _, consumer in ipairs(pending[4] or {}) do
+    if consumer[1] == NOBODY then
+      given_back = tonumber(consumer[2])
+    end
+  end
+  counts[5], counts[6] = redis.call('XLEN', stream), pending[1] - given_back
+  return counts
+end
+
+-- The server's clock is the only one.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
