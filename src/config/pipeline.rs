@@ -2,6 +2,7 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
+pub(crate) use crate::model::Machines;
 pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -136,6 +137,9 @@ pub struct Stage {
     pub tuning: Tuning,
     /// In which order what its workers write comes out.
     pub order: OutputOrder,
+    /// The broker says where it works and from which position, on each machine or on one; `None`: it works on every machine, and
+    /// what it keeps stays there.
+    pub placed: Option<Machines>,
     /// When a fresh process replaces an old one.
     pub recycle: Recycle,
     /// Where what its workers say goes, beside standard error. The path starts at the pipeline's folder.

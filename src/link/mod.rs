@@ -18,7 +18,7 @@ mod tests;
 
 pub(crate) use life::run;
 pub(crate) use pipes::Board;
-pub(crate) use request::{FINISH, LinkNews, LinkPlan, LinkRequest, SHOW};
+pub(crate) use request::{LinkNews, LinkOrder, LinkPlan, LinkRequest};
 
 use std::os::fd::RawFd;
 

@@ -1,18 +1,18 @@
 //! The two pipes between a link and its supervisor, and the file beside them.
 
-use super::driver::{Gone, Order, Supervisor};
-use super::request::{FINISH, LinkNews, SHOW};
+use super::driver::{Gone, Supervisor};
+use super::request::{LinkNews, LinkOrder};
 use crate::hash;
 use crate::status::Snapshot;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe::Receiver;
 
 pub(super) struct Pipes {
-    orders: Receiver,
+    orders: Lines<BufReader<Receiver>>,
     news: File,
     board: Board,
 }
@@ -20,8 +20,8 @@ pub(super) struct Pipes {
 impl Pipes {
     /// `news` must not block: a supervisor that is stopped costs words, not leases.
     pub(super) fn new(orders: OwnedFd, news: OwnedFd, board: OwnedFd) -> io::Result<Pipes> {
-        let board = Board(File::from(board));
-        Ok(Pipes { orders: Receiver::from_owned_fd(orders)?, news: File::from(news), board })
+        let orders = BufReader::new(Receiver::from_owned_fd(orders)?).lines();
+        Ok(Pipes { orders, news: File::from(news), board: Board(File::from(board)) })
     }
 }
 
@@ -51,18 +51,13 @@ impl Board {
 }
 
 impl Supervisor for Pipes {
-    async fn order(&mut self) -> Result<Order, Gone> {
-        loop {
-            match self.orders.read_u8().await {
-                Ok(FINISH) => return Ok(Order::Finish),
-                Ok(SHOW) => {
-                    if let Some(snapshot) = self.board.read() {
-                        return Ok(Order::Show(Box::new(snapshot)));
-                    }
-                }
-                Ok(_) | Err(_) => return Err(Gone),
-            }
-        }
+    async fn order(&mut self) -> Result<LinkOrder, Gone> {
+        let line = self.orders.next_line().await.ok().flatten().ok_or(Gone)?;
+        serde_json::from_str(&line).map_err(|_| Gone)
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.board.read()
     }
 
     fn tell(&mut self, news: LinkNews) {

@@ -3,6 +3,7 @@
 
 mod failing;
 mod limits;
+mod machines;
 mod rate;
 mod retry;
 mod schedule;
@@ -11,6 +12,7 @@ mod tuning;
 
 pub use failing::{ItemFailure, Retry, WhenFailing};
 pub use limits::{Limits, WhenFull};
+pub use machines::Machines;
 pub use rate::{Rate, RateUnit};
 pub use schedule::Schedule;
 pub(crate) use totals::Totals;

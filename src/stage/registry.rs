@@ -177,6 +177,16 @@ impl Registry {
         self.find(name).is_some_and(|entry| entry.described().reads_stdin)
     }
 
+    /// Whether what the named stage reads or writes outside is another thing on another machine.
+    pub(crate) fn stays(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.stays)
+    }
+
+    /// Whether the named stage writes a file.
+    pub(crate) fn writes_file(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.writes.is_some())
+    }
+
     /// Whether no line end follows what the named stage prints.
     pub(crate) fn prints_as_it_is(&self, name: &str, with: &Map<String, Value>) -> bool {
         self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.prints_as_it_is)

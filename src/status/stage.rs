@@ -131,6 +131,7 @@ impl StageStatus {
         match self.fate {
             Fate::GaveUp => "gave up",
             Fate::Finished => "finished",
+            Fate::Elsewhere => "elsewhere",
             Fate::Stopped if self.running > 0 => "stopping",
             Fate::Stopped => "stopped",
             Fate::Removed => "leaving",
@@ -290,6 +291,8 @@ pub(crate) enum Fate {
     Removed,
     /// It was stopped by hand, until it is started again.
     Stopped,
+    /// Another machine has it, or the broker has yet to say from where it goes on here.
+    Elsewhere,
     /// It failed too often.
     GaveUp,
 }

@@ -36,6 +36,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },
+        placed: None,
         recycle: Recycle::default(),
         log_file: None,
     }

@@ -1,15 +1,20 @@
 //! What is asked of a run from outside, against a real redis-server.
 
-use crate::commits::{A, B, commit, emits, items, passes, verdicts};
+use crate::commits::{A, B, alone, commit, emits, items, passes, stage, verdicts};
 use crate::server::{self, SAFE, Server, audit, layout, member};
+use mprun::broker::redis::Redis;
 use mprun::broker::{
-    Broker, Commit, Fault, Forgotten, Layout, Ledger, MemberState, Membership, Overview, Progress, SHOWN_FOR,
-    Verdict, Visitor, Writer, WriterState,
+    Broker, Commit, Fault, Forgotten, Layout, Ledger, MemberState, Membership, Overview, Progress,
+    Registered, SHOWN_FOR, Verdict, Visitor, Writer, WriterState,
 };
 use std::time::Duration;
 
 pub async fn visit(server: &Server, layout: &Layout) -> Visitor {
     Visitor::open(&server.access(), layout).await.unwrap().expect("a run")
+}
+
+async fn register(machine: &Redis) -> Registered {
+    machine.register(A, &stage("read")).await.unwrap()
 }
 
 fn struck(items: &[(&str, u64)], writers: &[(&str, &str)]) -> Forgotten {
@@ -25,7 +30,7 @@ fn a_run_is_seen_whole_and_a_look_changes_nothing() {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 5]));
         assert!(Visitor::open(&server.access(), &layout).await.unwrap().is_none(), "no run has begun");
         let one = server.join(&layout, "one").await;
-        assert!(one.register(A, "read").await.unwrap());
+        assert_eq!(register(&one).await, Registered::Open);
         commit(&one, "read", &[emits(1, &["x", "y", "z", "bad"])]).await.unwrap();
         let taken = one.take(A, 3, false).await.unwrap();
         commit(&one, "pass", &[passes(1, &taken[0])]).await.unwrap();
@@ -76,7 +81,7 @@ fn a_machine_that_was_struck_off_is_refused_whatever_it_brings() {
     crate::run(async {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
         let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
-        assert!(gone.register(A, "read").await.unwrap() && other.register(A, "read").await.unwrap());
+        assert_eq!([register(&gone).await, register(&other).await], [Registered::Open; 2]);
         commit(&gone, "read", &[emits(1, &["x", "y"])]).await.unwrap();
         let taken = gone.take(A, 2, false).await.unwrap();
         let visitor = visit(&server, &layout).await;
@@ -93,9 +98,7 @@ fn a_machine_that_was_struck_off_is_refused_whatever_it_brings() {
         assert_eq!(gone.extend(A, &[taken[0].sequence]).await.unwrap(), [taken[0].sequence]);
         gone.give_back(A, &[(taken[0].sequence, 1)]).await.unwrap();
         gone.leave().await.unwrap();
-        let Err(Fault::Fatal(why)) =
-            mprun::broker::redis::Redis::join(&server.access(), &layout, &member("gone")).await
-        else {
+        let Err(Fault::Fatal(why)) = Redis::join(&server.access(), &layout, &member("gone")).await else {
             panic!("it has joined")
         };
         assert!(why.contains("struck off"), "{why}");
@@ -111,7 +114,7 @@ fn a_machine_that_was_struck_off_is_refused_whatever_it_brings() {
             Progress::Finished,
             "what was struck off does not count"
         );
-        assert!(!next.register(A, "read").await.unwrap(), "it comes too late");
+        assert_eq!(register(&next).await, Registered::Sealed, "it comes too late");
         audit(&other, &layout).await;
     });
 }
@@ -121,12 +124,12 @@ fn a_source_whose_machine_was_struck_off_is_a_writer_again_with_its_next_life() 
     crate::run(async {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
         let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
-        assert!(gone.register(A, "read").await.unwrap() && other.register(A, "read").await.unwrap());
+        assert_eq!([register(&gone).await, register(&other).await], [Registered::Open; 2]);
         let visitor = visit(&server, &layout).await;
         assert_eq!(visitor.forget("gone").await.unwrap(), struck(&[], &[("a", "read")]));
         let next = Membership { life: "2".into(), ..member("gone") };
         let next = server::join(&server.access(), &layout, &next).await;
-        assert!(next.register(A, "read").await.unwrap());
+        assert_eq!(register(&next).await, Registered::Open);
         commit(&other, "read", &[Commit { marks: vec![A], ..emits(1, &[]) }]).await.unwrap();
         assert_eq!(other.progress(A, &[]).await.unwrap(), Progress::Open);
         commit(&next, "read", &[Commit { marks: vec![A], ..emits(1, &[]) }]).await.unwrap();
@@ -139,7 +142,7 @@ fn a_machine_that_has_left_before_its_source_had_ended_can_be_struck_off() {
     crate::run(async {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
         let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
-        assert!(gone.register(A, "read").await.unwrap());
+        assert_eq!(register(&gone).await, Registered::Open);
         gone.show(b"busy", SHOWN_FOR).await.unwrap();
         gone.leave().await.unwrap();
         assert_eq!(other.progress(A, &[]).await.unwrap(), Progress::Open);
@@ -168,5 +171,23 @@ fn where_the_servers_memory_is_full_no_machine_falls_silent() {
         assert_eq!(seen.machines[0].state, MemberState::Alive);
         assert_eq!(seen.machines[0].shown.as_ref().unwrap().1, b"busy");
         assert_eq!(seen.queues[0].ledger.put, n);
+    });
+}
+
+#[test]
+fn a_stage_that_works_on_one_machine_at_a_time_is_free_once_its_machine_was_struck_off() {
+    crate::run(async {
+        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
+        let read = alone("read");
+        gone.register(A, &read).await.unwrap();
+        assert_eq!(gone.claim(&read).await.unwrap(), Some(Vec::new()));
+        assert_eq!(other.claim(&read).await.unwrap(), None);
+        let visitor = visit(&server, &layout).await;
+        // Its end is still to be said, by the machine that goes on with it.
+        assert_eq!(visitor.forget("gone").await.unwrap(), struck(&[], &[]));
+        assert_eq!(gone.claim(&read).await, Err(Fault::Superseded));
+        assert_eq!(other.claim(&read).await.unwrap(), Some(Vec::new()));
+        assert_eq!(other.progress(A, &[]).await.unwrap(), Progress::Open);
     });
 }

@@ -54,8 +54,8 @@ impl RunKeys {
         self.with("positions")
     }
 
-    pub(super) fn epochs(&self) -> String {
-        self.with("epochs")
+    pub(super) fn claims(&self) -> String {
+        self.with("claims")
     }
 
     pub(super) fn seen(&self, machine: &str) -> String {

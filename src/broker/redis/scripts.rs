@@ -20,6 +20,6 @@ macro_rules! scripts {
 }
 
 scripts!(
-    audit, begin, commit, elect, ended, extend, finish, forget, give_back, hear, held, join, leave, register,
-    see, show, take
+    audit, begin, claim, commit, ended, extend, finish, forget, give_back, hear, held, join, leave, register,
+    resign, see, show, take
 );

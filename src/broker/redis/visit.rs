@@ -107,7 +107,7 @@ impl Visitor {
     /// A machine that is gone for good is struck off.
     pub async fn forget(&self, machine: &str) -> Result<Forgotten, Fault> {
         let mut script = self.scripts.forget.prepare_invoke();
-        script.key(self.keys.machines()).key(self.keys.seen(machine));
+        script.key(self.keys.machines()).key(self.keys.seen(machine)).key(self.keys.claims());
         for queue in self.keys.queues() {
             script.key(&queue.stream).key(&queue.about).key(&queue.writers);
         }

@@ -7,6 +7,7 @@ mod command;
 mod cycles;
 mod draft;
 mod limits;
+mod machines;
 mod mode;
 mod order;
 mod queues;
@@ -46,7 +47,7 @@ pub(super) fn compile(
         return None;
     }
 
-    let stages: Vec<Stage> = drafts.iter_mut().map(|draft| stage(draft, registry, report)).collect();
+    let mut stages: Vec<Stage> = drafts.iter_mut().map(|draft| stage(draft, registry, report)).collect();
     wiring.check(&declared, report);
     cycles::check(&drafts, &wiring, report);
     after::check(&drafts, keys.stages.value.lost.is_empty(), report);
@@ -59,6 +60,7 @@ pub(super) fn compile(
         folder: &selection.folder,
     };
     let broker = shared::compile(&declared, &wiring, report);
+    machines::compile(&drafts, &mut stages, &declared, registry, report);
     cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
@@ -130,6 +132,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
         rules: keys.part(),
         tuning: keys.part(),
         order: keys.part(),
+        placed: None,
         recycle: keys.recycle.checked(),
         log_file: rules::log_file(&draft.name, keys, report),
     }

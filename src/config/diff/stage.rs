@@ -5,8 +5,8 @@ use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_du
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{
-    Check, Collect, Command, Framing, Health, JobLog, Mode, OutputOrder, Reply, Resume, Rules, Stage, Stdout,
-    Task, Tuning, Work,
+    Check, Collect, Command, Framing, Health, JobLog, Machines, Mode, OutputOrder, Reply, Resume, Rules,
+    Stage, Stdout, Task, Tuning, Work,
 };
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +39,7 @@ pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
         rules,
         tuning,
         order,
+        placed,
         recycle,
         log_file,
     } = old;
@@ -52,10 +53,16 @@ pub(super) fn compare(old: &Stage, new: &Stage) -> Option<StageChange> {
     replaced.extend(KeyChange::between("folder", folder, &new.folder, shown_folder));
     compare_work(work, &new.work, &mut replaced);
     replaced.extend(KeyChange::between("log_file", log_file, &new.log_file, shown_log_file));
+    replaced.extend(KeyChange::between("machines", placed, &new.placed, shown_machines));
     RecycleKeys::compare("recycle", recycle, &new.recycle, &mut replaced);
     let processes = ValueChange::of(processes, &new.processes);
     let is_same = processes.is_none() && live.is_empty() && replaced.is_empty();
     (!is_same).then_some(StageChange { processes, live, replaced })
+}
+
+/// Without the key, where it says nothing else than its default.
+fn shown_machines(placed: &Option<Machines>) -> String {
+    Machines::shown(&placed.unwrap_or_default())
 }
 
 fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {

@@ -26,6 +26,7 @@ fn stage(name: &str) -> Stage {
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },
+        placed: None,
         recycle: Recycle::default(),
         log_file: None,
     }

@@ -16,8 +16,8 @@ use crate::config::elements::{
     table,
 };
 use crate::config::pipeline::{
-    Collect, Command, Framing, OnGiveUp, OrderOf, OutputOrder, Placeholders, Restart, Rules, Stdout,
-    StopSignal, Tuning, WhenFailing,
+    Collect, Command, Framing, Machines, OnGiveUp, OrderOf, OutputOrder, Placeholders, Restart, Rules,
+    Stdout, StopSignal, Tuning, WhenFailing,
 };
 
 table! {
@@ -106,6 +106,9 @@ table! {
         /// With `order`: how many finished items may wait for those before them, for each process; then no more are taken.
         /// They count for the `max_bytes` of the queue that they are for.
         order_window: Count<1, 8192, u32> = 64, also "window" "order_buffer";
+        /// With a shared queue: "one": of the machines that run the stage one works at a time. When it is gone for the broker's
+        /// `ack_wait`, or stops, another goes on from its position. "all": each of them works.
+        machines: Machines = Machines::All, also "machine" "runs_on" "singleton";
         /// How many items the stage may begin in a time (a source: emit), over all its workers, also while the pipeline
         /// drains. Without it there is no limit.
         rate: Option<RateText> = None, also "rate_limit" "ratelimit" "throttle" "max_rate" "limit_rate";

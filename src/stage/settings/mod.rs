@@ -89,6 +89,8 @@ pub(super) struct Findings {
     pub reads_stdin: bool,
     /// No line end follows what it prints.
     pub prints_as_it_is: bool,
+    /// What it reads or writes outside is another thing on another machine.
+    pub stays: bool,
     /// The files that it needs at its start: a path or a pattern.
     pub input_files: Option<String>,
     /// The file that it writes.
@@ -119,7 +121,14 @@ impl<'a> Settings<'a> {
 
     /// Says that the stage reads mprun's standard input, of which its workers get a share that outlives them.
     pub(crate) fn reads_stdin(&mut self) {
-        self.found.reads_stdin = true;
+        (self.found.reads_stdin, self.found.stays) = (true, true);
+    }
+
+    /// A file: whether its path means the same on every machine. For stages that move between machines.
+    pub(crate) fn path_of_machine(&mut self) {
+        let doc = "The path is the same file on every machine, such as one on network storage. For a stage with `machines = \"one\"`.";
+        let is_shared = self.key("path_is_shared", doc).or(false);
+        self.found.stays = !is_shared;
     }
 
     /// Says that no line end is to follow what the stage prints.

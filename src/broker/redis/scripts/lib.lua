@@ -22,6 +22,18 @@ local function release_all(stream, consumer)
   return released
 end
 
+-- A machine's claims to stages that work on one machine at a time are free. Returns how many it had.
+local function free_claims(claims, machine)
+  local all, freed = redis.call('HGETALL', claims), 0
+  for n = 1, #all, 2 do
+    if string.match(all[n + 1], '^%d+ (.*):') == machine then
+      redis.call('HDEL', claims, all[n])
+      freed = freed + 1
+    end
+  end
+  return freed
+end
+
 -- Wakes the machines that wait for items (takers_wait) or room (writers_wait) of a queue. The flag spares the message when
 -- no machine waits: it is set by the refusal, and cleared here, in one step with what ends the wait.
 local function wake(about, flag)

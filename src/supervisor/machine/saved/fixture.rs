@@ -81,6 +81,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         gave_up: name == "empty",
         paused: name == "a",
         stopped: false,
+        elsewhere: false,
         processes: 9,
         totals: totals(name),
         restarts: BTreeMap::from([("crashed".to_owned(), 2), ("killed".to_owned(), 1)]),
