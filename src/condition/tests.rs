@@ -148,6 +148,10 @@ fn another_type_fails_with_the_place_and_the_types() {
             "n + 0.5 > 1.0",
             "`n + 0.5 > 1.0`, character 3: `+` does not take a whole number and a decimal number",
         ),
+        (
+            "double(n - 5) / 0.0 > 1.0",
+            "`double(n - 5) / 0.0 > 1.0`, character 21: one side is no number, as 0.0 / 0.0",
+        ),
         ("n / 0 == 1", "`n / 0 == 1`, character 3: division by zero"),
         (
             "n + 9223372036854775807 > 1",
@@ -338,4 +342,73 @@ fn hostile_items_fail_or_are_read_and_harm_nothing() {
         holds("\"x\".matches(a)", r#"{"a": "((a{100}){100}){100}"}"#).unwrap_err().contains("size limit")
     );
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+const WORDS: [&str; 44] = [
+    "a",
+    "b",
+    "item",
+    "size",
+    "tags",
+    "x",
+    "true",
+    "null",
+    "1",
+    "0",
+    "2.5",
+    "9223372036854775807",
+    "7u",
+    "\"x\"",
+    "'ä'",
+    "r\"\\d\"",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ".",
+    ":",
+    "?",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "&&",
+    "||",
+    "!",
+    "-",
+    "+",
+    "*",
+    "/",
+    "%",
+    "in",
+    ".matches(",
+    ".exists(x, ",
+    ".map(x, ",
+    "has(item.",
+    "size(",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 500, ..Default::default() })]
+
+    /// Neither the parser nor an evaluation panics.
+    #[test]
+    fn any_words_are_a_condition_or_a_fault(words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..14)) {
+        let text = words.join(" ");
+        match Condition::parse(&text) {
+            Err(fault) => {
+                assert!(!fault.message.contains("the parser failed"), "{text}: {fault:?}");
+                assert!(text.get(fault.place.clone()).is_some(), "{text}: {fault:?}");
+            }
+            Ok(condition) => {
+                let conditions = Conditions::new(vec![Some(condition)]);
+                for item in ["{}", "7", r#"{"a": 1, "b": {"a": "x"}, "tags": ["x", 1, null], "x": true}"#] {
+                    let _ = conditions.first_that_holds(item.as_bytes());
+                }
+            }
+        }
+    }
 }

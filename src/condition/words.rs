@@ -46,6 +46,12 @@ pub(super) fn reason(error: &ExecutionError) -> String {
 }
 
 fn does_not_take(function: &str, types: &[String]) -> String {
+    if !types.is_empty()
+        && types.iter().all(|name| name == "double")
+        && ["_<_", "_<=_", "_>_", "_>=_"].contains(&function)
+    {
+        return "one side is no number, as 0.0 / 0.0".to_owned();
+    }
     let types: Vec<&str> = types.iter().map(|name| type_words(name)).collect();
     let shown = match function {
         "_._" => return format!("{} has no fields", types.first().copied().unwrap_or("this")),

@@ -40,7 +40,7 @@ pub(super) fn compile(
 ) -> Option<(Pipeline, MachineNeeds)> {
     let mut drafts = draft::all(&keys, &selection, report);
     routes::settle(&mut drafts, registry, report);
-    routes::check_numbers(&drafts, report);
+    limits::check_fans(&drafts, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
     let mut declared = keys.queues.value;
     let numbers = [drafts.len(), wiring.wires.len().max(declared.all.len())];

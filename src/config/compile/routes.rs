@@ -120,19 +120,3 @@ fn add(draft: &mut Draft, queue: QueueName, report: &mut Report) {
         draft.apart = 1;
     }
 }
-
-/// A stage can have so many inputs, and so many outputs.
-const MAX_QUEUES: usize = crate::queue::MAX_FAN;
-
-/// Reports stages with more queues than one transaction can change.
-pub(super) fn check_numbers(drafts: &[Draft], report: &mut Report) {
-    for draft in drafts {
-        for (queues, what) in [(&draft.keys.input.value, "inputs"), (&draft.keys.output.value, "outputs")] {
-            if let Some(queue) = queues.get(MAX_QUEUES) {
-                let title = format!("the stage `{}` has {} {what}", draft.name, queues.len());
-                let fault = Diagnostic::error(title).at(&queue.span).label("one too many");
-                report.push(fault.accepted(format!("up to {MAX_QUEUES}")));
-            }
-        }
-    }
-}

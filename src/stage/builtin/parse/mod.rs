@@ -1,11 +1,13 @@
 //! `parse`: JSON out of lines.
 
+mod settings;
+
 use crate::item::Shown;
-use crate::stage::{Context, Emitter, Failure, Item, Setting, Settings, Stage};
+use crate::stage::{Context, Emitter, Failure, Item, Settings, Stage};
 use memchr::memchr2;
 use regex::Regex;
-use serde_json::{Map, Value, json};
-use std::ops::Range;
+use serde_json::{Map, Value};
+use settings::{As, OnError, regex};
 
 /// The words of `on_error` that name no queue.
 const WORDS: &[&str] = &["fail", "drop"];
@@ -56,25 +58,6 @@ fn parser(form: As, pattern: Option<String>, with: &mut Settings<'_>) -> Parser 
             }
         },
         (As::Json | As::Regex, _) => Parser::Json,
-    }
-}
-
-/// A regular expression with named groups; or what is wrong with it, and where.
-fn regex(pattern: &str) -> Result<Regex, (Range<usize>, String)> {
-    if let Err(error) = regex_syntax::parse(pattern) {
-        let (span, reason) = match &error {
-            regex_syntax::Error::Parse(error) => (*error.span(), error.kind().to_string()),
-            regex_syntax::Error::Translate(error) => (*error.span(), error.kind().to_string()),
-            other => return Err((0..pattern.len(), other.to_string())),
-        };
-        let place = span.start.offset..span.end.offset;
-        return Err((place, format!("this is no regular expression: {reason}")));
-    }
-    let whole = |message: String| (0..pattern.len(), message);
-    let regex = Regex::new(pattern).map_err(|error| whole(error.to_string()))?;
-    match regex.capture_names().flatten().next() {
-        Some(_) => Ok(regex),
-        None => Err(whole("`pattern` has no named group, such as `(?<status>\\d+)`".to_owned())),
     }
 }
 
@@ -160,75 +143,12 @@ fn groups(regex: &Regex, item: &[u8], into: &mut Vec<u8>) -> Result<(), String> 
     serde_json::to_writer(into, &object).map_err(|error| error.to_string())
 }
 
-/// What an item is parsed as.
-#[derive(Clone, Copy)]
-enum As {
-    Json,
-    Regex,
-}
-
-impl Setting for As {
-    fn schema() -> Value {
-        json!({"enum": ["json", "regex"]})
-    }
-    fn parse(written: &Value) -> Result<Self, String> {
-        match written.as_str() {
-            Some("json") => Ok(As::Json),
-            Some("regex") => Ok(As::Regex),
-            _ => Err(format!("takes \"json\" or \"regex\", not {written}")),
-        }
-    }
-    fn show(&self) -> Value {
-        json!(if matches!(self, As::Json) { "json" } else { "regex" })
-    }
-    fn placeholder() -> Self {
-        As::Json
-    }
-}
-
-/// `on_error`.
-#[derive(Clone)]
-enum OnError {
-    Fail,
-    Drop,
-    Queue(String),
-}
-
-impl Setting for OnError {
-    fn schema() -> Value {
-        json!({"type": "string", "examples": ["fail", "drop", "unparsed"]})
-    }
-    fn parse(written: &Value) -> Result<Self, String> {
-        let is_name = |text: &str| {
-            let mut bytes = text.bytes();
-            bytes.next().is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_')
-                && text.len() <= 64
-                && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-        };
-        match written.as_str() {
-            Some("fail") => Ok(OnError::Fail),
-            Some("drop") => Ok(OnError::Drop),
-            Some(name) if is_name(name) => Ok(OnError::Queue(name.to_owned())),
-            _ => Err(format!("takes \"fail\", \"drop\" or the name of a queue, not {written}")),
-        }
-    }
-    fn show(&self) -> Value {
-        match self {
-            OnError::Fail => json!("fail"),
-            OnError::Drop => json!("drop"),
-            OnError::Queue(name) => json!(name),
-        }
-    }
-    fn placeholder() -> Self {
-        OnError::Fail
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Sorted, faults, open, open_stage, through};
     use super::*;
     use crate::stage::{Opened, Reach};
+    use serde_json::json;
 
     #[test]
     fn json_leaves_without_white_space_and_otherwise_as_it_is() {
