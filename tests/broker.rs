@@ -8,10 +8,10 @@ mod online;
 mod server;
 mod support;
 
-use commits::{A, B, commit, emits, end, items, output, passes, verdicts};
+use commits::{A, B, alone, commit, emits, end, items, output, passes, stage, verdicts};
 use mprun::broker::redis::{Access, Redis};
 use mprun::broker::{
-    Broker, Commit, End, Fault, Full, Joined, Layout, Membership, Position, Progress, Verdict, Woken,
+    Broker, Commit, End, Fault, Full, Joined, Layout, Membership, Progress, Registered, Step, Verdict, Woken,
 };
 use mprun::queue::WhenFull;
 use server::{SAFE, Server, audit, layout, member};
@@ -229,13 +229,16 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         let progress = async || (one.progress(A, &[]).await.unwrap(), one.progress(B, &[A]).await.unwrap());
         assert_eq!(progress().await, (Progress::Open, Progress::Open), "its writers have yet to come");
-        assert!(one.register(A, "read").await.unwrap() && two.register(A, "read").await.unwrap());
+        for redis in [&one, &two, &two] {
+            assert_eq!(redis.register(A, &stage("read")).await.unwrap(), Registered::Open);
+        }
         let last = Commit { marks: vec![A], ..emits(1, &["x"]) };
         commit(&one, "read", &[last]).await.unwrap();
         assert_eq!(progress().await, (Progress::Open, Progress::Open), "the other machine writes still");
         one.forget("two").await.unwrap();
         assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is in it");
-        assert!(!two.register(A, "read").await.unwrap(), "no new writer");
+        assert_eq!(two.register(A, &stage("read")).await.unwrap(), Registered::Sealed, "no new writer");
+        assert_eq!(one.register(A, &stage("read")).await.unwrap(), Registered::Ended);
         let taken = one.take(A, 1, false).await.unwrap();
         assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is leased");
         commit(&one, "pass", &[passes(1, &taken[0])]).await.unwrap();
@@ -256,30 +259,64 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
     });
 }
 
+fn moves(number: u64, from: &str, to: &str) -> Commit {
+    Commit { step: Some(Step { from: from.into(), to: to.into() }), ..emits(number, &[to]) }
+}
+
 #[test]
-fn a_former_holder_of_a_term_is_refused() {
+fn a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it() {
+    run(async {
+        let layout = Layout { ack_wait: Duration::from_millis(400), ..layout(&[10, 10]) };
+        let server = Server::start(SAFE);
+        let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
+        let read = alone("read");
+        let commit = async |redis: &Redis, commit| redis.commit(&read, &[commit]).await.unwrap().verdicts;
+        assert_eq!(one.claim(&read).await.unwrap(), Some(Vec::new()), "it has yet to begin");
+        assert_eq!(two.claim(&read).await.unwrap(), None);
+        assert_eq!(commit(&one, moves(1, "", "1")).await, [Verdict::Done]);
+        assert_eq!(one.claim(&read).await.unwrap(), Some(b"1".to_vec()), "it keeps what it has");
+        one.resign(&read).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(5), two.woken()).await.unwrap(), Woken::Items(A));
+        assert_eq!(two.claim(&read).await.unwrap(), Some(b"1".to_vec()));
+        assert_eq!(one.claim(&read).await.unwrap(), None);
+        one.resign(&read).await.unwrap();
+        assert_eq!(one.claim(&read).await.unwrap(), None, "it resigns for itself alone");
+        assert_eq!(commit(&two, moves(1, "1", "2")).await, [Verdict::Done]);
+        // What comes late from where the stage was.
+        assert_eq!(commit(&one, moves(2, "1", "x")).await, [Verdict::Refused]);
+        assert_eq!(commit(&two, moves(1, "1", "2")).await, [Verdict::Done], "as before");
+        sleep(layout.ack_wait + Duration::from_millis(20)).await;
+        assert_eq!(one.claim(&read).await.unwrap(), Some(b"2".to_vec()), "the claim has expired");
+        // The next life of a machine waits for no claim of the one before.
+        let next = Membership { life: "next".into(), ..member("one") };
+        let next = server::join(&server.access(), &layout, &next).await;
+        assert_eq!(next.claim(&read).await.unwrap(), Some(b"2".to_vec()));
+        assert!(matches!(one.claim(&read).await, Err(Fault::Superseded)));
+        next.leave().await.unwrap();
+        assert_eq!(two.claim(&read).await.unwrap(), Some(b"2".to_vec()), "who leaves has no claim");
+        assert_eq!(items(&two, A).await, ["1", "2"]);
+        audit(&two, &layout).await;
+    });
+}
+
+#[test]
+fn a_stage_that_works_everywhere_has_a_position_on_each_machine() {
     run(async {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
-        let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
-        let first = one.elect("read", long).await.unwrap().unwrap();
-        assert_eq!(two.elect("read", long).await.unwrap(), None);
-        assert_eq!(one.elect("read", short).await.unwrap(), Some(first), "it keeps its term");
-        sleep(Duration::from_millis(5)).await;
-        let position = |value: &str| Position { key: "read".into(), value: value.into() };
-        let commit = |number, term, value| Commit {
-            term: Some(("read".into(), term)),
-            positions: vec![position(value)],
-            ..emits(number, &[value])
-        };
-        assert_eq!(verdicts(&one, "read", &[commit(1, first, "1")]).await, [Verdict::Done], "still its term");
-        let second = two.elect("read", long).await.unwrap().unwrap();
-        assert!(second > first);
-        assert_eq!(verdicts(&one, "read", &[commit(2, first, "2")]).await, [Verdict::Refused]);
-        assert_eq!(verdicts(&two, "read", &[commit(1, second, "3")]).await, [Verdict::Done]);
-        let joined = server.join(&layout, "three").await.joined().clone();
-        assert_eq!(joined.positions, [position("3")]);
-        assert_eq!(items(&two, A).await, ["1", "3"]);
+        assert_eq!(verdicts(&one, "read", &[moves(1, "", "1")]).await, [Verdict::Done]);
+        assert_eq!(one.claim(&stage("read")).await.unwrap(), Some(b"1".to_vec()));
+        assert_eq!(two.claim(&stage("read")).await.unwrap(), Some(Vec::new()));
+        assert_eq!(verdicts(&two, "read", &[moves(1, "", "a")]).await, [Verdict::Done]);
+        let last = Commit { marks: vec![A], ..moves(2, "1", "1") };
+        one.register(A, &alone("other")).await.unwrap();
+        assert_eq!(verdicts(&one, "read", &[last]).await, [Verdict::Done]);
+        // The end of a stage that moves is that of no machine.
+        let last = Commit { marks: vec![A], number: 1, ..Commit::default() };
+        assert_eq!(one.progress(A, &[]).await.unwrap(), Progress::Open);
+        two.commit(&alone("other"), &[last]).await.unwrap();
+        assert_eq!(one.progress(A, &[]).await.unwrap(), Progress::Sealed);
+        assert_eq!(one.register(A, &alone("other")).await.unwrap(), Registered::Ended);
     });
 }
 

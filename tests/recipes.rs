@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use support::nginx::free_port;
+use support::server::{Reply, Server as HttpServer};
 use support::{Folder, Run, command, process, project, wait_until};
 
 /// The blocks of a page whose first line names a file, in a folder.
@@ -113,6 +114,79 @@ fn five_thousand_files_are_hashed_into_a_csv_whoever_is_killed() {
     assert_eq!(wanted.len(), FILES + 2);
     assert_eq!(got, wanted);
     assert!(table.contains("\n\"files/7/a, \"\"7\"\"\",7,"), "the names are quoted as CSV has them");
+}
+
+#[test]
+fn logs_are_followed_parsed_and_routed_while_the_endpoint_fails_and_workers_are_killed() {
+    const LINES: usize = 3000;
+    let endpoint = HttpServer::start(|one| match one.number % 7 {
+        2 => Reply::status("503 Service Unavailable"),
+        4 => Reply::Last("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha".into()),
+        5 => Reply::Say("HTTP/1.1 429 Too Many\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n".into()),
+        _ => Reply::ok(),
+    });
+    let folder = folder_of("route-logs.md");
+    let at = folder.path().to_owned();
+    let line = |n: usize| match n % 10 {
+        3 => format!("no access log {n}"),
+        5 => format!("10.0.0.1 GET /{n} 503 12"),
+        7 => format!("10.0.0.1 GET /{n} 404 5000"),
+        9 => format!("10.0.0.1 POST /{n} 200 2000"),
+        _ => format!("10.0.0.1 GET /{n} 200 3"),
+    };
+    folder.file("logs/access.log", "");
+    let token = "s3cret";
+    let mut run = run_file(folder, "route.toml", &[("ENDPOINT", &endpoint.url()), ("TOKEN", token)]);
+    let mut kills = 0;
+    for part in 0..10 {
+        let mut log =
+            fs::OpenOptions::new().append(true).create(true).open(at.join("logs/access.log")).unwrap();
+        let lines = (1..=LINES).filter(|n| n % 10 == part).map(|n| line(n) + "\n").collect::<String>();
+        std::io::Write::write_all(&mut log, lines.as_bytes()).unwrap();
+        if part % 3 == 1 {
+            fs::rename(at.join("logs/access.log"), at.join(format!("logs/access-{part}.log"))).unwrap();
+        }
+        for stage in ["parse", "sort", "tell", "slow"].into_iter().filter(|_| part % 2 == 0) {
+            let worker = wait_until("a worker", || run.workers(stage).first().copied());
+            kills += usize::from(process::kill(worker, libc::SIGKILL));
+        }
+    }
+    assert!(kills >= 20, "only {kills} kills");
+    let numbers = |name: &str, field: &str| {
+        let text = fs::read_to_string(at.join(name)).unwrap_or_default();
+        // The last line may be on its way still.
+        let number = |line: &str| line.split(field).nth(1)?.split('"').next()?.parse().ok();
+        let mut all: Vec<usize> = text.lines().filter_map(number).collect();
+        all.sort_unstable();
+        all
+    };
+    let of = |last: usize| (1..=LINES).filter(|n| n % 10 == last).collect::<Vec<_>>();
+    let alarmed = || {
+        let mut keys = BTreeMap::new();
+        for one in endpoint.asked() {
+            assert_eq!(one.header("authorization").as_deref(), Some("Bearer s3cret"));
+            let before = keys.insert(one.key(), one.body.clone());
+            assert!(before.is_none_or(|before| before == one.body));
+        }
+        keys
+    };
+    wait_until("all of it", || {
+        let files = [("refused.jsonl", "/"), ("slow.jsonl", "/"), ("strange.txt", "log ")]
+            .map(|(name, field)| numbers(name, field).len());
+        (alarmed().len() == LINES / 10 && files == [LINES / 10; 3]).then_some(())
+    });
+    assert_eq!(numbers("refused.jsonl", "/"), of(7));
+    assert_eq!(numbers("slow.jsonl", "/"), of(9));
+    assert_eq!(numbers("strange.txt", "log "), of(3));
+    let mut alarms: Vec<usize> = alarmed()
+        .values()
+        .map(|body| body.split('/').nth(1).unwrap().split('"').next().unwrap().parse().unwrap())
+        .collect();
+    alarms.sort_unstable();
+    assert_eq!(alarms, of(5));
+    run.signal(libc::SIGTERM);
+    run.wait();
+    assert!(!run.stderr().contains(token), "{}", run.stderr());
 }
 
 /// A cluster of its own. PostgreSQL refuses to run as root.

@@ -16,7 +16,7 @@ mod request;
 mod tests;
 
 pub(crate) use life::run;
-pub(crate) use request::{FINISH, LinkNews, LinkPlan, LinkRequest};
+pub(crate) use request::{LinkNews, LinkOrder, LinkPlan, LinkRequest};
 
 use std::os::fd::RawFd;
 

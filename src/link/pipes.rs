@@ -1,31 +1,30 @@
 //! The two pipes between a link and its supervisor.
 
 use super::driver::{Gone, Supervisor};
-use super::request::{FINISH, LinkNews};
+use super::request::{LinkNews, LinkOrder};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe::Receiver;
 
 pub(super) struct Pipes {
-    orders: Receiver,
+    orders: Lines<BufReader<Receiver>>,
     news: File,
 }
 
 impl Pipes {
     /// `news` must not block: a supervisor that is stopped costs words, not leases.
     pub(super) fn new(orders: OwnedFd, news: OwnedFd) -> io::Result<Pipes> {
-        Ok(Pipes { orders: Receiver::from_owned_fd(orders)?, news: File::from(news) })
+        let orders = BufReader::new(Receiver::from_owned_fd(orders)?).lines();
+        Ok(Pipes { orders, news: File::from(news) })
     }
 }
 
 impl Supervisor for Pipes {
-    async fn finish(&mut self) -> Result<(), Gone> {
-        match self.orders.read_u8().await {
-            Ok(FINISH) => Ok(()),
-            Ok(_) | Err(_) => Err(Gone),
-        }
+    async fn order(&mut self) -> Result<LinkOrder, Gone> {
+        let line = self.orders.next_line().await.ok().flatten().ok_or(Gone)?;
+        serde_json::from_str(&line).map_err(|_| Gone)
     }
 
     fn tell(&mut self, news: LinkNews) {

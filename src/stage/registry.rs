@@ -39,14 +39,17 @@ struct Entry {
 struct Description {
     about: &'static str,
     reads_stdin: bool,
+    takes_routes: bool,
+    output_key: Option<(&'static str, &'static [&'static str])>,
     keys: Vec<KeyDoc>,
 }
 
 impl Entry {
     fn described(&self) -> &Description {
         self.described.get_or_init(|| {
-            let (Findings { about, keys, reads_stdin, .. }, _) = run(self.name, &self.build, &Map::new());
-            Description { about, reads_stdin, keys }
+            let (found, _) = run(self.name, &self.build, &Map::new());
+            let Findings { about, keys, reads_stdin, takes_routes, output_key, .. } = found;
+            Description { about, reads_stdin, takes_routes, output_key, keys }
         })
     }
 }
@@ -192,6 +195,31 @@ impl Registry {
         self.find(name).is_some_and(|entry| entry.described().reads_stdin)
     }
 
+    /// Whether what the named stage reads or writes outside is another thing on another machine.
+    pub(crate) fn stays(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.stays)
+    }
+
+    /// Whether the named stage writes a file.
+    pub(crate) fn writes_file(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.writes.is_some())
+    }
+
+    /// Whether the named stage sends items by `routes`.
+    pub(crate) fn takes_routes(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|entry| entry.described().takes_routes)
+    }
+
+    /// The parameter by which the named stage gets one more output, and the words in it that name none.
+    pub(crate) fn output_key(&self, name: &str) -> Option<(&'static str, &'static [&'static str])> {
+        self.find(name)?.described().output_key
+    }
+
+    /// The stages that send items by `routes`.
+    pub(crate) fn routers(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.described().takes_routes).map(|entry| entry.name)
+    }
+
     /// Whether no line end follows what the named stage prints.
     pub(crate) fn prints_as_it_is(&self, name: &str, with: &Map<String, Value>) -> bool {
         self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.prints_as_it_is)
@@ -263,7 +291,7 @@ fn run(name: &str, build: &dyn Fn(&mut Settings<'_>) -> Open, with: &Map<String,
 }
 
 fn unknown(name: &str) -> WithFault {
-    WithFault { key: None, message: format!("there is no stage `{name}`"), help: None }
+    WithFault { key: None, message: format!("there is no stage `{name}`"), help: None, within: None }
 }
 
 #[cfg(test)]

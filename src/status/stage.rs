@@ -267,6 +267,8 @@ pub(crate) enum Fate {
     Removed,
     /// It was stopped by hand, until it is started again.
     Stopped,
+    /// Another machine has it, or the broker has yet to say from where it goes on here.
+    Elsewhere,
     /// It failed too often.
     GaveUp,
 }

@@ -63,6 +63,11 @@ impl Drop for Folder {
     }
 }
 
+/// By a process of its own: a descriptor for writing that a fork of another test has copied would make the file busy.
+pub fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
+}
+
 /// The binary under test. `tests/run` names a copy when it runs the tests once more as an ordinary user, who may
 /// have no way into the build folder.
 pub fn binary() -> String {

@@ -6,7 +6,7 @@ use super::answer;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
-use crate::broker::{Fault, Joined, Layout, Membership, Position};
+use crate::broker::{Fault, Joined, Layout, Membership};
 use crate::hash;
 use crate::model::WhenFull;
 use redis::aio::MultiplexedConnection;
@@ -60,8 +60,7 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
         connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
     }
     let (begun, ended) = join(&mut connection, &scripts, &keys, layout, who).await?;
-    let positions = positions(&mut connection, &keys).await?;
-    let joined = Joined { run, begun, ended: (ended > 0).then_some(ended), positions, warnings };
+    let joined = Joined { run, begun, ended: (ended > 0).then_some(ended), warnings };
     Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, all_runs, keys, joined })
 }
 
@@ -172,13 +171,4 @@ async fn join(
     }
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     answer::parsed(value)
-}
-
-async fn positions(connection: &mut MultiplexedConnection, keys: &RunKeys) -> Result<Vec<Position>, Fault> {
-    let all: BTreeMap<String, Vec<u8>> = redis::cmd("HGETALL")
-        .arg(keys.positions())
-        .query_async(connection)
-        .await
-        .map_err(|error| answer::fault(&error))?;
-    Ok(all.into_iter().map(|(key, value)| Position { key, value }).collect())
 }

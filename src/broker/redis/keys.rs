@@ -54,8 +54,8 @@ impl RunKeys {
         self.with("positions")
     }
 
-    pub(super) fn epochs(&self) -> String {
-        self.with("epochs")
+    pub(super) fn claims(&self) -> String {
+        self.with("claims")
     }
 
     pub(super) fn seen(&self, machine: &str) -> String {
@@ -78,7 +78,7 @@ impl RunKeys {
 
     /// All but what the machines show, which goes by itself.
     pub(super) fn all(&self) -> Vec<String> {
-        let of_run = ["run", "machines", "lines", "positions", "epochs"].map(|end| self.with(end));
+        let of_run = ["run", "machines", "lines", "positions", "claims"].map(|end| self.with(end));
         let of_queues = self.queues.iter().flat_map(|queue| {
             [&queue.stream, &queue.about, &queue.letters, &queue.attempts, &queue.writers].map(String::clone)
         });

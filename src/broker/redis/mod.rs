@@ -9,8 +9,9 @@ mod server;
 
 use super::{
     Broker, Commit, Fault, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Progress,
-    Sequence, SharedQueue, Term, Woken,
+    Registered, Sequence, SharedQueue, SharedStage, Woken,
 };
+use crate::model::Machines;
 pub use connect::Access;
 use connect::Entered;
 use redis::{PushInfo, PushKind, RedisError, ScriptInvocation, Value};
@@ -40,6 +41,14 @@ impl Redis {
         connect::examine(access, layout, allow_loss).await
     }
 
+    /// Under which name the broker keeps what a stage says: its position, and whether it has ended.
+    fn place(&self, stage: &SharedStage) -> String {
+        match stage.machines {
+            Machines::All => format!("{}/{}", self.machine, stage.name),
+            Machines::One => format!("/{}", stage.name),
+        }
+    }
+
     fn consumer(&self) -> String {
         format!("{}:{}", self.machine, self.life)
     }
@@ -58,7 +67,7 @@ impl Redis {
 
     async fn end_membership(&self, machine: &str, how: &str) -> Result<(), Fault> {
         let mut script = self.at.scripts.leave.prepare_invoke();
-        script.key(self.at.keys.machines());
+        script.key(self.at.keys.machines()).key(self.at.keys.claims());
         for queue in self.at.keys.queues() {
             script.key(&queue.stream).key(&queue.about).key(&queue.writers);
         }
@@ -108,11 +117,11 @@ impl Broker for Redis {
         answer::sequences(self.ask(&script).await?)
     }
 
-    async fn commit(&self, line: &str, commits: &[Commit]) -> Result<Judged, Fault> {
+    async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
         let queues = request::queues_of(commits);
         let mut script = self.at.scripts.commit.prepare_invoke();
         request::add_keys(&mut script, &self.at.keys, &queues);
-        script.arg(&self.machine).arg(&self.life).arg(line);
+        script.arg(&self.machine).arg(&self.life).arg(&stage.name).arg(self.place(stage));
         request::add_commits(&mut script, commits, &queues);
         match self.invoke(&script).await {
             Ok(value) => answer::judged(value, &queues),
@@ -139,11 +148,16 @@ impl Broker for Redis {
         answer::sequences(self.ask(&script).await?)
     }
 
-    async fn register(&self, queue: SharedQueue, line: &str) -> Result<bool, Fault> {
+    async fn register(&self, queue: SharedQueue, stage: &SharedStage) -> Result<Registered, Fault> {
         let keys = self.at.keys.queue(queue);
         let mut script = self.at.scripts.register.prepare_invoke();
-        script.key(&keys.about).key(&keys.writers).arg(format!("{}/{line}", self.machine));
-        answer::parsed(self.ask(&script).await?)
+        script.key(&keys.about).key(&keys.writers).arg(self.place(stage));
+        match answer::parsed::<String>(self.ask(&script).await?)?.as_str() {
+            "open" => Ok(Registered::Open),
+            "ended" => Ok(Registered::Ended),
+            "sealed" => Ok(Registered::Sealed),
+            other => Err(answer::unexpected(&Value::SimpleString(other.into()))),
+        }
     }
 
     async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault> {
@@ -170,11 +184,30 @@ impl Broker for Redis {
         answer::parsed(self.ask(&script).await?)
     }
 
-    async fn elect(&self, stage: &str, time: Duration) -> Result<Option<Term>, Fault> {
-        let mut script = self.at.scripts.elect.prepare_invoke();
-        script.key(self.at.keys.epochs()).arg(stage).arg(self.consumer()).arg(time.as_millis() as u64);
-        let (epoch, is_ours): (u64, bool) = answer::parsed(self.ask(&script).await?)?;
-        Ok(is_ours.then_some(Term(epoch)))
+    async fn claim(&self, stage: &SharedStage) -> Result<Option<Vec<u8>>, Fault> {
+        let mut script = self.at.scripts.claim.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.claims()).key(self.at.keys.positions());
+        let time = match stage.machines {
+            Machines::All => 0,
+            Machines::One => self.layout.ack_wait.as_millis() as u64,
+        };
+        script.arg(&self.machine).arg(&self.life).arg(self.place(stage)).arg(time);
+        match self.ask(&script).await? {
+            Value::BulkString(position) => Ok(Some(position)),
+            Value::Int(0) => Ok(None),
+            Value::Int(-1) => Err(Fault::Superseded),
+            other => Err(answer::unexpected(&other)),
+        }
+    }
+
+    async fn resign(&self, stage: &SharedStage) -> Result<(), Fault> {
+        let mut script = self.at.scripts.resign.prepare_invoke();
+        script.key(self.at.keys.claims());
+        for queue in self.at.keys.queues() {
+            script.key(&queue.about);
+        }
+        script.arg(self.consumer()).arg(self.place(stage));
+        self.ask(&script).await.map(drop)
     }
 
     async fn letters(

@@ -19,4 +19,6 @@ macro_rules! scripts {
     };
 }
 
-scripts!(audit, begin, commit, elect, ended, extend, finish, give_back, held, join, leave, register, take);
+scripts!(
+    audit, begin, claim, commit, ended, extend, finish, give_back, held, join, leave, register, resign, take
+);

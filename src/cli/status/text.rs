@@ -85,6 +85,7 @@ pub(crate) fn state(stage: &StageStatus) -> &'static str {
     match stage.fate {
         Fate::GaveUp => "gave up",
         Fate::Finished => "finished",
+        Fate::Elsewhere => "elsewhere",
         Fate::Stopped if stage.running > 0 => "stopping",
         Fate::Stopped => "stopped",
         Fate::Removed => "leaving",

@@ -14,6 +14,8 @@ mod tick;
 mod filter;
 mod format;
 mod group;
+mod parse;
+mod route;
 mod sum;
 mod words;
 // Sinks
@@ -41,6 +43,8 @@ impl Registry {
             .stage("filter", filter::build)
             .stage("format", format::build)
             .stage("group", group::build)
+            .stage("route", route::build)
+            .stage("parse", parse::build)
             .stage("words", words::build)
             .stage("sum", sum::build)
             .sink("file", file::build)

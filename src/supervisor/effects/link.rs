@@ -7,7 +7,7 @@
 //! | the supervisor | the link, commits in the arena | the link dies with it; kept queues have the commits at the next start |
 
 use super::performer::Performer;
-use crate::link::{LinkNews, LinkRequest};
+use crate::link::{LinkNews, LinkOrder, LinkRequest};
 use crate::model::Tuning;
 use crate::queue::{DeadLetterCandidate, FailureAttribution, SlotId};
 use crate::supervisor::machine::effect::StartLink;
@@ -67,9 +67,12 @@ impl Performer<'_> {
         self.launcher.continues |= continues;
     }
 
-    pub(super) fn finish_link(&mut self) {
-        if let Some(link) = &mut self.link {
-            link.finish();
+    /// One that does not read its orders is of no use: another one gets them.
+    pub(super) fn order_link(&mut self, order: &LinkOrder) {
+        if let Some(link) = self.link.as_mut()
+            && !link.order(order)
+        {
+            link.kill();
         }
     }
 

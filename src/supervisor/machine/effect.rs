@@ -11,8 +11,8 @@ use super::wanted::Version;
 use crate::config;
 use crate::config::pipeline::Probe;
 use crate::control::protocol::{Done, Refused};
-use crate::link::LinkPlan;
 use crate::link::arena::LinkSpec;
+use crate::link::{LinkOrder, LinkPlan};
 use crate::queue::{FailureAttribution, Order, QueueId, SharedQueues, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
@@ -86,6 +86,8 @@ pub(crate) enum Effect {
     RemoveQueues(Vec<QueueId>),
     /// Dead letters have these bounds from now on.
     LimitDeadLetters(config::DeadLetters),
+    /// Clients are served in this way from now on.
+    Serve(Box<config::Control>),
     /// Read the pipeline file; answered by `Loaded`.
     Load,
     /// Ask the wall clock when a stage runs next; answered by `NextRun`.
@@ -100,8 +102,8 @@ pub(crate) enum Effect {
     EndChecker,
     /// Start the process that speaks with the broker; answered by `LinkNews`.
     StartLink(Box<StartLink>),
-    /// Tell it to bring to the broker what is there, to give back the rest, and to leave; answered by `LinkEnded`.
-    FinishLink,
+    /// Tell it this; its end is answered by `LinkEnded`.
+    OrderLink(LinkOrder),
     /// End it at once.
     KillLink,
     /// Tell the service manager.

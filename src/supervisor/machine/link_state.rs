@@ -1,6 +1,7 @@
 //! What is known of the process that brings this machine's commits to the broker.
 
 use crate::queue::SlotId;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Pauses before another one: while none joins, twice as long each time.
@@ -11,6 +12,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct LinkState {
     pub(super) process: LinkProcess,
     pub(super) broker: BrokerSight,
+    /// Of each stage at shared queues, what the process that is there knows of it.
+    pub(super) stages: BTreeMap<String, StageSight>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StageSight {
+    pub(super) is_off: bool,
+    pub(super) is_stopped: bool,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +87,7 @@ impl LinkState {
     pub(super) fn start(&mut self, slot: SlotId) {
         let delay = if let LinkProcess::Due { delay, .. } = self.process { delay } else { Duration::ZERO };
         self.process = LinkProcess::Started { slot, order: LinkOrder::Run, delay };
+        self.stages.clear();
     }
 
     /// It is gone, and another one follows.

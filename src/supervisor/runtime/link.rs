@@ -1,7 +1,7 @@
 //! The supervisor's side of the process that speaks with the broker ([`crate::link`]).
 
 use super::inbox::{Notice, Sender};
-use crate::link::{self, FINISH, LinkRequest};
+use crate::link::{self, LinkOrder, LinkRequest};
 use crate::logs::writer;
 use crate::sys::fd;
 use crate::sys::group;
@@ -39,8 +39,9 @@ impl LinkProcess {
         let null = fd::null().map_err(preparing)?;
         let (their_orders, orders) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
         let (heard, their_words) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
-        // A supervisor that is stopped costs words, not leases.
+        // A supervisor that is stopped costs words, not leases; a link that is stopped holds up no supervisor.
         writer::make_non_blocking(their_words.as_fd()).map_err(preparing)?;
+        writer::make_non_blocking(orders.as_fd()).map_err(preparing)?;
         let words = BufReader::new(File::from(heard));
         spawn_without_signals("link", move || pass_on(words, &to)).map_err(preparing)?;
         let [request_fd, arena_fd, orders_fd, words_fd] = link::FDS;
@@ -62,9 +63,12 @@ impl LinkProcess {
         Ok(LinkProcess { pid, slot, orders: File::from(orders) })
     }
 
-    /// It is to bring to the broker what is there, and to leave.
-    pub(crate) fn finish(&mut self) {
-        let _ = self.orders.write(&[FINISH]); // it may be gone, which is noticed
+    /// False: it has not read its orders for long. (That it is gone is noticed elsewhere.)
+    pub(crate) fn order(&mut self, order: &LinkOrder) -> bool {
+        let Ok(mut line) = serde_json::to_vec(order) else { return false };
+        line.push(b'\n');
+        let written = self.orders.write(&line); // a line is shorter than what a pipe takes as a whole
+        !written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     pub(crate) fn kill(&self) {

@@ -3,7 +3,7 @@
 use super::super::{NotifyCapabilities, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
-use crate::link::LinkNews;
+use crate::link::{LinkNews, LinkOrder};
 use crate::model::Totals;
 use crate::queue::{
     Ending, FailureAttribution, Order, QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState,
@@ -50,6 +50,8 @@ pub struct Links {
     pub joined_before: bool,
     pub finished: usize,
     pub killed: usize,
+    /// But for those to finish.
+    pub orders: Vec<LinkOrder>,
 }
 
 /// The state, and what it has done to the world.
@@ -177,7 +179,8 @@ impl Bench {
                 self.links.started += 1;
                 self.links.joined_before = start.joined_before;
             }
-            Effect::FinishLink => self.links.finished += 1,
+            Effect::OrderLink(LinkOrder::Finish) => self.links.finished += 1,
+            Effect::OrderLink(order) => self.links.orders.push(order),
             Effect::KillLink => self.links.killed += 1,
             Effect::Suspend(pid, on) => self.proc(pid).suspended = on,
             Effect::Tune(slot, pid, tuning) => {
@@ -194,7 +197,7 @@ impl Bench {
                 self.dead_letter_requests.push(release.slot);
             }
             Effect::KillDeadLetterWriter(slot) => self.killed_writers.push(slot),
-            Effect::LimitDeadLetters(_) | Effect::ReleaseMemory => {}
+            Effect::LimitDeadLetters(_) | Effect::Serve(_) | Effect::ReleaseMemory => {}
             Effect::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
             Effect::AddHidden(id, Label::Spill(stage)) => {
                 drop(self.queues.insert(id, format!("outbox of {stage}")));
