@@ -7,16 +7,20 @@ mod online;
 #[path = "broker/server.rs"]
 mod server;
 mod support;
+#[path = "broker/visits.rs"]
+mod visits;
 
 use commits::{A, B, alone, commit, emits, end, items, output, passes, stage, verdicts};
 use mprun::broker::redis::{Access, Redis};
 use mprun::broker::{
-    Broker, Commit, End, Fault, Full, Joined, Layout, Membership, Progress, Registered, Step, Verdict, Woken,
+    Broker, Commit, End, Fault, Full, Joined, Layout, MemberState, Membership, Progress, Registered,
+    SHOWN_FOR, Step, Verdict, Woken,
 };
 use mprun::queue::WhenFull;
 use server::{SAFE, Server, audit, layout, member};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+use visits::visit;
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
@@ -235,7 +239,7 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
         let last = Commit { marks: vec![A], ..emits(1, &["x"]) };
         commit(&one, "read", &[last]).await.unwrap();
         assert_eq!(progress().await, (Progress::Open, Progress::Open), "the other machine writes still");
-        one.forget("two").await.unwrap();
+        visit(&server, &layout).await.forget("two").await.unwrap();
         assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is in it");
         assert_eq!(two.register(A, &stage("read")).await.unwrap(), Registered::Sealed, "no new writer");
         assert_eq!(one.register(A, &stage("read")).await.unwrap(), Registered::Ended);
@@ -254,7 +258,6 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
         let anew = Membership { new_run: true, ..member("three") };
         let anew = server::join(&server.access(), &layout, &anew).await;
         assert!(anew.joined().run == 2 && anew.joined().ended.is_none());
-        anew.drop_run(1).await.unwrap();
         assert_eq!(anew.progress(A, &[]).await.unwrap(), Progress::Open);
     });
 }
@@ -424,14 +427,20 @@ fn machines_are_seen_and_one_that_leaves_gives_back() {
     run(async {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
-        one.show(b"busy", Duration::from_secs(60)).await.unwrap();
-        let mut seen = two.machines().await.unwrap();
-        seen.sort();
-        assert_eq!(seen, [("one".into(), Some(b"busy".to_vec())), ("two".into(), None)]);
+        one.show(b"busy", SHOWN_FOR).await.unwrap();
+        let seen = visit(&server, &layout).await.machines().await.unwrap();
+        let shown = |n: usize| seen[n].shown.as_ref().map(|(_, text)| &text[..]);
+        assert_eq!(
+            (&*seen[0].machine, shown(0), seen[0].state),
+            ("one", Some(&b"busy"[..]), MemberState::Alive)
+        );
+        assert_eq!((&*seen[1].machine, shown(1), seen[1].state), ("two", None, MemberState::Silent));
         let both = Commit { number: 1, outputs: vec![output(A, "x"), output(B, "y")], ..Commit::default() };
         commit(&one, "read", &[both]).await.unwrap();
         assert_eq!((items(&one, A).await, items(&one, B).await), (vec!["x".into()], vec!["y".into()]));
         one.leave().await.unwrap();
+        let seen = visit(&server, &layout).await.machines().await.unwrap();
+        assert_eq!((seen[0].state, seen[1].state), (MemberState::Left, MemberState::Silent));
         assert_eq!((items(&two, A).await, items(&two, B).await), (vec!["x".into()], vec!["y".into()]));
     });
 }

@@ -313,6 +313,78 @@ fn a_real_server_that_is_away_for_a_while_gets_all_items() {
     assert_eq!(different.len(), ITEMS);
 }
 
+/// A certificate for localhost that vouches for itself, and a server with it.
+#[cfg(feature = "https")]
+fn encrypted(folder: &Folder, port: u16, log: &str) -> Nginx {
+    let at = folder.path().display();
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.current_dir(folder.path()).args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+    ]);
+    openssl.args([
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ]);
+    assert!(openssl.stderr(Stdio::null()).status().unwrap().success());
+    let does = format!(
+        "listen 127.0.0.1:{port} ssl; ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem; \
+         access_log {at}/{log} key; return 200 'ok';"
+    );
+    Nginx::start(folder, free_port(), &does)
+}
+
+#[cfg(feature = "https")]
+#[test]
+fn https_is_spoken_with_a_server_that_is_vouched_for_and_with_no_other() {
+    let (folder, port) = (Folder::new(), free_port());
+    let nginx = encrypted(&folder, port, "keys");
+    let at = folder.path().to_owned();
+    let keys = "retry = { delay = '50ms', max = '100ms' }";
+    let text = sending(200, &format!("https://localhost:{port}/"), "", keys);
+    folder.file("pipeline.toml", &format!("drain_timeout = '100ms'\n{text}"));
+    let start = |folder: Folder, authority: &str| {
+        let mut command = command(&folder);
+        command
+            .args(["run", "pipeline.toml"])
+            .env("SSL_CERT_FILE", at.join(authority))
+            .env_remove("SSL_CERT_DIR");
+        Run::of(folder, command)
+    };
+    let mut run = start(folder, "cert.pem");
+    run.finish();
+    nginx.stop();
+    assert_eq!(std::fs::read_to_string(at.join("keys")).unwrap().lines().count(), 200);
+    // Another one of the same name.
+    let folder = Folder::new();
+    let nginx = encrypted(&folder, port, "keys");
+    std::fs::copy(at.join("pipeline.toml"), folder.path().join("pipeline.toml")).unwrap();
+    let other = folder.path().to_owned();
+    let mut run = start(folder, "cert.pem");
+    run.wait_for_log("no TLS: invalid peer certificate");
+    run.signal(libc::SIGTERM);
+    run.wait();
+    nginx.stop();
+    assert_eq!(std::fs::read_to_string(other.join("keys")).unwrap_or_default(), "", "nothing was said to it");
+}
+
 /// All processes are killed, and the next run goes on: the items that come again have the keys that they had.
 #[test]
 fn a_durable_run_that_is_killed_as_a_whole_sends_the_same_keys_again() {

@@ -16,14 +16,25 @@
 //! | the broker dies within a script | nothing of it: the script is one entry of the append-only file | the same as a broken connection |
 #![forbid(unsafe_code)]
 
+#[cfg(not(feature = "redis"))]
+mod absent;
 mod fault;
 pub mod link;
+mod overview;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod stored;
 mod values;
 
+#[cfg(not(feature = "redis"))]
+pub use absent::{Access, Visitor};
 pub use fault::Fault;
+pub use overview::{
+    Forgotten, Heard, MachineName, Member, MemberState, Overview, QueueView, SHOWN_FOR, SILENT_AFTER, Writer,
+    WriterState,
+};
+#[cfg(feature = "redis")]
+pub use redis::{Access, Visitor};
 pub use stored::MARK_LEN;
 pub use values::{
     Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Progress,
@@ -86,17 +97,11 @@ pub trait Broker {
     /// What this machine shows of itself, for `time`.
     async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault>;
 
-    /// The machines of the run, each with what it shows; `None`: it has fallen silent.
-    async fn machines(&self) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault>;
+    /// What this machine is to know beside its items.
+    async fn hear(&self) -> Result<Heard, Fault>;
 
     /// This machine's items go back, and it has no life any more.
     async fn leave(&self) -> Result<(), Fault>;
-
-    /// A machine that is gone for good: its items go back, and no queue waits for its end.
-    async fn forget(&self, machine: &str) -> Result<(), Fault>;
-
-    /// Deletes a run with all that it holds.
-    async fn drop_run(&self, run: u64) -> Result<(), Fault>;
 
     /// Waits until something that was refused or not there may be.
     async fn woken(&self) -> Woken;

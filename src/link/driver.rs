@@ -6,12 +6,14 @@
 use super::arena::LinkArena;
 use super::news::Waiter;
 use super::request::{LineRequest, LinkNews, LinkOrder, LinkPlan};
+use super::show::Showing;
 use crate::broker::link::{Effect, Event, LineId, Link, Note};
 use crate::broker::{
-    Broker, Commit, Fault, Joined, Judged, Lease, Progress, Registered, Sequence, SharedQueue, Step, Verdict,
-    Woken,
+    Broker, Commit, Fault, Heard, Joined, Judged, Lease, Progress, Registered, SHOWN_FOR, Sequence,
+    SharedQueue, Step, Verdict, Woken,
 };
 use crate::queue;
+use crate::status::Snapshot;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// Whether a queue has ended is told by no message that could not get lost.
 const LOOK_FOR_END: Duration = Duration::from_secs(1);
+/// A supervisor that is stopped does not hold up the end.
+const SHOWN_WITHIN: Duration = Duration::from_millis(500);
 /// The thread that waits for the arena looks up that often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -35,6 +39,8 @@ pub(super) trait Connect: Clone + 'static {
 pub(super) trait Supervisor {
     /// The next order; an error: the supervisor is gone. What was not awaited to its end costs no order.
     async fn order(&mut self) -> Result<LinkOrder, Gone>;
+    /// What [`LinkOrder::Show`] is about.
+    fn snapshot(&self) -> Option<Snapshot>;
     fn tell(&mut self, news: LinkNews);
 }
 
@@ -65,6 +71,7 @@ enum Answer<B> {
     Claimed(LineId, Result<Option<Vec<u8>>, Fault>),
     Done(Result<(), Fault>),
     Left(Result<(), Fault>),
+    Heard(Result<Heard, Fault>),
     Woken(Woken),
 }
 
@@ -89,6 +96,10 @@ pub(super) struct Driver<C: Connect, S> {
     /// Answers to `register` that have yet to come on this connection. No worker starts before them.
     registering: usize,
     finished: BTreeSet<SharedQueue>,
+    showing: Showing,
+    is_finishing: bool,
+    /// It leaves the run then, or once it has shown what it has done.
+    leaves_at: Option<tokio::time::Instant>,
     end: Option<End>,
 }
 
@@ -103,6 +114,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         let link = Link::new(&arena.remains()?, &roles, plan.broker.access.ack_wait, Instant::now());
         let is_here = |(_, line): &(usize, &LineRequest)| line.placed.is_none() || line.is_here;
         let here = plan.lines.iter().enumerate().filter(is_here).map(|(n, _)| n).collect();
+        let showing = Showing::new(&plan);
         Ok(Driver {
             plan,
             link,
@@ -118,6 +130,9 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             up: LinkNews::Up { run: 0, warnings: Vec::new() },
             registering: 0,
             finished: BTreeSet::new(),
+            showing,
+            is_finishing: false,
+            leaves_at: None,
             end: None,
         })
     }
@@ -140,12 +155,16 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                     Err(error) => self.end = Some(End::Broken(error.to_string())),
                 },
                 () = news.notified() => {}
-                _ = looks.tick() => self.look_for_ends(),
+                _ = looks.tick() => {
+                    self.look_for_ends();
+                    self.ask(async |broker| Answer::Heard(broker.hear().await));
+                }
                 order = self.supervisor.order() => match order {
                     Ok(order) => self.ordered(&order),
                     Err(Gone) => self.end = Some(End::Alone),
                 },
                 () = until(deadline) => self.handle(Event::Tick),
+                () = until(self.leaves_at) => self.leave(),
             }
         }
     }
@@ -156,6 +175,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         let line = |name: &String| self.plan.lines.iter().position(|line| line.stage == *name).map(LineId);
         match order {
             LinkOrder::Finish => self.finish(),
+            LinkOrder::Show => self.supervisor.snapshot().into_iter().for_each(|seen| self.show(seen)),
             LinkOrder::Stopped { stage } => {
                 line(stage).into_iter().for_each(|line| self.handle(Event::Stopped { line }));
             }
@@ -168,11 +188,35 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
 
     /// What no worker has begun goes back, and no more comes.
     fn finish(&mut self) {
+        if std::mem::replace(&mut self.is_finishing, true) {
+            return;
+        }
         self.handle(Event::Finish);
         for queue in self.plan.reads.clone() {
             if let Err(fault) = self.arena.close(queue) {
                 self.end = Some(End::Broken(fault.to_string()));
             }
+        }
+    }
+
+    fn leave(&mut self) {
+        self.leaves_at = None;
+        self.ask(async |broker| Answer::Left(broker.leave().await));
+    }
+
+    /// The others see this machine as it is now.
+    fn show(&mut self, snapshot: Snapshot) {
+        if let Some(text) = self.showing.describe(snapshot) {
+            self.ask(async move |broker| Answer::Done(broker.show(&text, SHOWN_FOR).await));
+        }
+        if self.leaves_at.is_some() {
+            self.leave();
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) {
+        if self.showing.is_due(heard.is_watched, Instant::now()) {
+            self.supervisor.tell(LinkNews::Look);
         }
     }
 
@@ -227,7 +271,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Effect::Commit { line, first, last } => self.commit(line, first, last)?,
             Effect::End { line, first, verdicts } => return self.end_commits(line, first, &verdicts),
             Effect::Say(note) => self.say(note),
-            Effect::Leave => self.ask(async |broker| Answer::Left(broker.leave().await)),
+            Effect::Leave => {
+                // What it has done is shown before.
+                self.supervisor.tell(LinkNews::Look);
+                self.leaves_at = Some(tokio::time::Instant::now() + SHOWN_WITHIN);
+            }
             Effect::Exit(why) => self.exit(why),
         }
         Ok(None)
@@ -350,6 +398,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Answer::Claimed(_, Err(fault)) => self.failed(&fault),
             Answer::Done(result) => self.on(result, |()| None),
             Answer::Left(result) => self.on(result, |()| Some(Event::Left)),
+            Answer::Heard(Ok(heard)) => self.heard(heard),
+            Answer::Heard(Err(fault)) => self.failed(&fault),
             Answer::Woken(Woken::Away) => self.failed(&Fault::Away("the connection is closed".into())),
             Answer::Woken(woken) => {
                 self.wait_for_messages();
@@ -392,6 +442,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
         self.up = LinkNews::Up { run: *run, warnings: warnings.clone() };
         self.broker = Some(broker);
+        self.heard(Heard { is_watched: true });
         self.wait_for_messages();
         self.registering = 1;
         for (n, line) in self.plan.lines.clone().into_iter().enumerate() {
@@ -438,6 +489,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Fault::Away(why) => {
                 self.supervisor.tell(LinkNews::Away { why: why.clone() });
                 self.broker = None;
+                self.leaves_at = None;
                 self.tasks.abort_all();
                 self.tasks = JoinSet::new();
                 self.taken.clear();

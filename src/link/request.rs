@@ -145,6 +145,8 @@ pub(crate) enum LinkNews {
     Forgotten { stage: String, commits: u64 },
     /// No try helps.
     Hopeless { why: String },
+    /// A snapshot is wanted, for those who look at the whole run.
+    Look,
 }
 
 /// What a supervisor tells a running link, a line of JSON each.
@@ -155,6 +157,8 @@ pub(crate) enum LinkOrder {
     Finish,
     /// No worker of the stage is there, and none comes before [`LinkNews::Here`].
     Stopped { stage: String },
+    /// A snapshot is there, as [`LinkNews::Look`] has asked for it.
+    Show,
     /// The stage is not wanted on this machine, or wanted again.
     Switch { stage: String, is_off: bool },
 }

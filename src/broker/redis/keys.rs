@@ -62,6 +62,11 @@ impl RunKeys {
         self.with(&format!("seen:{machine}"))
     }
 
+    /// Somebody looks at the run, while this key is there.
+    pub(super) fn watched(&self) -> String {
+        self.with("watched")
+    }
+
     pub(super) fn queue(&self, queue: SharedQueue) -> &QueueKeys {
         &self.queues[usize::from(queue.0)]
     }
@@ -74,15 +79,6 @@ impl RunKeys {
     pub(super) fn of_channel(&self, channel: &[u8]) -> Option<SharedQueue> {
         let found = self.queues.iter().position(|queue| queue.about.as_bytes() == channel)?;
         Some(SharedQueue(found as u16))
-    }
-
-    /// All but what the machines show, which goes by itself.
-    pub(super) fn all(&self) -> Vec<String> {
-        let of_run = ["run", "machines", "lines", "positions", "claims"].map(|end| self.with(end));
-        let of_queues = self.queues.iter().flat_map(|queue| {
-            [&queue.stream, &queue.about, &queue.letters, &queue.attempts, &queue.writers].map(String::clone)
-        });
-        of_run.into_iter().chain(of_queues).collect()
     }
 }
 

@@ -6,9 +6,10 @@ mod keys;
 mod request;
 mod scripts;
 mod server;
+mod visit;
 
 use super::{
-    Broker, Commit, Fault, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Progress,
+    Broker, Commit, Fault, Full, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Progress,
     Registered, Sequence, SharedQueue, SharedStage, Woken,
 };
 use crate::model::Machines;
@@ -16,6 +17,7 @@ pub use connect::Access;
 use connect::Entered;
 use redis::{PushInfo, PushKind, RedisError, ScriptInvocation, Value};
 use std::time::Duration;
+pub use visit::Visitor;
 
 /// The cause of a dead letter that no machine wrote.
 const ALL_DIED: &str = "every machine that had it died";
@@ -63,16 +65,6 @@ impl Redis {
 
     async fn query<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Fault> {
         command.query_async(&mut self.at.connection.clone()).await.map_err(|error| answer::fault(&error))
-    }
-
-    async fn end_membership(&self, machine: &str, how: &str) -> Result<(), Fault> {
-        let mut script = self.at.scripts.leave.prepare_invoke();
-        script.key(self.at.keys.machines()).key(self.at.keys.claims());
-        for queue in self.at.keys.queues() {
-            script.key(&queue.stream).key(&queue.about).key(&queue.writers);
-        }
-        script.arg(machine).arg(how);
-        self.ask(&script).await.map(drop)
     }
 
     fn woken_by(&self, push: &PushInfo) -> Option<Woken> {
@@ -231,42 +223,28 @@ impl Broker for Redis {
     }
 
     async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault> {
-        let mut set = redis::cmd("SET");
-        set.arg(self.at.keys.seen(&self.machine)).arg(snapshot).arg("PX").arg(time.as_millis() as u64);
-        self.query(&set).await
+        let mut script = self.at.scripts.show.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.seen(&self.machine));
+        script.arg(&self.machine).arg(&self.life).arg(snapshot).arg(time.as_millis() as u64);
+        answer::unless_superseded(self.ask(&script).await?).map(drop)
     }
 
-    async fn machines(&self) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault> {
-        let machines: Vec<String> = self.query(redis::cmd("HKEYS").arg(self.at.keys.machines())).await?;
-        if machines.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut get = redis::cmd("MGET");
-        for machine in &machines {
-            get.arg(self.at.keys.seen(machine));
-        }
-        let seen: Vec<Option<Vec<u8>>> = self.query(&get).await?;
-        Ok(machines.into_iter().zip(seen).collect())
+    async fn hear(&self) -> Result<Heard, Fault> {
+        let mut script = self.at.scripts.hear.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.watched());
+        script.arg(&self.machine).arg(&self.life);
+        let is_watched = answer::parsed(answer::unless_superseded(self.ask(&script).await?)?)?;
+        Ok(Heard { is_watched })
     }
 
     async fn leave(&self) -> Result<(), Fault> {
-        self.end_membership(&self.machine, "leave").await
-    }
-
-    async fn forget(&self, machine: &str) -> Result<(), Fault> {
-        self.end_membership(machine, "forget").await
-    }
-
-    async fn drop_run(&self, run: u64) -> Result<(), Fault> {
-        let mut unlink = redis::cmd("UNLINK");
-        for key in self.at.all_runs.run(run).all() {
-            unlink.arg(key);
+        let mut script = self.at.scripts.leave.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.claims());
+        for queue in self.at.keys.queues() {
+            script.key(&queue.stream).key(&queue.about);
         }
-        let mut remove = redis::cmd("SREM");
-        remove.arg(self.at.all_runs.runs()).arg(run);
-        // The number goes last: a run that is half deleted is still listed.
-        self.query::<Value>(&unlink).await?;
-        self.query::<Value>(&remove).await.map(drop)
+        script.arg(&self.machine).arg(&self.life);
+        self.ask(&script).await.map(drop)
     }
 
     async fn woken(&self) -> Woken {

@@ -20,5 +20,6 @@ macro_rules! scripts {
 }
 
 scripts!(
-    audit, begin, claim, commit, ended, extend, finish, give_back, held, join, leave, register, resign, take
+    audit, begin, claim, commit, ended, extend, finish, forget, give_back, hear, held, join, leave, register,
+    resign, see, show, take
 );

@@ -12,6 +12,7 @@ use crate::model::Tuning;
 use crate::queue::{DeadLetterCandidate, FailureAttribution, SlotId};
 use crate::supervisor::machine::effect::StartLink;
 use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::state::State;
 use crate::supervisor::recovery::membership::Names;
 use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::link::LinkProcess;
@@ -65,6 +66,14 @@ impl Performer<'_> {
             _ => return,
         };
         self.launcher.continues |= continues;
+    }
+
+    /// What others may see of this machine. One that does not read it shows what it has shown.
+    pub(super) fn show(&mut self, state: &State) {
+        let snapshot = self.snapshot(state);
+        if let Some(link) = &mut self.link {
+            link.show(&snapshot);
+        }
     }
 
     /// One that does not read its orders is of no use: another one gets them.

@@ -17,7 +17,8 @@ use log::Level;
 use std::time::{Duration, SystemTime};
 
 impl State {
-    fn needs_link(&self) -> bool {
+    /// Whether queues of the pipeline lie in a broker.
+    pub(super) fn has_broker(&self) -> bool {
         let broker = self.wanted.as_ref().and_then(|wanted| wanted.pipeline.broker.as_ref());
         broker.is_some_and(|broker| !broker.queues.is_empty())
     }
@@ -29,7 +30,7 @@ impl State {
 
     /// Whether nothing is left to be brought to the broker.
     pub(super) fn is_link_over(&self) -> bool {
-        self.link.is_over() || !self.needs_link()
+        self.link.is_over() || !self.has_broker()
     }
 
     /// Whether it is there, or something of it.
@@ -172,11 +173,13 @@ impl State {
                 out.log(Level::Error, text);
             }
             LinkNews::Hopeless { why } => self.no_broker(why, out),
+            // It is answered where the counters are.
+            LinkNews::Look => {}
         }
     }
 
     fn joined(&mut self, run: u64, warnings: &[String], out: &mut Effects) {
-        let (since, first) = self.link.joined();
+        let (since, first) = self.link.joined(run);
         if let Some(since) = since {
             let away = out.now.saturating_duration_since(since);
             out.log(Level::Info, format!("the broker is there again, after {:.1}s", away.as_secs_f64()));

@@ -498,7 +498,9 @@ impl Bench {
     /// As it is seen from outside; nothing of the queues is known.
     pub fn snapshot(&self) -> Snapshot {
         let (run, file) = ("5a".to_owned(), "/p/test.toml".to_owned());
-        let identity = RunIdentity { file, run, started: self.now, dead_letter_file: String::new() };
+        let dead_letter_file = String::new();
+        let machine = Some("3f".to_owned());
+        let identity = RunIdentity { file, run, started: self.now, dead_letter_file, machine };
         let moment = Moment { now: self.now, wall: SystemTime::UNIX_EPOCH };
         self.state.snapshot(&identity, moment, 0, &mut Uncounted)
     }
