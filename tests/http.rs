@@ -214,9 +214,11 @@ fn another_url_is_taken_over_live() {
     let (first, second) = (Server::start(|_| Reply::ok()), Server::start(|_| Reply::ok()));
     let mut run = Run::start(&sending(200, &first.url(), "", "sleep = '5ms'"));
     wait_until("requests", || (first.asked().len() >= 10).then_some(()));
-    run.edit(&sending(200, &second.url().replace("127", "ann:s3cret@127"), "", "sleep = '5ms'"));
-    let plan = run.tell(&["plan", "pipeline.toml"]);
+    let next = sending(200, &second.url().replace("127", "ann:s3cret@127"), "", "sleep = '5ms'");
+    run.folder.file("next.toml", &next);
+    let plan = run.tell(&["plan", "-p", "pipeline", "next.toml"]);
     assert!(plan.contains("url") && !plan.contains("s3cret"), "{plan}");
+    run.edit(&next);
     run.tell(&["reload", "pipeline.toml"]);
     run.finish();
     let both = [first.asked(), second.asked()].concat();
