@@ -15,6 +15,7 @@ mod init;
 mod logs;
 mod one_line;
 mod online;
+mod open;
 mod output;
 mod plan;
 mod ps;
@@ -103,6 +104,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Audit(args) => audit::run(&args),
         Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),
+        Verb::Open(args) => open::run(&args),
         Verb::Command(verb) => command::run(&verb, registry),
         Verb::Schema => about::schema(registry).map(|()| exit::DONE),
         Verb::Import(args) => import::run(&args, registry),
