@@ -7,16 +7,20 @@ mod online;
 #[path = "broker/server.rs"]
 mod server;
 mod support;
+#[path = "broker/visits.rs"]
+mod visits;
 
-use commits::{A, B, commit, emits, end, items, output, passes, verdicts};
+use commits::{A, B, alone, commit, emits, end, items, output, passes, stage, verdicts};
 use mprun::broker::redis::{Access, Redis};
 use mprun::broker::{
-    Broker, Commit, End, Fault, Full, Joined, Layout, Membership, Position, Progress, Verdict, Woken,
+    Broker, Commit, End, Fault, Full, Joined, Layout, MemberState, Membership, Progress, Registered,
+    SHOWN_FOR, Step, Verdict, Woken,
 };
 use mprun::queue::WhenFull;
 use server::{SAFE, Server, audit, layout, member};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+use visits::visit;
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
@@ -229,13 +233,16 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         let progress = async || (one.progress(A, &[]).await.unwrap(), one.progress(B, &[A]).await.unwrap());
         assert_eq!(progress().await, (Progress::Open, Progress::Open), "its writers have yet to come");
-        assert!(one.register(A, "read").await.unwrap() && two.register(A, "read").await.unwrap());
+        for redis in [&one, &two, &two] {
+            assert_eq!(redis.register(A, &stage("read")).await.unwrap(), Registered::Open);
+        }
         let last = Commit { marks: vec![A], ..emits(1, &["x"]) };
         commit(&one, "read", &[last]).await.unwrap();
         assert_eq!(progress().await, (Progress::Open, Progress::Open), "the other machine writes still");
-        one.forget("two").await.unwrap();
+        visit(&server, &layout).await.forget("two").await.unwrap();
         assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is in it");
-        assert!(!two.register(A, "read").await.unwrap(), "no new writer");
+        assert_eq!(two.register(A, &stage("read")).await.unwrap(), Registered::Sealed, "no new writer");
+        assert_eq!(one.register(A, &stage("read")).await.unwrap(), Registered::Ended);
         let taken = one.take(A, 1, false).await.unwrap();
         assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is leased");
         commit(&one, "pass", &[passes(1, &taken[0])]).await.unwrap();
@@ -251,35 +258,68 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
         let anew = Membership { new_run: true, ..member("three") };
         let anew = server::join(&server.access(), &layout, &anew).await;
         assert!(anew.joined().run == 2 && anew.joined().ended.is_none());
-        anew.drop_run(1).await.unwrap();
         assert_eq!(anew.progress(A, &[]).await.unwrap(), Progress::Open);
     });
 }
 
+fn moves(number: u64, from: &str, to: &str) -> Commit {
+    Commit { step: Some(Step { from: from.into(), to: to.into() }), ..emits(number, &[to]) }
+}
+
 #[test]
-fn a_former_holder_of_a_term_is_refused() {
+fn a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it() {
+    run(async {
+        let layout = Layout { ack_wait: Duration::from_millis(400), ..layout(&[10, 10]) };
+        let server = Server::start(SAFE);
+        let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
+        let read = alone("read");
+        let commit = async |redis: &Redis, commit| redis.commit(&read, &[commit]).await.unwrap().verdicts;
+        assert_eq!(one.claim(&read).await.unwrap(), Some(Vec::new()), "it has yet to begin");
+        assert_eq!(two.claim(&read).await.unwrap(), None);
+        assert_eq!(commit(&one, moves(1, "", "1")).await, [Verdict::Done]);
+        assert_eq!(one.claim(&read).await.unwrap(), Some(b"1".to_vec()), "it keeps what it has");
+        one.resign(&read).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(5), two.woken()).await.unwrap(), Woken::Items(A));
+        assert_eq!(two.claim(&read).await.unwrap(), Some(b"1".to_vec()));
+        assert_eq!(one.claim(&read).await.unwrap(), None);
+        one.resign(&read).await.unwrap();
+        assert_eq!(one.claim(&read).await.unwrap(), None, "it resigns for itself alone");
+        assert_eq!(commit(&two, moves(1, "1", "2")).await, [Verdict::Done]);
+        // What comes late from where the stage was.
+        assert_eq!(commit(&one, moves(2, "1", "x")).await, [Verdict::Refused]);
+        assert_eq!(commit(&two, moves(1, "1", "2")).await, [Verdict::Done], "as before");
+        sleep(layout.ack_wait + Duration::from_millis(20)).await;
+        assert_eq!(one.claim(&read).await.unwrap(), Some(b"2".to_vec()), "the claim has expired");
+        // The next life of a machine waits for no claim of the one before.
+        let next = Membership { life: "next".into(), ..member("one") };
+        let next = server::join(&server.access(), &layout, &next).await;
+        assert_eq!(next.claim(&read).await.unwrap(), Some(b"2".to_vec()));
+        assert!(matches!(one.claim(&read).await, Err(Fault::Superseded)));
+        next.leave().await.unwrap();
+        assert_eq!(two.claim(&read).await.unwrap(), Some(b"2".to_vec()), "who leaves has no claim");
+        assert_eq!(items(&two, A).await, ["1", "2"]);
+        audit(&two, &layout).await;
+    });
+}
+
+#[test]
+fn a_stage_that_works_everywhere_has_a_position_on_each_machine() {
     run(async {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
-        let (long, short) = (Duration::from_secs(60), Duration::from_millis(1));
-        let first = one.elect("read", long).await.unwrap().unwrap();
-        assert_eq!(two.elect("read", long).await.unwrap(), None);
-        assert_eq!(one.elect("read", short).await.unwrap(), Some(first), "it keeps its term");
-        sleep(Duration::from_millis(5)).await;
-        let position = |value: &str| Position { key: "read".into(), value: value.into() };
-        let commit = |number, term, value| Commit {
-            term: Some(("read".into(), term)),
-            positions: vec![position(value)],
-            ..emits(number, &[value])
-        };
-        assert_eq!(verdicts(&one, "read", &[commit(1, first, "1")]).await, [Verdict::Done], "still its term");
-        let second = two.elect("read", long).await.unwrap().unwrap();
-        assert!(second > first);
-        assert_eq!(verdicts(&one, "read", &[commit(2, first, "2")]).await, [Verdict::Refused]);
-        assert_eq!(verdicts(&two, "read", &[commit(1, second, "3")]).await, [Verdict::Done]);
-        let joined = server.join(&layout, "three").await.joined().clone();
-        assert_eq!(joined.positions, [position("3")]);
-        assert_eq!(items(&two, A).await, ["1", "3"]);
+        assert_eq!(verdicts(&one, "read", &[moves(1, "", "1")]).await, [Verdict::Done]);
+        assert_eq!(one.claim(&stage("read")).await.unwrap(), Some(b"1".to_vec()));
+        assert_eq!(two.claim(&stage("read")).await.unwrap(), Some(Vec::new()));
+        assert_eq!(verdicts(&two, "read", &[moves(1, "", "a")]).await, [Verdict::Done]);
+        let last = Commit { marks: vec![A], ..moves(2, "1", "1") };
+        one.register(A, &alone("other")).await.unwrap();
+        assert_eq!(verdicts(&one, "read", &[last]).await, [Verdict::Done]);
+        // The end of a stage that moves is that of no machine.
+        let last = Commit { marks: vec![A], number: 1, ..Commit::default() };
+        assert_eq!(one.progress(A, &[]).await.unwrap(), Progress::Open);
+        two.commit(&alone("other"), &[last]).await.unwrap();
+        assert_eq!(one.progress(A, &[]).await.unwrap(), Progress::Sealed);
+        assert_eq!(one.register(A, &alone("other")).await.unwrap(), Registered::Ended);
     });
 }
 
@@ -387,14 +427,20 @@ fn machines_are_seen_and_one_that_leaves_gives_back() {
     run(async {
         let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
-        one.show(b"busy", Duration::from_secs(60)).await.unwrap();
-        let mut seen = two.machines().await.unwrap();
-        seen.sort();
-        assert_eq!(seen, [("one".into(), Some(b"busy".to_vec())), ("two".into(), None)]);
+        one.show(b"busy", SHOWN_FOR).await.unwrap();
+        let seen = visit(&server, &layout).await.machines().await.unwrap();
+        let shown = |n: usize| seen[n].shown.as_ref().map(|(_, text)| &text[..]);
+        assert_eq!(
+            (&*seen[0].machine, shown(0), seen[0].state),
+            ("one", Some(&b"busy"[..]), MemberState::Alive)
+        );
+        assert_eq!((&*seen[1].machine, shown(1), seen[1].state), ("two", None, MemberState::Silent));
         let both = Commit { number: 1, outputs: vec![output(A, "x"), output(B, "y")], ..Commit::default() };
         commit(&one, "read", &[both]).await.unwrap();
         assert_eq!((items(&one, A).await, items(&one, B).await), (vec!["x".into()], vec!["y".into()]));
         one.leave().await.unwrap();
+        let seen = visit(&server, &layout).await.machines().await.unwrap();
+        assert_eq!((seen[0].state, seen[1].state), (MemberState::Left, MemberState::Silent));
         assert_eq!((items(&two, A).await, items(&two, B).await), (vec!["x".into()], vec!["y".into()]));
     });
 }

@@ -6,7 +6,9 @@ mod server;
 mod support;
 
 use mprun::broker::redis::{Access, Redis};
-use mprun::broker::{Broker, Commit, End, Fault, Layout, Lease, Membership, Output, SharedQueue, Verdict};
+use mprun::broker::{
+    self, Broker, Commit, End, Fault, Layout, Lease, Membership, Output, SharedQueue, SharedStage, Verdict,
+};
 use server::{SAFE, Server, audit, layout, member};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -17,6 +19,10 @@ const B: SharedQueue = SharedQueue(1);
 const ITEMS: u32 = 20_000;
 /// Names the server's port to a process that is a machine.
 const PORT: &str = "MPRUN_STORM_PORT";
+
+fn stage(name: &str) -> SharedStage {
+    SharedStage { name: name.to_owned(), machines: broker::Machines::All }
+}
 
 fn settings() -> Layout {
     let queues = layout(&[u64::from(ITEMS), u64::from(ITEMS)]);
@@ -59,7 +65,7 @@ async fn live(access: &Access) -> Fault {
             (request * 40 + 1..).zip(leases.chunks(3)).map(|(number, some)| passes(number, some)).collect();
         // Sent twice, as by a link that has not seen the answer.
         for _ in 0..2 {
-            if let Err(fault) = redis.commit("pass", &commits).await {
+            if let Err(fault) = redis.commit(&stage("pass"), &commits).await {
                 return fault;
             }
         }
@@ -112,7 +118,7 @@ async fn fill(redis: &Redis) {
         ..Commit::default()
     };
     let commits: Vec<Commit> = (1..).zip(all.chunks(100)).map(commit).collect();
-    let judged = redis.commit("read", &commits).await.unwrap();
+    let judged = redis.commit(&stage("read"), &commits).await.unwrap();
     assert_eq!(judged.verdicts, vec![Verdict::Done; commits.len()]);
 }
 

@@ -340,7 +340,7 @@ fn start_replaceable(text: &str) -> Run {
     let folder = Folder::new();
     folder.file("pipeline.toml", text);
     let copy = folder.path().join("mprun");
-    std::fs::copy(support::binary(), &copy).unwrap();
+    support::copy_program(support::binary().as_ref(), &copy);
     let plain = support::command(&folder);
     let mut command = Command::new(&copy);
     command.current_dir(folder.path()).args(["run", "pipeline.toml"]);

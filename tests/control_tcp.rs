@@ -123,7 +123,7 @@ fn a_stranger_gets_nothing_a_reader_looks_and_the_owner_does_all() {
 #[test]
 fn a_plan_of_any_file_is_made_on_the_socket_only() {
     let (run, address) = up("listen = '127.0.0.1:0'");
-    let secret = run.folder.file("secret.toml", "password = 'hunter2'\n");
+    let secret = run.folder.file("secret.toml", "pieces = 'hunter2'\n");
     let body = format!("{{\"file\":\"{}\"}}", secret.display());
     let (code, _, said) = tcp(&address, "POST", "/v1/plan", &bearer(&token(&run, "token")), &body);
     assert_eq!((code, said.contains("hunter2")), (403, false), "{said}");

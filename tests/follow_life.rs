@@ -555,7 +555,9 @@ impl World {
             let is_right = written.contains(line) || self.halves.contains(line);
             assert!(is_right, "{:?} was never written\n{log}", &line[..line.len().min(200)]);
         }
-        let doubled = self.put() as i64 - self.seen.len() as i64;
+        // A line that came at the very end may wait for the next run.
+        let left = left_waiting(&log);
+        let doubled = self.put() as i64 - left - self.seen.len() as i64;
         let mut twice = Vec::new();
         for (n, story) in self.stories.iter().enumerate() {
             let story = story.borrow();
@@ -571,6 +573,13 @@ impl World {
             self.kills
         );
     }
+}
+
+/// Items that wait in the queue, as the last report says.
+fn left_waiting(log: &str) -> i64 {
+    let report = log.lines().rfind(|line| line.contains(" queue q: ")).unwrap();
+    let before = report.split_once(" left waiting").map(|(before, _)| before);
+    before.map_or(0, |before| before.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
 /// The bytes from which on, as the log says, something of the file was not read.

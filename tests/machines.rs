@@ -1,68 +1,15 @@
 //! One file on several machines, over a real redis-server: each machine is an mprun with state and runtime folders of its own.
 
+#[path = "machines/cluster.rs"]
+mod cluster;
 #[allow(dead_code, reason = "what only the tests of the broker itself use")]
 #[path = "broker/server.rs"]
 mod server;
 mod support;
 
+use cluster::{PASS, again, each_once, file, link, machine, numbers};
 use server::{SAFE, Server};
-use std::fs;
-use support::{Folder, Run, command, process, wait_until};
-
-/// A machine that runs these stages of a file.
-fn machine(text: &str, stages: &str) -> Run {
-    Run::start_with(text, &["--stages", stages])
-}
-
-/// The same machine again, after its end.
-fn again(run: Run, stages: &str) -> Run {
-    let folder = Folder::new();
-    // Its folder goes with the run: what belongs to the machine moves.
-    copy_state(&run, &folder);
-    folder.file("pipeline.toml", &fs::read_to_string(run.folder.path().join("pipeline.toml")).unwrap());
-    drop(run);
-    Run::in_folder(folder, &["--stages", stages])
-}
-
-fn copy_state(run: &Run, to: &Folder) {
-    for name in ["machine", "life"] {
-        let file = format!("state/mprun/pipeline/{name}");
-        if let Ok(text) = fs::read_to_string(run.folder.path().join(&file)) {
-            to.file(&file, &text);
-        }
-    }
-}
-
-/// `read` counts, the stages between pass items on, `write` puts them into a file of its machine.
-fn file(server: &Server, items: u32, work: &str, more: &str) -> String {
-    format!(
-        "drain_timeout = '20s'\n[broker]\nurl = 'redis://127.0.0.1:{}'\nack_wait = '2s'\n[queues.jobs]\nshared = true\n\
-         capacity = 500\n[queues.done]\nshared = true\n[stages.read]\nuse = 'count'\nwith = {{ to = {items} }}\n\
-         output = 'jobs'\n[stages.work]\n{work}\ninput = 'jobs'\noutput = 'done'\n[stages.write]\nuse = 'file'\n\
-         with = {{ path = 'out.txt' }}\ninput = 'done'\n{more}",
-        server.port
-    )
-}
-
-const PASS: &str = "use = 'format'\nwith = { template = '{item}' }\nprocesses = 2";
-
-fn numbers(run: &Run) -> Vec<u32> {
-    let text = fs::read_to_string(run.folder.path().join("out.txt")).unwrap_or_default();
-    let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
-    numbers.sort_unstable();
-    numbers
-}
-
-fn each_once(items: u32) -> Vec<u32> {
-    (1..=items).collect()
-}
-
-/// The process that speaks with the broker.
-fn link(run: &Run) -> Option<u32> {
-    let mut children = process::in_folder(run.folder.path()).into_iter();
-    children
-        .find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "mprun:link\n"))
-}
+use support::{Run, command, process, wait_until};
 
 #[test]
 fn a_batch_over_three_machines_ends_by_itself_with_each_item_once() {
@@ -100,6 +47,34 @@ fn every_kind_of_stage_reads_and_writes_shared_queues() {
         }
         assert_eq!(numbers(&machines[0]), each_once(300), "{work}");
     }
+}
+
+#[test]
+fn each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed() {
+    let server = Server::start(SAFE);
+    let queues =
+        ["items", "thirds", "others"].map(|name| format!("[queues.{name}]\nshared = true\n")).concat();
+    let text = format!(
+        "drain_timeout = '20s'\n[broker]\nurl = 'redis://127.0.0.1:{}'\nack_wait = '2s'\n{queues}\
+         [stages.read]\nuse = 'count'\nwith = {{ to = 3000 }}\noutput = 'items'\n\
+         [stages.sort]\nuse = 'route'\ninput = 'items'\nprocesses = 2\nattempts = 100\n\
+         backoff = {{ initial = '1ms', max = '5ms' }}\ngive_up = {{ restarts = 1000, within = '1m' }}\n\
+         routes = [{{ when = 'item % 3 == 0', to = 'thirds' }}, {{ to = 'others' }}]\n\
+         [stages.thirds]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'thirds'\n\
+         [stages.others]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'others'\n",
+        server.port
+    );
+    let mut machines = ["thirds", "others", "sort", "read"].map(|stages| machine(&text, stages));
+    for _ in 0..5 {
+        let victim = wait_until("a worker", || machines[2].workers("sort").first().copied());
+        process::kill(victim, libc::SIGKILL);
+        wait_until("its end", || (!process::is_alive(victim)).then_some(()));
+    }
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    let (thirds, others): (Vec<u32>, Vec<u32>) = (1..=3000).partition(|n| n % 3 == 0);
+    assert_eq!([numbers(&machines[0]), numbers(&machines[1])], [thirds, others]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn run_by_copy(text: &str) -> (Run, PathBuf) {
     let folder = Folder::new();
     folder.file("pipeline.toml", text);
     let copy = folder.path().join("mprun");
-    copy_program(Path::new(&support::binary()), &copy);
+    support::copy_program(Path::new(&support::binary()), &copy);
     let plain = support::command(&folder);
     let mut command = Command::new(&copy);
     command.current_dir(folder.path()).stdin(std::process::Stdio::null());
@@ -37,15 +37,10 @@ fn run_by_copy(text: &str) -> (Run, PathBuf) {
     (Run::of(folder, command), copy)
 }
 
-/// By a process of its own: a descriptor for writing that a fork of another test has copied would make the file busy.
-fn copy_program(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
-}
-
 /// Another file in its place, as a package manager does it.
 fn replace(program: &Path, with: &Path) {
     let new = program.with_extension("new");
-    copy_program(with, &new);
+    support::copy_program(with, &new);
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
     fs::rename(new, program).unwrap();
 }

@@ -34,6 +34,11 @@ impl Counts {
         self.files.iter().find(|file| file.name == name)
     }
 
+    /// Nothing of this file counts by its length.
+    pub(crate) fn forget(&mut self, name: &[u8]) {
+        self.files.retain(|file| file.name != name);
+    }
+
     /// Takes the place of what was known of the file of this name.
     pub(crate) fn set(&mut self, file: CountedFile) {
         match self.files.iter_mut().find(|known| known.name == file.name) {

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Fault {
     /// It can't be reached, or is not ready: later. What was asked may have happened.
     Away(String),
-    /// Another life of this machine has joined: this one holds nothing any more.
+    /// Another life of this machine has joined, or this one was struck off: it holds nothing any more.
     Superseded,
     /// A wrong password, settings under which items get lost, the queues of another pipeline: no try helps.
     Fatal(String),
@@ -17,7 +17,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Away(why) => write!(f, "the broker can't be reached: {why}"),
-            Fault::Superseded => f.write_str("another life of this machine has joined the run"),
+            Fault::Superseded => f.write_str("another life of this machine has joined the run, or this one was struck off (`mprun forget`)"),
             Fault::Fatal(why) => f.write_str(why),
         }
     }

@@ -10,24 +10,38 @@
 //! | the link dies with a commit sent and no answer | it lies in the arena, and the broker may have done it | it is sent again, and judged as before |
 //! | the connection breaks | the same, for all that was under way | one back-off, then join, `held`, and every line from its oldest commit |
 //! | the machine dies, and its arena with it | its leases in the broker | they expire, or its next life's `join` gives them back |
-//! | the machine is stopped longer than `ack_wait`, then goes on | its items are another's | its commits are refused, its leases dropped |
+//! | the machine is stopped longer than `ack_wait`, then goes on | its items and its stages are another's | its commits are refused, its leases dropped, its stages end |
+//! | the machine dies between a claim and the first commit of the stage | a claim | it expires, or is the next life's at once |
+//! | … between the last commit of a stage and its mark | the position says that the stage has ended | who claims it next says the mark |
 //! | the broker dies within a script | nothing of it: the script is one entry of the append-only file | the same as a broken connection |
 #![forbid(unsafe_code)]
 
+#[cfg(not(feature = "redis"))]
+mod absent;
 mod fault;
 pub mod link;
+mod overview;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod stored;
 mod values;
 
+#[cfg(not(feature = "redis"))]
+pub use absent::{Access, Visitor};
 pub use fault::Fault;
+pub use overview::{
+    Forgotten, Heard, MachineName, Member, MemberState, Overview, QueueView, SHOWN_FOR, SILENT_AFTER, Writer,
+    WriterState,
+};
+#[cfg(feature = "redis")]
+pub use redis::{Access, Visitor};
 pub use stored::MARK_LEN;
 pub use values::{
-    Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Position, Progress,
-    QueueSettings, Sequence, SharedQueue, Term, Verdict, Woken,
+    Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Progress,
+    QueueSettings, Registered, Sequence, SharedQueue, SharedStage, Step, Verdict, Woken,
 };
 
+pub use crate::model::Machines;
 use std::time::Duration;
 
 /// What a machine asks of the broker, once it has joined a run. Every request is one step there; one whose answer never came may have
@@ -44,8 +58,8 @@ pub trait Broker {
     /// Leases begin anew. Returns those that are no longer this machine's.
     async fn extend(&self, queue: SharedQueue, leases: &[Sequence]) -> Result<Vec<Sequence>, Fault>;
 
-    /// Commits of one line, in order, with rising numbers. One request a line may be under way.
-    async fn commit(&self, line: &str, commits: &[Commit]) -> Result<Judged, Fault>;
+    /// Commits of one line, that of the stage on this machine, in order, with rising numbers. One request a line may be under way.
+    async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault>;
 
     /// Items go back at once, each with the attempts that were begun. Leases that are another's are passed over.
     async fn give_back(&self, queue: SharedQueue, leases: &[(Sequence, u32)]) -> Result<(), Fault>;
@@ -53,8 +67,8 @@ pub trait Broker {
     /// All that is leased to this machine.
     async fn held(&self, queue: SharedQueue) -> Result<Vec<Sequence>, Fault>;
 
-    /// `line` will write into the queue, until a commit of it marks its end. False: the queue has ended.
-    async fn register(&self, queue: SharedQueue, line: &str) -> Result<bool, Fault>;
+    /// The stage will write into the queue, until a commit of it marks its end.
+    async fn register(&self, queue: SharedQueue, stage: &SharedStage) -> Result<Registered, Fault>;
 
     /// How far the queue is; `before` are the queues whose items become items of this one.
     async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault>;
@@ -62,8 +76,12 @@ pub trait Broker {
     /// True: every queue of the run has ended, so the run has.
     async fn finish(&self) -> Result<bool, Fault>;
 
-    /// This machine's term as the only one that runs `stage`, taken or kept for `time`; `None`: another machine has it.
-    async fn elect(&self, stage: &str, time: Duration) -> Result<Option<Term>, Fault>;
+    /// The position of a stage; nothing: it has yet to begin. One that runs on one machine at a time is this machine's from now on,
+    /// for `ack_wait`; `None`: it is another's.
+    async fn claim(&self, stage: &SharedStage) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// A stage that runs on one machine at a time may be another's.
+    async fn resign(&self, stage: &SharedStage) -> Result<(), Fault>;
 
     /// Dead letters of a queue, the oldest first, after `after`.
     async fn letters(
@@ -79,17 +97,11 @@ pub trait Broker {
     /// What this machine shows of itself, for `time`.
     async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault>;
 
-    /// The machines of the run, each with what it shows; `None`: it has fallen silent.
-    async fn machines(&self) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault>;
+    /// What this machine is to know beside its items.
+    async fn hear(&self) -> Result<Heard, Fault>;
 
     /// This machine's items go back, and it has no life any more.
     async fn leave(&self) -> Result<(), Fault>;
-
-    /// A machine that is gone for good: its items go back, and no queue waits for its end.
-    async fn forget(&self, machine: &str) -> Result<(), Fault>;
-
-    /// Deletes a run with all that it holds.
-    async fn drop_run(&self, run: u64) -> Result<(), Fault>;
 
     /// Waits until something that was refused or not there may be.
     async fn woken(&self) -> Woken;

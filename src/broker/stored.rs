@@ -1,12 +1,12 @@
 //! A commit and a lease's mark, as bytes in the arena.
 //!
-//! A commit: its format, the ends of leases, the term, positions, marks, outputs. Each list stands behind its count, each text behind
+//! A commit: its format, the ends of leases, the step of its stage, marks, outputs. Each list stands behind its count, each text behind
 //! its length; numbers have the lowest byte first. Its number is none of the bytes: it is the place in its line.
 
-use super::{Commit, End, Output, Position, Sequence, SharedQueue, Term};
+use super::{Commit, End, Output, Sequence, SharedQueue, Step};
 
 /// Counts changes of the format of a commit.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// Bytes of the mark in front of an item that was leased from a broker.
 pub const MARK_LEN: usize = 16;
 
@@ -33,15 +33,11 @@ impl Commit {
         let mut to = Vec::with_capacity(64 + self.ends.len() * 20 + outputs);
         to.push(FORMAT);
         list(&mut to, &self.ends, put_end);
-        to.push(u8::from(self.term.is_some()));
-        if let Some((stage, term)) = &self.term {
-            text(&mut to, stage.as_bytes());
-            to.extend(term.0.to_le_bytes());
+        to.push(u8::from(self.step.is_some()));
+        if let Some(step) = &self.step {
+            text(&mut to, &step.from);
+            text(&mut to, &step.to);
         }
-        list(&mut to, &self.positions, |to, position| {
-            text(to, position.key.as_bytes());
-            text(to, &position.value);
-        });
         list(&mut to, &self.marks, |to, mark| to.extend(mark.0.to_le_bytes()));
         list(&mut to, &self.outputs, |to, output| {
             to.extend(output.queue.0.to_le_bytes());
@@ -54,15 +50,13 @@ impl Commit {
     pub fn decode(number: u64, bytes: &[u8]) -> Option<Commit> {
         let mut from = Reader::of_commit(bytes)?;
         let ends = from.list(Reader::end)?;
-        let term = match from.byte()? {
+        let step = match from.byte()? {
             0 => None,
-            _ => Some((from.string()?, Term(from.u64()?))),
+            _ => Some(Step { from: from.text()?.to_vec(), to: from.text()?.to_vec() }),
         };
-        let positions =
-            from.list(|from| Some(Position { key: from.string()?, value: from.text()?.to_vec() }))?;
         let marks = from.list(Reader::queue)?;
         let outputs = from.list(|from| Some(Output { queue: from.queue()?, item: from.text()?.to_vec() }))?;
-        from.0.is_empty().then_some(Commit { number, term, ends, outputs, positions, marks })
+        from.0.is_empty().then_some(Commit { number, ends, outputs, step, marks })
     }
 
     /// The leases that such bytes end: they come first, so that an output need not be read for them.
@@ -168,10 +162,9 @@ mod tests {
         let end = |n, dead| End { queue: SharedQueue(1), sequence: Sequence(0x0102, n), dead };
         Commit {
             number: 7,
-            term: Some(("read".into(), Term(3))),
             ends: vec![end(4, None), end(5, Some(("boom".into(), 2)))],
             outputs: vec![Output { queue: SharedQueue(2), item: b"out".to_vec() }],
-            positions: vec![Position { key: "k".into(), value: b"v".to_vec() }],
+            step: Some(Step { from: b"at".to_vec(), to: b"v".to_vec() }),
             marks: vec![SharedQueue(9)],
         }
     }
@@ -180,18 +173,14 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_golden_commit() {
         let golden: &[&[u8]] = &[
-            &[1],
+            &[2],
             // Two ends.
             &[2, 0, 0, 0],
             &[1, 0, 2, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0],
             &[1, 0, 2, 1, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 4, 0, 0, 0],
             b"boom",
-            // The term.
-            &[1, 4, 0, 0, 0],
-            b"read",
-            &[3, 0, 0, 0, 0, 0, 0, 0],
-            // A position, a mark, an output.
-            &[1, 0, 0, 0, 1, 0, 0, 0, b'k', 1, 0, 0, 0, b'v'],
+            // A step, a mark, an output.
+            &[1, 2, 0, 0, 0, b'a', b't', 1, 0, 0, 0, b'v'],
             &[1, 0, 0, 0, 9, 0],
             &[1, 0, 0, 0, 2, 0, 3, 0, 0, 0],
             b"out",
@@ -212,7 +201,7 @@ mod tests {
         let bytes = commit().encode();
         (0..bytes.len()).for_each(|n| assert_eq!(Commit::decode(7, &bytes[..n]), None, "{n} bytes"));
         assert_eq!(Commit::decode(7, &[&bytes[..], b"x"].concat()), None);
-        assert_eq!(Commit::decode(7, &[&[2], &bytes[1..]].concat()), None, "another format");
+        assert_eq!(Commit::decode(7, &[&[1], &bytes[1..]].concat()), None, "another format");
     }
 
     proptest! {
@@ -223,9 +212,8 @@ mod tests {
             number in 1_u64..,
             ends in proptest::collection::vec((0_u16.., any::<(u64, u64)>(), any::<Option<(String, u32)>>()), 0..4),
             outputs in proptest::collection::vec((0_u16.., any::<Vec<u8>>()), 0..4),
-            positions in proptest::collection::vec((any::<String>(), any::<Vec<u8>>()), 0..3),
+            step in any::<Option<(Vec<u8>, Vec<u8>)>>(),
             marks in proptest::collection::vec(0_u16.., 0..3),
-            term in any::<Option<(String, u64)>>(),
         ) {
             let end = |(queue, (major, minor), dead)| End {
                 queue: SharedQueue(queue),
@@ -234,10 +222,9 @@ mod tests {
             };
             let commit = Commit {
                 number,
-                term: term.map(|(stage, term)| (stage, Term(term))),
                 ends: ends.into_iter().map(end).collect(),
                 outputs: outputs.into_iter().map(|(queue, item)| Output { queue: SharedQueue(queue), item }).collect(),
-                positions: positions.into_iter().map(|(key, value)| Position { key, value }).collect(),
+                step: step.map(|(from, to)| Step { from, to }),
                 marks: marks.into_iter().map(SharedQueue).collect(),
             };
             let ends: Vec<_> = commit.ends.iter().map(|end| (end.queue, end.sequence)).collect();

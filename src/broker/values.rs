@@ -1,6 +1,6 @@
 //! What travels between the link and the broker.
 
-use crate::model::WhenFull;
+use crate::model::{Machines, WhenFull};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -71,7 +71,6 @@ pub struct Joined {
     /// Seconds since 1970, by the broker's clock.
     pub begun: u64,
     pub ended: Option<u64>,
-    pub positions: Vec<Position>,
     /// What the broker's settings don't protect from, each a sentence.
     pub warnings: Vec<String>,
 }
@@ -92,11 +91,9 @@ pub struct Lease {
 pub struct Commit {
     /// Rises along the line; 1 is the first.
     pub number: u64,
-    /// The term in which a stage that runs on one machine did this.
-    pub term: Option<(String, Term)>,
     pub ends: Vec<End>,
     pub outputs: Vec<Output>,
-    pub positions: Vec<Position>,
+    pub step: Option<Step>,
     /// Queues that this line writes no more into.
     pub marks: Vec<SharedQueue>,
 }
@@ -116,22 +113,37 @@ pub struct Output {
     pub item: Vec<u8>,
 }
 
-/// Where a source is, or how long a file is.
+/// The position of a stage moves: where a source is, how long a file is, what a stage has summed up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    pub key: String,
-    pub value: Vec<u8>,
+pub struct Step {
+    /// Where the stage was. The broker has another position: it refuses the commit.
+    pub from: Vec<u8>,
+    pub to: Vec<u8>,
 }
 
-/// Rises whenever another machine becomes the only one that runs a stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Term(pub u64);
+/// A stage as the broker knows it: of this machine, or of all that run it one after another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedStage {
+    pub name: String,
+    pub machines: Machines,
+}
+
+/// What a queue says to a stage that will write into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registered {
+    /// The queue does not end before the stage has.
+    Open,
+    /// The stage has said its end in this run already.
+    Ended,
+    /// The queue has ended without it.
+    Sealed,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It happened, by this request or by an earlier one.
     Done,
-    /// It did not, and never will: a lease of it is another machine's, its term is over, or its target has ended.
+    /// It did not, and never will: a lease of it is another machine's, its stage is elsewhere by now, or its target has ended.
     Refused,
 }
 

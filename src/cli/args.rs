@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    about, audit, check, command, dead, export, graph, import, init, logs, one_line, open, ps, run, service,
-    status, tap, top, why,
+    about, audit, check, command, dead, export, graph, import, init, logs, machines, one_line, open, ps, run,
+    service, status, tap, top, why,
 };
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,8 @@ pub(super) enum Verb {
     Tap(tap::Args),
     /// Show what became of every item, and whether that adds up
     Audit(audit::Args),
+    /// Strike a machine off a run that is gone for good, so that others get its items at once
+    Forget(machines::forget::Args),
     /// Show the last lines that workers and their programs said
     Logs(logs::Args),
     /// List the pipelines that run

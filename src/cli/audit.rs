@@ -1,22 +1,29 @@
 //! `mprun audit`: does the ledger add up?
 
+use super::machines::{self, AllMachines};
 use super::output::{self, Failure};
 use super::table::{Table, terminal_width};
 use super::target::OnePipeline;
 use crate::control::protocol::Audit;
 use crate::exit;
+use crate::stage::Registry;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
+    #[command(flatten)]
+    machines: AllMachines,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Shows what became of every item; exit 1 if one is not accounted for.
-pub(super) fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+    if args.machines.all {
+        return machines::audit::run(&args.pipeline, args.json, registry);
+    }
     let mut client = args.pipeline.find()?;
     let audit = client.audit()?;
     output::show(args.json, &audit, || text(&audit, terminal_width()))?;

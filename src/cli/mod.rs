@@ -13,6 +13,7 @@ mod graph;
 mod import;
 mod init;
 mod logs;
+mod machines;
 mod one_line;
 mod online;
 mod open;
@@ -96,12 +97,13 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Do(args) => one_line::run(args, cli.talk.level(), registry),
         Verb::Check(args) => check::run(&args, registry),
         Verb::Graph(args) => graph::run(&args, registry),
-        Verb::Status(args) => status::run(&args),
-        Verb::Top(args) => top::run(&args),
-        Verb::Why(args) => why::run(&args),
+        Verb::Status(args) => status::run(&args, registry),
+        Verb::Top(args) => top::run(&args, registry),
+        Verb::Why(args) => why::run(&args, registry),
         Verb::Dead(args) => dead::run(&args, cli.talk.level(), registry),
         Verb::Tap(args) => tap::run(&args),
-        Verb::Audit(args) => audit::run(&args),
+        Verb::Audit(args) => audit::run(&args, registry),
+        Verb::Forget(args) => machines::forget::run(&args, registry),
         Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),
         Verb::Open(args) => open::run(&args),

@@ -24,6 +24,11 @@ impl OnePipeline {
     pub(super) fn find(&self) -> Result<Client, Failure> {
         find(self.name.as_deref(), &self.place)
     }
+
+    /// As it was said.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
 }
 
 /// One running pipeline, and maybe a stage of it.

@@ -2,17 +2,23 @@
 
 use serde::Serialize;
 
+use super::machines::{self, AllMachines, SharedPipeline};
 use super::output::{self, Failure};
 use super::target::{self, OneOrAllStages};
 use crate::exit;
 use crate::numbers::time;
-use crate::status::{Bottleneck, Snapshot, StageStatus, Transition, WorkerChange, WorkerState, WorkerStatus};
+use crate::stage::Registry;
+use crate::status::{
+    Bottleneck, BrokerStatus, Snapshot, StageStatus, Transition, WorkerChange, WorkerState, WorkerStatus,
+};
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
 pub(super) struct Args {
     #[command(flatten)]
     whom: OneOrAllStages,
+    #[command(flatten)]
+    machines: AllMachines,
     /// Print it as JSON: `bottleneck`, and `stages` with the `transitions` of each worker
     #[arg(long)]
     json: bool,
@@ -26,11 +32,20 @@ struct Why {
 }
 
 /// Tells what limits the pipeline, then the last transitions of every worker, each with its reason.
-pub(super) fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+    if args.machines.all {
+        let (pipeline, stage) = match args.whom.words() {
+            [] => (None, None),
+            [name] => (Some(name.as_str()), None),
+            [name, stage, ..] => (Some(name.as_str()), Some(stage.as_str())),
+        };
+        return machines::why::run(&SharedPipeline::named(pipeline, registry)?, stage, args.json);
+    }
     let (mut client, wanted) = args.whom.find()?;
     let snapshot = client.status(true)?;
     let bottleneck = snapshot.bottleneck.clone();
-    let faults = snapshot.letters.faults();
+    let mut faults = snapshot.letters.faults();
+    faults.extend(snapshot.broker.as_ref().and_then(BrokerStatus::fault));
     let stages = choose(snapshot, wanted.as_deref())?;
     if args.json {
         output::json(&Why { bottleneck, stages })?;

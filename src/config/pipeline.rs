@@ -3,6 +3,7 @@
 use super::env_file::Variables;
 use crate::logs::LogFile;
 pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull};
+pub(crate) use crate::model::{Machines, Route};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -121,6 +122,9 @@ pub struct Stage {
     pub tuning: Tuning,
     /// In which order what its workers write comes out.
     pub order: OutputOrder,
+    /// The broker says where it works and from which position, on each machine or on one; `None`: it works on every machine, and
+    /// what it keeps stays there.
+    pub placed: Option<Machines>,
     /// When a fresh process replaces an old one.
     pub recycle: Recycle,
     /// Where what its workers say goes, beside standard error. The path starts at the pipeline's folder.
@@ -146,6 +150,17 @@ pub struct Work {
     pub inputs: Vec<String>,
     /// Names of the queues it writes; none: lines on standard output.
     pub outputs: Vec<String>,
+    /// Of the outputs the last ones, so many: they get only the items that are for them.
+    #[serde(default, skip_serializing_if = "is_none_apart")]
+    pub apart: usize,
+    /// `routes`: which item is for which output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none_apart(apart: &usize) -> bool {
+    *apart == 0
 }
 
 /// In which order what the workers of a stage write comes out.
@@ -187,6 +202,11 @@ impl Task {
 }
 
 impl Work {
+    /// Of its outputs those that get every item.
+    pub fn main_outputs(&self) -> &[String] {
+        &self.outputs[..self.outputs.len().saturating_sub(self.apart)]
+    }
+
     /// What it is called: the name of a registered stage, or the program's.
     pub fn title(&self) -> &str {
         match &self.task {

@@ -117,6 +117,8 @@ pub(crate) struct Put {
     /// The queue that it was taken from.
     pub queue: String,
     pub item: Vec<u8>,
+    /// What names it still, as its letter says.
+    pub origin: Option<String>,
     /// Which letter it was: the queue remembers the last one that it got.
     pub key: u64,
     /// Don't put it: only say whether it was put.

@@ -11,6 +11,8 @@
 //! | after the transaction of `store` | the items and their sequences | holds them |
 //! | after that of `end` | neither the commits nor their sequences | |
 //! | with items leased to look for those that go, or some of them given back | all of them, in the queue or leased | release: they go back, in another order |
+//! | with the token leased, before the transaction of `put_token` | the token as it was, and a note beside it | release; puts it again |
+//! | after it | the position of the broker | the same |
 //! | after the transaction of `drop_unbegun` or `withdraw` | neither the items nor their sequences | gives back after `Held` what the broker still leases to it |
 
 use super::held::HeldSet;
@@ -55,6 +57,9 @@ pub(crate) struct LinkLine {
     /// The stage's.
     pub name: String,
     pub queue: QueueId,
+    /// The stage's token, where the broker has a copy of it.
+    #[serde(default)]
+    pub token: Option<QueueId>,
 }
 
 /// A shared queue that this machine reads.
@@ -71,6 +76,7 @@ struct Inlet {
 
 struct Line {
     queue: QueueId,
+    token: Option<QueueId>,
     /// Its commits before this number the link knows of.
     next: u64,
 }
@@ -88,7 +94,11 @@ impl LinkArena {
         let mut handle = WorkerHandle::open(arena, slot)?;
         let inlet = |queue: &LinkQueue| open_inlet(&mut handle, queue);
         let inlets = spec.queues.iter().map(inlet).collect::<Result<_, _>>()?;
-        let lines = spec.lines.iter().map(|line| Line { queue: line.queue, next: 1 }).collect();
+        let line = |line: &LinkLine| {
+            line.token.into_iter().for_each(|token| handle.add_hidden_queue(token));
+            Line { queue: line.queue, token: line.token, next: 1 }
+        };
+        let lines = spec.lines.iter().map(line).collect();
         Ok(LinkArena { handle, inlets, lines, news: News::default() })
     }
 
@@ -134,6 +144,13 @@ impl LinkArena {
         }
         let held = self.inlets[i].held.without(&gone);
         self.replace_held(&[(i, held)], self.handle.len(), |_| Ok(()))
+    }
+
+    /// What comes back from workers stays again.
+    pub(crate) fn open_again(&mut self, queue: SharedQueue) -> Result<(), Fault> {
+        let i = self.inlet(queue)?;
+        (self.inlets[i].is_withdrawn, self.inlets[i].reported) = (false, None);
+        Ok(())
     }
 
     /// All items that no worker has begun go out, now and whenever one comes back. Returns them with the attempts that failed.
@@ -188,6 +205,35 @@ impl LinkArena {
         let q = self.line(line)?;
         let (counts, has_ended) = self.handle.counts_of(q)?;
         Ok(has_ended.then_some(counts.put))
+    }
+
+    /// The token of a line's stage, of which no worker is there; `None`: it has none that the broker knows of.
+    pub(crate) fn token(&mut self, line: LineId) -> Result<Option<Vec<u8>>, Fault> {
+        self.line(line)?;
+        let Some(token) = self.lines[line.0].token else { return Ok(None) };
+        let mut found = None;
+        self.handle.look(token, 0, 1, |_, bytes| {
+            found = Some(bytes.to_vec());
+            false
+        })?;
+        found.map(Some).ok_or_else(|| no_token(token))
+    }
+
+    /// The stage of the line, of which no worker is there, is to go on from this position.
+    pub(crate) fn put_token(&mut self, line: LineId, position: &[u8]) -> Result<(), Fault> {
+        let (Some(old), Some(token)) = (self.token(line)?, self.lines[line.0].token) else { return Ok(()) };
+        // First: what the workers before have written outside is to be undone whatever becomes of the token.
+        self.handle.note_restored(token)?;
+        if old == position {
+            return Ok(());
+        }
+        if !matches!(self.handle.take_first(token, Wait::No)?, Taken::Items { .. }) {
+            return Err(no_token(token));
+        }
+        while !publish(&mut self.handle, 1, &|handle| handle.put(&[token], position, Some(0)))? {
+            std::thread::sleep(DISK_RETRY);
+        }
+        Ok(())
     }
 
     /// [`Event::Room`], [`Event::Queued`] and [`Event::Withdrawn`], as far as they are news.
@@ -252,7 +298,7 @@ impl LinkArena {
 
     /// The numbers and the ends of the commits that the link does not know of yet.
     fn new_commits(&mut self, line: usize) -> Result<Vec<(u64, Ends)>, Fault> {
-        let Line { queue, next } = self.lines[line];
+        let Line { queue, next, .. } = self.lines[line];
         let (mut new, mut bad) = (Vec::new(), None);
         self.handle.look(queue, next - 1, usize::MAX, |id, item| {
             match Commit::decode_ends(item) {
@@ -331,24 +377,12 @@ impl LinkArena {
             handle.commit(upto, Wait::No)?;
             return handle.settle().map(|()| true);
         }
-        handle.begin_regardless();
         let put_set = |handle: &mut WorkerHandle, (i, set): &(usize, HeldSet)| {
             handle.put(&[inlets[*i].held_queue], &set.encode(), Some(0))
         };
-        let staged = put(handle).and_then(|()| held.iter().try_for_each(|set| put_set(handle, set)));
-        match staged {
-            Ok(()) => {}
-            Err(PutError::Fault(fault)) => return Err(fault),
-            Err(PutError::NoRoom | PutError::Ordered | PutError::TooLong { .. }) => {
-                handle.give_up_whole()?;
-                return Ok(false);
-            }
-        }
-        match handle.publish_whole(upto)? {
-            Some(Committed::Done { .. }) => Ok(true),
-            None => Ok(false),
-            Some(_) => Err(Fault::damaged("the end of a queue that a link fills", 0_u64, 0)),
-        }
+        publish(handle, upto, &|handle| {
+            put(handle).and_then(|()| held.iter().try_for_each(|set| put_set(handle, set)))
+        })
     }
 
     fn inlet(&self, queue: SharedQueue) -> Result<usize, Fault> {
@@ -359,6 +393,29 @@ impl LinkArena {
     fn line(&self, line: LineId) -> Result<QueueId, Fault> {
         let found = self.lines.get(line.0).map(|line| line.queue);
         found.ok_or_else(|| Fault::damaged("a line's number", 0_u64, line.0 as u64))
+    }
+}
+
+/// One transaction: what `put` puts becomes items, and the oldest `upto` leases end. False: there was no memory for it, and nothing
+/// has happened.
+fn publish(
+    handle: &mut WorkerHandle,
+    upto: usize,
+    put: &impl Fn(&mut WorkerHandle) -> Result<(), PutError>,
+) -> Result<bool, Fault> {
+    handle.begin_regardless();
+    match put(handle) {
+        Ok(()) => {}
+        Err(PutError::Fault(fault)) => return Err(fault),
+        Err(PutError::NoRoom | PutError::Ordered | PutError::TooLong { .. }) => {
+            handle.give_up_whole()?;
+            return Ok(false);
+        }
+    }
+    match handle.publish_whole(upto)? {
+        Some(Committed::Done { .. }) => Ok(true),
+        None => Ok(false),
+        Some(_) => Err(Fault::damaged("the end of a queue that a link fills", 0_u64, 0)),
     }
 }
 
@@ -401,6 +458,10 @@ fn sequence_of(handle: &WorkerHandle, i: usize) -> Result<(Sequence, u32), Fault
 
 fn no_commit(q: QueueId, id: u64) -> Fault {
     Fault::damaged("a commit in a line", q.0, id)
+}
+
+fn no_token(q: QueueId) -> Fault {
+    Fault::damaged("the token of a stage", q.0, 0)
 }
 
 fn no_held_set(q: QueueId) -> Fault {

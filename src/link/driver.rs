@@ -5,12 +5,15 @@
 
 use super::arena::LinkArena;
 use super::news::Waiter;
-use super::request::{LinkNews, LinkPlan};
+use super::request::{LineRequest, LinkNews, LinkOrder, LinkPlan};
+use super::show::Showing;
 use crate::broker::link::{Effect, Event, LineId, Link, Note};
 use crate::broker::{
-    Broker, Commit, Fault, Joined, Judged, Lease, Progress, Sequence, SharedQueue, Verdict, Woken,
+    Broker, Commit, Fault, Heard, Joined, Judged, Lease, Progress, Registered, SHOWN_FOR, Sequence,
+    SharedQueue, Step, Verdict, Woken,
 };
 use crate::queue;
+use crate::status::Snapshot;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ use tokio::task::JoinSet;
 
 /// Whether a queue has ended is told by no message that could not get lost.
 const LOOK_FOR_END: Duration = Duration::from_secs(1);
+/// A supervisor that is stopped does not hold up the end.
+const SHOWN_WITHIN: Duration = Duration::from_millis(500);
 /// The thread that waits for the arena looks up that often.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -32,8 +37,10 @@ pub(super) trait Connect: Clone + 'static {
 
 /// What the supervisor wants, and hears.
 pub(super) trait Supervisor {
-    /// Comes once, when the machine is to finish; an error: the supervisor is gone.
-    async fn finish(&mut self) -> Result<(), Gone>;
+    /// The next order; an error: the supervisor is gone. What was not awaited to its end costs no order.
+    async fn order(&mut self) -> Result<LinkOrder, Gone>;
+    /// What [`LinkOrder::Show`] is about.
+    fn snapshot(&self) -> Option<Snapshot>;
     fn tell(&mut self, news: LinkNews);
 }
 
@@ -60,8 +67,11 @@ enum Answer<B> {
     Extended(SharedQueue, Result<Vec<Sequence>, Fault>),
     Judged(LineId, u64, Result<Judged, Fault>),
     Progress(SharedQueue, Result<Progress, Fault>),
+    Registered(LineId, Result<Registered, Fault>),
+    Claimed(LineId, Result<Option<Vec<u8>>, Fault>),
     Done(Result<(), Fault>),
     Left(Result<(), Fault>),
+    Heard(Result<Heard, Fault>),
     Woken(Woken),
 }
 
@@ -75,9 +85,21 @@ pub(super) struct Driver<C: Connect, S> {
     tasks: JoinSet<Answer<C::Broker>>,
     /// Items that the broker has leased, until the machine says what becomes of them.
     taken: BTreeMap<SharedQueue, Vec<Lease>>,
+    /// Positions that the broker has said, until the machine says what becomes of them.
+    positions: BTreeMap<LineId, Vec<u8>>,
     /// The number of the commit with which a line says that it writes no more.
     marks: BTreeMap<usize, u64>,
+    /// The lines whose stages may work here, as the supervisor has heard.
+    here: BTreeSet<usize>,
+    /// What the supervisor hears once this connection is ready for its workers.
+    up: LinkNews,
+    /// Answers to `register` that have yet to come on this connection. No worker starts before them.
+    registering: usize,
     finished: BTreeSet<SharedQueue>,
+    showing: Showing,
+    is_finishing: bool,
+    /// It leaves the run then, or once it has shown what it has done.
+    leaves_at: Option<tokio::time::Instant>,
     end: Option<End>,
 }
 
@@ -88,7 +110,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         connect: C,
         supervisor: S,
     ) -> Result<Driver<C, S>, queue::Fault> {
-        let link = Link::new(&arena.remains()?, plan.broker.access.ack_wait, Instant::now());
+        let roles: Vec<_> = plan.lines.iter().map(LineRequest::role).collect();
+        let link = Link::new(&arena.remains()?, &roles, plan.broker.access.ack_wait, Instant::now());
+        let is_here = |(_, line): &(usize, &LineRequest)| line.placed.is_none() || line.is_here;
+        let here = plan.lines.iter().enumerate().filter(is_here).map(|(n, _)| n).collect();
+        let showing = Showing::new(&plan);
         Ok(Driver {
             plan,
             link,
@@ -98,8 +124,15 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             broker: None,
             tasks: JoinSet::new(),
             taken: BTreeMap::new(),
+            positions: BTreeMap::new(),
             marks: BTreeMap::new(),
+            here,
+            up: LinkNews::Up { run: 0, warnings: Vec::new() },
+            registering: 0,
             finished: BTreeSet::new(),
+            showing,
+            is_finishing: false,
+            leaves_at: None,
             end: None,
         })
     }
@@ -108,7 +141,6 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     pub(super) async fn run(mut self) -> End {
         let news = watch(self.arena.waiter());
         let mut looks = tokio::time::interval(LOOK_FOR_END);
-        let mut is_finishing = false;
         self.handle(Event::Tick);
         loop {
             self.look_into_the_arena();
@@ -123,26 +155,68 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                     Err(error) => self.end = Some(End::Broken(error.to_string())),
                 },
                 () = news.notified() => {}
-                _ = looks.tick() => self.look_for_ends(),
-                finish = self.supervisor.finish(), if !is_finishing => match finish {
-                    Ok(()) => {
-                        is_finishing = true;
-                        self.finish();
-                    }
+                _ = looks.tick() => {
+                    self.look_for_ends();
+                    self.ask(async |broker| Answer::Heard(broker.hear().await));
+                }
+                order = self.supervisor.order() => match order {
+                    Ok(order) => self.ordered(&order),
                     Err(Gone) => self.end = Some(End::Alone),
                 },
                 () = until(deadline) => self.handle(Event::Tick),
+                () = until(self.leaves_at) => self.leave(),
+            }
+        }
+    }
+
+    fn ordered(&mut self, order: &LinkOrder) {
+        // What a stage has committed before is known before it.
+        self.look_into_the_arena();
+        let line = |name: &String| self.plan.lines.iter().position(|line| line.stage == *name).map(LineId);
+        match order {
+            LinkOrder::Finish => self.finish(),
+            LinkOrder::Show => self.supervisor.snapshot().into_iter().for_each(|seen| self.show(seen)),
+            LinkOrder::Stopped { stage } => {
+                line(stage).into_iter().for_each(|line| self.handle(Event::Stopped { line }));
+            }
+            LinkOrder::Switch { stage, is_off } => {
+                let is_off = *is_off;
+                line(stage).into_iter().for_each(|line| self.handle(Event::Switched { line, is_off }));
             }
         }
     }
 
     /// What no worker has begun goes back, and no more comes.
     fn finish(&mut self) {
+        if std::mem::replace(&mut self.is_finishing, true) {
+            return;
+        }
         self.handle(Event::Finish);
         for queue in self.plan.reads.clone() {
             if let Err(fault) = self.arena.close(queue) {
                 self.end = Some(End::Broken(fault.to_string()));
             }
+        }
+    }
+
+    fn leave(&mut self) {
+        self.leaves_at = None;
+        self.ask(async |broker| Answer::Left(broker.leave().await));
+    }
+
+    /// The others see this machine as it is now.
+    fn show(&mut self, snapshot: Snapshot) {
+        if let Some(text) = self.showing.describe(snapshot) {
+            self.ask(async move |broker| Answer::Done(broker.show(&text, SHOWN_FOR).await));
+        }
+        if self.leaves_at.is_some() {
+            self.leave();
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) {
+        if self.showing.is_due(heard.is_watched, Instant::now()) {
+            self.supervisor.tell(LinkNews::Look);
         }
     }
 
@@ -186,10 +260,22 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                 let leases = self.arena.withdraw(queue)?;
                 return Ok(Some(Event::Withdrawn { queue, leases }));
             }
+            Effect::Open { queue } => self.arena.open_again(queue)?,
+            Effect::Claim { line } => self.claim(line),
+            Effect::PutToken { line } => {
+                if let Some(position) = self.positions.remove(&line) {
+                    self.arena.put_token(line, &position)?;
+                }
+            }
+            Effect::Resign { line } => self.resign(line),
             Effect::Commit { line, first, last } => self.commit(line, first, last)?,
-            Effect::End { line, first, verdicts } => self.end_commits(line, first, &verdicts)?,
+            Effect::End { line, first, verdicts } => return self.end_commits(line, first, &verdicts),
             Effect::Say(note) => self.say(note),
-            Effect::Leave => self.ask(async |broker| Answer::Left(broker.leave().await)),
+            Effect::Leave => {
+                // What it has done is shown before.
+                self.supervisor.tell(LinkNews::Look);
+                self.leaves_at = Some(tokio::time::Instant::now() + SHOWN_WITHIN);
+            }
             Effect::Exit(why) => self.exit(why),
         }
         Ok(None)
@@ -210,6 +296,16 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
     }
 
+    fn claim(&mut self, line: LineId) {
+        let Some(stage) = self.plan.lines.get(line.0).map(LineRequest::shared) else { return };
+        self.ask(async move |broker| Answer::Claimed(line, broker.claim(&stage).await));
+    }
+
+    fn resign(&mut self, line: LineId) {
+        let Some(stage) = self.plan.lines.get(line.0).map(LineRequest::shared) else { return };
+        self.ask(async move |broker| Answer::Done(broker.resign(&stage).await));
+    }
+
     fn commit(&mut self, line: LineId, first: u64, last: u64) -> Result<(), queue::Fault> {
         let Some(request) = self.plan.lines.get(line.0) else { return Ok(()) };
         let mark = self.marks.get(&line.0).copied().filter(|mark| *mark == last);
@@ -218,25 +314,31 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Some(mark) => self.arena.commits(line, first, mark - 1)?,
             None => self.arena.commits(line, first, last)?,
         };
-        commits.extend(mark.map(|number| Commit {
-            number,
-            marks: request.ends.clone(),
-            ..Commit::default()
-        }));
-        let name = request.stage.clone();
-        self.ask(async move |broker| Answer::Judged(line, first, broker.commit(&name, &commits).await));
+        if let Some(number) = mark {
+            // The end counts where the stage has come to it.
+            let step = self.arena.token(line)?.map(|token| Step { from: token.clone(), to: token });
+            commits.push(Commit { number, marks: request.ends.clone(), step, ..Commit::default() });
+        }
+        let stage = request.shared();
+        self.ask(async move |broker| Answer::Judged(line, first, broker.commit(&stage, &commits).await));
         Ok(())
     }
 
     /// The mark of a line does not lie in the arena: it is made anew from the end of the line.
-    fn end_commits(&mut self, line: LineId, first: u64, verdicts: &[Verdict]) -> Result<(), queue::Fault> {
+    fn end_commits(
+        &mut self,
+        line: LineId,
+        first: u64,
+        verdicts: &[Verdict],
+    ) -> Result<Option<Event>, queue::Fault> {
         let mark = self.marks.get(&line.0).copied();
         let stored = mark.map_or(u64::MAX, |mark| mark.saturating_sub(first));
         let stored = usize::try_from(stored).unwrap_or(usize::MAX).min(verdicts.len());
-        match stored {
-            0 => Ok(()),
-            stored => self.arena.end(line, first, &verdicts[..stored]),
+        if stored > 0 {
+            self.arena.end(line, first, &verdicts[..stored])?;
         }
+        let has_ended = verdicts.get(stored) == Some(&Verdict::Done);
+        Ok(has_ended.then_some(Event::LineEnded { line }))
     }
 
     fn say(&mut self, note: Note) {
@@ -248,6 +350,15 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         let news = match note {
             // Both are told with what belongs to them, where it is known.
             Note::Up | Note::Away => return,
+            Note::Here { line } => {
+                self.here.insert(line.0);
+                LinkNews::Here { stage: stage(line) }
+            }
+            Note::Elsewhere { line } => {
+                self.here.remove(&line.0);
+                self.marks.remove(&line.0);
+                LinkNews::Elsewhere { stage: stage(line) }
+            }
             Note::Lost { queue: lost, items } => LinkNews::Lost { queue: queue(lost), items },
             Note::Refused { line, commits } => LinkNews::Refused { stage: stage(line), commits },
             Note::Forgotten { line, commits } => LinkNews::Forgotten { stage: stage(line), commits },
@@ -278,8 +389,17 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                 self.on(result, |judged| Some(Event::Judged { line, first, judged }));
             }
             Answer::Progress(queue, result) => self.on_progress(queue, result),
+            Answer::Registered(line, result) => self.on_registered(line, result),
+            Answer::Claimed(line, Ok(position)) => {
+                let is_ours = position.is_some();
+                self.positions.extend(position.map(|position| (line, position)));
+                self.handle(Event::Claimed { line, is_ours });
+            }
+            Answer::Claimed(_, Err(fault)) => self.failed(&fault),
             Answer::Done(result) => self.on(result, |()| None),
             Answer::Left(result) => self.on(result, |()| Some(Event::Left)),
+            Answer::Heard(Ok(heard)) => self.heard(heard),
+            Answer::Heard(Err(fault)) => self.failed(&fault),
             Answer::Woken(Woken::Away) => self.failed(&Fault::Away("the connection is closed".into())),
             Answer::Woken(woken) => {
                 self.wait_for_messages();
@@ -320,17 +440,44 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             self.end = Some(End::Left);
             return;
         }
-        self.supervisor.tell(LinkNews::Up { run: *run, warnings: warnings.clone() });
+        self.up = LinkNews::Up { run: *run, warnings: warnings.clone() };
         self.broker = Some(broker);
+        self.heard(Heard { is_watched: true });
         self.wait_for_messages();
-        for line in self.plan.lines.clone() {
-            for queue in line.ends {
-                let stage = line.stage.clone();
+        self.registering = 1;
+        for (n, line) in self.plan.lines.clone().into_iter().enumerate() {
+            for &queue in &line.ends {
+                let (id, stage) = (LineId(n), line.shared());
+                self.registering += 1;
                 // Behind each other on one connection: the queue knows its writer before the writer's first commit comes.
-                self.ask(async move |broker| Answer::Done(broker.register(queue, &stage).await.map(drop)));
+                self.ask(async move |broker| Answer::Registered(id, broker.register(queue, &stage).await));
             }
         }
+        self.registered();
         self.handle(Event::Joined);
+    }
+
+    fn on_registered(&mut self, line: LineId, result: Result<Registered, Fault>) {
+        match result {
+            Ok(registered) => {
+                let is_over = registered == Registered::Ended;
+                // One with a position finds its end there.
+                if let Some(line) =
+                    self.plan.lines.get(line.0).filter(|line| is_over && line.placed.is_none())
+                {
+                    self.supervisor.tell(LinkNews::Over { stage: line.stage.clone() });
+                }
+                self.registered();
+            }
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    fn registered(&mut self) {
+        self.registering -= 1;
+        if self.registering == 0 {
+            self.supervisor.tell(self.up.clone());
+        }
     }
 
     fn wait_for_messages(&mut self) {
@@ -342,6 +489,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Fault::Away(why) => {
                 self.supervisor.tell(LinkNews::Away { why: why.clone() });
                 self.broker = None;
+                self.leaves_at = None;
                 self.tasks.abort_all();
                 self.tasks = JoinSet::new();
                 self.taken.clear();
@@ -357,7 +505,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Err(fault) => self.end = Some(End::Broken(fault.to_string())),
         }
         for line in 0..self.plan.lines.len() {
-            if self.marks.contains_key(&line) || self.plan.lines[line].ends.is_empty() {
+            let is_meant = self.here.contains(&line) && self.plan.lines[line].has_end();
+            if self.marks.contains_key(&line) || !is_meant {
                 continue;
             }
             match self.arena.last(LineId(line)) {

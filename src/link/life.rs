@@ -31,7 +31,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn live() -> Result<End, String> {
-    let [request, arena, orders, news] = FDS.map(inherited::take);
+    let [request, arena, orders, news, board] = FDS.map(inherited::take);
     let foreign = "this command is for mprun's own use";
     let request = read(request.map_err(|_| foreign.to_owned())?.into())?;
     logs::sink::use_stderr_as_pipe();
@@ -40,12 +40,13 @@ fn live() -> Result<End, String> {
     let arena = Arena::attach(arena.map_err(|_| foreign)?).map_err(|fault| fault.to_string())?;
     let arena =
         LinkArena::open(arena, SlotId(request.slot), &request.spec).map_err(|fault| fault.to_string())?;
-    let (orders, news) = (orders.map_err(|_| foreign)?, news.map_err(|_| foreign)?);
+    let [orders, news, board] = [orders, news, board].map(|fd| fd.map_err(|_| foreign.to_owned()));
+    let (orders, news, board) = (orders?, news?, board?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let tasks = LocalSet::new();
     let end = tasks.block_on(&runtime, async {
-        let pipes = Pipes::new(orders, news).map_err(|error| error.to_string())?;
+        let pipes = Pipes::new(orders, news, board).map_err(|error| error.to_string())?;
         serve(request, arena, pipes).await
     });
     // What is under way goes with its connection.

@@ -12,15 +12,17 @@ mod news;
 mod pace;
 mod pipes;
 mod request;
+mod show;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use life::run;
-pub(crate) use request::{FINISH, LinkNews, LinkPlan, LinkRequest};
+pub(crate) use pipes::Board;
+pub(crate) use request::{LinkNews, LinkOrder, LinkPlan, LinkRequest};
 
 use std::os::fd::RawFd;
 
 /// The hidden verb.
 pub(crate) const VERB: &str = "__link";
-/// Where the process finds its request, the arena, its orders, and where it tells what is new.
-pub(crate) const FDS: [RawFd; 4] = [3, 4, 5, 6];
+/// Where the process finds its request, the arena, its orders, where it tells what is new, and where snapshots are.
+pub(crate) const FDS: [RawFd; 5] = [3, 4, 5, 6, 7];

@@ -1,31 +1,63 @@
-//! The two pipes between a link and its supervisor.
+//! The two pipes between a link and its supervisor, and the file beside them.
 
 use super::driver::{Gone, Supervisor};
-use super::request::{FINISH, LinkNews};
+use super::request::{LinkNews, LinkOrder};
+use crate::hash;
+use crate::status::Snapshot;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use tokio::io::AsyncReadExt;
+use std::os::unix::fs::FileExt;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe::Receiver;
 
 pub(super) struct Pipes {
-    orders: Receiver,
+    orders: Lines<BufReader<Receiver>>,
     news: File,
+    board: Board,
 }
 
 impl Pipes {
     /// `news` must not block: a supervisor that is stopped costs words, not leases.
-    pub(super) fn new(orders: OwnedFd, news: OwnedFd) -> io::Result<Pipes> {
-        Ok(Pipes { orders: Receiver::from_owned_fd(orders)?, news: File::from(news) })
+    pub(super) fn new(orders: OwnedFd, news: OwnedFd, board: OwnedFd) -> io::Result<Pipes> {
+        let orders = BufReader::new(Receiver::from_owned_fd(orders)?).lines();
+        Ok(Pipes { orders, news: File::from(news), board: Board(File::from(board)) })
+    }
+}
+
+/// A file in memory into which the supervisor writes snapshots: their length and hash, then JSON.
+pub(crate) struct Board(pub(crate) File);
+
+const HEAD: usize = 16;
+
+impl Board {
+    pub(crate) fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let text = serde_json::to_vec(snapshot)?;
+        let head = [(text.len() as u64).to_le_bytes(), hash::fnv1a(&text).to_le_bytes()].concat();
+        self.0.write_all_at(&head, 0)?;
+        self.0.write_all_at(&text, HEAD as u64)
+    }
+
+    /// `None`: another one is being written over it.
+    pub(crate) fn read(&self) -> Option<Snapshot> {
+        let mut head = [0; HEAD];
+        self.0.read_exact_at(&mut head, 0).ok()?;
+        let number = |at: usize| head[at..at + 8].try_into().ok().map(u64::from_le_bytes);
+        let len = usize::try_from(number(0)?.min(self.0.metadata().ok()?.len())).ok()?;
+        let mut text = vec![0; len];
+        self.0.read_exact_at(&mut text, HEAD as u64).ok()?;
+        (hash::fnv1a(&text) == number(8)?).then(|| serde_json::from_slice(&text).ok())?
     }
 }
 
 impl Supervisor for Pipes {
-    async fn finish(&mut self) -> Result<(), Gone> {
-        match self.orders.read_u8().await {
-            Ok(FINISH) => Ok(()),
-            Ok(_) | Err(_) => Err(Gone),
-        }
+    async fn order(&mut self) -> Result<LinkOrder, Gone> {
+        let line = self.orders.next_line().await.ok().flatten().ok_or(Gone)?;
+        serde_json::from_str(&line).map_err(|_| Gone)
+    }
+
+    fn snapshot(&self) -> Option<Snapshot> {
+        self.board.read()
     }
 
     fn tell(&mut self, news: LinkNews) {
@@ -33,5 +65,25 @@ impl Supervisor for Pipes {
             line.push(b'\n');
             let _ = self.news.write(&line); // a line is shorter than what a pipe takes as a whole
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::fixture::snapshot;
+    use crate::sys::fd;
+
+    #[test]
+    fn what_was_written_is_read_and_a_part_of_it_is_not() {
+        let board = Board(File::from(fd::memory_file(c"board").unwrap()));
+        assert_eq!(board.read(), None);
+        let long = Snapshot { pipeline: "x".repeat(100_000), ..snapshot() };
+        for seen in [long, snapshot()] {
+            board.write(&seen).unwrap();
+            assert_eq!(board.read(), Some(seen));
+        }
+        board.0.write_all_at(b"{", HEAD as u64 + 20).unwrap();
+        assert_eq!(board.read(), None);
     }
 }

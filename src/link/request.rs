@@ -1,9 +1,11 @@
 //! What the supervisor tells a link at its start, and what it hears from it.
 
 use super::arena::LinkSpec;
-use crate::broker::{Layout, Membership, SharedQueue};
-use crate::config::{Broker, Pipeline};
+use crate::broker::link::Role;
+use crate::broker::{Layout, Membership, SharedQueue, SharedStage};
+use crate::config::{Broker, Pipeline, Stage};
 use crate::logs::Logging;
+use crate::model::Machines;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -40,8 +42,31 @@ pub(crate) struct LineRequest {
     /// The stage's name.
     pub stage: String,
     /// The shared queues that don't end before this line says so. What a stage makes of items of shared queues only ends with
-    /// those.
+    /// those, but for the last word of one that keeps a state.
     pub ends: Vec<SharedQueue>,
+    /// Those that it reads.
+    pub reads: Vec<SharedQueue>,
+    /// See [`Stage::placed`].
+    pub placed: Option<Machines>,
+    /// An earlier link of this life has let it work here.
+    pub is_here: bool,
+}
+
+impl LineRequest {
+    /// As the broker knows the stage.
+    pub(super) fn shared(&self) -> SharedStage {
+        SharedStage { name: self.stage.clone(), machines: self.placed.unwrap_or_default() }
+    }
+
+    /// Whether the broker is to know when the stage has ended: for those who read what it writes, or for the machine that would go
+    /// on with it.
+    pub(super) fn has_end(&self) -> bool {
+        !self.ends.is_empty() || self.placed == Some(Machines::One)
+    }
+
+    pub(super) fn role(&self) -> Role {
+        Role { reads: self.reads.clone(), position_of: self.placed, is_here: self.is_here }
+    }
 }
 
 impl LinkRequest {
@@ -74,10 +99,10 @@ impl LinkPlan {
             if inputs.is_empty() && outputs.is_empty() {
                 continue;
             }
-            let is_fed_here = inputs.is_empty() || inputs.len() < stage.work.inputs.len();
-            reads.extend(inputs);
-            let ends = if is_fed_here { outputs } else { Vec::new() };
-            lines.push(LineRequest { stage: stage.name.clone(), ends });
+            let ends = if ends_by_itself(stage, &inputs) { outputs } else { Vec::new() };
+            reads.extend(&inputs);
+            let (name, placed) = (stage.name.clone(), stage.placed);
+            lines.push(LineRequest { stage: name, ends, reads: inputs, placed, is_here: false });
         }
         let reads = reads.into_iter().collect();
         Some(LinkPlan { broker: broker.clone(), pipeline: pipeline.name.clone(), lines, reads })
@@ -90,6 +115,12 @@ impl LinkPlan {
     }
 }
 
+/// Whether something comes of the stage that comes of no item of a shared queue.
+fn ends_by_itself(stage: &Stage, shared_inputs: &[SharedQueue]) -> bool {
+    let has_last_word = stage.placed.is_some() && stage.work.command().is_none();
+    shared_inputs.len() < stage.work.inputs.len() || stage.work.inputs.is_empty() || has_last_word
+}
+
 /// What a link has to tell, a line of JSON each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -100,6 +131,12 @@ pub(crate) enum LinkNews {
     Away { why: String },
     /// The run has ended at that time, in seconds since 1970.
     Ended { at: u64 },
+    /// The stage may work on this machine, with the token that it has now.
+    Here { stage: String },
+    /// It may not, any more.
+    Elsewhere { stage: String },
+    /// The stage, a source without a position, has ended in this run before.
+    Over { stage: String },
     /// Leases are another machine's: this one was out of touch for too long.
     Lost { queue: String, items: usize },
     /// Commits did not happen, for that reason.
@@ -108,10 +145,23 @@ pub(crate) enum LinkNews {
     Forgotten { stage: String, commits: u64 },
     /// No try helps.
     Hopeless { why: String },
+    /// A snapshot is wanted, for those who look at the whole run.
+    Look,
 }
 
-/// All that a supervisor tells a running link.
-pub(crate) const FINISH: u8 = b'f';
+/// What a supervisor tells a running link, a line of JSON each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LinkOrder {
+    /// The machine is to give back what it has not begun, and to leave once the rest is in the broker.
+    Finish,
+    /// No worker of the stage is there, and none comes before [`LinkNews::Here`].
+    Stopped { stage: String },
+    /// A snapshot is there, as [`LinkNews::Look`] has asked for it.
+    Show,
+    /// The stage is not wanted on this machine, or wanted again.
+    Switch { stage: String, is_off: bool },
+}
 
 #[cfg(test)]
 mod tests {

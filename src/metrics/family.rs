@@ -13,11 +13,17 @@ pub(super) type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
 pub(super) struct Families<'e, 'p> {
     encoder: DescriptorEncoder<'e>,
     pipeline: &'p str,
+    machine: Option<&'p str>,
 }
 
 impl<'e, 'p> Families<'e, 'p> {
-    pub(super) fn new(encoder: DescriptorEncoder<'e>, pipeline: &'p str) -> Families<'e, 'p> {
-        Families { encoder, pipeline }
+    /// `machine`: of several that run the pipeline.
+    pub(super) fn new(
+        encoder: DescriptorEncoder<'e>,
+        pipeline: &'p str,
+        machine: Option<&'p str>,
+    ) -> Families<'e, 'p> {
+        Families { encoder, pipeline, machine }
     }
 
     /// Numbers that only grow. The name comes without `_total`, which every counter gets.
@@ -84,6 +90,7 @@ impl<'e, 'p> Families<'e, 'p> {
         let mut metric = self.encoder.encode_descriptor(&name, help, None, kind)?;
         for (labels, value) in samples {
             let mut all = vec![("pipeline", self.pipeline)];
+            all.extend(self.machine.map(|machine| ("machine", machine)));
             all.extend(labels);
             write(&mut metric.encode_family(&all)?, value)?;
         }

@@ -1,9 +1,10 @@
 //! A snapshot as metrics, in the text formats that Prometheus scrapes.
 //!
 //! Counters end in `_total` and only grow during a run, times are in seconds, sizes in bytes. Every metric carries
-//! `pipeline`; those of a stage `stage`, those of a queue `queue`.
+//! `pipeline`, and `machine` where queues are shared with others; those of a stage `stage`, those of a queue `queue`.
 #![forbid(unsafe_code)]
 
+mod broker;
 mod family;
 mod monotone;
 mod pipeline;
@@ -63,10 +64,12 @@ struct Seen(Snapshot);
 
 impl Collector for Seen {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut families = Families::new(encoder, &self.0.pipeline);
+        let machine = self.0.broker.as_ref().map(|broker| broker.machine.as_str());
+        let mut families = Families::new(encoder, &self.0.pipeline, machine);
         pipeline::encode(&self.0, &mut families)?;
         stages::encode(&self.0, &mut families)?;
-        queues::encode(&self.0, &mut families)
+        queues::encode(&self.0, &mut families)?;
+        self.0.broker.as_ref().map_or(Ok(()), |seen| broker::encode(seen, &mut families))
     }
 }
 

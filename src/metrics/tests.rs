@@ -111,3 +111,27 @@ fn the_dashboard_names_only_metrics_that_exist() {
         assert!(text.lines().any(exposed), "{name} is not exposed");
     }
 }
+
+#[test]
+fn of_a_pipeline_with_shared_queues_each_metric_says_its_machine() {
+    let broker = crate::status::BrokerStatus {
+        machine: "3f".into(),
+        run: Some(1),
+        connected: false,
+        away: Some(2.5),
+        held: 12,
+        commits: 3,
+    };
+    let text = encode(Snapshot { broker: Some(broker), ..seen() }, Format::Text).unwrap();
+    for line in [
+        r#"mprun_stage_items_taken_total{pipeline="test",machine="3f",stage="parse"} 100"#,
+        r#"mprun_broker_connected{pipeline="test",machine="3f"} 0"#,
+        r#"mprun_broker_away_seconds{pipeline="test",machine="3f"} 2.5"#,
+        r#"mprun_broker_held_items{pipeline="test",machine="3f"} 12"#,
+        r#"mprun_broker_waiting_commits{pipeline="test",machine="3f"} 3"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+    }
+    let of_samples = text.lines().filter(|line| !line.starts_with('#'));
+    assert!(of_samples.into_iter().all(|line| line.contains(r#"machine="3f""#)), "{text}");
+}

@@ -3,15 +3,19 @@
 
 mod failing;
 mod limits;
+mod machines;
 mod rate;
 mod retry;
+mod route;
 mod schedule;
 mod totals;
 mod tuning;
 
 pub use failing::{ItemFailure, Retry, WhenFailing};
 pub use limits::{Limits, WhenFull};
+pub use machines::Machines;
 pub use rate::{Rate, RateUnit};
+pub(crate) use route::Route;
 pub use schedule::Schedule;
 pub(crate) use totals::Totals;
 pub use tuning::Tuning;

@@ -26,6 +26,7 @@ pub fn snapshot() -> Snapshot {
         dead_letter_file: "/s/dead.jsonl".into(),
         letters: Letters::default(),
         bottleneck: None,
+        broker: None,
     }
 }
 

@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod bottleneck;
+mod broker;
 mod cpus;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod letters;
+mod machine;
 mod queue;
 mod rates;
 mod stage;
@@ -18,8 +20,10 @@ mod worker;
 
 pub(crate) use crate::model::Totals;
 pub(crate) use bottleneck::{Bottleneck, find as find_bottleneck};
+pub(crate) use broker::BrokerStatus;
 pub(crate) use cpus::{CpuTicks, Cpus};
 pub(crate) use letters::Letters;
+pub(crate) use machine::{MachineStage, MachineStatus};
 pub(crate) use queue::QueueStatus;
 pub(crate) use rates::Samples;
 pub use stage::Progress;
@@ -74,6 +78,9 @@ pub(crate) struct Snapshot {
     /// What limits it, lately.
     #[serde(default)]
     pub bottleneck: Option<Bottleneck>,
+    /// The broker of its shared queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broker: Option<BrokerStatus>,
 }
 
 /// How far a pipeline is.

@@ -1,6 +1,6 @@
 //! Items a second. They are measured only for a request: a rate is the difference between two snapshots.
 
-use super::{CpuTicks, Rate, Snapshot, Times, Totals};
+use super::{CpuTicks, Cpus, Rate, Snapshot, Times, Totals};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Of a rate, if there was a snapshot that long ago.
@@ -49,11 +49,7 @@ impl Samples {
             self.looks.pop_front();
         }
         let start = Sample { at: 0.0, totals: BTreeMap::new(), times: BTreeMap::new(), cpus: self.start };
-        let known = self.looks.front();
-        let known = known.filter(|sample| {
-            now - sample.at >= MIN_INTERVAL_SECONDS && now - sample.at <= 6.0 * WINDOW_SECONDS
-        });
-        let before = known.unwrap_or(&start);
+        let before = self.before(now).unwrap_or(&start);
         for stage in &mut snapshot.stages {
             let (at, totals) = before
                 .totals
@@ -67,6 +63,28 @@ impl Samples {
         if self.looks.back().is_none_or(|last| now - last.at >= MIN_INTERVAL_SECONDS) {
             self.looks.push_back(Sample::of(snapshot, cpus));
         }
+    }
+
+    /// The look that the rates of a snapshot of that time are measured from; `None`: the start of the run.
+    fn before(&self, now: f64) -> Option<&Sample> {
+        let is_apart = |sample: &&Sample| {
+            now - sample.at >= MIN_INTERVAL_SECONDS && now - sample.at <= 6.0 * WINDOW_SECONDS
+        };
+        self.looks.front().filter(is_apart)
+    }
+
+    /// How the workers of each stage spent the time over which the rates of `snapshot` were measured, and the CPUs.
+    pub(crate) fn recent(&self, snapshot: &Snapshot) -> (BTreeMap<String, Times>, Option<Cpus>) {
+        let before = self.before(snapshot.uptime);
+        let spent = |stage: &super::StageStatus| {
+            let earlier =
+                before.and_then(|before| before.times.get(&stage.name)).copied().unwrap_or_default();
+            (stage.name.clone(), stage.times.since(&earlier))
+        };
+        let earlier = before.map_or(self.start, |before| before.cpus);
+        let now = self.cpus.and_then(|(_, cpus)| cpus);
+        let cpus = now.zip(earlier).and_then(|(now, earlier)| now.since(&earlier));
+        (snapshot.stages.iter().map(spent).collect(), cpus)
     }
 }
 

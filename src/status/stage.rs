@@ -125,6 +125,30 @@ impl StageStatus {
         self.workers.iter().filter(is_ready).count()
     }
 
+    /// How a stage is, in a word or two.
+    pub(crate) fn state(&self) -> &'static str {
+        let any = |state| self.workers.iter().any(|worker| worker.state == state);
+        match self.fate {
+            Fate::GaveUp => "gave up",
+            Fate::Finished => "finished",
+            Fate::Elsewhere => "elsewhere",
+            Fate::Stopped if self.running > 0 => "stopping",
+            Fate::Stopped => "stopped",
+            Fate::Removed => "leaving",
+            Fate::Wanted if self.failing.is_some() => "failing",
+            Fate::Wanted if self.killed_in_a_row.is_some() => "killed",
+            Fate::Wanted if self.check() == Some(CheckState::Unhealthy) => "unhealthy",
+            Fate::Wanted if any(WorkerState::Resting) => "failing",
+            Fate::Wanted if any(WorkerState::Scheduled) && self.running == 0 => "scheduled",
+            Fate::Wanted if self.paused => "paused",
+            Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
+            Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
+            Fate::Wanted if self.check() == Some(CheckState::Healthy) => "healthy",
+            Fate::Wanted if matches!(self.check(), Some(CheckState::Ready | CheckState::Failing)) => "ready",
+            Fate::Wanted => "running",
+        }
+    }
+
     /// Whether it has no input.
     pub(crate) fn is_source(&self) -> bool {
         self.inputs.is_empty()
@@ -267,6 +291,8 @@ pub(crate) enum Fate {
     Removed,
     /// It was stopped by hand, until it is started again.
     Stopped,
+    /// Another machine has it, or the broker has yet to say from where it goes on here.
+    Elsewhere,
     /// It failed too often.
     GaveUp,
 }

@@ -2,6 +2,7 @@
 
 use super::Transition;
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 
 /// One worker: a place in a stage that several processes may fill, one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +108,30 @@ pub(crate) struct Times {
     /// Waiting for another worker of the stage, where only one at a time can go on.
     #[serde(default)]
     pub for_turn: f64,
+}
+
+impl Times {
+    /// What was spent since `before`.
+    pub(crate) fn since(&self, before: &Times) -> Times {
+        let spent = |now: f64, before: f64| (now - before).max(0.0);
+        Times {
+            working: spent(self.working, before.working),
+            starved: spent(self.starved, before.starved),
+            blocked: spent(self.blocked, before.blocked),
+            paused: spent(self.paused, before.paused),
+            for_turn: spent(self.for_turn, before.for_turn),
+        }
+    }
+}
+
+impl AddAssign for Times {
+    fn add_assign(&mut self, more: Times) {
+        self.working += more.working;
+        self.starved += more.starved;
+        self.blocked += more.blocked;
+        self.paused += more.paused;
+        self.for_turn += more.for_turn;
+    }
 }
 
 impl Times {

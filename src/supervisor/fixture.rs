@@ -16,7 +16,13 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
     Stage {
         name: name.to_owned(),
         folder: None,
-        work: Work { task: crate::config::Task::of("x"), inputs: owned(inputs), outputs: owned(outputs) },
+        work: Work {
+            task: crate::config::Task::of("x"),
+            inputs: owned(inputs),
+            outputs: owned(outputs),
+            apart: 0,
+            routes: Vec::new(),
+        },
         processes: 1,
         after: Vec::new(),
         ready: None,
@@ -36,6 +42,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },
+        placed: None,
         recycle: Recycle::default(),
         log_file: None,
     }

@@ -1,10 +1,22 @@
 //! Commits in few words.
 
 use mprun::broker::redis::Redis;
-use mprun::broker::{Broker, Commit, End, Fault, Judged, Lease, Output, Sequence, SharedQueue, Verdict};
+use mprun::broker::{
+    Broker, Commit, End, Fault, Judged, Lease, Machines, Output, Sequence, SharedQueue, SharedStage, Verdict,
+};
 
 pub const A: SharedQueue = SharedQueue(0);
 pub const B: SharedQueue = SharedQueue(1);
+
+/// A stage that works on every machine.
+pub fn stage(name: &str) -> SharedStage {
+    SharedStage { name: name.to_owned(), machines: Machines::All }
+}
+
+/// A stage that works on one machine at a time.
+pub fn alone(name: &str) -> SharedStage {
+    SharedStage { machines: Machines::One, ..stage(name) }
+}
 
 pub fn output(queue: SharedQueue, item: &str) -> Output {
     Output { queue, item: item.into() }
@@ -31,11 +43,11 @@ pub fn passes(number: u64, lease: &Lease) -> Commit {
 }
 
 pub async fn commit(redis: &Redis, line: &str, commits: &[Commit]) -> Result<Judged, Fault> {
-    redis.commit(line, commits).await
+    redis.commit(&stage(line), commits).await
 }
 
 pub async fn verdicts(redis: &Redis, line: &str, commits: &[Commit]) -> Vec<Verdict> {
-    redis.commit(line, commits).await.unwrap().verdicts
+    redis.commit(&stage(line), commits).await.unwrap().verdicts
 }
 
 pub async fn items(redis: &Redis, queue: SharedQueue) -> Vec<String> {

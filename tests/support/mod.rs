@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod deny;
+pub mod nginx;
 pub mod once;
 pub mod process;
 pub mod pty;
+pub mod server;
 pub mod storm;
 pub mod version6;
 
@@ -59,6 +61,11 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// By a process of its own: a descriptor for writing that a fork of another test has copied would make the file busy.
+pub fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }
 
 /// The binary under test. `tests/run` names a copy when it runs the tests once more as an ordinary user, who may

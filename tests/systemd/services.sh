@@ -4,7 +4,7 @@ unit=mprun@ten
 
 install -m 644 ten_services.toml /etc/mprun/ten.toml
 systemctl start "$unit" || fail 'it did not start'
-expect "$unit" StatusText '10 services, 11 processes*'
+until_true is "$unit" StatusText '10 services, 11 processes*'
 [ "$(mprun status ten | grep -cE ' (ready|healthy|running) ')" = 10 ] || fail "up, but not all: $(mprun status ten)"
 
 main() { pgrep --parent "$(property "$unit" MainPID)" -f "$1"; }

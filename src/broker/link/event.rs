@@ -58,6 +58,24 @@ pub enum Event {
         judged: Judged,
     },
     Woken(Woken),
+    /// No worker of the stage is left on this machine, and none comes before [`Note::Here`]. Its commits are known.
+    Stopped {
+        line: LineId,
+    },
+    /// The answer to a claim: the stage is this machine's, and its position there to be put into the token.
+    Claimed {
+        line: LineId,
+        is_ours: bool,
+    },
+    /// The supervisor wants no work of the stage on this machine, or wants it again.
+    Switched {
+        line: LineId,
+        is_off: bool,
+    },
+    /// The broker knows that the stage has ended.
+    LineEnded {
+        line: LineId,
+    },
     /// The machine is to give back what it has not begun, and to leave once the rest has ended.
     Finish,
     /// It has left.
@@ -103,6 +121,22 @@ pub enum Effect {
     Withdraw {
         queue: SharedQueue,
     },
+    /// Items that come back from workers stay in the arena again.
+    Open {
+        queue: SharedQueue,
+    },
+    /// Answered by [`Event::Claimed`].
+    Claim {
+        line: LineId,
+    },
+    /// The position of the last answer becomes the stage's token: one transaction.
+    PutToken {
+        line: LineId,
+    },
+    /// Needs no answer: a claim that is not renewed expires.
+    Resign {
+        line: LineId,
+    },
     /// The line's commits from `first` to `last`. Answered by [`Event::Judged`].
     Commit {
         line: LineId,
@@ -127,6 +161,14 @@ pub enum Effect {
 pub enum Note {
     Away,
     Up,
+    /// The stage may work on this machine.
+    Here {
+        line: LineId,
+    },
+    /// It may not, any more: its workers are to end. Answered by [`Event::Stopped`].
+    Elsewhere {
+        line: LineId,
+    },
     /// Leases that are another machine's: this one was out of touch for too long.
     Lost {
         queue: SharedQueue,

@@ -33,8 +33,8 @@ pub(super) struct Inlet {
     /// When leases that have expired are looked for next; `None`: at once.
     look: Option<Instant>,
     extension: Option<Due>,
-    /// It takes no more, and gives back what comes.
-    is_finishing: bool,
+    /// False: no stage here may work on it. It takes no more, and gives back what comes.
+    is_open: bool,
 }
 
 impl Inlet {
@@ -54,7 +54,7 @@ impl Inlet {
             is_taking: false,
             look: None,
             extension: None,
-            is_finishing: false,
+            is_open: true,
         }
     }
 
@@ -67,9 +67,8 @@ impl Inlet {
             Some(Due::At(at)) => Some(at),
             Some(Due::UnderWay) | None => None,
         };
-        let look = self
-            .look
-            .filter(|_| self.is_reconciled && !self.is_finishing && !self.is_taking && self.places > 0);
+        let look =
+            self.look.filter(|_| self.is_reconciled && self.is_open && !self.is_taking && self.places > 0);
         extension.into_iter().chain(look).min()
     }
 
@@ -79,9 +78,9 @@ impl Inlet {
         (self.look, self.extension) = (None, None);
     }
 
-    pub(super) fn ask(&mut self, out: &mut Vec<Effect>) {
-        self.is_asked = true;
-        out.push(Effect::AskHeld { queue: self.queue });
+    /// A commit was refused: leases that it was to end may be this machine's still.
+    pub(super) fn doubt(&mut self) {
+        (self.is_asked, self.is_reconciled) = (false, false);
     }
 
     /// Leases that the arena knows nothing of go back: the answer that brought them got lost.
@@ -124,7 +123,7 @@ impl Inlet {
         if new.is_empty() {
             return;
         }
-        if self.is_finishing {
+        if !self.is_open {
             let leases = new.into_iter().map(|sequence| (sequence, 0)).collect();
             out.push(Effect::GiveBack { queue: self.queue, leases });
             return;
@@ -161,11 +160,16 @@ impl Inlet {
         }
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<Effect>) {
-        if !self.is_finishing {
-            self.is_finishing = true;
-            out.push(Effect::Withdraw { queue: self.queue });
+    /// What no worker has begun goes back, or may come again.
+    pub(super) fn set_open(&mut self, is_open: bool, out: &mut Vec<Effect>) {
+        if self.is_open == is_open {
+            return;
         }
+        self.is_open = is_open;
+        out.push(match is_open {
+            true => Effect::Open { queue: self.queue },
+            false => Effect::Withdraw { queue: self.queue },
+        });
     }
 
     pub(super) fn committed(&mut self, sequence: Sequence) {
@@ -179,6 +183,11 @@ impl Inlet {
     }
 
     pub(super) fn go_on(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        // An answer to a request of items comes first: it would be taken for what the arena knows nothing of.
+        if !self.is_asked && !self.is_taking {
+            self.is_asked = true;
+            out.push(Effect::AskHeld { queue: self.queue });
+        }
         if !self.is_reconciled {
             return;
         }
@@ -204,7 +213,7 @@ impl Inlet {
 
     fn take(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let looks = self.look.is_none_or(|at| at <= now);
-        if self.is_finishing || self.is_taking || self.places == 0 || !(self.has_more || looks) {
+        if !self.is_open || self.is_taking || self.places == 0 || !(self.has_more || looks) {
             return;
         }
         if looks {

@@ -33,6 +33,7 @@ impl Line {
         Line { waiting: commits.into(), state: State::Ready }
     }
 
+    /// Whether every commit has its verdict.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

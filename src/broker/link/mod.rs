@@ -16,6 +16,8 @@
 //! | a commit was sent | it lies in the arena, and perhaps happened | sends it again: the broker says what it said |
 //! | a verdict came, before `End` | the same | the same |
 //! | `End` | nothing of it | |
+//! | a claim was sent or answered, before `PutToken` | the stage stands still, with its token as it was | claims again |
+//! | `PutToken`, before the supervisor has heard | the token says what the broker says | the same |
 //! | `Withdraw`, before the give-back was done | leases that the arena doesn't have | gives them back after `Held` |
 //!
 //! The broker alone decides whether a commit happens. So an answer that is late or comes twice costs work at most: an item that
@@ -24,12 +26,15 @@
 mod event;
 mod inlet;
 mod line;
+mod place;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::model::Machines;
 pub use event::{Effect, Ends, Event, LineId, Note};
 use inlet::Inlet;
 use line::Line;
+use place::Place;
 use std::time::{Duration, Instant};
 
 use super::{Sequence, SharedQueue, Woken};
@@ -63,26 +68,56 @@ pub struct Remains {
     pub commits: Vec<Vec<(u64, Ends)>>,
 }
 
+/// A line's stage.
+#[derive(Clone, Debug, Default)]
+pub struct Role {
+    /// The shared queues that it reads.
+    pub reads: Vec<SharedQueue>,
+    /// Whose position the broker has; `None`: the stage has none there, and works on every machine.
+    pub position_of: Option<Machines>,
+    /// A link before this one has let it work on this machine.
+    pub is_here: bool,
+}
+
 pub struct Link {
     phase: Phase,
     is_finishing: bool,
     inlets: Vec<Inlet>,
     lines: Vec<Line>,
+    /// Of each line, by its place.
+    stages: Vec<Stage>,
+}
+
+struct Stage {
+    reads: Vec<SharedQueue>,
+    place: Option<Place>,
+    is_off: bool,
+}
+
+impl Stage {
+    fn may_work(&self) -> bool {
+        !self.is_off && self.place.as_ref().is_none_or(Place::is_here)
+    }
 }
 
 impl Link {
     /// Its first step comes with the first [`Event::Tick`].
-    pub fn new(remains: &Remains, ack_wait: Duration, now: Instant) -> Link {
+    pub fn new(remains: &Remains, roles: &[Role], ack_wait: Duration, now: Instant) -> Link {
         let committed: Vec<_> = remains.commits.iter().flatten().flat_map(|(_, ends)| ends).collect();
         let inlet = |(queue, held): &(SharedQueue, Vec<Sequence>)| {
             let is_committed = |sequence: Sequence| committed.contains(&&(*queue, sequence));
             Inlet::new(*queue, ack_wait, held.iter().map(|&sequence| (sequence, is_committed(sequence))))
+        };
+        let stage = |(n, role): (usize, &Role)| {
+            let place = |machines: Machines| Place::new(LineId(n), machines, role.is_here, ack_wait);
+            Stage { reads: role.reads.clone(), place: role.position_of.map(place), is_off: false }
         };
         Link {
             phase: Phase::Away { tries: 0, until: now },
             is_finishing: false,
             inlets: remains.held.iter().map(inlet).collect(),
             lines: remains.commits.iter().map(|commits| Line::new(commits.clone())).collect(),
+            stages: roles.iter().enumerate().map(stage).collect(),
         }
     }
 
@@ -92,7 +127,8 @@ impl Link {
             Phase::Away { until, .. } => Some(until),
             Phase::Up => {
                 let inlets = self.inlets.iter().filter_map(Inlet::deadline);
-                inlets.chain(self.lines.iter().filter_map(Line::deadline)).min()
+                let places = self.stages.iter().filter_map(|stage| stage.place.as_ref()?.deadline());
+                inlets.chain(self.lines.iter().filter_map(Line::deadline)).chain(places).min()
             }
             Phase::Joining { .. } | Phase::Leaving | Phase::Over => None,
         }
@@ -105,6 +141,10 @@ impl Link {
             return out;
         }
         self.note(event, now, &mut out);
+        if out.iter().any(|effect| matches!(effect, Effect::Say(Note::Elsewhere { .. }))) {
+            // What was taken for the end of its stage is none. If the machine is to leave all the same it is ordered to once more.
+            self.is_finishing = false;
+        }
         self.go_on(now, &mut out);
         out
     }
@@ -127,10 +167,17 @@ impl Link {
             Event::Withdrawn { queue, leases } => self.inlet(queue, |inlet| inlet.withdrawn(leases, out)),
             Event::Queued { line, number, ends } => self.queued(line, number, ends),
             Event::Judged { line, first, judged } => self.judged(line, first, &judged, now, out),
-            Event::Woken(Woken::Items(queue)) => self.inlet(queue, Inlet::woken),
+            Event::Woken(Woken::Items(queue)) => {
+                self.inlet(queue, Inlet::woken);
+                self.places().for_each(Place::woken);
+            }
             Event::Woken(Woken::Room(queue)) => self.lines.iter_mut().for_each(|line| line.woken(queue)),
             Event::Woken(Woken::Away) => {}
-            Event::Finish => self.finish(out),
+            Event::Stopped { line } => self.place(line, Place::stopped),
+            Event::Claimed { line, is_ours } => self.place(line, |place| place.claimed(is_ours, now, out)),
+            Event::Switched { line, is_off } => self.switched(line, is_off),
+            Event::LineEnded { line } => self.place(line, |place| place.ended(out)),
+            Event::Finish => self.is_finishing = true,
             Event::Left if self.phase == Phase::Leaving => {
                 self.phase = Phase::Over;
                 out.push(Effect::Exit(None));
@@ -145,7 +192,6 @@ impl Link {
         }
         self.phase = Phase::Up;
         out.push(Effect::Say(Note::Up));
-        self.inlets.iter_mut().for_each(|inlet| inlet.ask(out));
     }
 
     fn broken(&mut self, jitter: f64, now: Instant, out: &mut Vec<Effect>) {
@@ -163,6 +209,24 @@ impl Link {
         self.phase = Phase::Away { tries, until: now + pause };
         self.inlets.iter_mut().for_each(Inlet::broken);
         self.lines.iter_mut().for_each(Line::broken);
+        self.places().for_each(Place::broken);
+    }
+
+    fn places(&mut self) -> impl Iterator<Item = &mut Place> {
+        self.stages.iter_mut().filter_map(|stage| stage.place.as_mut())
+    }
+
+    fn place(&mut self, line: LineId, change: impl FnOnce(&mut Place)) {
+        if let Some(place) = self.stages.get_mut(line.0).and_then(|stage| stage.place.as_mut()) {
+            change(place);
+        }
+    }
+
+    fn switched(&mut self, line: LineId, is_off: bool) {
+        if let Some(stage) = self.stages.get_mut(line.0) {
+            stage.is_off = is_off;
+        }
+        self.place(line, |place| place.switched(is_off));
     }
 
     fn inlet(&mut self, queue: SharedQueue, change: impl FnOnce(&mut Inlet)) {
@@ -189,18 +253,24 @@ impl Link {
         out: &mut Vec<Effect>,
     ) {
         let Some(line) = self.lines.get_mut(id.0) else { return };
+        let before = out.len();
         for (queue, sequence) in line.judged(id, first, judged, now, out) {
             self.inlet(queue, |inlet| inlet.ended(sequence));
         }
-    }
-
-    fn finish(&mut self, out: &mut Vec<Effect>) {
-        self.is_finishing = true;
-        self.inlets.iter_mut().for_each(|inlet| inlet.finish(out));
+        let is_refused = |effect: &Effect| matches!(effect, Effect::Say(Note::Refused { .. }));
+        if out[before..].iter().any(is_refused) {
+            self.inlets.iter_mut().for_each(Inlet::doubt);
+            self.place(id, |place| place.refused(out));
+        }
     }
 
     /// Does what can be done now.
     fn go_on(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let is_finishing = self.is_finishing;
+        for inlet in &mut self.inlets {
+            let mut readers = self.stages.iter().filter(|stage| stage.reads.contains(&inlet.queue));
+            inlet.set_open(!is_finishing && readers.any(Stage::may_work), out);
+        }
         match self.phase {
             Phase::Away { tries, until } if until <= now => {
                 self.phase = Phase::Joining { tries };
@@ -209,6 +279,10 @@ impl Link {
             Phase::Up => {
                 self.inlets.iter_mut().for_each(|inlet| inlet.go_on(now, out));
                 self.lines.iter_mut().enumerate().for_each(|(n, line)| line.go_on(LineId(n), now, out));
+                for (line, stage) in self.lines.iter().zip(&mut self.stages) {
+                    let go_on = |place: &mut Place| place.go_on(line.is_empty(), !is_finishing, now, out);
+                    stage.place.iter_mut().for_each(go_on);
+                }
                 self.leave_when_done(out);
             }
             Phase::Away { .. } | Phase::Joining { .. } | Phase::Leaving | Phase::Over => {}

@@ -41,11 +41,16 @@ pub(super) fn sequences(value: Value) -> Result<Vec<Sequence>, Fault> {
     parsed::<Vec<String>>(value)?.iter().map(|text| sequence(text)).collect()
 }
 
-pub(super) fn leases(value: Value) -> Result<Vec<Lease>, Fault> {
-    if let Value::BulkString(_) | Value::SimpleString(_) = &value {
-        return Err(Fault::Superseded); // it says nothing else
+/// A script that answers with a word says that this life is none any more.
+pub(super) fn unless_superseded(value: Value) -> Result<Value, Fault> {
+    match value {
+        Value::BulkString(_) | Value::SimpleString(_) => Err(Fault::Superseded),
+        value => Ok(value),
     }
-    let rows: Vec<(String, Vec<u8>, u32, u32)> = parsed(value)?;
+}
+
+pub(super) fn leases(value: Value) -> Result<Vec<Lease>, Fault> {
+    let rows: Vec<(String, Vec<u8>, u32, u32)> = parsed(unless_superseded(value)?)?;
     let lease = |(id, item, attempts, deliveries): (String, _, _, _)| {
         Ok(Lease { sequence: sequence(&id)?, item, attempts, deliveries })
     };

@@ -6,7 +6,7 @@ use super::answer;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
-use crate::broker::{Fault, Joined, Layout, Membership, Position};
+use crate::broker::{Fault, Joined, Layout, Membership};
 use crate::hash;
 use crate::model::WhenFull;
 use redis::aio::MultiplexedConnection;
@@ -44,7 +44,6 @@ pub(super) struct Entered {
     pub(super) connection: MultiplexedConnection,
     pub(super) pushed: Mutex<UnboundedReceiver<PushInfo>>,
     pub(super) scripts: Scripts,
-    pub(super) all_runs: Keys,
     pub(super) keys: RunKeys,
     pub(super) joined: Joined,
 }
@@ -53,16 +52,15 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     let (sender, pushed) = unbounded_channel();
     let mut connection = connect(access, sender).await?;
     let warnings = look(&mut connection, who.allow_loss).await?;
-    let (scripts, all_runs) = (Scripts::new(), Keys::new(layout));
-    let run = begin(&mut connection, &scripts, &all_runs, layout, who.new_run).await?;
-    let keys = all_runs.run(run);
+    let (scripts, pipeline) = (Scripts::new(), Keys::new(layout));
+    let run = begin(&mut connection, &scripts, &pipeline, layout, who.new_run).await?;
+    let keys = pipeline.run(run);
     for queue in keys.queues() {
         connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
     }
     let (begun, ended) = join(&mut connection, &scripts, &keys, layout, who).await?;
-    let positions = positions(&mut connection, &keys).await?;
-    let joined = Joined { run, begun, ended: (ended > 0).then_some(ended), positions, warnings };
-    Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, all_runs, keys, joined })
+    let joined = Joined { run, begun, ended: (ended > 0).then_some(ended), warnings };
+    Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, keys, joined })
 }
 
 /// Looks at the server and at what it holds of the pipeline, and changes nothing. What its settings don't protect from.
@@ -85,14 +83,17 @@ pub(super) async fn examine(
 }
 
 /// What the broker holds under the pipeline's name is no run of this file.
-fn foreign(layout: &Layout) -> Fault {
+pub(super) fn foreign(layout: &Layout) -> Fault {
     Fault::Fatal(format!(
         "the broker holds other shared queues of a pipeline named {}: give this one a `prefix`, or begin another run",
         layout.pipeline
     ))
 }
 
-async fn connect(access: &Access, pushes: UnboundedSender<PushInfo>) -> Result<MultiplexedConnection, Fault> {
+pub(super) async fn connect(
+    access: &Access,
+    pushes: UnboundedSender<PushInfo>,
+) -> Result<MultiplexedConnection, Fault> {
     // Not the error's own words: they may hold the address, with its password.
     let wrong = |_| Fault::Fatal("the address of the broker can't be read".into());
     let info = access.url.as_str().into_connection_info().map_err(wrong)?;
@@ -129,7 +130,7 @@ async fn look(connection: &mut MultiplexedConnection, allow_loss: bool) -> Resul
 }
 
 /// The same names in the same order are the same pipeline.
-fn shape(layout: &Layout) -> String {
+pub(super) fn shape(layout: &Layout) -> String {
     let names: Vec<&str> = layout.queues.iter().map(|queue| queue.name.as_str()).collect();
     format!("{:016x}", hash::fnv1a(names.join("\n").as_bytes()))
 }
@@ -171,14 +172,8 @@ async fn join(
         script.arg(&settings.name).arg(settings.capacity).arg(when_full);
     }
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
+    if matches!(&value, Value::Array(words) if words.len() == 1) {
+        return Err(Fault::Fatal("this machine was struck off the run (`mprun forget`)".into()));
+    }
     answer::parsed(value)
-}
-
-async fn positions(connection: &mut MultiplexedConnection, keys: &RunKeys) -> Result<Vec<Position>, Fault> {
-    let all: BTreeMap<String, Vec<u8>> = redis::cmd("HGETALL")
-        .arg(keys.positions())
-        .query_async(connection)
-        .await
-        .map_err(|error| answer::fault(&error))?;
-    Ok(all.into_iter().map(|(key, value)| Position { key, value }).collect())
 }

@@ -54,12 +54,17 @@ impl RunKeys {
         self.with("positions")
     }
 
-    pub(super) fn epochs(&self) -> String {
-        self.with("epochs")
+    pub(super) fn claims(&self) -> String {
+        self.with("claims")
     }
 
     pub(super) fn seen(&self, machine: &str) -> String {
         self.with(&format!("seen:{machine}"))
+    }
+
+    /// Somebody looks at the run, while this key is there.
+    pub(super) fn watched(&self) -> String {
+        self.with("watched")
     }
 
     pub(super) fn queue(&self, queue: SharedQueue) -> &QueueKeys {
@@ -74,15 +79,6 @@ impl RunKeys {
     pub(super) fn of_channel(&self, channel: &[u8]) -> Option<SharedQueue> {
         let found = self.queues.iter().position(|queue| queue.about.as_bytes() == channel)?;
         Some(SharedQueue(found as u16))
-    }
-
-    /// All but what the machines show, which goes by itself.
-    pub(super) fn all(&self) -> Vec<String> {
-        let of_run = ["run", "machines", "lines", "positions", "epochs"].map(|end| self.with(end));
-        let of_queues = self.queues.iter().flat_map(|queue| {
-            [&queue.stream, &queue.about, &queue.letters, &queue.attempts, &queue.writers].map(String::clone)
-        });
-        of_run.into_iter().chain(of_queues).collect()
     }
 }
 

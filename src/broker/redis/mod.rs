@@ -6,15 +6,18 @@ mod keys;
 mod request;
 mod scripts;
 mod server;
+mod visit;
 
 use super::{
-    Broker, Commit, Fault, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Progress,
-    Sequence, SharedQueue, Term, Woken,
+    Broker, Commit, Fault, Full, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Progress,
+    Registered, Sequence, SharedQueue, SharedStage, Woken,
 };
+use crate::model::Machines;
 pub use connect::Access;
 use connect::Entered;
 use redis::{PushInfo, PushKind, RedisError, ScriptInvocation, Value};
 use std::time::Duration;
+pub use visit::Visitor;
 
 /// The cause of a dead letter that no machine wrote.
 const ALL_DIED: &str = "every machine that had it died";
@@ -40,6 +43,14 @@ impl Redis {
         connect::examine(access, layout, allow_loss).await
     }
 
+    /// Under which name the broker keeps what a stage says: its position, and whether it has ended.
+    fn place(&self, stage: &SharedStage) -> String {
+        match stage.machines {
+            Machines::All => format!("{}/{}", self.machine, stage.name),
+            Machines::One => format!("/{}", stage.name),
+        }
+    }
+
     fn consumer(&self) -> String {
         format!("{}:{}", self.machine, self.life)
     }
@@ -54,16 +65,6 @@ impl Redis {
 
     async fn query<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Fault> {
         command.query_async(&mut self.at.connection.clone()).await.map_err(|error| answer::fault(&error))
-    }
-
-    async fn end_membership(&self, machine: &str, how: &str) -> Result<(), Fault> {
-        let mut script = self.at.scripts.leave.prepare_invoke();
-        script.key(self.at.keys.machines());
-        for queue in self.at.keys.queues() {
-            script.key(&queue.stream).key(&queue.about).key(&queue.writers);
-        }
-        script.arg(machine).arg(how);
-        self.ask(&script).await.map(drop)
     }
 
     fn woken_by(&self, push: &PushInfo) -> Option<Woken> {
@@ -108,11 +109,11 @@ impl Broker for Redis {
         answer::sequences(self.ask(&script).await?)
     }
 
-    async fn commit(&self, line: &str, commits: &[Commit]) -> Result<Judged, Fault> {
+    async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
         let queues = request::queues_of(commits);
         let mut script = self.at.scripts.commit.prepare_invoke();
         request::add_keys(&mut script, &self.at.keys, &queues);
-        script.arg(&self.machine).arg(&self.life).arg(line);
+        script.arg(&self.machine).arg(&self.life).arg(&stage.name).arg(self.place(stage));
         request::add_commits(&mut script, commits, &queues);
         match self.invoke(&script).await {
             Ok(value) => answer::judged(value, &queues),
@@ -139,11 +140,16 @@ impl Broker for Redis {
         answer::sequences(self.ask(&script).await?)
     }
 
-    async fn register(&self, queue: SharedQueue, line: &str) -> Result<bool, Fault> {
+    async fn register(&self, queue: SharedQueue, stage: &SharedStage) -> Result<Registered, Fault> {
         let keys = self.at.keys.queue(queue);
         let mut script = self.at.scripts.register.prepare_invoke();
-        script.key(&keys.about).key(&keys.writers).arg(format!("{}/{line}", self.machine));
-        answer::parsed(self.ask(&script).await?)
+        script.key(&keys.about).key(&keys.writers).arg(self.place(stage));
+        match answer::parsed::<String>(self.ask(&script).await?)?.as_str() {
+            "open" => Ok(Registered::Open),
+            "ended" => Ok(Registered::Ended),
+            "sealed" => Ok(Registered::Sealed),
+            other => Err(answer::unexpected(&Value::SimpleString(other.into()))),
+        }
     }
 
     async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault> {
@@ -170,11 +176,30 @@ impl Broker for Redis {
         answer::parsed(self.ask(&script).await?)
     }
 
-    async fn elect(&self, stage: &str, time: Duration) -> Result<Option<Term>, Fault> {
-        let mut script = self.at.scripts.elect.prepare_invoke();
-        script.key(self.at.keys.epochs()).arg(stage).arg(self.consumer()).arg(time.as_millis() as u64);
-        let (epoch, is_ours): (u64, bool) = answer::parsed(self.ask(&script).await?)?;
-        Ok(is_ours.then_some(Term(epoch)))
+    async fn claim(&self, stage: &SharedStage) -> Result<Option<Vec<u8>>, Fault> {
+        let mut script = self.at.scripts.claim.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.claims()).key(self.at.keys.positions());
+        let time = match stage.machines {
+            Machines::All => 0,
+            Machines::One => self.layout.ack_wait.as_millis() as u64,
+        };
+        script.arg(&self.machine).arg(&self.life).arg(self.place(stage)).arg(time);
+        match self.ask(&script).await? {
+            Value::BulkString(position) => Ok(Some(position)),
+            Value::Int(0) => Ok(None),
+            Value::Int(-1) => Err(Fault::Superseded),
+            other => Err(answer::unexpected(&other)),
+        }
+    }
+
+    async fn resign(&self, stage: &SharedStage) -> Result<(), Fault> {
+        let mut script = self.at.scripts.resign.prepare_invoke();
+        script.key(self.at.keys.claims());
+        for queue in self.at.keys.queues() {
+            script.key(&queue.about);
+        }
+        script.arg(self.consumer()).arg(self.place(stage));
+        self.ask(&script).await.map(drop)
     }
 
     async fn letters(
@@ -198,42 +223,28 @@ impl Broker for Redis {
     }
 
     async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault> {
-        let mut set = redis::cmd("SET");
-        set.arg(self.at.keys.seen(&self.machine)).arg(snapshot).arg("PX").arg(time.as_millis() as u64);
-        self.query(&set).await
+        let mut script = self.at.scripts.show.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.seen(&self.machine));
+        script.arg(&self.machine).arg(&self.life).arg(snapshot).arg(time.as_millis() as u64);
+        answer::unless_superseded(self.ask(&script).await?).map(drop)
     }
 
-    async fn machines(&self) -> Result<Vec<(String, Option<Vec<u8>>)>, Fault> {
-        let machines: Vec<String> = self.query(redis::cmd("HKEYS").arg(self.at.keys.machines())).await?;
-        if machines.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut get = redis::cmd("MGET");
-        for machine in &machines {
-            get.arg(self.at.keys.seen(machine));
-        }
-        let seen: Vec<Option<Vec<u8>>> = self.query(&get).await?;
-        Ok(machines.into_iter().zip(seen).collect())
+    async fn hear(&self) -> Result<Heard, Fault> {
+        let mut script = self.at.scripts.hear.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.watched());
+        script.arg(&self.machine).arg(&self.life);
+        let is_watched = answer::parsed(answer::unless_superseded(self.ask(&script).await?)?)?;
+        Ok(Heard { is_watched })
     }
 
     async fn leave(&self) -> Result<(), Fault> {
-        self.end_membership(&self.machine, "leave").await
-    }
-
-    async fn forget(&self, machine: &str) -> Result<(), Fault> {
-        self.end_membership(machine, "forget").await
-    }
-
-    async fn drop_run(&self, run: u64) -> Result<(), Fault> {
-        let mut unlink = redis::cmd("UNLINK");
-        for key in self.at.all_runs.run(run).all() {
-            unlink.arg(key);
+        let mut script = self.at.scripts.leave.prepare_invoke();
+        script.key(self.at.keys.machines()).key(self.at.keys.claims());
+        for queue in self.at.keys.queues() {
+            script.key(&queue.stream).key(&queue.about);
         }
-        let mut remove = redis::cmd("SREM");
-        remove.arg(self.at.all_runs.runs()).arg(run);
-        // The number goes last: a run that is half deleted is still listed.
-        self.query::<Value>(&unlink).await?;
-        self.query::<Value>(&remove).await.map(drop)
+        script.arg(&self.machine).arg(&self.life);
+        self.ask(&script).await.map(drop)
     }
 
     async fn woken(&self) -> Woken {

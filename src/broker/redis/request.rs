@@ -17,7 +17,7 @@ pub(super) fn queues_of(commits: &[Commit]) -> Vec<SharedQueue> {
 }
 
 pub(super) fn add_keys(script: &mut ScriptInvocation<'_>, keys: &RunKeys, queues: &[SharedQueue]) {
-    script.key(keys.machines()).key(keys.lines()).key(keys.positions()).key(keys.epochs());
+    script.key(keys.machines()).key(keys.lines()).key(keys.positions());
     for queue in queues.iter().map(|&queue| keys.queue(queue)) {
         script.key(&queue.stream).key(&queue.about).key(&queue.letters).key(&queue.attempts);
         script.key(&queue.writers);
@@ -33,8 +33,7 @@ pub(super) fn add_commits(script: &mut ScriptInvocation<'_>, commits: &[Commit],
 
 fn add_commit(script: &mut ScriptInvocation<'_>, commit: &Commit, queues: &[SharedQueue]) {
     let place = |queue: SharedQueue| queues.binary_search(&queue).unwrap_or(queues.len());
-    let (stage, term) = commit.term.as_ref().map_or(("", 0), |(stage, term)| (stage.as_str(), term.0));
-    script.arg(commit.number).arg(stage).arg(term);
+    script.arg(commit.number);
     script.arg(commit.ends.len());
     for end in &commit.ends {
         let (cause, attempts) = end.dead.as_ref().map_or(("", 0), |(cause, tried)| (cause.as_str(), *tried));
@@ -44,9 +43,9 @@ fn add_commit(script: &mut ScriptInvocation<'_>, commit: &Commit, queues: &[Shar
     for output in &commit.outputs {
         script.arg(place(output.queue)).arg(&output.item[..]);
     }
-    script.arg(commit.positions.len());
-    for position in &commit.positions {
-        script.arg(&position.key).arg(&position.value[..]);
+    script.arg(usize::from(commit.step.is_some()));
+    if let Some(step) = &commit.step {
+        script.arg(&step.from[..]).arg(&step.to[..]);
     }
     script.arg(commit.marks.len());
     for &mark in &commit.marks {

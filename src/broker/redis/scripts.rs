@@ -19,4 +19,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(audit, begin, commit, elect, ended, extend, finish, give_back, held, join, leave, register, take);
+scripts!(
+    audit, begin, claim, commit, ended, extend, finish, forget, give_back, hear, held, join, leave, register,
+    resign, see, show, take
+);

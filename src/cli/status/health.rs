@@ -2,7 +2,7 @@
 
 use crate::exit;
 use crate::numbers::{counted, time};
-use crate::status::{CheckState, CheckStatus, ConfigState, Fate, Snapshot, WorkerState};
+use crate::status::{BrokerStatus, CheckState, CheckStatus, ConfigState, Fate, Snapshot, WorkerState};
 use serde::Serialize;
 
 /// What is wrong with a pipeline.
@@ -112,6 +112,7 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
         }
     }
     faults.extend(snapshot.letters.faults());
+    faults.extend(snapshot.broker.as_ref().and_then(BrokerStatus::fault));
     let unsound = snapshot.queues.iter().filter(|queue| queue.unaccounted() != 0);
     faults.extend(unsound.map(|queue| format!("the ledger of queue {} does not add up", queue.name)));
     Health { faults, dead: snapshot.dead_letters, too_long: snapshot.totals.too_long }

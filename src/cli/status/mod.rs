@@ -3,26 +3,33 @@
 mod health;
 mod text;
 
-pub(super) use text::{phase, state};
+pub(super) use text::phase;
 
+use super::machines::{self, AllMachines};
 use super::output::{self, Failure};
 use super::table::terminal_width;
 use super::target::OnePipeline;
+use crate::stage::Registry;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
+    #[command(flatten)]
+    machines: AllMachines,
     /// Print the whole snapshot as JSON; with --check: `ok`, `faults`, `dead_letters` and their file
     #[arg(long)]
     json: bool,
     /// Say only what is wrong: exit 1 if anything is, 3 if items became dead letters
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     check: bool,
 }
 
 /// Shows a running pipeline.
-pub(super) fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
+    if args.machines.all {
+        return machines::status::run(&args.pipeline, args.json, registry);
+    }
     let mut client = args.pipeline.find()?;
     let snapshot = client.status(false)?;
     if args.check {

@@ -3,7 +3,7 @@
 use super::health;
 use crate::cli::table::Table;
 use crate::numbers::{counted, rate, time};
-use crate::status::{CheckState, Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus};
+use crate::status::{CheckState, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus};
 use crate::sys::local_time;
 use std::time::{Duration, SystemTime};
 
@@ -53,7 +53,7 @@ fn stages(snapshot: &Snapshot) -> Table {
         let of_items = |text: String| if stage.is_source() { "-".to_owned() } else { text };
         table.push([
             stage.name.clone(),
-            state(stage).to_owned(),
+            stage.state().to_owned(),
             format!("{}/{}", stage.running, stage.processes),
             of_items(stage.totals.done.to_string()),
             stage.totals.emitted.to_string(),
@@ -70,36 +70,13 @@ fn services(snapshot: &Snapshot) -> Table {
     for stage in snapshot.stages.iter().filter(|stage| stage.is_service()) {
         table.push([
             stage.name.clone(),
-            state(stage).to_owned(),
+            stage.state().to_owned(),
             format!("{}/{}", stage.running, stage.processes),
             stage.up().map_or("-".to_owned(), time),
             stage.restarts().to_string(),
         ]);
     }
     table
-}
-
-/// How a stage is, in a word or two.
-pub(crate) fn state(stage: &StageStatus) -> &'static str {
-    let any = |state| stage.workers.iter().any(|worker| worker.state == state);
-    match stage.fate {
-        Fate::GaveUp => "gave up",
-        Fate::Finished => "finished",
-        Fate::Stopped if stage.running > 0 => "stopping",
-        Fate::Stopped => "stopped",
-        Fate::Removed => "leaving",
-        Fate::Wanted if stage.failing.is_some() => "failing",
-        Fate::Wanted if stage.killed_in_a_row.is_some() => "killed",
-        Fate::Wanted if stage.check() == Some(CheckState::Unhealthy) => "unhealthy",
-        Fate::Wanted if any(WorkerState::Resting) => "failing",
-        Fate::Wanted if any(WorkerState::Scheduled) && stage.running == 0 => "scheduled",
-        Fate::Wanted if stage.paused => "paused",
-        Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
-        Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
-        Fate::Wanted if stage.check() == Some(CheckState::Healthy) => "healthy",
-        Fate::Wanted if matches!(stage.check(), Some(CheckState::Ready | CheckState::Failing)) => "ready",
-        Fate::Wanted => "running",
-    }
 }
 
 /// What a stage waits for that has nothing more to do.

@@ -2,7 +2,7 @@
 
 use super::screen::Screen;
 use super::spark;
-use crate::cli::status::{phase, state};
+use crate::cli::status::phase;
 use crate::numbers::{counted, rate, time};
 use crate::status::{ConfigState, QueueStatus, Snapshot, StageStatus};
 use ratatui::Frame;
@@ -12,6 +12,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, TableState, Wrap};
 
 const KEYS: &str = " q quit  up/down stage  +/- processes  p pause/resume  P all  r restart";
+const LOOKING_KEYS: &str = " q quit  up/down stage";
 const HEAD: [&str; 8] = ["STAGE", "STATE", "PROCS", "DONE/S", "OUT/S", "", "RESTARTS", "DEAD"];
 /// The widths of all columns but the name and the sparkline, and the gaps between.
 const FIXED_WIDTH: u16 = 8 + 7 + 7 + 7 + 8 + 6 + 7;
@@ -51,6 +52,7 @@ fn places(area: Rect, stages: usize, queues: usize) -> [Rect; 6] {
 fn footing(screen: &Screen) -> &str {
     match (&screen.missed, screen.message.as_str()) {
         (Some(why), _) => why,
+        (None, "") if screen.looks_only => LOOKING_KEYS,
         (None, "") => KEYS,
         (None, message) => message,
     }
@@ -93,7 +95,7 @@ fn stage_cells(stage: &StageStatus, screen: &Screen, width: usize) -> [String; 8
     let has_items = !stage.is_service();
     [
         stage.name.clone(),
-        state(stage).to_owned(),
+        stage.state().to_owned(),
         format!("{}/{}", stage.running, stage.processes),
         of_items(!stage.is_source(), rate(stage.rate.done)),
         of_items(has_items, rate(stage.rate.emitted)),

@@ -1,6 +1,7 @@
 //! The connection to the pipeline, in a thread of its own: the screen reacts to keys and signals while an answer is
 //! awaited.
 
+use crate::cli::machines::watch::LiveRun;
 use crate::control::client::{ANSWER_TIMEOUT, Client, ClientError};
 use crate::control::protocol::Command;
 use crate::logs::RecentLogs;
@@ -51,6 +52,29 @@ impl Feed {
             // Signals are for the thread that has the terminal. It fails only for an operation that there is not.
             let _ = start_signals::block_all();
             poller.work(&todo, &notifier);
+        });
+        Feed { commands, updates }
+    }
+
+    /// The same of a run over all its machines, which no key changes.
+    pub(super) fn of_run(run: LiveRun, wake: UnixStream) -> Feed {
+        let (commands, todo) = channel::<Command>();
+        let (sender, updates) = channel();
+        let notifier = UpdateSender { sender, wake: Wake(wake) };
+        std::thread::spawn(move || {
+            let _ = start_signals::block_all();
+            loop {
+                let update = match run.look() {
+                    Ok((snapshot, lines)) => Update::Snapshot(Box::new(snapshot), lines, 0),
+                    Err(failure) => Update::Missed(failure.to_string()),
+                };
+                if !notifier.send(update) {
+                    return;
+                }
+                if let Err(RecvTimeoutError::Disconnected) = todo.recv_timeout(INTERVAL) {
+                    return;
+                }
+            }
         });
         Feed { commands, updates }
     }

@@ -8,14 +8,18 @@ mod screen;
 mod spark;
 mod terminal;
 
+use super::machines::watch::LiveRun;
+use super::machines::{AllMachines, SharedPipeline};
 use super::output::{self, Failure};
 use super::target::OnePipeline;
 use crate::exit;
+use crate::stage::Registry;
 use crate::sys::suspend::SuspendScope;
 use crate::terminal as terminals;
 use feed::{Feed, Update};
 use screen::{Asked, Screen};
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::TryRecvError;
 use terminal::{Input, Session};
 
@@ -23,6 +27,8 @@ use terminal::{Input, Session};
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,
+    #[command(flatten)]
+    machines: AllMachines,
 }
 
 enum End {
@@ -32,7 +38,7 @@ enum End {
 }
 
 /// Shows a running pipeline until `q`, or until its end.
-pub(super) fn run(args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     if !terminals::stdout().is_terminal || !terminals::stdin().is_terminal {
         return Err(Failure::usage("top needs a terminal: `mprun status` shows the same once"));
     }
@@ -40,13 +46,17 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         let why = "top needs a terminal that can move its cursor, and TERM says that this one can't";
         return Err(Failure::usage(format!("{why}: `mprun status` shows the same once")));
     }
-    let mut client = args.pipeline.find()?;
-    let first = client.status(false)?;
-    let end = Session::enter().and_then(|mut session| {
-        let feed = Feed::start(client, &first, session.waker()?);
-        watch(&mut session, &feed, Screen::new(first))
-        // The session ends here: the terminal is as it was before anything is said.
-    });
+    let end = if args.machines.all {
+        let run = LiveRun::new(SharedPipeline::find(&args.pipeline, registry)?);
+        let (first, lines) = run.look()?;
+        let screen = Screen { lines, looks_only: true, ..Screen::new(first) };
+        show(|wake| Feed::of_run(run, wake), screen)
+    } else {
+        let mut client = args.pipeline.find()?;
+        let first = client.status(false)?;
+        let screen = Screen::new(first.clone());
+        show(|wake| Feed::start(client, &first, wake), screen)
+    };
     match end.map_err(|error| Failure::io("use the terminal", &error))? {
         End::Quit => Ok(exit::DONE),
         End::Signal(number) => Ok(128_u8.saturating_add(number)),
@@ -55,6 +65,13 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
             Ok(exit::DONE)
         }
     }
+}
+
+/// The session ends here: the terminal is as it was before anything is said.
+fn show(feed: impl FnOnce(UnixStream) -> Feed, screen: Screen) -> io::Result<End> {
+    let mut session = Session::enter()?;
+    let feed = feed(session.waker()?);
+    watch(&mut session, &feed, screen)
 }
 
 fn watch(session: &mut Session, feed: &Feed, mut screen: Screen) -> io::Result<End> {

@@ -22,6 +22,8 @@ pub(super) struct Screen {
     /// Why what is shown is old.
     pub missed: Option<String>,
     pub commands_sent: u64,
+    /// Keys change nothing: what is shown are many machines.
+    pub looks_only: bool,
 }
 
 /// The action of a key.
@@ -44,6 +46,7 @@ impl Screen {
             message: String::new(),
             missed: None,
             commands_sent: 0,
+            looks_only: false,
         }
     }
 
@@ -68,6 +71,10 @@ impl Screen {
     pub(super) fn key(&mut self, key: Key) -> Asked {
         self.message.clear();
         match key {
+            Key::PauseAll | Key::More | Key::Fewer | Key::Pause | Key::Restart if self.looks_only => {
+                self.message =
+                    "these are all machines: `mprun top` on one of them steers that one".to_owned();
+            }
             Key::Quit => return Asked::Quit,
             Key::Suspend => return Asked::Suspend,
             Key::Up => self.selected = self.selected.saturating_sub(1),
@@ -160,6 +167,18 @@ mod tests {
         assert_eq!(screen.key(Key::Pause), pause(false, stage()));
         assert_eq!(screen.key(Key::PauseAll), pause(true, None));
         assert_eq!(screen.key(Key::PauseAll), pause(false, None));
+    }
+
+    #[test]
+    fn of_many_machines_no_key_changes_anything() {
+        let mut screen = Screen { looks_only: true, ..screen() };
+        for key in [Key::More, Key::Fewer, Key::Pause, Key::PauseAll, Key::Restart] {
+            assert_eq!(screen.key(key), Asked::Nothing);
+            assert!(screen.message.contains("all machines"), "{}", screen.message);
+        }
+        assert!(!screen.snapshot.paused && screen.snapshot.stages[0].processes == 1);
+        assert_eq!(screen.key(Key::Down), Asked::Nothing);
+        assert_eq!((screen.selected, screen.key(Key::Quit)), (1, Asked::Quit));
     }
 
     #[test]

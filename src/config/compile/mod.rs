@@ -8,9 +8,11 @@ mod control;
 mod cycles;
 mod draft;
 mod limits;
+mod machines;
 mod mode;
 mod order;
 mod queues;
+mod routes;
 mod rules;
 mod service;
 mod shared;
@@ -37,6 +39,8 @@ pub(super) fn compile(
     report: &mut Report,
 ) -> Option<(Pipeline, MachineNeeds)> {
     let mut drafts = draft::all(&keys, &selection, report);
+    routes::settle(&mut drafts, registry, report);
+    limits::check_fans(&drafts, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
     let mut declared = keys.queues.value;
     let numbers = [drafts.len(), wiring.wires.len().max(declared.all.len())];
@@ -45,7 +49,7 @@ pub(super) fn compile(
         return None;
     }
 
-    let stages: Vec<Stage> = drafts.iter_mut().map(|draft| stage(draft, registry, report)).collect();
+    let mut stages: Vec<Stage> = drafts.iter_mut().map(|draft| stage(draft, registry, report)).collect();
     wiring.check(&declared, report);
     cycles::check(&drafts, &wiring, report);
     after::check(&drafts, keys.stages.value.lost.is_empty(), report);
@@ -58,6 +62,7 @@ pub(super) fn compile(
         folder: &selection.folder,
     };
     let broker = shared::compile(&declared, &wiring, report);
+    machines::compile(&drafts, &mut stages, &declared, registry, report);
     cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
@@ -124,6 +129,7 @@ fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {
         rules: keys.part(),
         tuning: keys.part(),
         order: keys.part(),
+        placed: None,
         recycle: keys.recycle.checked(),
         log_file: rules::log_file(&draft.name, keys, report),
     }

@@ -24,11 +24,11 @@ impl Declared<'_> {
         self.queues.all.iter().find(|item| item.name == name)
     }
 
-    fn is_shared(&self, name: &str) -> bool {
+    pub(super) fn is_shared(&self, name: &str) -> bool {
         self.queue(name).is_some_and(|item| item.keys.shared.value)
     }
 
-    fn is_lossy(&self, name: &str) -> bool {
+    pub(super) fn is_lossy(&self, name: &str) -> bool {
         self.queue(name).is_some_and(|item| item.keys.lossy.value)
     }
 }

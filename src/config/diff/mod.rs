@@ -5,6 +5,7 @@
 mod change;
 mod control;
 mod stage;
+mod with;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -10,7 +10,13 @@ fn stage(name: &str) -> Stage {
     Stage {
         name: name.into(),
         folder: None,
-        work: Work { task: crate::config::Task::of("filter"), inputs: vec!["q".into()], outputs: vec![] },
+        work: Work {
+            task: crate::config::Task::of("filter"),
+            inputs: vec!["q".into()],
+            outputs: vec![],
+            apart: 0,
+            routes: vec![],
+        },
         processes: 1,
         after: Vec::new(),
         ready: None,
@@ -26,6 +32,7 @@ fn stage(name: &str) -> Stage {
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },
+        placed: None,
         recycle: Recycle::default(),
         log_file: None,
     }

@@ -6,7 +6,8 @@ use super::{Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
 use crate::config::pipeline::{
-    Collect, Framing, OnGiveUp, OrderOf, Placeholders, Restart, Resume, Stdout, Sync, WhenFailing, WhenFull,
+    Collect, Framing, Machines, OnGiveUp, OrderOf, Placeholders, Restart, Resume, Stdout, Sync, WhenFailing,
+    WhenFull,
 };
 
 /// An enum whose variants have a word each.
@@ -23,6 +24,10 @@ impl Choice for Restart {
 impl Choice for OnGiveUp {
     const WORDS: &'static [(&'static str, Self)] =
         &[("stop", OnGiveUp::Stop), ("continue", OnGiveUp::Continue)];
+}
+
+impl Choice for Machines {
+    const WORDS: &'static [(&'static str, Self)] = &[("all", Machines::All), ("one", Machines::One)];
 }
 
 impl Choice for OrderOf {

@@ -24,7 +24,7 @@ mod socket_mode;
 mod stage_names;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(in crate::config) mod testing;
 mod text;
 mod with;
 

@@ -13,17 +13,20 @@ struct Found {
     held: Vec<Vec<Sequence>>,
     waiting: Vec<Vec<(Sequence, u32)>>,
     commits: Vec<u64>,
+    token: Option<Vec<u8>>,
 }
 
 fn find(machine: &mut Machine) -> Found {
     let mut link = machine.link();
     let Remains { held, commits } = link.remains().unwrap();
+    let token = link.token(LineId(0)).unwrap();
     drop(link);
     machine.release(LINK);
     Found {
         held: held.into_iter().map(|(_, held)| held).collect(),
         waiting: [JOBS, MORE].map(|queue| in_any_order(machine.waiting(queue))).to_vec(),
         commits: commits[0].iter().map(|(number, _)| *number).collect(),
+        token,
     }
 }
 
@@ -115,6 +118,12 @@ fn commits_and_the_sequences_that_they_end_go_together() {
 fn what_another_machine_has_goes_together_with_its_sequences() {
     let drop = |link: &mut LinkArena| link.drop_unbegun(JOBS, &sequences([4, 6, 2])).unwrap();
     die_everywhere("drop", drop, &[&drop]);
+}
+
+#[test]
+fn a_position_of_the_broker_takes_the_place_of_a_token() {
+    let put = |link: &mut LinkArena| link.put_token(LineId(0), b"a position that is no word").unwrap();
+    die_everywhere("token", put, &[&put]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::*;
 use crate::broker::Woken;
 use crate::broker::link::tests::model::{self, A, Answer, B, Broker, Consumer, Request};
-use crate::broker::link::{Effect, Event, LineId, Link};
+use crate::broker::link::{Effect, Event, LineId, Link, Role};
 use crate::queue::SharedQueues;
 use crate::queue::inject::{self, Killed};
 use std::collections::{BTreeMap, VecDeque};
@@ -54,7 +54,7 @@ impl Arenas {
         self.admin.open_slot(LINK, &Tuning::default()).unwrap();
         let queues = WORKERS.into_iter().zip(HELD);
         let queues = queues.map(|((_, shared, queue, _), held)| LinkQueue { shared, queue, held }).collect();
-        let line = |(_, _, _, queue)| LinkLine { name: "stage".into(), queue };
+        let line = |(_, _, _, queue)| LinkLine { name: "stage".into(), queue, token: None };
         LinkArena::open(self.arena.clone(), LINK, &LinkSpec { queues, lines: WORKERS.map(line).to_vec() })
             .unwrap()
     }
@@ -65,9 +65,13 @@ impl Arenas {
         let mut worker = WorkerHandle::open(self.arena.clone(), slot).unwrap();
         worker.tuning();
         let queues = WORKERS.iter().map(|&(_, shared, queue, _)| (queue, shared)).collect();
-        worker.share(SharedQueues { line, queues }, &[input], &[WORKERS[1].2]);
+        worker.share(SharedQueues { line, queues, token: None }, &[input], &[WORKERS[1].2]);
         worker
     }
+}
+
+fn roles() -> [Role; 2] {
+    [A, B].map(|queue| Role { reads: vec![queue], ..Role::default() })
 }
 
 struct Machine {
@@ -87,7 +91,7 @@ impl Machine {
         let mut arenas = Arenas::new();
         let mut arena = arenas.link();
         let workers = [arenas.worker(0), arenas.worker(1)];
-        let link = Link::new(&arena.remains().unwrap(), ACK_WAIT, now);
+        let link = Link::new(&arena.remains().unwrap(), &roles(), ACK_WAIT, now);
         let (effects, events, requests) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
         Machine {
             consumer,
@@ -108,7 +112,7 @@ impl Machine {
         self.arenas.release(LINK);
         self.arenas.admin.audit().unwrap();
         self.arena = self.arenas.link();
-        self.link = Link::new(&self.arena.remains().unwrap(), ACK_WAIT, now);
+        self.link = Link::new(&self.arena.remains().unwrap(), &roles(), ACK_WAIT, now);
         self.effects.clear();
         self.events.clear();
         self.answered.clear();
@@ -151,7 +155,12 @@ impl Machine {
             Effect::Drop { queue, sequences } => return self.arena.drop_unbegun(queue, &sequences).unwrap(),
             Effect::End { line, first, verdicts } => return self.arena.end(line, first, &verdicts).unwrap(),
             Effect::Say(_) => return,
-            Effect::Withdraw { .. } | Effect::Leave | Effect::Exit(_) => unreachable!("no machine finishes"),
+            Effect::Withdraw { .. } | Effect::Open { .. } | Effect::Leave | Effect::Exit(_) => {
+                unreachable!("no machine finishes")
+            }
+            Effect::Claim { .. } | Effect::PutToken { .. } | Effect::Resign { .. } => {
+                unreachable!("no stage has a position there")
+            }
         };
         self.requests.push_back(request);
     }

@@ -17,6 +17,7 @@ const MORE: SharedQueue = SharedQueue(4);
 const QUEUES: [(SharedQueue, QueueId, QueueId); 2] =
     [(JOBS, QueueId(0), QueueId(1)), (MORE, QueueId(2), QueueId(3))];
 const LINE: QueueId = QueueId(4);
+const TOKEN: QueueId = QueueId(5);
 const LINK: SlotId = SlotId(0);
 const WORKER: SlotId = SlotId(1);
 
@@ -38,14 +39,17 @@ impl Machine {
             admin.set_queue(held, &limits(1 << 20)).unwrap();
             admin.seed(held, b"").unwrap();
         }
-        admin.set_queue(LINE, &limits(1 << 20)).unwrap();
+        for queue in [LINE, TOKEN] {
+            admin.set_queue(queue, &limits(1 << 20)).unwrap();
+        }
+        admin.seed(TOKEN, b"").unwrap();
         Machine { arena, admin }
     }
 
     fn link(&mut self) -> LinkArena {
         self.admin.open_slot(LINK, &Tuning::default()).unwrap();
         let queue = |&(shared, queue, held): &_| LinkQueue { shared, queue, held };
-        let lines = vec![LinkLine { name: "stage".into(), queue: LINE }];
+        let lines = vec![LinkLine { name: "stage".into(), queue: LINE, token: Some(TOKEN) }];
         let spec = LinkSpec { queues: QUEUES.iter().map(queue).collect(), lines };
         LinkArena::open(self.arena.clone(), LINK, &spec).unwrap()
     }

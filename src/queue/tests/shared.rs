@@ -34,7 +34,7 @@ fn sharing_from(
     outputs: &[QueueId],
 ) -> WorkerHandle {
     let mut worker = attach(arena, admin, WORKER.0);
-    worker.share(SharedQueues { line: LINE, queues: SHARED.to_vec() }, inputs, outputs);
+    worker.share(SharedQueues { line: LINE, queues: SHARED.to_vec(), token: None }, inputs, outputs);
     worker
 }
 

@@ -9,6 +9,7 @@ use crate::broker::MARK_LEN;
 use crate::model::Tuning;
 use crate::queue::arena::descriptor::Span;
 use crate::queue::arena::layout::{self, EventAt, HOLDINGS, MAX_BATCH, QueueAt, SlotAt, queue, slot};
+use crate::queue::arena::note::RESTORED_NOTE;
 use crate::queue::arena::orders::{Ending, Order, Phase};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{attach::Arena, fault::Fault, place::Field, tuning};
@@ -334,6 +335,19 @@ impl WorkerHandle {
     /// Names a queue of a token, which the worker's counters leave out.
     pub fn add_hidden_queue(&mut self, queue: QueueId) {
         self.hidden.push(queue);
+    }
+
+    /// What was written outside under the item of a hidden queue after that item's time is to be undone.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn note_restored(&self, queue: QueueId) -> Result<(), Fault> {
+        self.session.arena.set_note(queue, false, &RESTORED_NOTE)
+    }
+
+    /// Says that each item is for some of these outputs of the stage only: one that is not read any more is not the end of all.
+    pub fn route_to(&mut self, outputs: &[QueueId]) {
+        self.targets.routed = outputs.iter().filter_map(|&q| QueueAt::of(q).ok()).collect();
     }
 
     /// Counts outputs that went elsewhere than to a queue.

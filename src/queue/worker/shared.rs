@@ -1,6 +1,6 @@
 //! Stages that read or write queues of a broker. An item of such a queue stands behind its mark, which its stage does not see. What
-//! a transaction changes in the broker (leases that end there, outputs for there) is one item, a commit, for the stage's *line*: it
-//! goes there in the transaction that ends the leases here, and from there to the broker.
+//! a transaction changes in the broker (leases that end there, outputs for there, the stage's token where the broker has a copy of
+//! it) is one item, a commit, for the stage's *line*: it goes there in the transaction that ends the leases here, and from there to the broker.
 //!
 //! | killed … | left behind | repaired by |
 //! |---|---|---|
@@ -14,7 +14,7 @@ use super::handle::WorkerHandle;
 use super::put::PutError;
 use super::sharing::{MOST_MIXED_LEASES, SharedQueues, Sharing};
 use super::wait::Wait;
-use crate::broker::{Commit, End, Sequence};
+use crate::broker::{Commit, End, Sequence, Step};
 use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::worker_time::Waiting;
@@ -62,7 +62,8 @@ impl WorkerHandle {
     /// Whether an output for these queues can be staged as ever.
     #[inline]
     pub(super) fn is_local(&self, outputs: &[QueueId]) -> bool {
-        self.sharing.as_ref().is_none_or(|sharing| outputs.iter().all(|&q| !sharing.is_shared(q)))
+        let is_local = |sharing: &Sharing, q| !sharing.is_shared(q) && !sharing.is_token(q);
+        self.sharing.as_ref().is_none_or(|sharing| outputs.iter().all(|&q| is_local(sharing, q)))
     }
 
     /// One output, of which some queues are shared.
@@ -74,6 +75,9 @@ impl WorkerHandle {
         for_lease: Option<usize>,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(), PutError> {
+        if self.sharing.as_ref().is_some_and(|sharing| outputs.iter().any(|&q| sharing.is_token(q))) {
+            return self.put_token(outputs, len, for_lease, fill);
+        }
         for &queue in outputs {
             self.check_length(queue, len)?;
             let so_far = self.sharing.as_ref().map_or(0, |sharing| sharing.bytes);
@@ -89,6 +93,24 @@ impl WorkerHandle {
         }
         let Some(sharing) = &mut self.sharing else { return Ok(()) };
         sharing.add(outputs, &item, for_lease, local.is_empty());
+        Ok(())
+    }
+
+    /// The token changes here as ever, and in the broker by a step.
+    fn put_token(
+        &mut self,
+        token: &[QueueId],
+        len: usize,
+        for_lease: Option<usize>,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), PutError> {
+        let from = for_lease.map_or(Ok(Vec::new()), |i| self.item(i).map(|lease| lease.bytes.to_vec()))?;
+        let mut to = vec![0; len];
+        fill(&mut to);
+        self.put_local(token, len, for_lease, |block| block.copy_from_slice(&to))?;
+        if let Some(sharing) = &mut self.sharing {
+            sharing.note_step(Step { from, to }, for_lease);
+        }
         Ok(())
     }
 
@@ -111,12 +133,12 @@ impl WorkerHandle {
                 ends.push(End { queue, sequence: sequence_of(marked)?, dead: None });
             }
         }
-        if ends.is_empty() && !sharing.has_outputs() {
+        if ends.is_empty() && !sharing.has_changes() {
             return Ok(true);
         }
         let Some(sharing) = &mut self.sharing else { return Ok(true) };
-        let outputs = sharing.take_outputs();
-        let commit = Commit { ends, outputs, ..Commit::default() };
+        let (outputs, step) = sharing.take_changes();
+        let commit = Commit { ends, outputs, step, ..Commit::default() };
         self.stage_in_line(&commit)
     }
 

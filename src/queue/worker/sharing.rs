@@ -1,7 +1,7 @@
 //! What a worker has for a broker: outputs, in its own memory, until they are a commit.
 
 use super::outputs::NO_LEASE;
-use crate::broker::{Output, SharedQueue};
+use crate::broker::{Output, SharedQueue, Step};
 use crate::queue::QueueId;
 use crate::queue::transaction::holdings::EntryPart;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub struct SharedQueues {
     pub line: QueueId,
     /// Of its inputs and outputs those that are shared.
     pub queues: Vec<(QueueId, SharedQueue)>,
+    /// The stage's token, where the broker keeps a copy of it: how it changes is part of the stage's commits.
+    #[serde(default)]
+    pub token: Option<QueueId>,
 }
 
 impl SharedQueues {
@@ -34,6 +37,8 @@ pub(super) struct Sharing {
     outputs: Vec<Output>,
     /// The lease that each is of.
     owners: Vec<u32>,
+    /// How the token changes, and its lease.
+    step: Option<(Step, u32)>,
     pub(super) bytes: usize,
     /// The leases of the outputs that no queue of this machine gets.
     alone: Vec<u32>,
@@ -46,7 +51,17 @@ pub(super) struct Sharing {
 impl Sharing {
     pub(super) fn new(of: SharedQueues, has_inputs: bool) -> Sharing {
         let (outputs, owners, alone) = (Vec::new(), Vec::new(), Vec::new());
-        Sharing { of, has_inputs, outputs, owners, bytes: 0, alone, is_staged: false, dying: None }
+        Sharing {
+            of,
+            has_inputs,
+            outputs,
+            owners,
+            step: None,
+            bytes: 0,
+            alone,
+            is_staged: false,
+            dying: None,
+        }
     }
 
     /// One output more, for those of `queues` that are shared. `is_alone`: no other gets it.
@@ -60,14 +75,23 @@ impl Sharing {
         }
     }
 
-    pub(super) fn has_outputs(&self) -> bool {
-        !self.outputs.is_empty()
+    /// The token has changed.
+    pub(super) fn note_step(&mut self, step: Step, for_lease: Option<usize>) {
+        self.step = Some((step, for_lease.map_or(NO_LEASE, |i| i as u32)));
+    }
+
+    pub(super) fn is_token(&self, q: QueueId) -> bool {
+        self.of.token == Some(q)
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.outputs.is_empty() || self.step.is_some()
     }
 
     /// For the next commit. Where it comes to nothing all is thrown away.
-    pub(super) fn take_outputs(&mut self) -> Vec<Output> {
+    pub(super) fn take_changes(&mut self) -> (Vec<Output>, Option<Step>) {
         self.owners.clear();
-        std::mem::take(&mut self.outputs)
+        (std::mem::take(&mut self.outputs), self.step.take().map(|(step, _)| step))
     }
 
     pub(super) fn number(&self, q: QueueId) -> Option<SharedQueue> {
@@ -93,6 +117,7 @@ impl Sharing {
         self.alone.clear();
         self.outputs.clear();
         self.owners.clear();
+        self.step = None;
     }
 
     pub(super) fn discard_from(&mut self, lease: u32) {
@@ -101,6 +126,7 @@ impl Sharing {
         self.outputs.retain(|_| owners.next().is_none_or(kept));
         self.owners.retain(kept);
         self.alone.retain(kept);
+        self.step.take_if(|(_, owner)| !kept(owner));
         self.bytes = self.outputs.iter().map(|output| output.item.len()).sum();
     }
 }

@@ -7,11 +7,12 @@
 //! | the supervisor | the link, commits in the arena | the link dies with it; kept queues have the commits at the next start |
 
 use super::performer::Performer;
-use crate::link::{LinkNews, LinkRequest};
+use crate::link::{LinkNews, LinkOrder, LinkRequest};
 use crate::model::Tuning;
 use crate::queue::{DeadLetterCandidate, FailureAttribution, SlotId};
 use crate::supervisor::machine::effect::StartLink;
 use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::state::State;
 use crate::supervisor::recovery::membership::Names;
 use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::link::LinkProcess;
@@ -67,9 +68,20 @@ impl Performer<'_> {
         self.launcher.continues |= continues;
     }
 
-    pub(super) fn finish_link(&mut self) {
+    /// What others may see of this machine. One that does not read it shows what it has shown.
+    pub(super) fn show(&mut self, state: &State) {
+        let snapshot = self.snapshot(state);
         if let Some(link) = &mut self.link {
-            link.finish();
+            link.show(&snapshot);
+        }
+    }
+
+    /// One that does not read its orders is of no use: another one gets them.
+    pub(super) fn order_link(&mut self, order: &LinkOrder) {
+        if let Some(link) = self.link.as_mut()
+            && !link.order(order)
+        {
+            link.kill();
         }
     }
 

@@ -60,7 +60,7 @@ impl Performer<'_> {
             Effect::Uncheck(slot, pid) => self.services.checker.uncheck(slot, pid),
             Effect::StartChecker => self.start_checker(),
             Effect::StartLink(start) => self.start_link(*start),
-            Effect::FinishLink => self.finish_link(),
+            Effect::OrderLink(order) => self.order_link(&order),
             Effect::KillLink => self.kill_link(),
             Effect::EndChecker => self.services.checker.end(),
             Effect::Suspend(pid, on) => self.suspend_service(pid, on),

@@ -4,6 +4,7 @@ use super::service_hands::ServiceHands;
 use crate::config::Control;
 use crate::control::protocol::Reply;
 use crate::control::server::{Listeners, Server};
+use crate::link::LinkNews;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId, StageId};
 use crate::service::NotifySocket;
@@ -230,6 +231,7 @@ impl Performer<'_> {
             Notice::RetriesDone(all) => Event::RetriesDone(all),
             Notice::ServiceBegun(slot) => return self.service_begun(slot),
             Notice::SaysReady(slot, pid) => return self.found(slot, Pid(pid), Finding::Ready),
+            Notice::Linked(LinkNews::Look) => return self.show(state),
             Notice::Linked(news) => {
                 self.note_run(&news);
                 Event::LinkNews(news)

@@ -59,16 +59,17 @@ impl<'a> Performer<'a> {
         store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
         store.begin_saving(pipeline.sync())?;
         let watch = if options.watch { watch_file(options, loaded, &inbox) } else { None };
+        let is_shared = pipeline.broker.is_some();
+        let continues = store.continues || before.upgrade.is_some();
+        let membership = is_shared.then(|| membership::names(&folder, continues)).transpose();
+        let membership = membership.map_err(system("write into the state folder"))?;
         let identity = RunIdentity {
             file: control::file(options).display().to_string(),
             run: launcher.run.clone(),
             started: run.started,
             dead_letter_file: launcher.dead_letters.path.display().to_string(),
+            machine: membership.as_ref().map(|names| names.machine.clone()),
         };
-        let is_shared = pipeline.broker.is_some();
-        let continues = store.continues || before.upgrade.is_some();
-        let membership = is_shared.then(|| membership::names(&folder, continues)).transpose();
-        let membership = membership.map_err(system("write into the state folder"))?;
         let (names, tokens) = store.names();
         let dead = dead_at_start(options, &mut store, names.keys());
         Ok(Performer {

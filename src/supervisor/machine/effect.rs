@@ -11,8 +11,8 @@ use super::wanted::Version;
 use crate::config;
 use crate::config::pipeline::Probe;
 use crate::control::protocol::{Done, Refused};
-use crate::link::LinkPlan;
 use crate::link::arena::LinkSpec;
+use crate::link::{LinkOrder, LinkPlan};
 use crate::queue::{FailureAttribution, Order, QueueId, SharedQueues, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
@@ -102,8 +102,8 @@ pub(crate) enum Effect {
     EndChecker,
     /// Start the process that speaks with the broker; answered by `LinkNews`.
     StartLink(Box<StartLink>),
-    /// Tell it to bring to the broker what is there, to give back the rest, and to leave; answered by `LinkEnded`.
-    FinishLink,
+    /// Tell it this; its end is answered by `LinkEnded`.
+    OrderLink(LinkOrder),
     /// End it at once.
     KillLink,
     /// Tell the service manager.

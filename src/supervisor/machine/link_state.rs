@@ -1,6 +1,7 @@
 //! What is known of the process that brings this machine's commits to the broker.
 
 use crate::queue::SlotId;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Pauses before another one: while none joins, twice as long each time.
@@ -11,6 +12,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct LinkState {
     pub(super) process: LinkProcess,
     pub(super) broker: BrokerSight,
+    /// Of each stage at shared queues, what the process that is there knows of it.
+    pub(super) stages: BTreeMap<String, StageSight>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct StageSight {
+    pub(super) is_off: bool,
+    pub(super) is_stopped: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,12 +53,10 @@ pub(super) enum LinkOrder {
 pub(super) enum BrokerSight {
     #[default]
     Unknown,
-    Up,
-    /// It can't be reached, since then.
-    Away {
-        since: Instant,
-        was_up: bool,
-    },
+    /// This run is joined.
+    Up { run: u64 },
+    /// It can't be reached, since then; the run that was joined before.
+    Away { since: Instant, run: Option<u64> },
 }
 
 impl LinkState {
@@ -78,6 +85,7 @@ impl LinkState {
     pub(super) fn start(&mut self, slot: SlotId) {
         let delay = if let LinkProcess::Due { delay, .. } = self.process { delay } else { Duration::ZERO };
         self.process = LinkProcess::Started { slot, order: LinkOrder::Run, delay };
+        self.stages.clear();
     }
 
     /// It is gone, and another one follows.
@@ -88,30 +96,39 @@ impl LinkState {
     }
 
     /// The run of the shared queues was joined. Since when the broker was away; true: for the first time.
-    pub(super) fn joined(&mut self) -> (Option<Instant>, bool) {
+    pub(super) fn joined(&mut self, run: u64) -> (Option<Instant>, bool) {
         if let LinkProcess::Started { delay, .. } = &mut self.process {
             *delay = Duration::ZERO;
         }
-        let (since, first) = match std::mem::replace(&mut self.broker, BrokerSight::Up) {
+        let (since, first) = match std::mem::replace(&mut self.broker, BrokerSight::Up { run }) {
             BrokerSight::Unknown => (None, true),
-            BrokerSight::Up => (None, false),
-            BrokerSight::Away { since, was_up } => (Some(since), !was_up),
+            BrokerSight::Up { .. } => (None, false),
+            BrokerSight::Away { since, run } => (Some(since), run.is_none()),
         };
         (since, first)
     }
 
     /// False: that was known.
     pub(super) fn is_away(&mut self, now: Instant) -> bool {
-        let was_up = self.was_up();
+        let run = self.run();
         if matches!(self.broker, BrokerSight::Away { .. }) {
             return false;
         }
-        self.broker = BrokerSight::Away { since: now, was_up };
+        self.broker = BrokerSight::Away { since: now, run };
         true
     }
 
     /// The run of the shared queues was joined, by this process or one before it.
     pub(super) fn was_up(&self) -> bool {
-        matches!(self.broker, BrokerSight::Up | BrokerSight::Away { was_up: true, .. })
+        self.run().is_some()
+    }
+
+    /// The run that was joined.
+    pub(super) fn run(&self) -> Option<u64> {
+        match self.broker {
+            BrokerSight::Unknown => None,
+            BrokerSight::Up { run } => Some(run),
+            BrokerSight::Away { run, .. } => run,
+        }
     }
 }

@@ -51,4 +51,6 @@ pub(crate) struct RunIdentity {
     pub started: Instant,
     /// Where dead letters are kept.
     pub dead_letter_file: String,
+    /// The id by which a broker knows this machine, where the file names one.
+    pub machine: Option<String>,
 }

@@ -27,6 +27,8 @@ pub(crate) enum StartReason {
     Changed,
     /// A fresh one was asked for.
     Requested,
+    /// The broker has said from where the stage goes on here.
+    Here,
     /// It was on its way out, but is wanted after all.
     WantedAgain,
     /// It had finished, but there is work again.
@@ -50,6 +52,7 @@ impl fmt::Display for StartReason {
             StartReason::Recycled => "the one before it had done its share",
             StartReason::Changed => "the stage's work changed",
             StartReason::Requested => "a restart was asked for",
+            StartReason::Here => "the stage goes on here, from where the broker says",
             StartReason::WantedAgain => "it is wanted after all",
             StartReason::WorkAgain => "there is work for it again",
             StartReason::Scheduled => "it is time (schedule)",
@@ -80,6 +83,8 @@ pub(crate) enum StopReason {
     HoldsLock,
     /// The stage was stopped by hand.
     ByHand,
+    /// The broker says where the stage goes on: on another machine, or from another position.
+    Elsewhere,
     /// It is as old or as large as `recycle` lets it be. (A worker sees that by itself.)
     Recycled,
     /// It was not ready in its time.
@@ -99,6 +104,7 @@ impl fmt::Display for StopReason {
             StopReason::GaveUp => "the stage gave up",
             StopReason::Stopping => "the pipeline stops",
             StopReason::ByHand => "the stage was stopped by hand",
+            StopReason::Elsewhere => "the broker says where the stage goes on",
             StopReason::Recycled => "it has done its share",
             StopReason::NotReady => "it is not ready in time",
             StopReason::Unhealthy => "it is unhealthy",

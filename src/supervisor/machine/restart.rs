@@ -141,7 +141,7 @@ fn obeyed(why: StopReason) -> Next {
         StopReason::HoldsLock | StopReason::NotReady | StopReason::Unhealthy => {
             Next::Now(StartReason::WantedAgain)
         }
-        StopReason::ByHand => Next::Over(Over::ByHand),
+        StopReason::ByHand | StopReason::Elsewhere => Next::Over(Over::ByHand),
         StopReason::Recycled => Next::Now(StartReason::Recycled),
     }
 }

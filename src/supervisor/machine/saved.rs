@@ -44,6 +44,8 @@ pub(crate) struct SavedStage {
     /// By hand.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
     /// As it is now: the file may say another number.
     pub processes: u32,
     pub totals: StageTotals,

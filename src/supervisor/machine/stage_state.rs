@@ -20,12 +20,14 @@ use crate::queue::{QueueId, StageId};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// What `mprun stop NAME STAGE` and `mprun start NAME STAGE` have made of a stage.
+/// What `mprun stop NAME STAGE` and `mprun start NAME STAGE`, and the broker, have made of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
     On,
     /// It has no process until it is started again.
     Off,
+    /// It has no process until the broker says from where it goes on here: another machine has it, or is asked.
+    Elsewhere,
 }
 
 /// A stage, as it is wanted, and its workers, as they are.
@@ -148,6 +150,7 @@ impl StageState {
         let is_source = version.is_source();
         let is_service = version.is_service();
         let totals = StageTotals { name: spec.name.clone(), is_source, is_service, ..StageTotals::default() };
+        let switch = if spec.placed.is_some() { Switch::Elsewhere } else { Switch::On };
         StageState {
             key,
             id: None,
@@ -162,7 +165,7 @@ impl StageState {
             totals,
             restarts: Default::default(),
             paused: false,
-            switch: Switch::On,
+            switch,
             epoch: 0,
             skips_pauses: false,
             begun: false,
@@ -177,9 +180,19 @@ impl StageState {
         self.workers.iter().position(|worker| worker.index == index)
     }
 
-    /// Whether it was stopped by hand.
+    /// Whether it has no process for now: it was stopped by hand, or is elsewhere.
     pub(super) fn is_off(&self) -> bool {
-        self.switch == Switch::Off
+        self.switch != Switch::On
+    }
+
+    /// Whether no work of it is wanted on this machine.
+    pub(super) fn is_unwanted_here(&self) -> bool {
+        self.switch == Switch::Off || self.fate == Fate::GaveUp
+    }
+
+    /// Whether no worker of it is there, and none is started as things are.
+    pub(super) fn stands_still(&self) -> bool {
+        (self.is_off() || self.fate == Fate::GaveUp) && self.is_over()
     }
 
     /// Whether none of its workers was ever started.
@@ -193,7 +206,7 @@ impl StageState {
         self.fate == Fate::Wanted && !self.is_off() && self.staying().any(is_coming)
     }
 
-    /// Whether it is through, and not only stopped by hand.
+    /// Whether it is through, and not only off for now.
     pub(super) fn is_through(&self) -> bool {
         self.is_over() && !self.is_off()
     }
@@ -321,7 +334,7 @@ impl StageState {
     fn still_meant(&self, worker: &Worker, why: StopReason) -> StopReason {
         let is_off = self.is_off() || self.fate != Fate::Wanted;
         let again = match why {
-            StopReason::ByHand | StopReason::GaveUp => !is_off,
+            StopReason::ByHand | StopReason::Elsewhere | StopReason::GaveUp => !is_off,
             StopReason::Scaled | StopReason::Removed => !worker.leaving,
             _ => false,
         };

@@ -1,8 +1,9 @@
 //! The supervisor's side of the process that speaks with the broker ([`crate::link`]).
 
 use super::inbox::{Notice, Sender};
-use crate::link::{self, FINISH, LinkRequest};
+use crate::link::{self, Board, LinkOrder, LinkRequest};
 use crate::logs::writer;
+use crate::status::Snapshot;
 use crate::sys::fd;
 use crate::sys::group;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
@@ -21,6 +22,7 @@ pub(crate) struct LinkProcess {
     /// Its place in the arena.
     pub slot: u16,
     orders: File,
+    board: Board,
 }
 
 impl LinkProcess {
@@ -38,12 +40,14 @@ impl LinkProcess {
         let request = fd::sealed(c"mprun-link", &text).map_err(preparing)?;
         let null = fd::null().map_err(preparing)?;
         let (their_orders, orders) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
+        let board = fd::memory_file(c"mprun-snapshot").map_err(preparing)?;
         let (heard, their_words) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
-        // A supervisor that is stopped costs words, not leases.
+        // A supervisor that is stopped costs words, not leases; a link that is stopped holds up no supervisor.
         writer::make_non_blocking(their_words.as_fd()).map_err(preparing)?;
+        writer::make_non_blocking(orders.as_fd()).map_err(preparing)?;
         let words = BufReader::new(File::from(heard));
         spawn_without_signals("link", move || pass_on(words, &to)).map_err(preparing)?;
-        let [request_fd, arena_fd, orders_fd, words_fd] = link::FDS;
+        let [request_fd, arena_fd, orders_fd, words_fd, board_fd] = link::FDS;
         let args = ProcessArgs {
             arguments: &[c"mprun".to_owned(), CString::new(link::VERB).unwrap_or_default()],
             environment,
@@ -55,16 +59,28 @@ impl LinkProcess {
                 (arena, arena_fd),
                 (their_orders.as_fd(), orders_fd),
                 (their_words.as_fd(), words_fd),
+                (board.as_fd(), board_fd),
             ],
             pid_word: None,
         };
         let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnGroup), &args)?;
-        Ok(LinkProcess { pid, slot, orders: File::from(orders) })
+        let board = Board(File::from(board));
+        Ok(LinkProcess { pid, slot, orders: File::from(orders), board })
     }
 
-    /// It is to bring to the broker what is there, and to leave.
-    pub(crate) fn finish(&mut self) {
-        let _ = self.orders.write(&[FINISH]); // it may be gone, which is noticed
+    /// False: it has not read its orders for long. (That it is gone is noticed elsewhere.)
+    pub(crate) fn order(&mut self, order: &LinkOrder) -> bool {
+        let Ok(mut line) = serde_json::to_vec(order) else { return false };
+        line.push(b'\n');
+        let written = self.orders.write(&line); // a line is shorter than what a pipe takes as a whole
+        !written.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// It is to bring to the broker what others may see of this machine. Without memory for it they see the one before.
+    pub(crate) fn show(&mut self, snapshot: &Snapshot) {
+        if self.board.write(snapshot).is_ok() {
+            let _ = self.order(&LinkOrder::Show);
+        }
     }
 
     pub(crate) fn kill(&self) {

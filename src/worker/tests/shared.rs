@@ -11,7 +11,7 @@ fn bench(shared: &[QueueId]) -> Bench {
     let mut bench = Bench::new();
     bench.admin.set_queue(LINE, &limits(10_000)).unwrap();
     let queues = shared.iter().map(|&queue| (queue, SharedQueue(queue.0))).collect();
-    bench.shared = Some(SharedQueues { line: LINE, queues });
+    bench.shared = Some(SharedQueues { line: LINE, queues, token: None });
     bench
 }
 
@@ -135,6 +135,34 @@ fn what_a_source_says_is_in_the_line_once_whenever_it_dies() {
         let said: Vec<String> = said.map(|output| String::from_utf8(output.item).unwrap()).collect();
         assert_eq!(said, (1..=30).map(|n| n.to_string()).collect::<Vec<_>>(), "killed at store {at}");
         bench.check();
+        if lives == 0 {
+            assert!(at > 50, "{at}");
+            break;
+        }
+    }
+}
+
+/// The steps of a stage's commits follow each other, and each has what was done on its way.
+#[test]
+fn a_position_moves_in_the_broker_as_it_does_here_whenever_its_worker_dies() {
+    for at in 0.. {
+        let mut bench = bench(&[OUT]);
+        bench.shared.as_mut().unwrap().token = Some(TOKEN);
+        bench.dies_at = Some(at);
+        let mut lives = 0;
+        while bench.run_source(Numbers(0), Persistence::State) != Some(Ending::Finished) {
+            lives += 1;
+            assert!(lives < 5);
+        }
+        let (mut position, mut said) = (Vec::new(), 0_u64);
+        for commit in bench.commits() {
+            let step = commit.step.unwrap();
+            assert_eq!(step.from, position, "killed at store {at}");
+            said += commit.outputs.len() as u64;
+            assert_eq!(step.to[1..], said.to_le_bytes(), "killed at store {at}");
+            position = step.to;
+        }
+        assert_eq!((position[0], said), (1, 30), "it says its end, killed at store {at}");
         if lives == 0 {
             assert!(at > 50, "{at}");
             break;

@@ -1,7 +1,7 @@
 //! A machine of the model: an arena, which outlives its link, with workers that take and commit; a link; and a cable.
 
 use super::model::{A, Answer, B, Broker, Commit, Consumer, Request};
-use crate::broker::link::{Effect, Event, LineId, Link, Remains};
+use crate::broker::link::{Effect, Event, LineId, Link, Remains, Role};
 use crate::broker::{Sequence, SharedQueue, Woken};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -63,6 +63,10 @@ impl Arena {
     }
 }
 
+fn roles() -> [Role; 2] {
+    [A, B].map(|queue| Role { reads: vec![queue], ..Role::default() })
+}
+
 pub(super) struct Machine {
     pub(super) consumer: Consumer,
     pub(super) arena: Arena,
@@ -78,7 +82,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(consumer: Consumer, arena: Arena, now: Instant) -> Machine {
-        let link = Link::new(&arena.remains(), ACK_WAIT, now);
+        let link = Link::new(&arena.remains(), &roles(), ACK_WAIT, now);
         let room = [A, B].map(|queue| Event::Room { queue, places: arena.places(queue) });
         Machine {
             consumer,

@@ -2,3 +2,4 @@ mod faults;
 mod machine;
 pub(crate) mod model;
 mod pairs;
+mod place;

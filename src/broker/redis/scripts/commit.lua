@@ -2,21 +2,22 @@
 -- Invariants:
 --   * A commit happens only while each of its inputs is pending for this consumer, and its end takes them away: so the outputs of
 --     an item are published once, by one machine.
+--   * A commit with a step happens only where its stage is at the step's beginning: so what a source emits from there is published
+--     once, by whatever machine.
 --   * A number that is not greater than the line's last one was judged before: the answer is that of before, and nothing happens.
 --     One request a line is under way and starts at the oldest without an answer, so the line's record keeps the verdicts from
 --     the first number of the last request on: no other can be asked for again. Numbers of a request follow each other.
 --   * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
 --   * put = done + dead + dropped + length of the stream, for each queue.
---   * Out of memory refuses only the first write of a script: where a commit has outputs or a position, that is the line's record
---     (HSET); without them it is XACK, which is never refused and makes room.
--- KEYS: machines, lines, positions, epochs, then for each queue: stream, about, letters, attempts, writers
--- ARGV: machine, life, line, number of commits, then for each commit
---   number, stage of the epoch or "", epoch, ends, {queue, id, cause or "", attempts}…, outputs, {queue, item}…,
---   positions, {key, value}…, marks, {queue}…
+--   * Out of memory refuses only the first write of a script: where a commit has outputs, or a step and no ends, that is the line's
+--     record (HSET); without them it is XACK, which is never refused and makes room.
+-- KEYS: machines, lines, positions, then for each queue: stream, about, letters, attempts, writers
+-- ARGV: machine, life, line, place of the stage, number of commits, then for each commit
+--   number, ends, {queue, id, cause or "", attempts}…, outputs, {queue, item}…, 0 or 1 step, {from, to}, marks, {queue}…
 -- -> {"judged", last number before, verdicts as a string of d and r} + {"full", queue} if a commit found no room, or {"superseded"}
-local machine, life, line = ARGV[1], ARGV[2], ARGV[3]
+local machine, life, line, place = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local consumer, field = machine .. ':' .. life, machine .. ':' .. life .. '/' .. line
-local at = 4
+local at = 5
 
 local function next_word()
   at = at + 1
@@ -37,22 +38,19 @@ end
 
 local function next_commit()
   return {
-    number = tonumber(next_word()), stage = next_word(), epoch = next_word(),
-    ends = next_list(4), outputs = next_list(2), positions = next_list(2), marks = next_list(1),
+    number = tonumber(next_word()), ends = next_list(4), outputs = next_list(2), step = next_list(2)[1],
+    marks = next_list(1),
   }
 end
 
 local function key(queue, which)
-  return KEYS[4 + 5 * tonumber(queue) + which]
+  return KEYS[3 + 5 * tonumber(queue) + which]
 end
 local STREAM, ABOUT, LETTERS, ATTEMPTS, WRITERS = 1, 2, 3, 4, 5
 
 local function is_allowed(commit)
-  if commit.stage ~= '' then
-    local record = redis.call('HGET', KEYS[4], commit.stage)
-    if not record or string.match(record, '^%d+') ~= commit.epoch then
-      return false
-    end
+  if commit.step and (redis.call('HGET', KEYS[3], place) or '') ~= commit.step[1] then
+    return false
   end
   for _, input in ipairs(commit.ends) do
     if not deliveries(key(input[1], STREAM), input[2], consumer) then
@@ -110,11 +108,11 @@ local function happen(commit, dropped)
       wake(about, 'takers_wait')
     end
   end
-  for _, position in ipairs(commit.positions) do
-    redis.call('HSET', KEYS[3], position[1], position[2])
+  if commit.step then
+    redis.call('HSET', KEYS[3], place, commit.step[2])
   end
   for _, mark in ipairs(commit.marks) do
-    redis.call('HSET', key(mark[1], WRITERS), machine .. '/' .. line, 'ended')
+    redis.call('HSET', key(mark[1], WRITERS), place, 'ended')
   end
 end
 
@@ -127,7 +125,7 @@ local last, first, before = string.match(record, '^(%d+) (%d+) (%a*)$')
 last, first = tonumber(last), tonumber(first)
 local full, answers, asked_from = nil, {}, nil
 
-for _ = 1, tonumber(ARGV[4]) do
+for _ = 1, tonumber(ARGV[5]) do
   local commit = next_commit()
   asked_from = asked_from or commit.number
   if commit.number <= last then
@@ -145,7 +143,7 @@ for _ = 1, tonumber(ARGV[4]) do
     end
     answers[#answers + 1] = verdict
     local line_record = commit.number .. ' ' .. asked_from .. ' ' .. table.concat(answers)
-    local grows = #commit.outputs + #commit.positions > 0
+    local grows = #commit.outputs > 0 or commit.step and #commit.ends == 0
     if grows then
       redis.call('HSET', KEYS[2], field, line_record)
     end

@@ -9,7 +9,7 @@ end
 local function may_be_sealed()
   local writers = redis.call('HVALS', KEYS[3])
   for _, writer in ipairs(writers) do
-    if writer ~= 'ended' then
+    if writer == 'open' then
       return false
     end
   end

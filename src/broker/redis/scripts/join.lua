@@ -1,10 +1,14 @@
 -- A machine joins a run: its queues are there, and what an earlier life of it held is given back.
 -- Invariants: a machine has one life, the last that joined (commit.lua refuses the others). A queue has one group, made at 0.
+-- A life that was struck off (forget.lua) does not come back.
 -- KEYS: run, machines, then for each queue: stream, about
--- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"   -> {when it began, when it ended or 0}
+-- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"   -> {when it began, when it ended or 0}, or {"struck"}
 local time = redis.call('TIME')
 redis.call('HSETNX', KEYS[1], 'begun', time[1])
 local before = redis.call('HGET', KEYS[2], ARGV[1])
+if before == 'struck:' .. ARGV[2] then
+  return { 'struck' }
+end
 for q = 0, (#KEYS - 2) / 2 - 1 do
   local stream, about = KEYS[3 + 2 * q], KEYS[4 + 2 * q]
   local name, capacity, when_full = ARGV[3 + 3 * q], ARGV[4 + 3 * q], ARGV[5 + 3 * q]

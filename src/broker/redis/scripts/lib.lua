@@ -22,6 +22,18 @@ local function release_all(stream, consumer)
   return released
 end
 
+-- A machine's claims to stages that work on one machine at a time are free. Returns how many it had.
+local function free_claims(claims, machine)
+  local all, freed = redis.call('HGETALL', claims), 0
+  for n = 1, #all, 2 do
+    if string.match(all[n + 1], '^%d+ (.*):') == machine then
+      redis.call('HDEL', claims, all[n])
+      freed = freed + 1
+    end
+  end
+  return freed
+end
+
 -- Wakes the machines that wait for items (takers_wait) or room (writers_wait) of a queue. The flag spares the message when
 -- no machine waits: it is set by the refusal, and cleared here, in one step with what ends the wait.
 local function wake(about, flag)
@@ -39,5 +51,28 @@ local function dead_letter(stream, about, letters, id, cause, attempts)
   end
   redis.call('XACK', stream, GROUP, id)
   redis.call('XDEL', stream, id)
+end
+
+
+-- The counters of a queue, kept by the scripts: put = done + dead + dropped + length, and of the length some are leased.
+local function ledger(stream, about)
+  local counts = redis.call('HMGET', about, 'put', 'done', 'dead', 'dropped')
+  for n = 1, 4 do
+    counts[n] = tonumber(counts[n] or 0)
+  end
+  local pending, given_back = redis.call('XPENDING', stream, GROUP), 0
+  for _, consumer in ipairs(pending[4] or {}) do
+    if consumer[1] == NOBODY then
+      given_back = tonumber(consumer[2])
+    end
+  end
+  counts[5], counts[6] = redis.call('XLEN', stream), pending[1] - given_back
+  return counts
+end
+
+-- The server's clock is the only one.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 

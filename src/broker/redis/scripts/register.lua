@@ -1,8 +1,13 @@
--- A line says that it will write into a queue: the queue does not end before this line has marked its end (commit.lua).
--- Invariant: a sealed queue gets no new writer; one that was known stays as it is.
--- KEYS: about, writers   ARGV: writer   -> 1, or 0 if the queue is sealed
-if redis.call('HEXISTS', KEYS[1], 'sealed') == 1 then
-  return redis.call('HEXISTS', KEYS[2], ARGV[1])
+-- A stage says that it will write into a queue: the queue does not end before the stage has marked its end (commit.lua).
+-- Invariant: a sealed queue gets no new writer; one that was known stays as it is. One that was struck off with its machine
+-- (forget.lua) is new: a life of the machine has joined since.
+-- KEYS: about, writers   ARGV: place of the stage   -> "open", "ended": it has marked its end before, "sealed"
+local state = redis.call('HGET', KEYS[2], ARGV[1])
+if state == 'open' or state == 'ended' then
+  return state
 end
-redis.call('HSETNX', KEYS[2], ARGV[1], 'open')
-return 1
+if redis.call('HEXISTS', KEYS[1], 'sealed') == 1 then
+  return 'sealed'
+end
+redis.call('HSET', KEYS[2], ARGV[1], 'open')
+return 'open'

@@ -49,7 +49,9 @@ impl ToFile {
     /// The first turn of a run in this file.
     pub(super) fn begin_run(&mut self, path: &Path) -> io::Result<()> {
         let Some(outlet) = &self.outlet else { return Ok(()) };
-        let is_added_to = self.continues || self.mode == Mode::Append;
+        // Another machine may have begun: its position came with the stage.
+        let is_known = self.counts.of(&self.name()).is_some();
+        let is_added_to = self.continues || is_known || self.mode == Mode::Append;
         let how = if is_added_to { Beginning::NewLine } else { Beginning::Empty };
         let found = outlet.appender.begin_run(how, name(path))?;
         self.log.set_begun(&self.key())?;
@@ -64,6 +66,11 @@ impl ToFile {
     pub(super) fn count_from_here(&mut self) -> io::Result<()> {
         let Some(outlet) = &self.outlet else { return Ok(()) };
         let (own, path, file) = (self.name(), name(&outlet.path).to_owned(), outlet.appender.id());
+        if !outlet.is_counted() {
+            // Its length is no measure of what counts: others write it, too, and nothing of theirs may be cut off.
+            self.counts.forget(&own);
+            return Ok(());
+        }
         if !self.template.is_constant()
             || self.counts.of(&own).is_none_or(|known| known.file != file || known.path != path)
         {

@@ -56,6 +56,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     if with.is_good() {
         check(with, &path, append, replace);
     }
+    with.path_of_machine();
     with.remember(Persistence::Turns);
     let mode = match (append, replace) {
         (_, true) => Mode::Replace,

@@ -35,6 +35,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let framing = lines::framing(with);
     let doc = "With `follow`: a file that was renamed or removed is followed until nothing was written to it for this time and no program has it open for writing.";
     let rotate_wait = with.key("rotate_wait", doc).or(Duration::from_secs(5));
+    with.path_of_machine();
     with.remember(Persistence::State);
     with.ends(!follow);
     if !follow {

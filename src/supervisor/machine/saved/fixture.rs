@@ -66,7 +66,13 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
     let workers = lives.into_iter().enumerate().map(|(n, life)| SavedWorker {
         index: n as u32,
         life,
-        work: Work { task: task(n), inputs: vec!["p".to_owned()], outputs: vec!["q".to_owned()] },
+        work: Work {
+            task: task(n),
+            inputs: vec!["p".to_owned()],
+            outputs: vec!["q".to_owned()],
+            apart: 0,
+            routes: Vec::new(),
+        },
         recycle: Recycle {
             items: Some(1000),
             memory: Some(1 << 30),
@@ -81,6 +87,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         gave_up: name == "empty",
         paused: name == "a",
         stopped: false,
+        elsewhere: false,
         processes: 9,
         totals: totals(name),
         restarts: BTreeMap::from([("crashed".to_owned(), 2), ("killed".to_owned(), 1)]),

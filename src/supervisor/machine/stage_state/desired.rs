@@ -89,12 +89,45 @@ impl StageState {
     /// All workers end after their items, within `stop_timeout`, and stay away until it is started.
     pub(crate) fn finish_stopped(&mut self, out: &mut Effects) {
         let until = out.now + self.spec.rules.stop_timeout;
-        self.finish_all(StopReason::ByHand, Over::ByHand, Some(until), out);
+        let why = if self.switch == Switch::Off { StopReason::ByHand } else { StopReason::Elsewhere };
+        self.finish_all(why, Over::ByHand, Some(until), out);
+    }
+
+    /// The broker has said from where it goes on here.
+    pub(crate) fn arrive(&mut self, out: &mut Effects) {
+        if self.switch != Switch::Elsewhere {
+            return;
+        }
+        self.switch = Switch::On;
+        let waits = self.wait_for_time(out);
+        let why = if self.begun { StartReason::Here } else { StartReason::New };
+        for worker in self.workers.iter_mut().filter(|worker| worker.life.is_over()) {
+            worker.life = waits.unwrap_or(Life::Due(why));
+            (worker.bad_runs, worker.trial) = (0, waits.is_none());
+        }
+    }
+
+    /// Its workers end: another machine has it, or the broker has another position.
+    pub(crate) fn depart(&mut self) {
+        if self.switch == Switch::On && self.spec.placed.is_some() {
+            self.switch = Switch::Elsewhere;
+        }
+    }
+
+    /// Another life of this machine has done all of it in this run.
+    pub(crate) fn was_done_before(&mut self) {
+        for worker in self.workers.iter_mut().filter(|_| !self.begun) {
+            (worker.life, worker.trial) = (Life::Over(Over::Finished), false);
+        }
     }
 
     /// Runs again, as the file says it now; a service also where it has ended by itself, for no work was done that must not
     /// be done twice.
     pub(crate) fn start_again(&mut self, out: &mut Effects) {
+        if self.spec.placed.is_some() {
+            self.switch = Switch::Elsewhere;
+            return;
+        }
         self.switch = Switch::On;
         let waits = self.wait_for_time(out);
         let is_service = self.version.is_service();
@@ -215,6 +248,7 @@ impl StageState {
     /// Another chance for a stage that gave up.
     pub(crate) fn reset_give_up(&mut self) {
         self.fate = Fate::Wanted;
+        self.depart(); // where it goes on is asked for anew
         self.intensity.forget();
         for worker in &mut self.workers {
             worker.bad_runs = 0;

@@ -302,7 +302,8 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
             | StartReason::Scaled
             | StartReason::Failed
             | StartReason::Always
-            | StartReason::Scheduled,
+            | StartReason::Scheduled
+            | StartReason::Here,
             End::Said(_) | End::Terminated,
         ) => "finished",
     }

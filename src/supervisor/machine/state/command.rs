@@ -131,7 +131,14 @@ impl State {
         let Restart { stage: name, wait } = restart;
         let stage = self.stage_to_change(name)?;
         if stage.is_off() {
-            let why = format!("the stage {name} is stopped: `mprun start NAME {name}` starts it");
+            let why = match stage.switch {
+                Switch::Elsewhere => {
+                    format!("the stage {name} does not work on this machine: another has it")
+                }
+                Switch::On | Switch::Off => {
+                    format!("the stage {name} is stopped: `mprun start NAME {name}` starts it")
+                }
+            };
             return Err(refused(Reason::Finished, why));
         }
         let text = match stage.fate {
@@ -169,6 +176,9 @@ impl State {
             (_, Fate::GaveUp) => {
                 stage.reset_give_up();
                 format!("{}: it gave up, and gets another chance", whom.stage)
+            }
+            (true, _) if stage.switch == Switch::Elsewhere => {
+                return Ok(Some(done(format!("{}: it was not stopped, another machine has it", whom.stage))));
             }
             (true, _) => format!("{}: it runs again", whom.stage),
             (false, Fate::Wanted) if stage.is_over() => format!("{}: it runs again", whom.stage),

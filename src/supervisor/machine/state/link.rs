@@ -4,20 +4,21 @@
 //! run ends. On a stop it is told at once, so that other machines get what no worker here has begun.
 
 use super::State;
-use crate::link::{LinkNews, LinkPlan};
+use crate::link::{self, LinkNews, LinkPlan};
 use crate::queue::SlotId;
 use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
-use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess};
+use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess, StageSight};
 use crate::supervisor::machine::phase::UpgradePhase;
 use crate::supervisor::machine::reason::StopCause;
 use crate::supervisor::machine::restart::Stopping;
-use crate::supervisor::machine::stage_state::StageState;
+use crate::supervisor::machine::stage_state::{StageState, Switch};
 use crate::sys::wait::Exit;
 use log::Level;
 use std::time::{Duration, SystemTime};
 
 impl State {
-    fn needs_link(&self) -> bool {
+    /// Whether queues of the pipeline lie in a broker.
+    pub(super) fn has_broker(&self) -> bool {
         let broker = self.wanted.as_ref().and_then(|wanted| wanted.pipeline.broker.as_ref());
         broker.is_some_and(|broker| !broker.queues.is_empty())
     }
@@ -29,7 +30,7 @@ impl State {
 
     /// Whether nothing is left to be brought to the broker.
     pub(super) fn is_link_over(&self) -> bool {
-        self.link.is_over() || !self.needs_link()
+        self.link.is_over() || !self.has_broker()
     }
 
     /// Whether it is there, or something of it.
@@ -60,8 +61,32 @@ impl State {
         let ends = self.stopping() == Stopping::Draining || is_through && !self.stages.is_empty();
         if ends && let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Run) {
             *order = LinkOrder::Finish;
-            out.push(Effect::FinishLink);
+            return out.push(Effect::OrderLink(link::LinkOrder::Finish));
         }
+        self.tell_link_of_stages(out);
+    }
+
+    /// Which of them are not wanted here, and which have come to a standstill.
+    fn tell_link_of_stages(&mut self, out: &mut Effects) {
+        if self.link.order() != Some(&mut LinkOrder::Run) {
+            return;
+        }
+        for stage in self.stages.iter().filter(|stage| stage.version.shared.is_some()) {
+            let name = || stage.spec.name.clone();
+            let now = StageSight { is_off: stage.is_unwanted_here(), is_stopped: stage.stands_still() };
+            let known = self.link.stages.entry(name()).or_default();
+            if known.is_off != now.is_off {
+                out.push(Effect::OrderLink(link::LinkOrder::Switch { stage: name(), is_off: now.is_off }));
+            }
+            if now.is_stopped && !known.is_stopped {
+                out.push(Effect::OrderLink(link::LinkOrder::Stopped { stage: name() }));
+            }
+            *known = now;
+        }
+    }
+
+    fn stage_named(&mut self, name: &str) -> Option<&mut StageState> {
+        self.stages.iter_mut().find(|stage| stage.spec.name == name)
     }
 
     /// One program's link is gone before the next program starts its own: both would be in one place of the arena.
@@ -76,6 +101,9 @@ impl State {
         // In the order of the lines of the arena.
         let place = |stage: &str| spec.lines.iter().position(|line| line.name == stage);
         plan.lines.sort_by_key(|line| place(&line.stage));
+        for line in &mut plan.lines {
+            line.is_here = self.stage_named(&line.stage).is_some_and(|stage| stage.switch == Switch::On);
+        }
         let Some(slot) = self.slots.take().map(SlotId) else { return };
         let joined_before = self.link.was_up();
         self.link.start(slot);
@@ -109,6 +137,21 @@ impl State {
                 }
             }
             LinkNews::Ended { at } => self.run_has_ended(at, out),
+            LinkNews::Here { stage } => {
+                self.stage_named(&stage).into_iter().for_each(|stage| stage.arrive(out))
+            }
+            LinkNews::Elsewhere { stage } => {
+                self.stage_named(&stage).into_iter().for_each(StageState::depart);
+                // It works on, whatever it was ordered: what was taken for the stage's end may be none.
+                if let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Finish) {
+                    *order = LinkOrder::Run;
+                }
+                out.log(Level::Info, format!("{stage}: its workers end, the broker says where it goes on"));
+            }
+            LinkNews::Over { stage } => {
+                self.stage_named(&stage).into_iter().for_each(StageState::was_done_before);
+                out.log(Level::Info, format!("{stage}: it has ended in this run before"));
+            }
             LinkNews::Lost { queue, items } => {
                 let text = format!(
                     "{items} items of {queue} are another machine's: this one was out of touch with the broker for too long"
@@ -130,11 +173,13 @@ impl State {
                 out.log(Level::Error, text);
             }
             LinkNews::Hopeless { why } => self.no_broker(why, out),
+            // It is answered where the counters are.
+            LinkNews::Look => {}
         }
     }
 
     fn joined(&mut self, run: u64, warnings: &[String], out: &mut Effects) {
-        let (since, first) = self.link.joined();
+        let (since, first) = self.link.joined(run);
         if let Some(since) = since {
             let away = out.now.saturating_duration_since(since);
             out.log(Level::Info, format!("the broker is there again, after {:.1}s", away.as_secs_f64()));

@@ -79,7 +79,11 @@ impl State {
         stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
         stage.killed_in_a_row = saved.killed_in_a_row;
         stage.paused = saved.paused;
-        stage.switch = if saved.stopped { Switch::Off } else { Switch::On };
+        stage.switch = match (saved.stopped, saved.elsewhere) {
+            (true, _) => Switch::Off,
+            (false, true) => Switch::Elsewhere,
+            (false, false) => Switch::On,
+        };
         stage.id = saved.id.filter(|id| self.stage_ids.claim(id.0));
         if saved.gave_up {
             stage.fate = Fate::GaveUp;
@@ -125,7 +129,8 @@ fn save_stage(stage: &StageState, now: Instant) -> Option<SavedStage> {
         name: stage.spec.name.clone(),
         gave_up: stage.fate == Fate::GaveUp,
         paused: stage.paused,
-        stopped: stage.is_off(),
+        stopped: stage.switch == Switch::Off,
+        elsewhere: stage.switch == Switch::Elsewhere,
         processes: stage.spec.processes,
         totals: stage.totals.clone(),
         restarts: stage.restarts.clone(),

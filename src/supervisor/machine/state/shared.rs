@@ -64,7 +64,7 @@ impl State {
             self.queues.kept(Label::Held(name.clone()), out);
         }
         let line = self.queues.kept(Label::Line(spec.name.clone()), out)?;
-        Some(SharedQueues { line, queues })
+        Some(SharedQueues { line, queues, token: None })
     }
 
     /// What the link has to know of the arena; `None`: no stage here reads or writes a shared queue.
@@ -72,7 +72,8 @@ impl State {
         let mut spec = LinkSpec { queues: Vec::new(), lines: Vec::new() };
         for stage in self.stages.iter().filter(|stage| !matches!(stage.fate, Fate::Removed { .. })) {
             let Some(shared) = &stage.version.shared else { continue };
-            spec.lines.push(LinkLine { name: stage.spec.name.clone(), queue: shared.line });
+            let (name, token) = (stage.spec.name.clone(), shared.token);
+            spec.lines.push(LinkLine { name, queue: shared.line, token });
             for &queue in &stage.version.inputs {
                 let name = self.queues.name(queue).unwrap_or_default().to_owned();
                 let is_new = spec.queues.iter().all(|known| known.queue != queue);

@@ -1,5 +1,6 @@
 //! What there is to see: the state as a snapshot, with what the arena counts.
 
+mod broker;
 mod stage;
 mod worker;
 
@@ -52,6 +53,7 @@ impl State {
             dead_letter_file: identity.dead_letter_file.clone(),
             letters: status::Letters { waiting: self.dead_letters.overdue(moment.now), ..Default::default() },
             bottleneck: None,
+            broker: self.describe_broker(identity, moment, counters),
             stages,
             queues,
             totals,

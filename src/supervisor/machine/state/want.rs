@@ -37,7 +37,10 @@ impl State {
         let spill = self.spill(s, spec, out);
         let print_token =
             if wanted.printing.contains(&spec.name) { self.queues.kept(Label::Print, out) } else { None };
-        let shared = self.shared(spec, wanted, out);
+        let mut shared = self.shared(spec, wanted, out);
+        if let Some(shared) = &mut shared {
+            shared.token = token.filter(|_| spec.placed.is_some());
+        }
         let version = Version { shared, token, print_token, spill, ..self.version(spec, wanted) };
         let stage = &mut self.stages[s];
         if stage.spec.tuning != spec.tuning {

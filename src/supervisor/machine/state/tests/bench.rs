@@ -3,7 +3,7 @@
 use super::super::{NotifyCapabilities, State};
 use crate::config::Pipeline;
 use crate::control::protocol::{Command, Done, Reason, Refused};
-use crate::link::LinkNews;
+use crate::link::{LinkNews, LinkOrder};
 use crate::model::Totals;
 use crate::queue::{
     Ending, FailureAttribution, Order, QueueCounts, QueueId, SlotId, SlotReport, StageId, WindowState,
@@ -50,6 +50,8 @@ pub struct Links {
     pub joined_before: bool,
     pub finished: usize,
     pub killed: usize,
+    /// But for those to finish.
+    pub orders: Vec<LinkOrder>,
 }
 
 /// The state, and what it has done to the world.
@@ -177,7 +179,8 @@ impl Bench {
                 self.links.started += 1;
                 self.links.joined_before = start.joined_before;
             }
-            Effect::FinishLink => self.links.finished += 1,
+            Effect::OrderLink(LinkOrder::Finish) => self.links.finished += 1,
+            Effect::OrderLink(order) => self.links.orders.push(order),
             Effect::KillLink => self.links.killed += 1,
             Effect::Suspend(pid, on) => self.proc(pid).suspended = on,
             Effect::Tune(slot, pid, tuning) => {
@@ -495,7 +498,9 @@ impl Bench {
     /// As it is seen from outside; nothing of the queues is known.
     pub fn snapshot(&self) -> Snapshot {
         let (run, file) = ("5a".to_owned(), "/p/test.toml".to_owned());
-        let identity = RunIdentity { file, run, started: self.now, dead_letter_file: String::new() };
+        let dead_letter_file = String::new();
+        let machine = Some("3f".to_owned());
+        let identity = RunIdentity { file, run, started: self.now, dead_letter_file, machine };
         let moment = Moment { now: self.now, wall: SystemTime::UNIX_EPOCH };
         self.state.snapshot(&identity, moment, 0, &mut Uncounted)
     }

@@ -3,7 +3,9 @@
 use super::bench::Bench;
 use crate::broker::QueueSettings;
 use crate::config::{Broker, BrokerAccess, BrokerUrl, Pipeline, WhenFull};
-use crate::link::LinkNews;
+use crate::control::protocol::{Command, OneStage};
+use crate::link::{LinkNews, LinkOrder};
+use crate::model::Machines;
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
@@ -144,4 +146,100 @@ fn a_broker_that_never_takes_it_is_a_fault_of_the_start_or_of_the_run() {
 fn without_shared_queues_there_is_none() {
     let bench = Bench::up(Pipeline { broker: None, ..shared() });
     assert_eq!((bench.links.started, bench.running().len()), (0, 2));
+}
+
+/// `a` works where the broker says.
+fn placed() -> Bench {
+    let mut pipeline = shared();
+    pipeline.stages[0].placed = Some(Machines::One);
+    let mut bench = Bench::new();
+    bench.send(Event::Begin(wanted(pipeline, &["a"])));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 1, warnings: Vec::new() }));
+    bench.run_starts();
+    bench
+}
+
+fn news(bench: &mut Bench, news: fn(String) -> LinkNews) {
+    bench.send(Event::LinkNews(news("a".into())));
+    bench.run_starts();
+    bench.all_ready();
+}
+
+const HERE: fn(String) -> LinkNews = |stage| LinkNews::Here { stage };
+const ELSEWHERE: fn(String) -> LinkNews = |stage| LinkNews::Elsewhere { stage };
+
+fn stopped() -> LinkOrder {
+    LinkOrder::Stopped { stage: "a".into() }
+}
+
+fn switched(is_off: bool) -> LinkOrder {
+    LinkOrder::Switch { stage: "a".into(), is_off }
+}
+
+#[test]
+fn a_stage_that_moves_works_while_the_broker_says_so() {
+    let mut bench = placed();
+    assert_eq!(bench.running(), ["b[0]"]);
+    assert_eq!(bench.links.orders, [stopped()], "no worker of it is there");
+    news(&mut bench, HERE);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+    news(&mut bench, ELSEWHERE);
+    assert_eq!(bench.links.orders.len(), 1, "its worker is there still");
+    bench.obey();
+    assert_eq!((bench.running(), &bench.links.orders[1..]), (vec!["b[0]".to_owned()], &[stopped()][..]));
+    assert!(bench.outcome.is_none());
+    news(&mut bench, HERE);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
+fn an_end_that_was_none_is_taken_back() {
+    let mut bench = placed();
+    news(&mut bench, HERE);
+    say(&mut bench, "a", Ending::Finished);
+    say(&mut bench, "b", Ending::InputEnded);
+    assert_eq!(bench.links.finished, 1);
+    news(&mut bench, ELSEWHERE);
+    assert_eq!(bench.links.orders.last(), Some(&stopped()));
+    news(&mut bench, HERE);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"], "there may be items for it again");
+    say(&mut bench, "a", Ending::Finished);
+    say(&mut bench, "b", Ending::InputEnded);
+    assert_eq!(bench.links.finished, 2);
+    bench.send(Event::LinkEnded(Some(Exit::Code(0))));
+    assert!(!bench.outcome.as_ref().unwrap().failed);
+}
+
+#[test]
+fn one_that_is_stopped_by_hand_is_free_for_others_and_comes_back_only_by_the_broker() {
+    let mut bench = placed();
+    news(&mut bench, HERE);
+    let whom = || OneStage { stage: "a".into(), wait: false };
+    bench.ask(Command::StopStage(whom()));
+    bench.obey();
+    assert_eq!(bench.links.orders[1..], [switched(true), stopped()]);
+    news(&mut bench, HERE);
+    assert_eq!(bench.running(), ["b[0]"], "it was said before the link knew");
+    bench.ask(Command::StartStage(whom()));
+    bench.run_starts();
+    assert_eq!((bench.running().len(), bench.links.orders.last()), (1, Some(&switched(false))));
+    // The next link knows nothing of all that.
+    let orders = bench.links.orders.len();
+    bench.send(killed());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.links.orders[orders..], [stopped()]);
+    news(&mut bench, HERE);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
+fn what_was_done_in_the_run_before_is_not_begun_again() {
+    let mut bench = begun();
+    bench.send(Event::LinkNews(LinkNews::Over { stage: "a".into() }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 1, warnings: Vec::new() }));
+    bench.run_starts();
+    assert_eq!(bench.running(), ["b[0]"]);
+    let mut bench = up();
+    bench.send(Event::LinkNews(LinkNews::Over { stage: "a".into() }));
+    assert_eq!(bench.running(), ["a[0]", "b[0]"], "it has begun in this life");
 }

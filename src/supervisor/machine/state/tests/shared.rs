@@ -56,8 +56,11 @@ fn a_worker_knows_its_line_and_what_is_shared_and_the_link_all_of_it() {
     assert_eq!(of(&bench).line, line);
     let [of_jobs, of_done] =
         ["held jobs", "held done"].map(|label| id(&bench, &format!("position of {label}")));
-    let lines = ["read", "work", "sink"]
-        .map(|name| LinkLine { name: name.to_owned(), queue: id(&bench, &format!("line of {name}")) });
+    let lines = ["read", "work", "sink"].map(|name| LinkLine {
+        name: name.to_owned(),
+        queue: id(&bench, &format!("line of {name}")),
+        token: None,
+    });
     let spec = LinkSpec {
         queues: vec![
             LinkQueue { shared: SharedQueue(1), queue: jobs, held: of_jobs },

@@ -7,7 +7,7 @@ use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::failing::Failing;
 use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::reason::StopReason;
-use crate::supervisor::machine::stage_state::{Fate, StageState, Worker};
+use crate::supervisor::machine::stage_state::{Fate, StageState, Switch, Worker};
 use crate::supervisor::machine::worker_state::Life;
 
 pub(super) fn describe(
@@ -48,6 +48,7 @@ pub(super) fn describe(
             .unwrap_or(u32::MAX),
         paused: stage.paused,
         fate: match stage.fate {
+            Fate::Wanted if stage.switch == Switch::Elsewhere => status::Fate::Elsewhere,
             Fate::Wanted if stage.is_off() => status::Fate::Stopped,
             Fate::Wanted if stage.is_over() && !stage.workers.is_empty() => status::Fate::Finished,
             Fate::Wanted => status::Fate::Wanted,

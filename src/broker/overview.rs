@@ -1,0 +1,111 @@
+//! A run as all its machines make it: what a look at the broker finds.
+
+use super::Ledger;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// How long a machine's snapshot stays in the broker.
+pub const SHOWN_FOR: Duration = Duration::from_secs(3600);
+/// A machine that has shown nothing for so long has fallen silent: it has missed two snapshots.
+pub const SILENT_AFTER: Duration = Duration::from_secs(15);
+
+/// What a machine hears beside its items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Somebody looks at the run: snapshots are to be fresh.
+    pub is_watched: bool,
+}
+
+/// A run at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overview {
+    pub run: u64,
+    /// Seconds since 1970, by the broker's clock.
+    pub begun: u64,
+    pub ended: Option<u64>,
+    pub machines: Vec<Member>,
+    /// In the order of the layout.
+    pub queues: Vec<QueueView>,
+}
+
+/// A machine of the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub machine: String,
+    pub life: String,
+    pub state: MemberState,
+    /// What it has shown last, and how long ago.
+    pub shown: Option<(Duration, Vec<u8>)>,
+}
+
+/// A machine's id for people: the beginning of it.
+pub struct MachineName<'a>(pub &'a str);
+
+impl fmt::Display for MachineName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get(..8).unwrap_or(self.0))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberState {
+    Alive,
+    /// Nothing was heard of it for [`SILENT_AFTER`].
+    Silent,
+    /// It has given its items back and gone.
+    Left,
+    /// `mprun forget` has struck it off.
+    Struck,
+}
+
+/// A shared queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueView {
+    pub name: String,
+    pub ledger: Ledger,
+    pub capacity: u64,
+    /// No more items come.
+    pub sealed: bool,
+    /// Dead letters that lie in the broker.
+    pub letters: u64,
+    /// Dead letters that were dropped.
+    pub letters_dropped: u64,
+    /// For how long the oldest item waits.
+    pub oldest: Option<Duration>,
+    /// Leased items by machine.
+    pub leased: Vec<(String, u64)>,
+    pub writers: Vec<Writer>,
+}
+
+/// A stage that has said that it writes a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    pub machine: String,
+    pub stage: String,
+    pub state: WriterState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriterState {
+    Open,
+    Ended,
+    /// Its machine was struck off.
+    Struck,
+}
+
+/// What became of the wish to strike a machine off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    Unknown,
+    /// It has shown itself that long ago.
+    Alive(Duration),
+    Struck {
+        /// By queue: items that went back.
+        items: Vec<(String, u64)>,
+        /// By queue: stages that count as ended.
+        writers: Vec<(String, String)>,
+    },
+}

@@ -1,0 +1,238 @@
+//! Verbs about all machines of a run, over a real redis-server: each machine is an mprun with state and runtime folders of its own.
+
+#[allow(dead_code, reason = "what only the tests of the broker itself use")]
+#[path = "broker/server.rs"]
+mod server;
+mod support;
+
+use serde_json::Value;
+use server::{SAFE, Server};
+use std::fs;
+use support::{Folder, Run, Said, command, process, wait_until};
+
+/// A machine that runs these stages of a file.
+fn machine(text: &str, stages: &str) -> Run {
+    Run::start_with(text, &["--stages", stages])
+}
+
+/// A machine that runs nothing, and has the file.
+struct Looker(Folder);
+
+impl Looker {
+    fn new(text: &str) -> Looker {
+        let folder = Folder::new();
+        folder.file("pipeline.toml", text);
+        Looker(folder)
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Said {
+        let output = command(&self.0).args(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn tell(&self, arguments: &[&str]) -> String {
+        let said = self.ask(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}{}", said.stdout, said.stderr);
+        said.stdout
+    }
+
+    #[track_caller]
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.tell(&["status", "--all", "pipeline.toml", "--json"])).unwrap()
+    }
+}
+
+/// `read` counts, `work` passes items on, `write` puts them into a file of its machine.
+fn file(server: &Server, items: u32, work: &str) -> String {
+    format!(
+        "[broker]\nurl = 'redis://:s3cret@127.0.0.1:{}'\nack_wait = '10m'\n[queues.jobs]\nshared = true\ncapacity = 100\n\
+         [queues.done]\nshared = true\n[stages.read]\nuse = 'count'\nwith = {{ to = {items} }}\noutput = 'jobs'\n\
+         [stages.work]\n{work}\ninput = 'jobs'\noutput = 'done'\n[stages.write]\nuse = 'file'\n\
+         with = {{ path = 'out.txt' }}\ninput = 'done'\n",
+        server.port
+    )
+}
+
+const SLOW: &str = "use = 'format'\nwith = { template = '{item}' }\nsleep = '20ms'\nprocesses = 2";
+
+fn server() -> Server {
+    Server::start(&[SAFE, &["--requirepass", "s3cret"]].concat())
+}
+
+fn numbers(run: &Run) -> Vec<u32> {
+    let text = fs::read_to_string(run.folder.path().join("out.txt")).unwrap_or_default();
+    let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn signal_all(processes: &[u32], signal: i32) {
+    for &pid in processes {
+        process::kill(pid, signal);
+    }
+}
+
+/// The value of a stage.
+fn stage<'a>(status: &'a Value, name: &str) -> &'a Value {
+    let stages = status["stages"].as_array().unwrap();
+    stages.iter().find(|stage| stage["name"] == name).unwrap()
+}
+
+/// The ids of the machines in that state.
+fn ids(status: &Value, state: &str) -> Vec<String> {
+    let machines = status["machines"].as_array().unwrap().iter();
+    let found = machines.filter(|machine| machine["state"] == state);
+    found.map(|machine| machine["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn id(run: &Run) -> String {
+    let text = fs::read_to_string(run.folder.path().join("state/mprun/pipeline/machine")).unwrap();
+    text.trim().to_owned()
+}
+
+#[test]
+fn five_machines_are_summed_and_each_is_there_with_what_it_runs() {
+    let server = server();
+    let text = file(&server, 100_000, SLOW);
+    let machines = ["read", "work", "work", "work", "write"].map(|stages| machine(&text, stages));
+    let looker = Looker::new(&text);
+    let status = wait_until("all machines at work", || {
+        let said = looker.ask(&["status", "--all", "pipeline.toml", "--json"]);
+        let status: Value = serde_json::from_str(&said.stdout).ok()?;
+        let is_at_work = stage(&status, "work")["totals"]["done"].as_u64().unwrap() > 30;
+        (is_at_work && ids(&status, "alive").len() == 5).then_some(status)
+    });
+    let work = stage(&status, "work");
+    assert_eq!((&work["machines"], &work["processes"], &work["running"]), (&3.into(), &6.into(), &6.into()));
+    assert!(work["rate"]["done"].as_f64().unwrap() > 0.0, "{work}");
+    let mut known = ids(&status, "alive");
+    known.sort_unstable();
+    let mut expected: Vec<String> = machines.iter().map(id).collect();
+    expected.sort_unstable();
+    assert_eq!(known, expected);
+    let queue = &status["queues"][1];
+    assert_eq!((queue["name"].as_str(), queue["capacity"].as_u64()), (Some("jobs"), Some(100)));
+    let there = queue["waiting"].as_u64().unwrap() + queue["leased"].as_u64().unwrap();
+    assert!(there > 0 && queue["oldest"].as_f64().is_none_or(|age| age < 60.0), "{queue}");
+    // What people see: no password, no process.
+    let shown = looker.tell(&["status", "--all", "pipeline.toml"]);
+    assert!(
+        shown.contains("run 1, running") && shown.contains("work 2/2") && !shown.contains("s3cret"),
+        "{shown}"
+    );
+    assert!(!status.to_string().contains("s3cret") && !status.to_string().contains("pid"), "{status}");
+    let why = wait_until("the bottleneck", || {
+        let why = looker.tell(&["why", "--all", "pipeline.toml"]);
+        why.contains("work is the bottleneck, by its own pauses").then_some(why)
+    });
+    assert_eq!(why.matches("\nwork ").count(), 3, "{why}");
+    let audit = looker.tell(&["audit", "--all", "pipeline.toml"]);
+    assert!(audit.contains("every item of run 1 is accounted for"), "{audit}");
+    // A machine that runs the pipeline knows its file.
+    assert!(machines[0].tell(&["status", "--all"]).contains("run 1, running"));
+}
+
+#[test]
+fn one_machine_is_seen_until_its_run_has_ended_and_after_that() {
+    let server = server();
+    let text = file(&server, 200, "use = 'format'\nwith = { template = '{item}' }");
+    let looker = Looker::new(&text);
+    let said = looker.ask(&["status", "--all", "pipeline.toml"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains("no machine has begun a run of pipeline"), "{}", said.stderr);
+    let mut run = Run::start(&text);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    let status = looker.status();
+    assert!(status["run"]["ended"].as_str().unwrap().starts_with("20"), "{status}");
+    assert_eq!((ids(&status, "left").len(), ids(&status, "alive").len()), (1, 0));
+    let work = stage(&status, "work");
+    assert_eq!((&work["totals"]["done"], &work["totals"]["emitted"]), (&200.into(), &200.into()), "{work}");
+    assert_eq!((work["state"].as_str(), &work["running"]), (Some("finished"), &0.into()));
+}
+
+#[test]
+fn a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_by_another() {
+    let server = server();
+    // Leases last longer than the test would wait for them.
+    let text = file(&server, 300, SLOW);
+    let (mut ends, mut gone) = (machine(&text, "read,write"), machine(&text, "work"));
+    wait_until("some items", || (numbers(&ends).len() > 20).then_some(()));
+    let looker = Looker::new(&text);
+    let name = id(&gone);
+    let said = looker.ask(&["forget", "pipeline.toml", &name[..6]]);
+    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    assert!(said.stderr.contains("is alive"), "{}", said.stderr);
+    gone.signal(9);
+    gone.wait();
+    let mut stays = machine(&text, "work");
+    wait_until("silence", || (ids(&looker.status(), "silent") == [name.clone()]).then_some(()));
+    let shown = looker.tell(&["status", "--all", "pipeline.toml"]);
+    let expected = format!("`mprun forget pipeline.toml {}`", &name[..8]);
+    assert!(shown.contains("has fallen silent") && shown.contains(&expected), "{shown}");
+    let answer = looker.tell(&["forget", "pipeline.toml", &name[..8]]);
+    assert!(answer.contains("is struck off") && answer.contains("of jobs given back"), "{answer}");
+    assert_eq!(ends.wait(), 0, "{}", ends.stderr());
+    assert_eq!(stays.wait(), 0, "{}", stays.stderr());
+    assert_eq!(numbers(&ends), (1..=300).collect::<Vec<_>>());
+    assert_eq!(looker.ask(&["forget", "pipeline.toml", "xyz"]).code, Some(2));
+}
+
+#[test]
+fn a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on() {
+    let server = server();
+    let text = file(&server, 300, SLOW);
+    let (mut ends, mut late) = (machine(&text, "read,write"), machine(&text, "work"));
+    wait_until("some items", || (numbers(&ends).len() > 20).then_some(()));
+    let all = process::in_folder(late.folder.path());
+    signal_all(&all, libc::SIGSTOP);
+    let (looker, name) = (Looker::new(&text), id(&late));
+    wait_until("silence", || (looker.ask(&["forget", "pipeline.toml", &name]).code == Some(0)).then_some(()));
+    let mut stays = machine(&text, "work");
+    wait_until("more items", || (numbers(&ends).len() > 60).then_some(()));
+    signal_all(&all, libc::SIGCONT);
+    assert_eq!(late.wait(), 1, "{}", late.stderr());
+    assert!(late.stderr().contains("struck off"), "{}", late.stderr());
+    assert_eq!(ends.wait(), 0, "{}", ends.stderr());
+    assert_eq!(stays.wait(), 0, "{}", stays.stderr());
+    assert_eq!(numbers(&ends), (1..=300).collect::<Vec<_>>());
+    looker.tell(&["audit", "--all", "pipeline.toml"]);
+}
+
+#[test]
+fn a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error() {
+    let mut server = server();
+    let text = file(&server, 100_000, SLOW);
+    let run = Run::start(&text);
+    wait_until("some items", || (numbers(&run).len() > 20).then_some(()));
+    let looker = Looker::new(&text);
+    server.kill();
+    let status = wait_until("the outage", || {
+        let status = run.tell(&["status"]);
+        status.contains("the broker can't be reached for").then_some(status)
+    });
+    assert!(status.contains("of shared queues are here"), "{status}");
+    assert!(run.tell(&["why"]).contains("the broker can't be reached for"));
+    assert_eq!(run.ask(&["status", "--check"]).code, Some(1));
+    for verb in ["status", "audit", "why"] {
+        let said = looker.ask(&[verb, "--all", "pipeline.toml"]);
+        assert_eq!(said.code, Some(1), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("the broker can't be reached") && !said.stderr.contains("s3cret"),
+            "{}",
+            said.stderr
+        );
+    }
+    server.start_again();
+    wait_until("the broker", || (!run.tell(&["status"]).contains("can't be reached")).then_some(()));
+    wait_until("the machine", || {
+        let said = looker.ask(&["status", "--all", "pipeline.toml", "--json"]);
+        let status: Value = serde_json::from_str(&said.stdout).ok()?;
+        (ids(&status, "alive") == [id(&run)]).then_some(())
+    });
+    let wrong = Looker::new(&text.replace("s3cret", "hunter2"));
+    let said = wrong.ask(&["status", "--all", "pipeline.toml"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("password") && !said.stderr.contains("hunter2"), "{}", said.stderr);
+}

@@ -1,0 +1,264 @@
+//! Stages whose positions lie in the broker: on a machine that dies and comes back, and from one machine to another.
+
+#[path = "machines/cluster.rs"]
+mod cluster;
+#[allow(dead_code, reason = "what only the tests of the broker itself use")]
+#[path = "broker/server.rs"]
+mod server;
+mod support;
+
+use cluster::{PASS, again, each_once, file, machine, numbers, power_off};
+use server::{SAFE, Server};
+use std::fs;
+use support::{Run, wait_until};
+
+const ALL: &str = "read,work,write";
+
+/// What all machines have written, in order.
+fn numbers_of(machines: &[&Run]) -> Vec<u32> {
+    let mut all: Vec<u32> = machines.iter().flat_map(|run| numbers(run)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// `read` works on one machine at a time.
+fn moving(server: &Server, items: u32, work: &str) -> String {
+    file(server, items, work, "").replace("[stages.work]", "machines = 'one'\n[stages.work]")
+}
+
+#[test]
+fn a_machine_that_dies_and_comes_back_goes_on_with_its_source_and_its_file() {
+    const ITEMS: u32 = 3000;
+    let server = Server::start(SAFE);
+    let text = file(&server, ITEMS, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"), "");
+    let mut run = machine(&text, ALL);
+    let mut deaths = 0;
+    while deaths < 12 {
+        let before = numbers(&run).len();
+        wait_until("some progress", || {
+            let is_over = run.child.try_wait().unwrap().is_some();
+            (is_over || numbers(&run).len() > before + 20).then_some(())
+        });
+        if run.child.try_wait().unwrap().is_some() {
+            break;
+        }
+        power_off(&mut run);
+        deaths += 1;
+        run = again(run, ALL);
+    }
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert_eq!(numbers(&run), each_once(ITEMS), "{}", run.stderr());
+    assert_eq!(deaths, 12);
+}
+
+#[test]
+fn a_source_goes_on_on_another_machine_when_its_own_is_gone() {
+    let server = Server::start(SAFE);
+    let text = moving(&server, 2000, &format!("{PASS}\nsleep = '6ms'"));
+    let mut first = machine(&text, "read");
+    wait_until("its claim", || {
+        first.ask(&["status", "pipeline.toml"]).stdout.contains("running").then_some(())
+    });
+    let mut second = machine(&text, ALL);
+    wait_until("the second", || (numbers(&second).len() > 20).then_some(()));
+    let said = second.ask(&["status", "pipeline.toml"]).stdout;
+    assert!(said.lines().any(|line| line.starts_with("read") && line.contains("elsewhere")), "{said}");
+    power_off(&mut first);
+    assert_eq!(second.wait(), 0, "{}", second.stderr());
+    assert_eq!(numbers(&second), each_once(2000), "{}", second.stderr());
+}
+
+#[test]
+fn a_machine_that_stops_hands_its_source_over_at_once() {
+    let server = Server::start(SAFE);
+    // A claim lasts longer than the test would wait for it.
+    let text = moving(&server, 1500, &format!("{PASS}\nsleep = '2ms'"))
+        .replace("ack_wait = '2s'", "ack_wait = '10m'");
+    let mut first = machine(&text, "read");
+    wait_until("its claim", || {
+        first.ask(&["status", "pipeline.toml"]).stdout.contains("running").then_some(())
+    });
+    let mut second = machine(&text, ALL);
+    wait_until("the second", || (numbers(&second).len() > 20).then_some(()));
+    first.signal(libc::SIGTERM);
+    assert_eq!(first.wait(), 0, "{}", first.stderr());
+    assert_eq!(second.wait(), 0, "{}", second.stderr());
+    assert_eq!(numbers(&second), each_once(1500), "{}", second.stderr());
+    assert!(!second.stderr().contains("refused"), "{}", second.stderr());
+}
+
+#[test]
+fn one_that_is_stopped_by_hand_is_anothers_until_it_is_free_again() {
+    let server = Server::start(SAFE);
+    let text = moving(&server, 100_000_000, "use = 'discard'")
+        .replace(
+            "output = 'done'\n[stages.write]\nuse = 'file'\nwith = { path = 'out.txt' }\ninput = 'done'\n",
+            "",
+        )
+        .replace("[queues.done]\nshared = true\n", "");
+    let text = text.replace("ack_wait = '2s'", "ack_wait = '10m'");
+    let (first, second) = (machine(&text, "read,work"), machine(&text, "read,work"));
+    let state = |run: &Run| {
+        let said = run.ask(&["status", "pipeline.toml"]).stdout;
+        said.lines()
+            .find(|line| line.starts_with("read"))
+            .map(|line| line.split_whitespace().nth(1).unwrap().to_owned())
+    };
+    let is = |run: &Run, wanted: &str| {
+        wait_until(wanted, || (state(run).as_deref() == Some(wanted)).then_some(()))
+    };
+    let (holder, other) =
+        wait_until("a holder", || match (state(&first)?.as_str(), state(&second)?.as_str()) {
+            ("running", "elsewhere") => Some((&first, &second)),
+            ("elsewhere", "running") => Some((&second, &first)),
+            _ => None,
+        });
+    holder.tell(&["stop", "pipeline.toml", "read"]);
+    is(other, "running");
+    is(holder, "stopped");
+    holder.tell(&["start", "pipeline.toml", "read"]);
+    is(holder, "elsewhere");
+    other.tell(&["stop", "pipeline.toml", "read"]);
+    is(holder, "running");
+}
+
+/// Both machines have all stages; each dies again and again, with all its processes. What stands in their files is each item once.
+#[test]
+fn machines_that_die_all_the_time_lose_and_double_nothing_on_the_whole_way() {
+    const ITEMS: u32 = 4000;
+    let server = Server::start(SAFE);
+    let text = moving(&server, ITEMS, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"));
+    let mut machines = [machine(&text, ALL), machine(&text, ALL)];
+    let mut deaths = 0;
+    for n in (0..2).cycle() {
+        let before = numbers_of(&[&machines[0], &machines[1]]).len();
+        let mut is_over = false;
+        wait_until("some progress", || {
+            is_over = machines.iter_mut().all(|run| run.child.try_wait().unwrap().is_some());
+            let now = numbers_of(&[&machines[0], &machines[1]]).len();
+            (is_over || now > before + 100).then_some(())
+        });
+        if is_over {
+            break;
+        }
+        let [first, second] = machines;
+        let (mut dies, lives) = if n == 0 { (first, second) } else { (second, first) };
+        power_off(&mut dies);
+        deaths += 1;
+        let back = again(dies, ALL);
+        machines = if n == 0 { [back, lives] } else { [lives, back] };
+    }
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    let logs = || machines.iter().map(Run::stderr).collect::<String>();
+    assert_eq!(numbers_of(&[&machines[0], &machines[1]]), each_once(ITEMS), "{}", logs());
+    assert!(deaths >= 10, "{deaths} deaths");
+}
+
+/// It stands still for longer than its claim lasts, and goes on: what it does afterwards counts for nothing.
+#[test]
+fn a_machine_that_stood_still_doubles_nothing_when_it_goes_on() {
+    let server = Server::start(SAFE);
+    let text = moving(&server, 3000, &format!("{PASS}\nsleep = '2ms'"));
+    let mut first = machine(&text, "read");
+    wait_until("its claim", || {
+        first.ask(&["status", "pipeline.toml"]).stdout.contains("running").then_some(())
+    });
+    let mut second = machine(&text, ALL);
+    wait_until("the second", || (numbers(&second).len() > 20).then_some(()));
+    let all = support::process::in_folder(first.folder.path());
+    for &pid in &all {
+        support::process::kill(pid, libc::SIGSTOP);
+    }
+    wait_until("the second to take over", || {
+        second
+            .ask(&["status", "pipeline.toml"])
+            .stdout
+            .lines()
+            .any(|line| line.starts_with("read") && !line.contains("elsewhere"))
+            .then_some(())
+    });
+    for &pid in &all {
+        support::process::kill(pid, libc::SIGCONT);
+    }
+    assert_eq!(first.wait(), 0, "{}", first.stderr());
+    assert_eq!(second.wait(), 0, "{}", second.stderr());
+    assert_eq!(numbers(&second), each_once(3000), "{}{}", first.stderr(), second.stderr());
+}
+
+/// What a sum has seen is part of its position.
+#[test]
+fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word() {
+    let server = Server::start(SAFE);
+    let work = "use = 'sum'\nmachines = 'one'";
+    let text = file(&server, 2000, work, "").replace("[stages.work]", "rate = '1000/s'\n[stages.work]");
+    let mut ends = machine(&text, "read,write");
+    let mut machines = [machine(&text, "work"), machine(&text, "work")];
+    for n in [0, 1, 0] {
+        let put = || fs::read_to_string(ends.folder.path().join("out.txt"));
+        assert!(put().unwrap_or_default().is_empty());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        power_off(&mut machines[n]);
+        let [first, second] = machines;
+        machines = if n == 0 { [again(first, "work"), second] } else { [first, again(second, "work")] };
+    }
+    assert_eq!(ends.wait(), 0, "{}", ends.stderr());
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    assert_eq!(numbers(&ends), [2000 * 2001 / 2], "{}", ends.stderr());
+}
+
+/// A program without input has no position: it begins anew where its machine does. But not once it has said its end.
+#[test]
+fn a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine() {
+    let server = Server::start(SAFE);
+    let work = format!("{PASS}\nsleep = '5ms'");
+    let text = file(&server, 0, &work, "")
+        .replace("use = 'count'\nwith = { to = 0 }", "command = 'echo begun >&2; seq 400'");
+    let mut run = machine(&text, ALL);
+    wait_until("the end of the source", || {
+        let said = run.ask(&["status", "pipeline.toml"]).stdout;
+        said.lines().any(|line| line.starts_with("read") && line.contains("finished")).then_some(())
+    });
+    // Its commits and its end are there: nothing is left of it here.
+    wait_until("some items", || (numbers(&run).len() > 100).then_some(()));
+    power_off(&mut run);
+    let mut run = again(run, ALL);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(run.stderr().contains("read: it has ended in this run before"), "{}", run.stderr());
+    assert!(!run.stderr().contains("begun"), "{}", run.stderr());
+    assert_eq!(numbers(&run), each_once(400), "{}", run.stderr());
+}
+
+/// Where others write the file as well its length says nothing: none of their lines may be cut off.
+#[test]
+fn a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back() {
+    const ITEMS: u32 = 1500;
+    let server = Server::start(SAFE);
+    let folder = support::Folder::new();
+    let path = folder.path().join("all.txt");
+    let work = format!("{PASS}\nsleep = '1ms'\nattempts = 1000000");
+    let text = moving(&server, ITEMS, &work)
+        .replace("path = 'out.txt'", &format!("path = '{}', append = true", path.display()));
+    let mut stays = machine(&text, ALL);
+    let mut dies = machine(&text, ALL);
+    let lines = || -> Vec<u32> {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    let mut deaths = 0;
+    while deaths < 5 {
+        let before = lines().len();
+        wait_until("some progress", || (lines().len() > before + 100).then_some(()));
+        power_off(&mut dies);
+        deaths += 1;
+        dies = again(dies, ALL);
+    }
+    for run in [&mut stays, &mut dies] {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    let all: std::collections::BTreeSet<u32> = lines().into_iter().collect();
+    assert_eq!(all.into_iter().collect::<Vec<_>>(), each_once(ITEMS), "{}", dies.stderr());
+}
