@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// See [`self`].
+/// The checked table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
     /// Whether there is a socket.
