@@ -21,6 +21,7 @@ mod file_watch;
 mod framing;
 mod hash;
 mod item;
+mod layout;
 mod link;
 mod logs;
 mod metrics;

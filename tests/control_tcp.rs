@@ -67,8 +67,10 @@ fn bearer(token: &str) -> String {
 }
 
 /// What looks, and what changes; with what the change is shown by.
-const LOOKS: [&str; 4] = ["/v1", "/v1/status", "/v1/audit", "/metrics"];
-const CHANGES: [(&str, &str); 7] = [
+const LOOKS: [&str; 7] =
+    ["/v1", "/v1/status", "/v1/audit", "/metrics", "/v1/logs", "/v1/dead", "/v1/dead/groups"];
+const CHANGES: [(&str, &str); 8] = [
+    ("/v1/dead/drop", "{\"keys\":[]}"),
     ("/v1/pause", "{}"),
     ("/v1/resume", "{}"),
     ("/v1/scale", "{\"stage\":\"show\",\"processes\":2}"),
@@ -121,7 +123,7 @@ fn a_stranger_gets_nothing_a_reader_looks_and_the_owner_does_all() {
 #[test]
 fn a_plan_of_any_file_is_made_on_the_socket_only() {
     let (run, address) = up("listen = '127.0.0.1:0'");
-    let secret = run.folder.file("secret.toml", "password = 'hunter2'\n");
+    let secret = run.folder.file("secret.toml", "pieces = 'hunter2'\n");
     let body = format!("{{\"file\":\"{}\"}}", secret.display());
     let (code, _, said) = tcp(&address, "POST", "/v1/plan", &bearer(&token(&run, "token")), &body);
     assert_eq!((code, said.contains("hunter2")), (403, false), "{said}");
@@ -278,4 +280,131 @@ fn the_sockets_group_and_permissions_can_be_given_and_taken_away() {
     run.tell(&["reload", "--wait"]);
     run.wait_for_log("is for its owner alone: there is no group no-such-group");
     assert!(is(0o600).is_some());
+}
+
+/// A stream of events, up to `count` snapshots.
+fn events(mut stream: impl Read + Write, headers: &str, count: usize) -> String {
+    write!(stream, "GET /v1/events HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").unwrap();
+    let (mut text, mut part) = (String::new(), [0; 65536]);
+    while text.matches("event: snapshot").count() < count {
+        let length = stream.read(&mut part).unwrap();
+        assert!(length > 0, "{text}");
+        text.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
+    text
+}
+
+#[test]
+fn the_event_stream_has_the_layout_first_and_a_snapshot_a_second_on_both_transports() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let read = bearer(&token(&run, "read-token"));
+    let tcp = events(TcpStream::connect(&address).unwrap(), &read, 2);
+    let socket = events(UnixStream::connect(run.socket()).unwrap(), "", 1);
+    for text in [tcp, socket] {
+        let at = |event: &str| {
+            text.find(&format!("event: {event}\ndata: {{")).unwrap_or_else(|| panic!("{event}: {text}"))
+        };
+        assert!(at("layout") < at("history") && at("history") < at("snapshot"), "{text}");
+        assert!(text.contains("text/event-stream") && text.contains("\"pipeline\":\"pipeline\""), "{text}");
+    }
+    let (code, _, _) = self::tcp(&address, "GET", "/v1/events", "", "");
+    assert_eq!(code, 401);
+}
+
+#[test]
+fn a_client_that_does_not_read_its_events_is_disconnected_and_the_others_are_not_held_up() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let read = bearer(&token(&run, "read-token"));
+    let slow: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            write!(stream, "GET /v1/events HTTP/1.1\r\nhost: localhost\r\n{read}\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let started = std::time::Instant::now();
+    events(TcpStream::connect(&address).unwrap(), &read, 4);
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    drop(slow);
+}
+
+#[test]
+fn without_a_listener_the_server_sleeps() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    run.tell(&["pause", "--wait"]);
+    events(TcpStream::connect(&address).unwrap(), &bearer(&token(&run, "token")), 2);
+    // The stream is closed: within a moment there is no timer left.
+    let switches = || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", run.pid())).unwrap().filter_map(Result::ok);
+        let control = tasks
+            .map(|task| task.path())
+            .find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "control"));
+        let status = fs::read_to_string(control.unwrap().join("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    wait_until("a quiet server", || {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(2500));
+        (switches() == before).then_some(())
+    });
+}
+
+#[test]
+fn a_link_is_exchanged_once_for_a_session_whose_cookie_alone_reads_nothing() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    for (arguments, code_of_change) in
+        [(&["open", "--print"][..], 200), (&["open", "--print", "--read-only"], 403)]
+    {
+        let link = run.tell(arguments);
+        let code = link.trim().rsplit_once("/open#").unwrap().1;
+        let body = format!("{{\"code\":\"{code}\"}}");
+        assert_eq!(tcp(&address, "POST", "/open", "", "{\"code\":\"x\"}").0, 403);
+        let (status, head, said) = tcp(&address, "POST", "/open", "", &body);
+        assert_eq!(status, 200, "{said}");
+        assert_eq!(tcp(&address, "POST", "/open", "", &body).0, 403, "a second time");
+        assert!(head.contains("; httponly; samesite=strict"), "{head}");
+        let (cookie, body) = session(&address, &run, arguments);
+        let key: Value = serde_json::from_str(&body).unwrap();
+        let cookie = format!("cookie: other=1; {cookie}\r\n");
+        let session = format!("{cookie}x-mprun-key: {}\r\n", key["key"].as_str().unwrap());
+        assert_eq!(tcp(&address, "GET", "/v1/status", &cookie, "").0, 401, "the cookie alone");
+        assert_eq!(tcp(&address, "GET", "/", &cookie, "").0, 200, "the page itself");
+        assert_eq!(
+            tcp(&address, "GET", "/v1/status", &session.replace(&cookie, ""), "").0,
+            401,
+            "the key alone"
+        );
+        assert_eq!(tcp(&address, "GET", "/v1/status", &session, "").0, 200);
+        assert_eq!(tcp(&address, "POST", "/v1/resume", &session, "{}").0, code_of_change);
+        let from_a_page = format!("{session}origin: http://evil.example\r\n");
+        assert_eq!(tcp(&address, "POST", "/v1/resume", &from_a_page, "{}").0, 403);
+    }
+    let (code, head, page) = tcp(&address, "GET", "/", "", "");
+    assert_eq!(code, 401, "{head}");
+    assert!(page.contains("mprun open") && !page.contains("main.js"), "{page}");
+    assert_eq!(tcp(&address, "GET", "/page/main.js", "", "").0, 401);
+    assert_eq!(tcp(&address, "POST", "/v1/open", &bearer(&token(&run, "token")), "{}").0, 403);
+}
+
+/// A session of a new link: its cookie, and the body.
+fn session(address: &str, run: &Run, arguments: &[&str]) -> (String, String) {
+    let link = run.tell(arguments);
+    let body = format!("{{\"code\":\"{}\"}}", link.trim().rsplit_once('#').unwrap().1);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request("POST", "/open", &format!("host: {address}\r\n"), &body).as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    (cookie.split(';').next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn without_listen_open_says_what_to_add() {
+    let run = Run::start(&text(""));
+    run.wait_for_log("up after");
+    let said = run.ask(&["open"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains("add `[control] listen"), "{said:?}");
 }

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    about, audit, check, command, dead, export, graph, import, init, logs, machines, one_line, ps, run,
+    about, audit, check, command, dead, export, graph, import, init, logs, machines, one_line, open, ps, run,
     service, status, tap, top, why,
 };
 
@@ -77,6 +77,8 @@ pub(super) enum Verb {
     Logs(logs::Args),
     /// List the pipelines that run
     Ps(ps::Args),
+    /// Open the page of a running pipeline in a browser, or print a link that opens it once
+    Open(open::Args),
     #[command(flatten)]
     Command(command::Verb),
     /// Print the JSON schema of pipeline files, for editors and validators

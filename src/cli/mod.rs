@@ -16,6 +16,7 @@ mod logs;
 mod machines;
 mod one_line;
 mod online;
+mod open;
 mod output;
 mod plan;
 mod ps;
@@ -105,6 +106,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Forget(args) => machines::forget::run(&args, registry),
         Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),
+        Verb::Open(args) => open::run(&args),
         Verb::Command(verb) => command::run(&verb, registry),
         Verb::Schema => about::schema(registry).map(|()| exit::DONE),
         Verb::Import(args) => import::run(&args, registry),

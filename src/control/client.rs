@@ -1,6 +1,8 @@
 //! The client: one connection to a running pipeline, for the verbs of the command line.
 
-use super::protocol::{self, Audit, Command, Done, Plan, Reason, Refused, ReloadSteps, Retried, Retry};
+use super::protocol::{
+    self, Audit, Command, Done, Open, Opened, Plan, Reason, Refused, ReloadSteps, Retried, Retry,
+};
 use crate::status::Snapshot;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -85,6 +87,10 @@ impl Client {
 
     pub(crate) fn plan(&mut self, plan: &Plan) -> Result<ReloadSteps, ClientError> {
         self.post(protocol::PLAN, plan, Some(ANSWER_TIMEOUT))
+    }
+
+    pub(crate) fn open(&mut self, open: &Open) -> Result<Opened, ClientError> {
+        self.post(protocol::OPEN, open, Some(ANSWER_TIMEOUT))
     }
 
     pub(crate) fn retry(&mut self, letters: &Retry) -> Result<Retried, ClientError> {

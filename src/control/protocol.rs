@@ -26,13 +26,25 @@ pub(crate) const PLAN: &str = "/v1/plan";
 pub(crate) const TAP: &str = "/v1/tap";
 /// The connection ends with the run.
 pub(crate) const END: &str = "/v1/end";
+/// The status, once a second, as server-sent events.
+pub(crate) const EVENTS: &str = "/v1/events";
+/// [`Logs`].
+pub(crate) const LOGS: &str = "/v1/logs";
+/// [`Dead`].
+pub(crate) const DEAD: &str = "/v1/dead";
+/// Dead letters by stage and cause.
+pub(crate) const DEAD_GROUPS: &str = "/v1/dead/groups";
+/// [`Drop`].
+pub(crate) const DROP: &str = "/v1/dead/drop";
+/// [`Open`]; on the control socket only.
+pub(crate) const OPEN: &str = "/v1/open";
 /// The status for Prometheus.
 pub(crate) const METRICS: &str = "/metrics";
 /// [`Retry`].
 pub(crate) const RETRY: &str = "/v1/dead/retry";
 
 /// All paths and their methods.
-pub(crate) const PATHS: [(&str, Method); 18] = [
+pub(crate) const PATHS: [(&str, Method); 24] = [
     (ROOT, Method::GET),
     (STATUS, Method::GET),
     (AUDIT, Method::GET),
@@ -51,6 +63,12 @@ pub(crate) const PATHS: [(&str, Method); 18] = [
     ("/v1/start-stage", Method::POST),
     (RETRY, Method::POST),
     (METRICS, Method::GET),
+    (EVENTS, Method::GET),
+    (LOGS, Method::GET),
+    (DEAD, Method::GET),
+    (DEAD_GROUPS, Method::GET),
+    (DROP, Method::POST),
+    (OPEN, Method::POST),
 ];
 
 /// Something that a running pipeline is asked.
@@ -124,6 +142,74 @@ pub(crate) struct Retried {
     pub missing: u64,
     /// Why others were left where they are.
     pub refused: Vec<String>,
+}
+
+/// `GET /v1/logs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Logs {
+    /// None: all stages, and the supervisor.
+    pub stage: Option<String>,
+    /// How many lines, at most.
+    pub lines: Option<u32>,
+}
+
+/// The answer: oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LogLines {
+    pub lines: Vec<String>,
+}
+
+/// `GET /v1/dead`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dead {
+    /// Those of a group; none: all.
+    pub group: Option<String>,
+    /// How many, at most.
+    pub most: Option<u32>,
+    /// Without what each holds: only their keys.
+    pub keys: bool,
+}
+
+/// `GET /v1/dead/groups`: letters of one stage with one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct DeadGroup {
+    /// Names it in [`Dead`].
+    pub group: String,
+    pub stage: String,
+    /// In one line.
+    pub cause: String,
+    pub letters: u64,
+    pub first: String,
+    pub last: String,
+}
+
+/// `POST /v1/dead/drop`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drop {
+    /// The dead letters, by their keys.
+    pub keys: Vec<String>,
+}
+
+/// `POST /v1/open`: a link that opens the page once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Open {
+    /// For looking only.
+    pub read_only: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Opened {
+    /// The address that is listened on: `http://127.0.0.1:7070`.
+    pub base: String,
+    /// What follows it: the path with a code that is good once.
+    pub path: String,
+    /// For so many seconds.
+    pub seconds: u64,
 }
 
 /// A change of the running pipeline: POST to `/v1/` and its name.
@@ -372,6 +458,8 @@ pub(crate) enum Reason {
     Failed,
     /// Over TCP, a token is needed.
     NoToken,
+    /// Nothing is served over TCP.
+    NotServed,
     /// The token is for looking only, or the request comes from another site.
     NotAllowed,
 }
@@ -380,16 +468,19 @@ pub(crate) enum Reason {
 mod tests {
     use super::*;
 
+    /// What is no command.
+    const OTHERS: [&str; 14] =
+        [ROOT, STATUS, AUDIT, PLAN, TAP, END, METRICS, RETRY, EVENTS, LOGS, DEAD, DEAD_GROUPS, DROP, OPEN];
+
     #[test]
     fn every_command_has_its_path() {
         let unknown = Command::from_request("?", b"").unwrap_err().to_string();
         for (path, method) in PATHS {
             let is_command = unknown.contains(&format!("`{}`", path.trim_start_matches(PREFIX)));
-            let others = [ROOT, STATUS, AUDIT, PLAN, TAP, END, METRICS, RETRY];
-            assert_ne!(is_command, others.contains(&path), "{path}: {unknown}");
+            assert_ne!(is_command, OTHERS.contains(&path), "{path}: {unknown}");
             assert!(!is_command || method == Method::POST, "{path}");
         }
-        assert_eq!(unknown.matches('`').count() / 2, 1 + PATHS.len() - 8, "{unknown}");
+        assert_eq!(unknown.matches('`').count() / 2, 1 + PATHS.len() - OTHERS.len(), "{unknown}");
     }
 
     #[test]

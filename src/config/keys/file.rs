@@ -57,7 +57,8 @@ table! {
         socket_group: Option<Word> = None, also "group";
         /// The permissions of the control socket, in octal digits: who can write to it can do everything.
         socket_mode: SocketMode = 0o600, also "mode";
-        /// An address on which the same API is served over TCP, such as `127.0.0.1:7070`. Every request needs a token.
+        /// An address on which the same API is served over TCP, and a page at `/`, such as `127.0.0.1:7070`. Every request
+        /// needs a token; `mprun open` opens the page.
         listen: Option<Address> = None, also "address" "port" "page" "http";
         /// Names by which a reverse proxy in front of `listen` is reached, such as `["mprun.example.com"]`. IP addresses
         /// and `localhost` need no entry.

@@ -3,12 +3,12 @@
 use super::closing;
 use super::reply::{self, BoxError, Response};
 use super::route::{Route, route};
+use super::shared::Shared;
 use super::slots::{Slot, either};
-use super::state::ServerState;
-use super::web::access;
 use super::web::site::Site;
+use super::web::{access, page};
 use super::write_timeout::WriteTimeout;
-use super::{metrics, retry, stream};
+use super::{log_lines, metrics, retry, stream};
 use crate::control::protocol::{Reason, Refused};
 use crate::sys::hangup::Hangup;
 use http_body_util::{BodyExt, Limited};
@@ -41,14 +41,14 @@ pub(super) enum Transport {
 }
 
 /// Serves until the client goes, or breaks a limit.
-pub(super) async fn serve<S>(stream: S, transport: Transport, state: ServerState, slot: Arc<Slot>)
+pub(super) async fn serve<S>(stream: S, transport: Transport, shared: Shared, slot: Arc<Slot>)
 where
     S: AsyncRead + AsyncWrite + AsFd + Unpin,
 {
     let hangup = Hangup::of(&stream);
     let stream = WriteTimeout::new(stream, Arc::clone(&slot));
     let service =
-        service_fn(move |request| answer(transport.clone(), state.clone(), Arc::clone(&slot), request));
+        service_fn(move |request| answer(transport.clone(), shared.clone(), Arc::clone(&slot), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(READ_TIMEOUT)
@@ -65,7 +65,7 @@ where
 
 async fn answer(
     transport: Transport,
-    state: ServerState,
+    shared: Shared,
     slot: Arc<Slot>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
@@ -77,10 +77,10 @@ async fn answer(
     };
     let busy = slot.busy();
     let response = match body {
-        Ok(body) => respond(&transport, &state, &head, &body).await,
+        Ok(body) => respond(&transport, &shared, &head, &body).await,
         Err(refused) => Err(refused),
     };
-    let mut response = response.unwrap_or_else(|refused| reply::refused(&refused));
+    let mut response = response.unwrap_or_else(|refused| transport.refuse(&head, &refused));
     if matches!(transport, Transport::Tcp(_)) {
         reply::guard(&mut response);
     }
@@ -88,20 +88,34 @@ async fn answer(
 }
 
 impl Transport {
+    fn refuse(&self, head: &Parts, refused: &Refused) -> Response {
+        let page = match (self, refused.reason) {
+            (Transport::Tcp(_), Reason::NoToken) => page::how_to_open(head.uri.path()),
+            _ => None,
+        };
+        page.unwrap_or_else(|| reply::refused(refused))
+    }
+
     fn check(&self, head: &Parts) -> Result<(), Refused> {
         match self {
             Transport::Socket => Ok(()),
-            Transport::Tcp(site) => access::check(site.right(&head.headers)?, &head.method, head.uri.path()),
+            Transport::Tcp(site) => access::check(site.client(&head.headers)?, &head.method, head.uri.path()),
         }
     }
 }
 
 async fn respond(
     transport: &Transport,
-    state: &ServerState,
+    shared: &Shared,
     head: &Parts,
     body: &[u8],
 ) -> Result<Response, Refused> {
+    if let Transport::Tcp(site) = transport
+        && let Some(answer) = page::respond(site, &head.method, head.uri.path(), body)
+    {
+        return answer;
+    }
+    let state = &shared.state;
     let route = route(&head.method, head.uri.path(), head.uri.query(), body)?;
     if let (Transport::Tcp(_), Route::Ask(request)) = (transport, &route) {
         access::check_request(request)?;
@@ -113,6 +127,12 @@ async fn respond(
         Route::Tap(tap) => stream::tap(state, tap).await,
         Route::Retry(keys) => Ok(reply::value(&retry::retry(Arc::clone(&state.retrier), keys).await?)),
         Route::End => Ok(stream::until_the_end()),
+        Route::Events => Ok(shared.events.listen(state)),
+        Route::Logs(logs) => Ok(reply::value(&log_lines::last(shared.place.socket.as_deref(), logs).await?)),
+        Route::Dead(dead) => shared.letters.some(dead).await,
+        Route::DeadGroups => shared.letters.groups().await,
+        Route::Drop(letters) => Ok(reply::value(&shared.letters.drop_some(letters).await?)),
+        Route::Open(open) => Ok(reply::value(&shared.open(&open)?)),
     }
 }
 

@@ -13,11 +13,17 @@
 mod ask;
 mod closing;
 mod connection;
+mod drawing;
+mod events;
+mod history;
 mod letter_count;
+mod letters;
+mod log_lines;
 mod metrics;
 mod reply;
 mod retry;
 mod route;
+mod shared;
 mod slots;
 mod state;
 mod stream;
@@ -26,19 +32,21 @@ mod write_timeout;
 
 use crate::dead_letter::Store;
 use connection::Transport;
+use letters::LetterReader;
+use shared::Shared;
 use slots::{ACCEPT_RETRY_DELAY, Slots};
 use state::ServerState;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 use std::thread;
 use tokio::net;
 use tokio::sync::mpsc;
 
 pub(crate) use ask::Ask;
 pub(crate) use retry::Retrier;
-pub(crate) use web::{Place, Settings};
+pub(crate) use shared::Place;
+pub(crate) use web::Settings;
 
 const MAX_CONNECTIONS: usize = 128;
 /// For a request and its reply.
@@ -90,6 +98,7 @@ pub(crate) fn start(
 ) -> io::Result<Server> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let state = ServerState::new(ask, dead_letters);
+    let shared = Shared::new(state.clone(), LetterReader::new(&dead_letters.path), place);
     let (sender, settings) = mpsc::unbounded_channel();
     let (control, metrics) = {
         let _context = runtime.enter();
@@ -99,11 +108,11 @@ pub(crate) fn start(
     let serve = move || {
         runtime.block_on(async {
             if let Some(metrics) = metrics {
-                tokio::spawn(metrics::serve(metrics, state.clone()));
+                tokio::spawn(metrics::serve(metrics, state));
             }
-            tokio::spawn(web::serve(settings, Arc::new(place), state.clone()));
+            tokio::spawn(web::serve(settings, shared.clone()));
             match control {
-                Some(control) => accept(control, state).await,
+                Some(control) => accept(control, shared).await,
                 None => std::future::pending().await,
             }
         });
@@ -112,7 +121,7 @@ pub(crate) fn start(
     Ok(Server(sender))
 }
 
-async fn accept(listener: net::UnixListener, state: ServerState) {
+async fn accept(listener: net::UnixListener, shared: Shared) {
     let slots = Slots::new(MAX_CONNECTIONS);
     loop {
         let stream = match listener.accept().await {
@@ -123,9 +132,9 @@ async fn accept(listener: net::UnixListener, state: ServerState) {
                 continue;
             }
         };
-        let state = state.clone();
+        let shared = shared.clone();
         slots.admit(stream, reply::too_many, |stream, slot| {
-            connection::serve(stream, Transport::Socket, state, slot)
+            connection::serve(stream, Transport::Socket, shared, slot)
         });
     }
 }

@@ -18,15 +18,15 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 
 /// All at once, or line by line.
-pub(super) type Body = Either<Full<Bytes>, Lines>;
+pub(super) type Body = Either<Full<Bytes>, Frames>;
 /// The error type of [`Either`].
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type Response = hyper::Response<Body>;
 
-/// A body whose lines come through a channel.
-pub(super) struct Lines(pub mpsc::Receiver<Bytes>);
+/// A body whose parts come through a channel.
+pub(super) struct Frames(pub mpsc::Receiver<Bytes>);
 
-impl body::Body for Lines {
+impl body::Body for Frames {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -50,12 +50,17 @@ pub(super) fn refused(refused: &Refused) -> Response {
 }
 
 /// Lines of JSON, as they come.
-pub(super) fn lines(body: Lines) -> Response {
+pub(super) fn lines(body: Frames) -> Response {
     with_type(StatusCode::OK, "application/x-ndjson", Either::Right(body))
 }
 
 pub(super) fn value(value: &impl Serialize) -> Response {
     whole(StatusCode::OK, value)
+}
+
+/// A file of the page, or text for people.
+pub(super) fn file(code: StatusCode, kind: &'static str, text: &'static str) -> Response {
+    with_type(code, kind, Either::Left(Full::new(text.into())))
 }
 
 fn whole(code: StatusCode, value: &impl Serialize) -> Response {
@@ -131,6 +136,7 @@ fn code(reason: Reason) -> StatusCode {
         | Reason::RolledBack
         | Reason::NotUpgraded
         | Reason::Full
+        | Reason::NotServed
         | Reason::Ended => StatusCode::CONFLICT,
     }
 }

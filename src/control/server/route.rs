@@ -1,8 +1,8 @@
 //! From a method, a path and a body to what is asked. Pure.
 
 use crate::control::protocol::{
-    self, AUDIT, Command, END, METRICS, PATHS, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry,
-    STATUS, TAP, Tap,
+    self, AUDIT, Command, DEAD, DEAD_GROUPS, DROP, Dead, Drop, END, EVENTS, LOGS, Logs, METRICS, OPEN, Open,
+    PATHS, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry, STATUS, TAP, Tap,
 };
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,18 @@ pub(super) enum Route {
     Retry(Retry),
     /// The end of the run.
     End,
+    /// The status, once a second.
+    Events,
+    /// The last lines of the log.
+    Logs(Logs),
+    /// Dead letters.
+    Dead(Dead),
+    /// The same, counted.
+    DeadGroups,
+    /// Dead letters that are forgotten.
+    Drop(Drop),
+    /// A link to the page.
+    Open(Open),
 }
 
 /// What is asked.
@@ -40,6 +52,12 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8
         ROOT => Route::Hello,
         METRICS => Route::Metrics,
         END => Route::End,
+        EVENTS => Route::Events,
+        LOGS => Route::Logs(from_query(query)?),
+        DEAD => Route::Dead(from_query(query)?),
+        DEAD_GROUPS => Route::DeadGroups,
+        DROP => Route::Drop(from_body(body)?),
+        OPEN => Route::Open(from_body(body)?),
         TAP => Route::Tap(from_query(query)?),
         RETRY => Route::Retry(from_body(body)?),
         STATUS => Route::Ask(Request::Status(from_query(query)?)),
@@ -76,6 +94,10 @@ fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, Refused> {
         let value = match value {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
+            text if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                // A name of digits only is no stage's and no queue's.
+                text.parse::<u64>().map_or_else(|_| text.into(), Value::from)
+            }
             text => Value::String(text.to_owned()),
         };
         values.insert(key.to_owned(), value);

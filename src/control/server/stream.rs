@@ -1,6 +1,6 @@
 //! Replies that are streams.
 
-use super::reply::{self, Lines, Response};
+use super::reply::{self, Frames, Response};
 use super::state::ServerState;
 use crate::control::protocol::{Answer, Refused, Request, Tap};
 use crate::status::Glimpse;
@@ -19,7 +19,7 @@ pub(super) async fn tap(state: &ServerState, tap: Tap) -> Result<Response, Refus
     let (sender, receiver) = mpsc::channel(4);
     let state = state.clone();
     tokio::spawn(async move { watch(&state, &tap, first, sender).await });
-    Ok(reply::lines(Lines(receiver)))
+    Ok(reply::lines(Frames(receiver)))
 }
 
 async fn watch(state: &ServerState, tap: &Tap, mut seen: Option<Glimpse>, lines: mpsc::Sender<Bytes>) {
@@ -53,5 +53,5 @@ pub(super) fn until_the_end() -> Response {
     let (sender, receiver) = mpsc::channel(1);
     // The sender keeps it open, as long as the client does.
     tokio::spawn(async move { sender.closed().await });
-    reply::lines(Lines(receiver))
+    reply::lines(Frames(receiver))
 }

@@ -41,6 +41,8 @@ fn sent_again(route: &Route) -> Option<Value> {
     match route {
         Route::Ask(Request::Command(command)) => Some(command.to_request().unwrap().1),
         Route::Ask(Request::Plan(plan)) => Some(serde_json::to_value(plan).unwrap()),
+        Route::Drop(letters) => Some(serde_json::to_value(letters).unwrap()),
+        Route::Open(open) => Some(serde_json::to_value(open).unwrap()),
         Route::Retry(retry) => Some(serde_json::to_value(retry).unwrap()),
         _ => None,
     }

@@ -4,9 +4,13 @@
 //! |---|---|---|---|---|
 //! | look: status, logs, items, dead letters, metrics | yes | no | yes | yes |
 //! | change: scale, pause, stop, reload, retry, drop … | yes | no | no | yes |
-//! | the plan of another file than the pipeline's own | yes | no | no | no |
+//! | the plan of another file than the pipeline's own, a link (`mprun open`) | yes | no | no | no |
+//!
+//! A browser with the cookie of a session alone gets the files of the page, which are the same for all; with the key, what
+//! the session's token may.
 
-use crate::control::protocol::{PLAN, Plan, Reason, Refused, Request};
+use super::files::{self, Needs};
+use crate::control::protocol::{OPEN, PLAN, Plan, Reason, Refused, Request};
 use hyper::Method;
 
 /// What a client has shown.
@@ -20,13 +24,29 @@ pub(in crate::control::server) enum Right {
     All,
 }
 
+/// What a client has shown with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control::server) struct Client {
+    pub right: Right,
+    /// The same, if it is a browser, without the key.
+    pub session: Right,
+}
+
 /// Whether a client over TCP may ask that.
 ///
 /// # Errors
 /// When it may not.
-pub(in crate::control::server) fn check(right: Right, method: &Method, path: &str) -> Result<(), Refused> {
+pub(in crate::control::server) fn check(client: Client, method: &Method, path: &str) -> Result<(), Refused> {
+    let right = match files::needs(path) {
+        Needs::Nothing => return Ok(()),
+        Needs::Session => client.session,
+        Needs::Token => client.right,
+    };
     let is_look = matches!(*method, Method::GET | Method::HEAD);
     match right {
+        Right::All | Right::Look if path == OPEN => {
+            Err(Refused::new(Reason::NotAllowed, "a link is made on the control socket only: `mprun open`"))
+        }
         Right::All => Ok(()),
         Right::Look if is_look => Ok(()),
         Right::Look => {
@@ -63,10 +83,11 @@ mod tests {
     #[test]
     fn without_a_token_nothing_and_with_the_one_for_looking_no_change() {
         for (path, method) in PATHS {
-            let allowed = [Right::Nothing, Right::Look, Right::All].map(|right| check(right, &method, path));
+            let of = |right| check(Client { right, session: Right::All }, &method, path);
+            let allowed = [Right::Nothing, Right::Look, Right::All].map(of);
             assert_eq!(allowed[0].as_ref().unwrap_err().reason, Reason::NoToken, "{path}");
             assert_eq!(allowed[1].is_ok(), method == Method::GET, "{path}");
-            assert!(allowed[2].is_ok(), "{path}");
+            assert_eq!(allowed[2].is_ok(), path != OPEN, "{path}");
         }
     }
 }

@@ -4,14 +4,17 @@
 //! clients are there; those of an address that is no longer served are disconnected.
 
 pub(super) mod access;
+mod files;
+mod links;
 mod origin;
+pub(super) mod page;
 pub(super) mod site;
 mod token;
 
 use super::connection::{self, Transport};
 use super::reply;
+use super::shared::{Place, Shared};
 use super::slots::{ACCEPT_RETRY_DELAY, Slots, either};
-use super::state::ServerState;
 use crate::config::Control;
 use log::{Level, log};
 use nix::unistd::Group;
@@ -20,7 +23,7 @@ use std::fs::{self, Permissions};
 use std::future::pending;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -35,15 +38,6 @@ pub(crate) struct Settings {
     pub listener: Option<std::net::TcpListener>,
 }
 
-/// What does not change in a run.
-#[derive(Debug)]
-pub(crate) struct Place {
-    /// The path of the control socket.
-    pub socket: Option<PathBuf>,
-    /// Of the pipeline.
-    pub state_folder: PathBuf,
-}
-
 /// One address that is served.
 struct Current {
     listener: TcpListener,
@@ -53,26 +47,25 @@ struct Current {
 }
 
 /// Serves for ever.
-pub(super) async fn serve(
-    mut settings: mpsc::UnboundedReceiver<Settings>,
-    place: Arc<Place>,
-    state: ServerState,
-) {
+pub(super) async fn serve(mut settings: mpsc::UnboundedReceiver<Settings>, shared: Shared) {
     let slots = Slots::new(MAX_CONNECTIONS);
     let mut current = None;
     let mut is_open = true;
     loop {
         tokio::select! {
             change = settings.recv(), if is_open => match change {
-                Some(change) => current = apply(change, &place).await,
+                Some(change) => {
+                    current = apply(change, &shared.place).await;
+                    shared.set_site(current.as_ref().map(|current: &Current| Arc::clone(&current.site)));
+                }
                 None => is_open = false,
             },
             stream = accept(current.as_ref()) => {
                 let Some(Current { site, until, .. }) = &current else { continue };
-                let (transport, mut until, state) = (Transport::Tcp(Arc::clone(site)), until.subscribe(), state.clone());
+                let (transport, mut until, shared) = (Transport::Tcp(Arc::clone(site)), until.subscribe(), shared.clone());
                 slots.admit(stream, reply::too_many, |stream, slot| async move {
                     let over = async { drop(until.changed().await) };
-                    either(over, connection::serve(stream, transport, state, slot)).await;
+                    either(over, connection::serve(stream, transport, shared, slot)).await;
                 });
             }
         }
@@ -98,13 +91,13 @@ async fn accept(current: Option<&Current>) -> TcpStream {
 async fn apply(settings: Settings, place: &Arc<Place>) -> Option<Current> {
     let Settings { control, listener } = settings;
     let place = Arc::clone(place);
-    let is_wanted = listener.is_some();
+    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     // A file or a group may be on the network.
     let opened = tokio::task::spawn_blocking(move || {
         if let Some(socket) = &place.socket {
             share(socket, &control);
         }
-        is_wanted.then(|| Site::open(&control, &place.state_folder))
+        address.map(|address| Site::open_at(address, &control, &place.state_folder))
     });
     let site = Arc::new(opened.await.ok()??);
     let listener = TcpListener::from_std(listener?);

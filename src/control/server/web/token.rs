@@ -26,6 +26,17 @@ const RANDOM_BYTES: usize = 32;
 /// A token that is known by its digest.
 pub(super) struct Token([u8; 32]);
 
+/// What a browser shows in place of a token: a cookie, which it keeps from scripts but sends to every port of the host, and
+/// a key, which it keeps for this port but not from scripts. Neither is good without the other. Both come from the token, so
+/// that they outlive the process, and end with it.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Its name tells pipelines of one host apart.
+    pub name: String,
+    pub cookie: String,
+    pub key: String,
+}
+
 impl Token {
     fn of(text: &str) -> Token {
         Token(Sha256::digest(text).into())
@@ -34,6 +45,12 @@ impl Token {
     /// Whether this is it.
     pub(super) fn is(&self, text: &str) -> bool {
         Token::of(text).0.ct_eq(&self.0).into()
+    }
+
+    pub(super) fn session(&self) -> Session {
+        let part = |what: &str| BASE64URL_NOPAD.encode(&Sha256::digest([what.as_bytes(), &self.0].concat()));
+        let name = format!("mprun-{}", &part("mprun name\n")[..8]);
+        Session { name, cookie: part("mprun cookie\n"), key: part("mprun key\n") }
     }
 
     /// The token in a file of the user's.
@@ -80,10 +97,15 @@ impl Token {
 fn write(path: &Path) -> io::Result<()> {
     let _ = fs::remove_file(path); // of a process before this one that had its number
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let mut random = [0; RANDOM_BYTES];
-    getrandom::fill(&mut random).map_err(io::Error::from)?;
-    writeln!(file, "{}", BASE64URL_NOPAD.encode(&random))?;
+    writeln!(file, "{}", random()?)?;
     file.sync_all()
+}
+
+/// A text that can't be guessed.
+pub(super) fn random() -> io::Result<String> {
+    let mut random = [0; RANDOM_BYTES];
+    getrandom::fill(&mut random)?;
+    Ok(BASE64URL_NOPAD.encode(&random))
 }
 
 fn content(file: &File) -> io::Result<String> {
@@ -126,6 +148,15 @@ mod tests {
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "nothing else is left behind");
         assert!(!Token::keep(&state, "read-token").unwrap().is(text.trim()));
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_parts_of_a_session_differ_and_do_not_show_the_token() {
+        let [one, other] = ["0123456789abcdef", "0123456789abcdeg"].map(|text| Token::of(text).session());
+        let all = [&one.cookie, &one.key, &other.cookie, &other.key];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        assert!(all.iter().all(|text| text.len() == 43 && !text.contains("0123456789")));
+        assert_ne!(one.name, other.name);
     }
 
     #[test]

@@ -1,0 +1,46 @@
+//! What all connections of the control API share.
+
+use super::events::Events;
+use super::letters::LetterReader;
+use super::state::ServerState;
+use super::web::site::Site;
+use crate::control::protocol::{Open, Opened, Reason, Refused};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What does not change in a run.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The path of the control socket.
+    pub socket: Option<PathBuf>,
+    /// Of the pipeline.
+    pub state_folder: PathBuf,
+}
+
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub state: ServerState,
+    pub events: Events,
+    pub letters: LetterReader,
+    pub place: Arc<Place>,
+    /// What is served over TCP now.
+    site: Arc<Mutex<Option<Arc<Site>>>>,
+}
+
+impl Shared {
+    pub(super) fn new(state: ServerState, letters: LetterReader, place: Place) -> Shared {
+        let (events, site) = (Events::default(), Arc::default());
+        Shared { state, events, letters, place: Arc::new(place), site }
+    }
+
+    pub(super) fn set_site(&self, site: Option<Arc<Site>>) {
+        *self.site.lock().unwrap_or_else(PoisonError::into_inner) = site;
+    }
+
+    /// A link that opens the page once.
+    pub(super) fn open(&self, wanted: &Open) -> Result<Opened, Refused> {
+        let site = self.site.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let help = "there is no page: add `[control] listen = \"127.0.0.1:7070\"` to the pipeline file";
+        site.ok_or_else(|| Refused::new(Reason::NotServed, help))?.open(wanted.read_only)
+    }
+}

@@ -1,0 +1,39 @@
+// Elements. All text goes in as text: nothing that a pipeline says becomes markup.
+
+export function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else made.setAttribute(key, value === true ? "" : String(value));
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+export function drawn(name, attributes = {}, ...children) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  made.append(...children);
+  return made;
+}
+
+// What is the same stays: a screen reader says nothing anew, and a selection is kept.
+export function say(where, text) {
+  if (where.textContent !== text) where.textContent = text;
+}
+
+export function set(where, name, value) {
+  if (value === null) where.removeAttribute(name);
+  else if (where.getAttribute(name) !== String(value)) where.setAttribute(name, value);
+}
+
+export const byId = (id) => document.getElementById(id);
+
+export function table(caption, heads, rows) {
+  const head = heads.map((text) => element("th", { scope: "col" }, text));
+  const lines = rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell))));
+  const body = element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
+  return element("div", { class: "wide", tabindex: 0, role: "region", "aria-label": caption }, body);
+}

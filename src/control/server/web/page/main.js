@@ -1,0 +1,160 @@
+// The page: it follows the event stream, and shows what is selected.
+import { isReadOnly, key, post } from "./api.js";
+import { byId, element, say, set } from "./dom.js";
+import { Graph, showServices } from "./graph.js";
+import { LettersView } from "./letters.js";
+import { QueueView } from "./queue.js";
+import { ReloadView } from "./reload.js";
+import { StageView } from "./stage.js";
+import { follow } from "./stream.js";
+import { counted, time } from "./words.js";
+
+const SPAN = 600;
+const graph = new Graph(select);
+const puts = new Map();
+let [snapshot, history, recent, view, selected, goneSince] = [null, [], [], null, null, null];
+
+function hear({ kind, data, status }) {
+  if (kind === "gone") return showGone(status);
+  if (kind === "history") history = data.points;
+  if (kind === "layout") graph.lay(data);
+  if (kind === "snapshot") take(data);
+  if (kind === "layout" && snapshot) show();
+}
+
+function take(next) {
+  if (snapshot && snapshot.run !== next.run) [history, recent] = [[], []], puts.clear();
+  snapshot = next;
+  recent = [...recent.filter((old) => next.uptime - old.uptime <= 11), next];
+  if (!history.length || next.uptime - history.at(-1).at >= 5) {
+    const stages = Object.fromEntries(next.stages.filter((stage) => stage.rate).map((stage) => [stage.name, [stage.rate.done, stage.rate.emitted]]));
+    history = [...history.filter((point) => next.uptime - point.at <= SPAN), { at: next.uptime, stages }];
+  }
+  for (const queue of next.queues) {
+    const seen = puts.get(queue.name) ?? [];
+    puts.set(queue.name, [...seen.filter(([at]) => next.uptime - at <= SPAN), [next.uptime, queue.put]]);
+  }
+  goneSince = null;
+  byId("gone").hidden = true;
+  set(document.body, "data-gone", null);
+  if (!document.hidden) show();
+}
+
+function show() {
+  const { pipeline, phase, uptime, letters, bottleneck } = snapshot;
+  document.title = `${pipeline} – mprun`;
+  say(byId("name"), pipeline);
+  say(byId("state"), `${snapshot.paused ? "paused" : phase}, up ${time(uptime)}${isReadOnly() ? ", for looking only" : ""}`);
+  say(byId("bottleneck"), bottleneck?.text ?? "");
+  say(byId("letters"), letters.letters ? counted(letters.letters, "dead letter") : "Dead letters");
+  set(byId("letters"), "data-some", letters.letters ? "" : null);
+  say(byId("pause"), snapshot.paused ? "Resume" : "Pause");
+  const notes = [snapshot.config.refusal && `The changed file is not used: ${snapshot.config.refusal.text.split("\n")[0]}`, snapshot.config.changed.length && `Changed by hand: ${snapshot.config.changed.join(", ")}`].filter(Boolean);
+  byId("notice").hidden = !notes.length;
+  say(byId("notice"), notes.join(" · "));
+  const names = [...snapshot.stages, ...snapshot.queues].map((one) => one.name);
+  if (byId("names").dataset.all !== names.join("\n")) {
+    byId("names").dataset.all = names.join("\n");
+    byId("names").replaceChildren(...names.map((name) => element("option", { value: name })));
+  }
+  if (graph.layout) graph.update(snapshot, selected);
+  byId("graph").hidden = !snapshot.queues.length && snapshot.stages.every((stage) => !stage.rate);
+  showServices(snapshot, selected, select);
+  view?.update(snapshot, history, recent[0] === snapshot ? null : recent[0], puts);
+}
+
+function showGone(status) {
+  goneSince ??= new Date();
+  const ended = status === 401 || status === 403;
+  set(document.body, "data-gone", "");
+  byId("gone").hidden = false;
+  say(byId("gone"), ended
+    ? "This browser's session has ended. Run `mprun open` where the pipeline runs, and follow its link."
+    : `No answer since ${goneSince.toTimeString().slice(0, 8)}: the pipeline is gone, or the way to it. This page comes back by itself.`);
+}
+
+async function act(path, body) {
+  try {
+    const said = await post(path, body);
+    say(byId("answer"), said.done ?? "done");
+  } catch (error) {
+    say(byId("answer"), error.message);
+  }
+}
+
+function confirm(text) {
+  say(byId("ask-text"), text);
+  byId("ask").returnValue = "no";
+  byId("ask").showModal();
+  return new Promise((done) => byId("ask").addEventListener("close", () => done(byId("ask").returnValue === "yes"), { once: true }));
+}
+
+const answer = (text) => say(byId("answer"), text);
+const VIEWS = {
+  stage: (name) => [`Stage ${name}`, new StageView(name, act)],
+  queue: (name) => [`Queue ${name}`, new QueueView(name)],
+  letters: () => ["Dead letters", new LettersView(confirm, answer)],
+  reload: () => ["Reload", new ReloadView(act)],
+};
+
+let opener = null;
+function select(kind, name = "") {
+  view?.close();
+  opener = document.activeElement;
+  selected = `${kind}/${name}`;
+  const [title, next] = VIEWS[kind](name);
+  view = next;
+  const close = element("button", { type: "button", class: "close", "aria-label": "Close details", onclick: () => unselect() }, "✕");
+  byId("panel").replaceChildren(element("div", { class: "head" }, element("h2", {}, title), close), view.body);
+  byId("panel").hidden = false;
+  set(document.body, "data-panel", "");
+  location.hash = encodeURI(selected);
+  if (snapshot) show();
+  byId("panel").focus({ preventScroll: true });
+  if (matchMedia("(max-width: 760px)").matches) byId("panel").scrollIntoView();
+}
+
+function unselect() {
+  view?.close();
+  [view, selected] = [null, null];
+  byId("panel").hidden = true;
+  set(document.body, "data-panel", null);
+  history_clear();
+  if (snapshot) show();
+  opener?.isConnected && opener.focus();
+}
+
+const history_clear = () => window.history.replaceState(null, "", "/");
+
+byId("pause").addEventListener("click", () => act(snapshot?.paused ? "/v1/resume" : "/v1/pause", {}));
+byId("reload").addEventListener("click", () => select("reload"));
+byId("letters").addEventListener("click", () => select("letters"));
+byId("find").addEventListener("change", ({ target }) => {
+  const is = (one) => one.name === target.value.trim();
+  const kind = snapshot?.stages.some(is) ? "stage" : snapshot?.queues.some(is) ? "queue" : null;
+  if (!kind) return;
+  select(kind, target.value.trim());
+  graph.nodes.get(selected)?.button.scrollIntoView({ block: "center", inline: "center" });
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && view && !byId("ask").open) unselect();
+  if (event.key === "/" && event.target.tagName !== "INPUT") {
+    event.preventDefault();
+    byId("find").focus();
+  }
+});
+document.addEventListener("visibilitychange", () => snapshot && !document.hidden && show());
+for (const button of document.querySelectorAll("[data-changes]")) button.disabled = isReadOnly();
+
+// What was selected before a page was loaded again.
+const [kind, name] = decodeURI(location.hash.slice(1)).split("/");
+if (VIEWS[kind]) select(kind, name);
+
+if (window.SharedWorker) {
+  const worker = new SharedWorker("/page/worker.js", { type: "module", name: `mprun-${key().slice(0, 8)}` });
+  worker.port.onmessage = ({ data }) => hear(data);
+  worker.port.postMessage(key());
+  addEventListener("pagehide", () => worker.port.postMessage("closed"));
+} else {
+  follow(key(), hear);
+}

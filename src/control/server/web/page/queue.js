@@ -1,0 +1,65 @@
+// One queue: its ledger, the age of its oldest item, and items that pass through.
+import { lines } from "./api.js";
+import { element, say, table } from "./dom.js";
+import { bytes, fullness, held, number, time } from "./words.js";
+
+const SHOWN = 30;
+
+export class QueueView {
+  constructor(name) {
+    this.name = name;
+    this.state = element("p", { class: "lead" });
+    this.meter = element("meter", { min: 0, max: 1, high: 0.9, "aria-label": `How full ${name} is` });
+    this.ledger = element("div");
+    this.watch = element("button", { type: "button", onclick: () => (this.tap ? this.stop() : this.start()) }, "Show items");
+    this.items = element("ol", { class: "items", tabindex: 0, "aria-label": "Items" });
+    this.body = element("div", { class: "view" }, this.state, this.meter, this.ledger,
+      element("h3", {}, "Items that pass"), element("p", { class: "hint" }, "Up to ten a second, each shortened. No item is taken, and no worker is delayed."), this.watch, this.items);
+  }
+
+  update(snapshot, _history, _before, puts) {
+    const queue = snapshot.queues.find((queue) => queue.name === this.name);
+    if (!queue) return say(this.state, "This queue is not in the pipeline any more.");
+    const notes = [queue.ended && "has ended", queue.closed && "has no reader left", queue.leaving && "leaves"].filter(Boolean);
+    say(this.state, [`${number(held(queue))} of ${number(queue.capacity)} items, ${bytes(queue.bytes)} of ${bytes(queue.max_bytes)}`, oldest(queue, snapshot, puts), ...notes].filter(Boolean).join(" · "));
+    this.meter.value = fullness(queue);
+    const parts = ["done", "waiting", "delayed", "leased", "dropped", "dead"];
+    const sum = parts.reduce((all, part) => all + queue[part], 0);
+    const made = table("Ledger", ["put", ...parts], [[queue.put, ...parts.map((part) => queue[part])].map(String)]);
+    const focused = this.ledger.contains(document.activeElement);
+    this.ledger.replaceChildren(made, element("p", { class: "hint" }, sum === queue.put ? "It adds up." : `It does not add up: ${queue.put - sum} items are missing.`),
+      element("p", { class: "hint" }, `Written by ${queue.writers.join(", ") || "no stage"}; read by ${queue.readers.join(", ") || "no stage"}; when full: ${queue.when_full}.`));
+    if (focused) made.firstChild?.focus?.();
+  }
+
+  start() {
+    this.tap = new AbortController();
+    say(this.watch, "Stop");
+    const show = (item) => {
+      this.items.prepend(element("li", {}, element("b", {}, `#${item.id}`), ` ${item.text}`, item.bytes > 160 && element("span", { class: "hint" }, ` … ${bytes(item.bytes)}`)));
+      while (this.items.children.length > SHOWN) this.items.lastChild.remove();
+    };
+    lines(`/v1/tap?queue=${encodeURIComponent(this.name)}`, this.tap.signal, show).catch(() => {}).finally(() => this.stop());
+  }
+
+  stop() {
+    this.tap?.abort();
+    this.tap = null;
+    say(this.watch, "Show items");
+  }
+
+  close() {
+    this.stop();
+  }
+}
+
+// Items go in order: the oldest that waits was put when so many had been put.
+function oldest(queue, snapshot, puts) {
+  if (!held(queue)) return "nothing waits";
+  const number = queue.put - held(queue) - queue.leased;
+  const seen = (puts.get(queue.name) ?? []).filter(([, put]) => put <= number).at(-1);
+  if (seen) return `the oldest waits for about ${time(Math.max(0, snapshot.uptime - seen[0]))}`;
+  const since = puts.get(queue.name)?.[0]?.[0] ?? snapshot.uptime;
+  const seconds = snapshot.uptime - since;
+  return seconds < 2 ? "looking for the oldest …" : `the oldest waits for more than ${time(seconds)}`;
+}

@@ -1,0 +1,128 @@
+// One stage: its workers, its rates, what went wrong, its log, and what can be done to it.
+import { get, isReadOnly } from "./api.js";
+import { drawn, element, say, set, table } from "./dom.js";
+import { isService, number, rate, restarts, stateOf, time } from "./words.js";
+
+const SPLIT = [["working", "at work"], ["starved", "waits for items"], ["blocked", "waits for room"], ["paused", "paused"], ["for_turn", "waits for its turn"]];
+const SPAN = 600;
+
+export class StageView {
+  constructor(name, act) {
+    this.name = name;
+    this.act = act;
+    this.body = element("div", { class: "view" });
+    this.state = element("p", { class: "lead" });
+    this.buttons = element("div", { class: "buttons", role: "group", "aria-label": `Control ${name}` });
+    this.flow = element("div");
+    this.workers = element("div");
+    this.events = element("div");
+    this.log = element("pre", { class: "log", tabindex: 0, "aria-label": `Last lines of ${name}` });
+    this.body.append(this.state, this.buttons, this.flow, this.workers, element("h3", {}, "What happened"), this.events, element("h3", {}, "Log"), this.log);
+    this.seen = "";
+  }
+
+  update(snapshot, history, before) {
+    const stage = snapshot.stages.find((stage) => stage.name === this.name);
+    if (!stage) return say(this.state, "This stage is not in the pipeline any more.");
+    const [word, kind] = stateOf(stage);
+    const why = stage.failing ? `: ${stage.failing.last_words}` : "";
+    say(this.state, `${word}${why} · ${stage.kind} · ${stage.running} of ${stage.processes} ${isService(stage) ? "up" : "workers"}${stage.rate_limit ? ` · limit ${stage.rate_limit}` : ""}`);
+    set(this.state, "data-state", kind);
+    this.showButtons(stage);
+    if (!isService(stage)) this.flow.replaceChildren(chart(stage, history, snapshot.uptime), ...split(stage, before));
+    this.showWorkers(stage);
+    this.showEvents(stage);
+    this.showLog();
+  }
+
+  showButtons(stage) {
+    const stopped = ["stopped", "gave-up", "finished"].includes(stage.fate);
+    const wanted = `${stage.processes} ${stage.paused} ${stopped} ${stage.fate}`;
+    if (this.buttons.dataset.wanted === wanted) return;
+    this.buttons.dataset.wanted = wanted;
+    const focused = document.activeElement?.dataset?.act;
+    const button = (label, path, body, more = {}) => element("button", { type: "button", "data-act": label, disabled: isReadOnly(), onclick: () => this.act(path, { stage: this.name, ...body }), ...more }, label);
+    this.buttons.replaceChildren(
+      element("span", { class: "scale" },
+        button("−", "/v1/scale", { by: -1 }, { "aria-label": "One worker fewer", disabled: isReadOnly() || stage.processes < 2 || stopped }),
+        element("output", { "aria-label": "Workers" }, String(stage.processes)),
+        button("+", "/v1/scale", { by: 1 }, { "aria-label": "One worker more", disabled: isReadOnly() || stopped })),
+      stage.paused ? button("Resume", "/v1/resume", {}) : button("Pause", "/v1/pause", {}),
+      button("Restart", "/v1/restart", {}),
+      stopped ? button("Start", "/v1/start-stage", {}) : button("Stop", "/v1/stop-stage", {}));
+    if (focused) [...this.buttons.querySelectorAll("button")].find((one) => one.dataset.act === focused)?.focus();
+  }
+
+  showWorkers(stage) {
+    const service = isService(stage);
+    const rows = stage.workers.map((worker) => [
+      String(worker.index), worker.pid ? String(worker.pid) : "–",
+      worker.state.replace("-", " ") + (worker.check ? `, ${worker.check.state}` : "") + (worker.until !== null && worker.state === "due" ? ` in ${time(worker.until)}` : ""),
+      worker.since === null ? "–" : time(worker.since),
+      ...(service ? [] : [number(worker.done)]),
+    ]);
+    const made = table("Workers", ["#", "process", "state", "up", ...(service ? [] : ["done"])], rows);
+    const focused = this.workers.contains(document.activeElement);
+    this.workers.replaceChildren(made);
+    if (focused) made.focus();
+  }
+
+  // The history is asked for only when something has happened.
+  async showEvents(stage) {
+    const now = `${restarts(stage)} ${stage.workers.map((worker) => `${worker.pid}${worker.state}`)}`;
+    if (now === this.seen) return;
+    this.seen = now;
+    const status = await get("/v1/status?history=true").catch(() => null);
+    const found = status?.stages.find((one) => one.name === this.name);
+    if (!found) return;
+    const all = found.workers.flatMap((worker) => (worker.transitions ?? []).map((event) => ({ index: worker.index, ...event })));
+    all.sort((a, b) => a.ago - b.ago);
+    const lines = all.slice(0, 12).map((event) => element("li", { "data-change": event.change },
+      element("b", {}, `${this.name}[${event.index}] ${event.change}`), ` ${event.time.slice(11, 19)}: ${event.reason}`,
+      event.item && element("span", { class: "item" }, ` at item ${event.item.id} of ${event.item.queue}, try ${event.item.attempt}: ${event.item.text}`),
+      event.stderr?.length && element("pre", { tabindex: 0, "aria-label": "Last words" }, event.stderr.join("\n"))));
+    this.events.replaceChildren(lines.length ? element("ul", { class: "events" }, ...lines) : element("p", {}, "Nothing yet."));
+  }
+
+  async showLog() {
+    const answer = await get(`/v1/logs?stage=${encodeURIComponent(this.name)}&lines=100`).catch(() => null);
+    if (!answer) return;
+    const atEnd = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 4;
+    say(this.log, answer.lines.join("\n") || "No lines yet.");
+    if (atEnd) this.log.scrollTop = this.log.scrollHeight;
+  }
+
+  close() {}
+}
+
+// Shares of the workers' time since the last snapshots.
+function split(stage, before) {
+  const old = before?.stages.find((one) => one.name === stage.name)?.times ?? {};
+  const spent = SPLIT.map(([key]) => Math.max(0, (stage.times?.[key] ?? 0) - (old[key] ?? 0)));
+  const sum = spent.reduce((a, b) => a + b, 0);
+  if (!sum) return [];
+  const bar = element("div", { class: "split", "aria-hidden": "true" });
+  const words = [];
+  SPLIT.forEach(([key, label], n) => {
+    const share = Math.round((spent[n] / sum) * 100);
+    if (!share) return;
+    const part = element("span", { class: `part ${key}` });
+    part.style.flexGrow = spent[n];
+    bar.append(part);
+    words.push(element("span", {}, element("i", { class: `part ${key}` }), ` ${share} % ${label}`));
+  });
+  return [bar, element("p", { class: "legend" }, ...words)];
+}
+
+function chart({ name, rate: { done, emitted } }, history, now) {
+  const points = history.filter((point) => point.stages[name]).map((point) => [point.at, ...point.stages[name]]);
+  points.push([now, done, emitted]);
+  const most = Math.max(1, ...points.flatMap(([, done, emitted]) => [done, emitted]));
+  // A short history fills the picture, too.
+  const span = Math.min(SPAN, Math.max(60, now - (points[0]?.[0] ?? now)));
+  const at = ([when], value) => `${(600 - (now - when) / span * 600).toFixed(1)},${(76 - value / most * 70).toFixed(1)}`;
+  const line = (n, kind) => drawn("polyline", { class: kind, points: points.map((point) => at(point, point[n])).join(" ") });
+  const picture = drawn("svg", { viewBox: "0 0 600 80", preserveAspectRatio: "none", "aria-hidden": "true", class: "chart" }, line(2, "emitted"), line(1, "done"));
+  const words = `Last ${span < SPAN ? time(span) : "ten minutes"}: ${rate(done)} done, ${rate(emitted)} emitted now, at most ${rate(most)}.`;
+  return element("figure", {}, picture, element("figcaption", {}, element("i", { class: "key done" }), " done ", element("i", { class: "key emitted" }), ` emitted. ${words}`));
+}

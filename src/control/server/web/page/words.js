@@ -1,0 +1,57 @@
+// Numbers and states in words.
+
+export function number(value) {
+  if (value >= 1e9) return (value / 1e9).toPrecision(3) + " G";
+  if (value >= 1e6) return (value / 1e6).toPrecision(3) + " M";
+  if (value >= 1e4) return (value / 1e3).toPrecision(3) + " k";
+  return String(Math.round(value));
+}
+
+export const counted = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
+
+export function rate(value) {
+  if (value >= 10 || value === 0) return number(value) + "/s";
+  return value.toFixed(value < 0.1 ? 2 : 1) + "/s";
+}
+
+export function time(seconds) {
+  if (seconds < 10) return seconds.toFixed(1) + " s";
+  if (seconds < 120) return Math.round(seconds) + " s";
+  if (seconds < 7200) return Math.round(seconds / 60) + " min";
+  if (seconds < 172800) return (seconds / 3600).toFixed(1) + " h";
+  return Math.round(seconds / 86400) + " d";
+}
+
+export function bytes(count) {
+  if (count >= 1 << 30) return (count / (1 << 30)).toFixed(1) + " GiB";
+  if (count >= 1 << 20) return (count / (1 << 20)).toFixed(1) + " MiB";
+  if (count >= 1024) return (count / 1024).toFixed(1) + " KiB";
+  return count + " B";
+}
+
+export const isService = (stage) => stage.is_command && !(stage.inputs ?? []).length && !(stage.outputs ?? []).length;
+
+// A word for how a stage is, and how serious that is: good, busy, warning, bad, quiet.
+export function stateOf(stage) {
+  const workers = stage.workers ?? [];
+  if (stage.fate === "gave-up") return ["gave up", "bad"];
+  if (stage.fate === "stopped") return ["stopped", "quiet"];
+  if (stage.fate === "finished") return ["finished", "quiet"];
+  if (stage.fate === "removed") return ["leaving", "quiet"];
+  if (stage.failing) return ["failing", "bad"];
+  if (stage.killed_in_a_row) return ["killed again and again", "bad"];
+  const checks = workers.map((worker) => worker.check?.state);
+  if (checks.includes("unhealthy")) return ["unhealthy", "bad"];
+  if (workers.some((worker) => ["due", "resting"].includes(worker.state))) return ["restarting", "warning"];
+  if (stage.paused) return ["paused", "warning"];
+  if (checks.includes("failing")) return ["checks fail", "warning"];
+  if (workers.some((worker) => worker.state === "starting") || checks.includes("starting")) return ["starting", "warning"];
+  if (stage.running < stage.processes) return ["starting", "warning"];
+  return ["running", "good"];
+}
+
+export const restarts = (stage) => Object.values(stage.restarts ?? {}).reduce((sum, count) => sum + count, 0);
+
+export const held = (queue) => queue.waiting + queue.delayed;
+export const fullness = (queue) =>
+  Math.min(1, Math.max(held(queue) / Math.max(1, queue.capacity), queue.bytes / Math.max(1, queue.max_bytes)));

@@ -1,0 +1,21 @@
+// One stream for all tabs of a browser: browsers allow six connections to a host.
+import { follow } from "./stream.js";
+
+const ports = new Set();
+const first = new Map();
+let key = null;
+
+function tell(event) {
+  if (event.kind === "gone") first.clear();
+  else first.set(event.kind, event);
+  ports.forEach((port) => port.postMessage(event));
+}
+
+self.onconnect = ({ ports: [port] }) => {
+  ports.add(port);
+  port.onmessage = ({ data }) => {
+    if (data === "closed") return ports.delete(port);
+    first.forEach((event) => port.postMessage(event));
+    if (key === null) follow((key = data), tell);
+  };
+};

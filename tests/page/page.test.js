@@ -1,0 +1,292 @@
+// The page in a real Chromium, against running pipelines.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { Pipeline, axe, launch, until, visit } from "./pipeline.js";
+
+const SHOTS = process.env.MPRUN_SCREENSHOTS;
+const SHOP = `
+[stages.orders]
+use = "count"
+sleep = "8ms"
+output = "orders"
+[stages.check]
+command = ["sh", "-c", 'while read n; do case $n in *77) echo "no article $n" >&2; exit 3;; esac; sleep 0.02; echo $n; done']
+mode = "reply"
+input = "orders"
+output = "checked"
+processes = 2
+attempts = 1
+[stages.enrich]
+use = "format"
+with = { template = "{item}" }
+input = "checked"
+output = ["paid", "mails"]
+[stages.book]
+use = "discard"
+input = "paid"
+[stages.mail]
+use = "discard"
+input = "mails"
+[stages.web]
+command = ["sleep", "1000"]
+[queues.orders]
+capacity = 256
+`;
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser.close());
+
+async function shown(text, use, options) {
+  const pipeline = await new Pipeline(text).start();
+  let page;
+  try {
+    page = await visit(browser, pipeline, options);
+    await use(page, pipeline);
+    assert.deepEqual(page.faults, []);
+  } finally {
+    await page?.context().close();
+    await pipeline.end();
+  }
+}
+
+const shot = (page, name) => SHOTS && page.screenshot({ path: path.join(SHOTS, name) });
+const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
+const open = (page, id) => page.locator(`[data-node="${id}"]`).click();
+
+test("each button of a stage does what it says", () => shown(SHOP, async (page, pipeline) => {
+  await open(page, "stage/check");
+  const is = (what, look) => until(what, () => look(pipeline.stage("check")));
+  await press(page, "One worker more");
+  await is("three workers", (stage) => stage.processes === 3);
+  await page.getByRole("status").filter({ hasText: "processes 2 -> 3" }).waitFor();
+  await press(page, "One worker fewer");
+  await is("two workers", (stage) => stage.processes === 2);
+  await page.locator("#panel").getByRole("button", { name: "Pause" }).click();
+  await is("a pause", (stage) => stage.paused);
+  await page.locator("[data-node='stage/check']", { hasText: "paused" }).waitFor();
+  await page.locator("#panel").getByRole("button", { name: "Resume" }).click();
+  await is("no pause", (stage) => !stage.paused);
+  await press(page, "Restart");
+  await is("a restart", (stage) => stage.restarts.requested > 0);
+  await press(page, "Stop");
+  await is("a stop", (stage) => stage.fate === "stopped");
+  await page.locator("[data-node='stage/check']", { hasText: "stopped" }).waitFor();
+  await press(page, "Start");
+  await is("a start", (stage) => stage.fate === "wanted" && stage.running === 2);
+  // The whole pipeline.
+  await page.locator("header").getByRole("button", { name: "Pause" }).click();
+  await until("all paused", () => pipeline.status().paused);
+  await page.locator("header").getByRole("button", { name: "Resume" }).click();
+  await until("all resumed", () => !pipeline.status().paused);
+}));
+
+test("a stage shows its rates, its time, what happened with last words, and its log", () => shown(SHOP.replace("reply", "stream"), async (page) => {
+  await open(page, "stage/check");
+  await page.locator(".events", { hasText: "no article" }).first().waitFor();
+  await page.locator(".legend", { hasText: "% at work" }).waitFor();
+  await page.locator(".log", { hasText: "no article" }).waitFor();
+  await page.locator("figcaption", { hasText: "done" }).waitFor();
+  await until("a bottleneck in words", async () => (await page.locator("#bottleneck").textContent()).includes("bottleneck"));
+  await shot(page, "page-stage.png");
+}));
+
+test("a queue shows its ledger, the age of its oldest item, and items", () => shown(SHOP, async (page) => {
+  await open(page, "queue/orders");
+  await page.getByText("It adds up.").waitFor();
+  await page.locator("#panel .lead", { hasText: "the oldest waits" }).waitFor();
+  await press(page, "Show items");
+  await page.locator(".items li").nth(3).waitFor();
+  await shot(page, "page-queue.png");
+  await press(page, "Stop");
+  await press(page, "Close details");
+  assert.equal(await page.locator("#panel").isVisible(), false);
+}));
+
+test("dead letters are grouped, shown, put back, and dropped only after a question", () => shown(SHOP, async (page, pipeline) => {
+  const letters = () => pipeline.status().letters.letters;
+  await until("two dead letters", () => letters() >= 2);
+  pipeline.tell("pause", "orders");
+  await page.getByRole("button", { name: "dead letters" }).click();
+  await page.getByRole("button", { name: /^Show / }).first().click();
+  await page.locator(".letters pre", { hasText: "77" }).first().waitFor();
+  await shot(page, "page-dead-letters.png");
+  const put = pipeline.status().queues.find((queue) => queue.name === "orders").put;
+  await page.getByRole("button", { name: /^Retry / }).first().click();
+  await page.getByRole("status").filter({ hasText: "put back" }).waitFor();
+  assert.ok(pipeline.status().queues.find((queue) => queue.name === "orders").put > put);
+  // Among good items they fail once more.
+  pipeline.tell("resume", "orders");
+  await until("letters again", () => letters() > 0);
+  pipeline.tell("pause", "orders", "--wait");
+  await page.getByRole("button", { name: /^Drop / }).first().click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  assert.ok(letters() > 0, "nothing is dropped without a yes");
+  await until("none to be left", async () => {
+    const drop = page.getByRole("button", { name: /^Drop / }).first();
+    if (await drop.isVisible()) {
+      await drop.click();
+      await page.getByRole("dialog").getByRole("button", { name: "Yes" }).click();
+    }
+    await page.waitForTimeout(300);
+    return letters() === 0;
+  });
+}));
+
+test("a reload shows its plan, and a bad file its faults, before anything is applied", () => shown(SHOP, async (page, pipeline) => {
+  const port = new URL(pipeline.base).host;
+  pipeline.tell("scale", "book=2");
+  await press(page, "Reload …");
+  await page.locator(".steps", { hasText: "processes: 2 -> 1" }).waitFor();
+  assert.equal(pipeline.stage("book").processes, 2, "only a plan");
+  await press(page, "Apply");
+  await until("the reload", () => pipeline.stage("book").processes === 1);
+  await page.getByText("nothing to do").waitFor();
+  pipeline.edit(port, SHOP.replace("discard", "<b>discrad</b>"));
+  await press(page, "Look again");
+  await page.getByText("The file can't be used:").waitFor();
+  await page.locator("#panel pre", { hasText: "<b>discrad</b>" }).waitFor();
+  await page.locator("#notice", { hasText: "not used" }).waitFor();
+}));
+
+test("after kill -9 the page says that the pipeline is gone, and comes back by itself", () => shown(SHOP, async (page, pipeline) => {
+  // A worker first: the page shows the restart.
+  await open(page, "stage/enrich");
+  process.kill(pipeline.stage("enrich").workers[0].pid, "SIGKILL");
+  await page.locator(".events", { hasText: "was killed by SIGKILL" }).waitFor();
+  await pipeline.kill();
+  await page.getByRole("alert").filter({ hasText: "comes back by itself" }).waitFor();
+  await shot(page, "page-gone.png");
+  pipeline.edit(new URL(pipeline.base).host, SHOP);
+  await pipeline.start();
+  await page.getByRole("alert").waitFor({ state: "hidden" });
+  await page.locator("#state", { hasText: "running" }).waitFor();
+}));
+
+test("the page can be loaded again in the middle of an upgrade", () => shown(SHOP, async (page, pipeline) => {
+  await open(page, "stage/check");
+  const upgrade = pipeline.tell("upgrade");
+  await page.reload();
+  await until("the upgrade", () => pipeline.status().upgrades === 1);
+  await page.locator("#panel h2", { hasText: "Stage check" }).waitFor();
+  await page.locator("#state", { hasText: "running" }).waitFor();
+  assert.ok(upgrade !== undefined);
+}));
+
+test("a link is good once, and without a session a page says how to open it and nothing else", () => shown(SHOP, async (page, pipeline) => {
+  const other = await (await browser.newContext()).newPage();
+  await other.goto(`${pipeline.base}/`);
+  assert.match(await other.locator("main").textContent(), /mprun open/);
+  assert.equal((await other.request.get(`${pipeline.base}/page/main.js`)).status(), 401);
+  const link = pipeline.tell("open", "--print").trim();
+  await other.goto(link);
+  await other.locator("#state", { hasText: "up " }).waitFor();
+  assert.ok(!other.url().includes("#"), "the code is out of the address");
+  const cookies = await other.context().cookies();
+  assert.deepEqual(cookies.map((cookie) => [cookie.httpOnly, cookie.sameSite]), [[true, "Strict"]]);
+  // The cookie alone, as another port of the host would get it, reads nothing.
+  assert.equal((await other.request.get(`${pipeline.base}/v1/status`)).status(), 401);
+  await other.context().close();
+  const late = await (await browser.newContext()).newPage();
+  await late.goto(link);
+  await late.locator("#said", { hasText: "was used" }).waitFor();
+  await late.context().close();
+}));
+
+test("for looking only, nothing can be pressed that changes anything", () => shown(SHOP, async (page) => {
+  await open(page, "stage/check");
+  for (const name of ["Restart", "Stop", "One worker more"]) {
+    assert.ok(await page.getByRole("button", { name, exact: true }).isDisabled(), name);
+  }
+  assert.ok(await page.locator("header").getByRole("button", { name: "Pause" }).isDisabled());
+  const code = await page.evaluate(async () => (await fetch("/v1/pause", { method: "POST", body: "{}", headers: { "x-mprun-key": localStorage.getItem("mprun-key") } })).status);
+  assert.equal(code, 403);
+}, { args: ["--read-only"] }));
+
+const HOSTILE = `<img src=x onerror=alert(1)><script>alert(2)</script>`;
+test("what items and programs say is text, and an item of 1 MiB is shortened", () => shown(`
+[stages.feed]
+use = "repeat"
+with = { text = '${HOSTILE}' }
+sleep = "20ms"
+output = "bad"
+[stages.eat]
+command = ["sh", "-c", 'read n; echo "$n" >&2; exit 1']
+mode = "each"
+input = "bad"
+attempts = 1
+when_failing = "dead-letter"
+[stages.huge]
+command = ["sh", "-c", 'while sleep 0.3; do head -c 1048576 /dev/zero | tr "\\\\0" x; echo; done']
+output = "long"
+[stages.sink]
+command = ["sh", "-c", "head -c 100 >/dev/null; exit 1"]
+mode = "each"
+input = "long"
+attempts = 1
+when_failing = "dead-letter"
+[queues.long]
+max_item = "2MiB"
+max_bytes = "64MiB"
+`, async (page) => {
+  await open(page, "queue/bad");
+  await press(page, "Show items");
+  await page.locator(".items li", { hasText: "<script>" }).first().waitFor();
+  await open(page, "stage/eat");
+  await page.locator(".log", { hasText: "<script>" }).waitFor();
+  await page.getByRole("button", { name: /ead letters/ }).click();
+  await page.getByRole("button", { name: /^Show .*of eat/ }).first().click();
+  await page.locator(".letters pre", { hasText: "<script>" }).first().waitFor();
+  await page.getByRole("button", { name: /^Show .*of sink/ }).first().click();
+  await page.locator(".letters", { hasText: "1.0 MiB" }).first().waitFor();
+  const longest = await page.evaluate(() => Math.max(...[...document.querySelectorAll("pre")].map((one) => one.textContent.length)));
+  assert.ok(longest <= 4200, `${longest}`);
+  assert.equal(await page.evaluate(() => document.querySelectorAll("img, #content script").length), 0);
+}));
+
+test("200 stages are drawn and followed without a pause of the page", () => {
+  const chains = Array.from({ length: 20 }, (_, c) => Array.from({ length: 10 }, (_, n) => `[stages.s${c}_${n}]\nuse = "${n === 0 ? "count" : n === 9 ? "discard" : "format"}"\n${n === 0 ? `sleep = "50ms"\n` : `input = "q${c}_${n - 1}"\n`}${n === 9 ? "" : `output = "q${c}_${n}"\n`}${n > 0 && n < 9 ? `with = { template = "{item}" }\n` : ""}`).join("")).join("");
+  return shown(chains, async (page) => {
+    await page.locator("[data-node='stage/s19_9']").waitFor({ state: "attached" });
+    assert.equal(await page.locator(".sheet .stage").count(), 200);
+    // The longest task while three snapshots come.
+    const longest = await page.evaluate(() => new Promise((done) => {
+      let most = 0;
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => { most = Math.max(most, entry.duration); })).observe({ entryTypes: ["longtask"] });
+      setTimeout(() => done(most), 3500);
+    }));
+    assert.ok(longest < 1000, `a task of ${longest} ms`);
+    await page.locator("#find").fill("s13_4");
+    await page.keyboard.press("Enter");
+    await page.locator("#panel h2", { hasText: "Stage s13_4" }).waitFor();
+    await shot(page, "page-200-stages.png");
+  });
+});
+
+test("the keyboard does all, and axe finds nothing: light, dark, on a phone", async () => {
+  for (const [colorScheme, width, height] of [["light", 1280, 800], ["dark", 1280, 800], ["light", 390, 844]]) {
+    await shown(SHOP, async (page, pipeline) => {
+      await until("a dead letter", () => pipeline.status().letters.letters > 0);
+      await page.waitForTimeout(1500);
+      assert.deepEqual(await axe(page), [], `${colorScheme} ${width}`);
+      await shot(page, `page-${width < 500 ? "phone" : colorScheme}.png`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "no sideways scrolling");
+      await page.locator("[data-node='stage/check']").focus();
+      await page.keyboard.press("Enter");
+      await page.locator("#panel .events").waitFor();
+      assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, a stage`);
+      await shot(page, `page-${width < 500 ? "phone" : colorScheme}-stage.png`);
+      await page.keyboard.press("Escape");
+      assert.equal(await page.evaluate(() => document.activeElement.dataset.node), "stage/check");
+      await page.keyboard.press("/");
+      assert.equal(await page.evaluate(() => document.activeElement.id), "find");
+      for (const id of ["queue/orders"]) {
+        await open(page, id);
+        await page.getByText("It adds up.").waitFor();
+        assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, ${id}`);
+      }
+    }, { colorScheme, viewport: { width, height } });
+  }
+});
