@@ -15,7 +15,11 @@ use support::{Folder, Run, command, process};
 
 fn main() {
     println!("| what | measured | goal | beside it |\n|---|---|---|---|");
+    if std::env::args().any(|argument| argument == "conditions") {
+        return conditions();
+    }
     throughput();
+    conditions();
     ordered();
     replacement();
     scaling();
@@ -71,6 +75,62 @@ fn throughput() {
             format!("{:.1} M items/s", best / 1e6),
             "5 M/s at 1x1",
             beside,
+        );
+    }
+}
+
+/// Lines of JSON through one stage that judges them, beside `filter` with a text to find and beside jq.
+fn conditions() {
+    let folder = Folder::new();
+    let n = 1_000_000_u32;
+    let line = |n: u32| {
+        let level = if n.is_multiple_of(10) { "error" } else { "info" };
+        format!(
+            "{{\"time\":\"2026-11-29T07:00:{:02}Z\",\"level\":\"{level}\",\"status\":{},\"took_ms\":{},\"path\":\"/api/users/{n}\"}}\n",
+            n % 60,
+            200 + n % 4 * 100,
+            n % 2000,
+        )
+    };
+    let path = folder.file("lines", &(0..n).map(line).collect::<String>());
+    let text = |what: &str| {
+        format!(
+            "[stages.read]\nuse = 'lines'\nwith = {{ path = '{}' }}\noutput = 'a'\n\
+             [stages.judge]\ninput = 'a'\n{what}\n[stages.gone]\nuse = 'discard'\ninput = ['b', 'c']\n",
+            path.display()
+        )
+    };
+    let rate = |what: &str| f64::from(n) / time_to_end(&text(what)).as_secs_f64() / 1e6;
+    let plain = "use = 'filter'\nwith = { contains = '\"level\":\"error\"' }\noutput = ['b', 'c']";
+    let jq = |select: &str| {
+        let start = Instant::now();
+        let mut jq = Command::new("jq");
+        let status = jq.args(["-c", select]).arg(&path).stdout(Stdio::null()).status();
+        status
+            .is_ok_and(|status| status.success())
+            .then(|| f64::from(n) / start.elapsed().as_secs_f64() / 1e6)
+    };
+    for (what, judge, select) in [
+        (
+            "filter, where = 'level == \"error\" && took_ms > 1000'",
+            "use = 'filter'\nwith = { where = 'level == \"error\" && took_ms > 1000' }\noutput = ['b', 'c']",
+            "select(.level == \"error\" and .took_ms > 1000)",
+        ),
+        (
+            "route, 3 rules",
+            "use = 'route'\nroutes = [{ when = 'level == \"error\" && status >= 500', to = 'b' }, \
+             { when = 'took_ms > 1000', to = 'c' }, { to = 'drop' }]",
+            "if .level == \"error\" and .status >= 500 then {b: .} elif .took_ms > 1000 then {c: .} else empty end",
+        ),
+    ] {
+        let pairs = Pairs::take(PAIRS, || rate(judge), || rate(plain));
+        let (ours, theirs) = (pairs.ours().median, pairs.theirs().median);
+        let jq = jq(select).map_or("no jq".into(), |jq| format!("{:.1}x jq", ours / jq));
+        row(
+            what,
+            format!("{ours:.2} M items/s"),
+            "at least 4x jq",
+            format!("filter, contains: {theirs:.2} M items/s; {jq}"),
         );
     }
 }

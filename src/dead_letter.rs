@@ -59,6 +59,8 @@ pub(crate) struct DeadLetter<'a> {
     pub queue: &'a str,
     /// Its number in that queue.
     pub id: u64,
+    /// What names it for other programs.
+    pub origin: Option<String>,
     /// How many times it was tried.
     pub attempts: u32,
     /// What happened the last time.
@@ -112,6 +114,7 @@ impl DeadLetter<'_> {
             worker: self.worker,
             queue: self.queue.to_owned(),
             id: self.id,
+            origin: self.origin.clone(),
             attempts: self.attempts,
             cause: serde_json::to_value(&self.cause)?,
             stderr: self.stderr.to_vec(),

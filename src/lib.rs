@@ -11,6 +11,7 @@ mod append;
 #[doc(hidden)] // unstable: for the tests of this package
 pub mod broker;
 mod cli;
+mod condition;
 #[doc(hidden)] // unstable: for the tests of this package
 pub mod config;
 mod control;

@@ -344,7 +344,7 @@ fn the_file_decides_where_the_socket_is_and_whether_there_is_one() {
     run.tell(&["status"]);
     run.tell(&["status", "--socket", "mine.sock"]);
     run.edit(&format!("{TICKS}[control]\nsocket = 'yours.sock'\n"));
-    run.wait_for_log("`[control]` changed, which needs a restart");
+    run.wait_for_log("`[control]` has another `socket` or `enabled`, which needs a restart");
     drop(run);
     let run = up(&format!("{TICKS}[control]\nenabled = false\n"));
     assert!(!run.folder.path().join("run").exists());

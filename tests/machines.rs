@@ -50,6 +50,34 @@ fn every_kind_of_stage_reads_and_writes_shared_queues() {
 }
 
 #[test]
+fn each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed() {
+    let server = Server::start(SAFE);
+    let queues =
+        ["items", "thirds", "others"].map(|name| format!("[queues.{name}]\nshared = true\n")).concat();
+    let text = format!(
+        "drain_timeout = '20s'\n[broker]\nurl = 'redis://127.0.0.1:{}'\nack_wait = '2s'\n{queues}\
+         [stages.read]\nuse = 'count'\nwith = {{ to = 3000 }}\noutput = 'items'\n\
+         [stages.sort]\nuse = 'route'\ninput = 'items'\nprocesses = 2\nattempts = 100\n\
+         backoff = {{ initial = '1ms', max = '5ms' }}\ngive_up = {{ restarts = 1000, within = '1m' }}\n\
+         routes = [{{ when = 'item % 3 == 0', to = 'thirds' }}, {{ to = 'others' }}]\n\
+         [stages.thirds]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'thirds'\n\
+         [stages.others]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'others'\n",
+        server.port
+    );
+    let mut machines = ["thirds", "others", "sort", "read"].map(|stages| machine(&text, stages));
+    for _ in 0..5 {
+        let victim = wait_until("a worker", || machines[2].workers("sort").first().copied());
+        process::kill(victim, libc::SIGKILL);
+        wait_until("its end", || (!process::is_alive(victim)).then_some(()));
+    }
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    let (thirds, others): (Vec<u32>, Vec<u32>) = (1..=3000).partition(|n| n % 3 == 0);
+    assert_eq!([numbers(&machines[0]), numbers(&machines[1])], [thirds, others]);
+}
+
+#[test]
 fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for() {
     let server = Server::start(SAFE);
     let text = file(&server, 100, PASS, "");

@@ -54,7 +54,7 @@ fn a_machine_that_dies_and_comes_back_goes_on_with_its_source_and_its_file() {
 #[test]
 fn a_source_goes_on_on_another_machine_when_its_own_is_gone() {
     let server = Server::start(SAFE);
-    let text = moving(&server, 2000, &format!("{PASS}\nsleep = '2ms'"));
+    let text = moving(&server, 2000, &format!("{PASS}\nsleep = '6ms'"));
     let mut first = machine(&text, "read");
     wait_until("its claim", || {
         first.ask(&["status", "pipeline.toml"]).stdout.contains("running").then_some(())

@@ -172,6 +172,21 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
 }
 
 #[test]
+fn a_dry_run_prints_what_a_run_would_do_and_does_nothing() {
+    let folder = Folder::new();
+    let print = |line: &str, input: &[u8]| line_of(&folder, &words(line), input);
+    let all = print("--dry-run --joblog log -j2 touch {} :: cat", b"a\nb c\n\nd");
+    assert_eq!(String::from_utf8_lossy(&all.stdout), "touch a\ntouch 'b c'\ntouch ''\ntouch d\n");
+    assert!(String::from_utf8_lossy(&all.stderr).contains("the first stage"));
+    assert!(!folder.path().join("a").exists() && !folder.path().join("log").exists());
+    assert_eq!(print("--joblog log -j2 echo", b"a\nb c\n\nd").status.code(), Some(0));
+    let rest = print("--dry-run --joblog log --resume echo", b"a\nb c\n\nd\ne\n");
+    assert_eq!(String::from_utf8_lossy(&rest.stdout), "echo e\n");
+    let bad = print("--dry-run -- echo {}", b"a\0b\n");
+    assert_eq!((bad.status.code(), bad.stdout.len()), (Some(3), 0));
+}
+
+#[test]
 fn a_command_reads_no_item_from_standard_input() {
     prints("-- sh -c 'cat; echo $1' sh", b"1\n2\n", b"1\n2\n", 0);
 }

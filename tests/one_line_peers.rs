@@ -55,7 +55,27 @@ const XARGS: [Row; 24] = [
     ),
 ];
 
-const PARALLEL: [Row; 45] = [
+const PARALLEL: [Row; 50] = [
+    (Bytes, "parallel -k --dry-run echo ::: a 'b c' '$x'", "-k --dry-run echo ::: a 'b c' '$x'", ""),
+    (Bytes, "parallel -k --dry-run echo {#} {.} {}", "-k --dry-run echo {#} {.} {}", "a.b\nc d.e\n"),
+    (
+        Bytes,
+        "parallel -k --dryrun -n2 echo {2} {1} ::: a b c d",
+        "-k --dryrun -n2 echo {2} {1} ::: a b c d",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -k --dry-run 'echo {}; echo {} | wc -c' ::: a 'b  c' \"it's\" '$(id)' | sh",
+        "-k --dry-run 'echo {}; echo {} | wc -c' ::: a 'b  c' \"it's\" '$(id)' | sh",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -k --dry-run 'echo {} > made' ::: a > l; ls made",
+        "--dry-run 'echo {} > made' ::: a > l; ls made",
+        "",
+    ),
     (Bytes, "parallel -k echo ::: a 'b c' '$x' \"it's\"", "-k -jcpus echo ::: a 'b c' '$x' \"it's\"", ""),
     (Bytes, "parallel -k echo", "-k echo", "a\nb c\n\nd\n"),
     (Bytes, "parallel -0 -k echo", "-0 -k echo", "a\0b\nc\0"),

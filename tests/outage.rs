@@ -2,43 +2,9 @@
 
 mod support;
 
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use support::nginx::{Nginx, free_port};
 use support::{Folder, Run, process, wait_until};
-
-/// A real web server, of this folder and port.
-struct Nginx(Child);
-
-impl Nginx {
-    fn start(folder: &Folder, port: u16) -> Nginx {
-        let at = folder.path().display().to_string();
-        let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|what| format!("{what}_temp_path {at}/nginx-{what};"))
-            .join(" ");
-        let settings = folder.file(
-            "nginx.conf",
-            &format!(
-                "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/nginx.log; events {{}}\n\
-                 http {{ access_log off; {temp} server {{ listen 127.0.0.1:{port}; return 200 'ok'; }} }}\n"
-            ),
-        );
-        let mut command = Command::new("nginx");
-        command.args(["-p", &at, "-e", "nginx.log", "-c"]).arg(settings);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nginx is installed");
-        wait_until("the server", || TcpStream::connect(("127.0.0.1", port)).ok());
-        Nginx(child)
-    }
-
-    fn stop(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 const ITEMS: usize = 300;
 
@@ -59,7 +25,7 @@ fn asking(folder: &Folder, port: u16, retry: &str) {
 /// `retry.max` and a second of its return.
 fn away(time: Duration, retry: &str, max: Duration) {
     let (folder, port) = (Folder::new(), free_port());
-    let nginx = Nginx::start(&folder, port);
+    let nginx = Nginx::start(&folder, port, "return 200 'ok';");
     asking(&folder, port, retry);
     let path = folder.path().to_owned();
     let tries = move || std::fs::read_to_string(path.join("tries")).unwrap_or_default().lines().count();
@@ -83,7 +49,7 @@ fn away(time: Duration, retry: &str, max: Duration) {
     let bound = 4 + 8 + (gone.elapsed() + time.min(max)).as_secs() as usize;
     assert!(spent <= bound, "{spent} tries in {:?}, more than {bound}", gone.elapsed());
     let done = run.lines().len();
-    let nginx = Nginx::start(&run.folder, port);
+    let nginx = Nginx::start(&run.folder, port, "return 200 'ok';");
     let back = Instant::now();
     wait_until("the next answer", || (run.lines().len() > done).then_some(()));
     assert!(back.elapsed() < max + Duration::from_secs(1), "it went on after {:?}", back.elapsed());

@@ -2,8 +2,8 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub(crate) use crate::model::Machines;
 pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull};
+pub(crate) use crate::model::{Machines, Route};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct Pipeline {
     pub queues: Vec<Queue>,
     /// How long a stop may take to let items finish.
     pub drain_timeout: Duration,
-    /// How it is asked and told.
+    /// Where it is inspected and controlled.
     pub control: Control,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
@@ -53,21 +53,6 @@ impl Default for DeadLetters {
 
 /// What environment files say, by the name of the stage.
 pub type FileVariables = BTreeMap<String, Variables>;
-
-/// `[control]`: the socket on which a running pipeline is asked and told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Control {
-    /// Whether there is one.
-    pub enabled: bool,
-    /// Its path, absolute; `None`: in the runtime folder.
-    pub socket: Option<PathBuf>,
-}
-
-impl Default for Control {
-    fn default() -> Control {
-        Control { enabled: true, socket: None }
-    }
-}
 
 impl Pipeline {
     /// The folder at which the relative paths of a stage start.
@@ -165,6 +150,17 @@ pub struct Work {
     pub inputs: Vec<String>,
     /// Names of the queues it writes; none: lines on standard output.
     pub outputs: Vec<String>,
+    /// Of the outputs the last ones, so many: they get only the items that are for them.
+    #[serde(default, skip_serializing_if = "is_none_apart")]
+    pub apart: usize,
+    /// `routes`: which item is for which output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none_apart(apart: &usize) -> bool {
+    *apart == 0
 }
 
 /// In which order what the workers of a stage write comes out.
@@ -206,6 +202,11 @@ impl Task {
 }
 
 impl Work {
+    /// Of its outputs those that get every item.
+    pub fn main_outputs(&self) -> &[String] {
+        &self.outputs[..self.outputs.len().saturating_sub(self.apart)]
+    }
+
     /// What it is called: the name of a registered stage, or the program's.
     pub fn title(&self) -> &str {
         match &self.task {
@@ -272,6 +273,7 @@ impl Work {
 mod broker;
 mod check;
 mod command;
+mod control;
 pub(crate) mod placeholder;
 pub(crate) mod shell_line;
 pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
@@ -279,6 +281,7 @@ pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{
     Collect, Command, Invocation, JobLog, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
 };
+pub use self::control::Control;
 pub(crate) use self::placeholder::Placeholders;
 pub(crate) use crate::framing::Framing;
 

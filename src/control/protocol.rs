@@ -26,11 +26,13 @@ pub(crate) const PLAN: &str = "/v1/plan";
 pub(crate) const TAP: &str = "/v1/tap";
 /// The connection ends with the run.
 pub(crate) const END: &str = "/v1/end";
+/// The status for Prometheus.
+pub(crate) const METRICS: &str = "/metrics";
 /// [`Retry`].
 pub(crate) const RETRY: &str = "/v1/dead/retry";
 
 /// All paths and their methods.
-pub(crate) const PATHS: [(&str, Method); 17] = [
+pub(crate) const PATHS: [(&str, Method); 18] = [
     (ROOT, Method::GET),
     (STATUS, Method::GET),
     (AUDIT, Method::GET),
@@ -48,6 +50,7 @@ pub(crate) const PATHS: [(&str, Method); 17] = [
     ("/v1/stop-stage", Method::POST),
     ("/v1/start-stage", Method::POST),
     (RETRY, Method::POST),
+    (METRICS, Method::GET),
 ];
 
 /// Something that a running pipeline is asked.
@@ -96,6 +99,8 @@ pub(crate) struct Put {
     /// The queue that it was taken from.
     pub queue: String,
     pub item: Vec<u8>,
+    /// What names it still, as its letter says.
+    pub origin: Option<String>,
     /// Which letter it was: the queue remembers the last one that it got.
     pub key: u64,
     /// Don't put it: only say whether it was put.
@@ -365,6 +370,10 @@ pub(crate) enum Reason {
     NotPut,
     /// What was to be read or written could not be.
     Failed,
+    /// Over TCP, a token is needed.
+    NoToken,
+    /// The token is for looking only, or the request comes from another site.
+    NotAllowed,
 }
 
 #[cfg(test)]
@@ -376,11 +385,11 @@ mod tests {
         let unknown = Command::from_request("?", b"").unwrap_err().to_string();
         for (path, method) in PATHS {
             let is_command = unknown.contains(&format!("`{}`", path.trim_start_matches(PREFIX)));
-            let others = [ROOT, STATUS, AUDIT, PLAN, TAP, END, RETRY];
+            let others = [ROOT, STATUS, AUDIT, PLAN, TAP, END, METRICS, RETRY];
             assert_ne!(is_command, others.contains(&path), "{path}: {unknown}");
             assert!(!is_command || method == Method::POST, "{path}");
         }
-        assert_eq!(unknown.matches('`').count() / 2, 1 + PATHS.len() - 7, "{unknown}");
+        assert_eq!(unknown.matches('`').count() / 2, 1 + PATHS.len() - 8, "{unknown}");
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub(crate) struct Text {
     pub queue: String,
     /// Its number in that queue.
     pub id: u64,
+    /// What names it, where other programs know it by that: it keeps that when it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// How many times it was tried.
     pub attempts: u32,
     /// What happened the last time.

@@ -30,6 +30,7 @@ fn letter(item: &[u8], id: u64) -> DeadLetter<'_> {
         worker: 1,
         queue: "lines",
         id,
+        origin: None,
         attempts: 3,
         cause: Cause::Signal("SIGSEGV".into()),
         stderr: &[],

@@ -60,6 +60,7 @@
 //! | putting outputs in the order of their items | see `transaction/window.rs` | – |
 //! | after the dead letter was written, before `WorkerHandle::dead_letter` | the letter, and the lease | release: once more, so a letter may appear twice, with the same id |
 //! | at the bucket of its stage's `rate` | one word, old or new | nothing: see `arena/rate.rs` |
+//! | asking for the birth of a queue | one word: none, or the birth | nothing: see `arena/birth.rs` |
 //! | beginning or ending a wait | one word, old or new | nothing: see `arena/worker_time.rs` |
 //! | growing a ring | a half-written copy in an unused area | nothing: the old one still counts |
 //! | giving back a burst's memory | a free block without pages | nothing: the next user gets new ones |
@@ -97,6 +98,7 @@ pub use admin::{
     SlotReport, WindowState,
 };
 pub use arena::attach::Arena;
+pub use arena::birth::Origin;
 pub use arena::fault::Fault;
 pub use arena::identity::{Identity, User};
 pub use arena::ids::{QueueId, SlotId, StageId};

@@ -1,6 +1,7 @@
 //! Where a stage finds itself when a worker opens it.
 
 use crate::append::{NOTE_WORDS, Notes, UndoLog};
+use crate::model::Route;
 use crate::queue::{Arena, Order, QueueId, SlotId, Waiting};
 use crate::sys::worker_timer;
 use std::cell::RefCell;
@@ -19,6 +20,10 @@ pub struct Context {
     pub worker: u32,
     /// The pipeline file's folder.
     pub folder: PathBuf,
+    /// The names of its outputs.
+    pub(crate) outputs: Vec<String>,
+    /// Which item is for which of them.
+    pub(crate) routes: Vec<Route>,
     pub(crate) holding_pipe: RefCell<Option<Pipe>>,
     pub(crate) undo_log: Option<UndoLog>,
     /// The run's id.
@@ -119,6 +124,11 @@ impl Context {
     /// A path as the pipeline file means it: relative ones start at the file's folder.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         self.folder.join(path)
+    }
+
+    /// Which of the outputs has this name, for [`Emitter::emit_to`](super::Emitter::emit_to).
+    pub(crate) fn output(&self, name: &str) -> Option<usize> {
+        self.outputs.iter().position(|output| output == name)
     }
 
     /// The run's; outside of a run, one of its own.

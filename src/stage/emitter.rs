@@ -11,6 +11,15 @@ pub trait Outlet {
     /// When the item is too long, or the output has no reader left.
     fn put(&mut self, item: &[u8]) -> Result<(), Failure>;
 
+    /// Takes a copy of one item for one of several outputs alone, by its place among them.
+    ///
+    /// # Errors
+    /// As [`Outlet::put`].
+    fn put_to(&mut self, output: usize, item: &[u8]) -> Result<(), Failure> {
+        let _ = output;
+        self.put(item)
+    }
+
     /// Bytes of the longest item that it takes.
     fn longest(&self) -> u64 {
         u64::MAX
@@ -87,10 +96,18 @@ impl<'a> Emitter<'a> {
     /// When the item is too long for its queue, or the worker has to end. Hand the failure on with `?`; the item does
     /// not succeed without this output in any case.
     pub fn emit(&mut self, item: impl AsRef<[u8]>) -> Result<(), Failure> {
-        self.emit_bytes(item.as_ref())
+        self.emit_by(|outlet| outlet.put(item.as_ref()))
     }
 
-    fn emit_bytes(&mut self, item: &[u8]) -> Result<(), Failure> {
+    /// Emits a copy of one item to one of the stage's outputs alone: [`Context::output`](super::Context) knows its place.
+    ///
+    /// # Errors
+    /// As [`Emitter::emit`].
+    pub(crate) fn emit_to(&mut self, output: usize, item: &[u8]) -> Result<(), Failure> {
+        self.emit_by(|outlet| outlet.put_to(output, item))
+    }
+
+    fn emit_by(&mut self, put: impl FnOnce(&mut dyn Outlet) -> Result<(), Failure>) -> Result<(), Failure> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -99,7 +116,7 @@ impl<'a> Emitter<'a> {
             self.skip -= 1;
             return Ok(());
         }
-        self.outlet.put(item).inspect_err(|failure| self.failure = Some(failure.clone()))
+        put(self.outlet).inspect_err(|failure| self.failure = Some(failure.clone()))
     }
 
     /// Bytes of the longest item that can be emitted.

@@ -11,6 +11,7 @@ struct PageOnStages;
 
 mod context;
 mod contract;
+mod delivery;
 mod emitter;
 mod failure;
 mod registry;
@@ -31,6 +32,7 @@ pub use registry::{Kind, Registry};
 pub use settings::{Key, KeyDoc, Persistence, Setting, Settings, WithFault};
 
 pub(crate) use context::{Orders, Pipe, TokenNotes};
+pub(crate) use delivery::{Delivery, Parcel, Undelivered};
 pub(crate) use failure::Reach;
 pub(crate) use registry::Opened;
 pub(crate) use replacement::Replacement;

@@ -1,7 +1,7 @@
 //! All stages that a pipeline file can name with `use`.
 
 use super::settings::{Findings, Settings};
-use super::{Context, Failure, KeyDoc, Persistence, Source, Stage, WithFault};
+use super::{Context, Delivery, Failure, KeyDoc, Persistence, Source, Stage, WithFault};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -22,6 +22,7 @@ pub enum Kind {
 pub(crate) enum Opened {
     Source(Box<dyn Source>),
     Stage(Box<dyn Stage>),
+    Delivery(Box<dyn Delivery>),
 }
 
 type Open = Box<dyn FnOnce(&Context) -> Result<Opened, Failure>>;
@@ -38,14 +39,17 @@ struct Entry {
 struct Description {
     about: &'static str,
     reads_stdin: bool,
+    takes_routes: bool,
+    output_key: Option<(&'static str, &'static [&'static str])>,
     keys: Vec<KeyDoc>,
 }
 
 impl Entry {
     fn described(&self) -> &Description {
         self.described.get_or_init(|| {
-            let (Findings { about, keys, reads_stdin, .. }, _) = run(self.name, &self.build, &Map::new());
-            Description { about, reads_stdin, keys }
+            let (found, _) = run(self.name, &self.build, &Map::new());
+            let Findings { about, keys, reads_stdin, takes_routes, output_key, .. } = found;
+            Description { about, reads_stdin, takes_routes, output_key, keys }
         })
     }
 }
@@ -127,6 +131,20 @@ impl Registry {
         self.add(name, Kind::Sink, boxed(build))
     }
 
+    /// Adds a sink that hands items over to something outside.
+    #[must_use]
+    pub(super) fn delivery<B, O, D>(self, name: &'static str, build: B) -> Registry
+    where
+        B: Fn(&mut Settings<'_>) -> O + Send + Sync + 'static,
+        O: FnOnce(&Context) -> Result<D, Failure> + 'static,
+        D: Delivery + 'static,
+    {
+        self.add(name, Kind::Sink, move |with| {
+            let open = build(with);
+            Box::new(move |context| Ok(Opened::Delivery(Box::new(open(context)?))))
+        })
+    }
+
     fn add<F>(mut self, name: &'static str, kind: Kind, build: F) -> Registry
     where
         F: Fn(&mut Settings<'_>) -> Open + Send + Sync + 'static,
@@ -185,6 +203,21 @@ impl Registry {
     /// Whether the named stage writes a file.
     pub(crate) fn writes_file(&self, name: &str, with: &Map<String, Value>) -> bool {
         self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.writes.is_some())
+    }
+
+    /// Whether the named stage sends items by `routes`.
+    pub(crate) fn takes_routes(&self, name: &str) -> bool {
+        self.find(name).is_some_and(|entry| entry.described().takes_routes)
+    }
+
+    /// The parameter by which the named stage gets one more output, and the words in it that name none.
+    pub(crate) fn output_key(&self, name: &str) -> Option<(&'static str, &'static [&'static str])> {
+        self.find(name)?.described().output_key
+    }
+
+    /// The stages that send items by `routes`.
+    pub(crate) fn routers(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|entry| entry.described().takes_routes).map(|entry| entry.name)
     }
 
     /// Whether no line end follows what the named stage prints.
@@ -258,7 +291,7 @@ fn run(name: &str, build: &dyn Fn(&mut Settings<'_>) -> Open, with: &Map<String,
 }
 
 fn unknown(name: &str) -> WithFault {
-    WithFault { key: None, message: format!("there is no stage `{name}`"), help: None }
+    WithFault { key: None, message: format!("there is no stage `{name}`"), help: None, within: None }
 }
 
 #[cfg(test)]

@@ -16,7 +16,13 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
     Stage {
         name: name.to_owned(),
         folder: None,
-        work: Work { task: crate::config::Task::of("x"), inputs: owned(inputs), outputs: owned(outputs) },
+        work: Work {
+            task: crate::config::Task::of("x"),
+            inputs: owned(inputs),
+            outputs: owned(outputs),
+            apart: 0,
+            routes: Vec::new(),
+        },
         processes: 1,
         after: Vec::new(),
         ready: None,

@@ -27,7 +27,6 @@ use crate::stage::Registry;
 use crate::sys::{fd, needs, start_signals};
 use log::{Level, log};
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Runs a pipeline until it is done or stopped.
@@ -135,14 +134,14 @@ fn supervise(
     let age = before.upgrade.as_ref().map_or(Duration::ZERO, |upgrade_state| upgrade_state.age);
     let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
-    let inherited = before.upgrade.as_ref().map(UpgradeState::listeners).transpose()?.unwrap_or_default();
+    let mut inherited = before.upgrade.as_ref().map(UpgradeState::listeners).transpose()?.unwrap_or_default();
     let claim = control::claim(options, &loaded.pipeline, &inherited)?;
     // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
-    drop(inherited.control);
+    drop(inherited.control.take());
     let begun = control::begin_log(options, &loaded.pipeline, registry, before.upgrade.as_ref());
     let (mut log_writer, outlet, progress) = begun?;
     let run = Run { options, registry, manager, started, progress };
-    let ended = live(run, loaded, before, (claim, inherited.metrics), (&mut log_writer, outlet));
+    let ended = live(run, loaded, before, (claim, inherited), (&mut log_writer, outlet));
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
     ended.map(|(code, recent_logs)| {
@@ -159,7 +158,7 @@ fn live(
     mut run: Run<'_>,
     loaded: Loaded,
     mut before: Predecessor,
-    (mut claim, metrics): (Option<Claim>, Option<TcpListener>),
+    (mut claim, inherited): (Option<Claim>, Listeners),
     (log_writer, outlet): (&mut LogWriter, Outlet),
 ) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
@@ -167,11 +166,7 @@ fn live(
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
     performer.launcher.recent_logs.clone_from(&logs);
-    let control = claim.as_mut().and_then(Claim::listener);
-    let listeners = Listeners { control, metrics: control::metrics(&loaded.pipeline, metrics) };
-    // Without copies, clients that come during an upgrade are refused.
-    performer.listeners = listeners.try_clone().unwrap_or_default();
-    control::serve(listeners, &performer.inbox, &performer.launcher.dead_letters);
+    performer.serve(&loaded.pipeline, claim.as_mut(), inherited);
     if let Some(progress) = &run.progress {
         control::show_progress(progress, &performer.inbox);
     }

@@ -18,6 +18,8 @@ pub(super) struct WorkerContext {
     /// Taken from in this order. The queue of outputs that wait for room comes first, and ends with the others.
     pub inputs: Vec<QueueId>,
     pub outputs: Vec<QueueId>,
+    /// Of the outputs the first ones, so many: they get every item.
+    pub main_outputs: usize,
     pub console: Console,
     /// What the workers of the run count together.
     pub counts: UndoLog,
@@ -90,9 +92,14 @@ impl WorkerContext {
             let [inputs, outputs] = [&spec.inputs, &spec.outputs].map(|named| ids(named).collect::<Vec<_>>());
             queues.share(shared, &inputs, &outputs);
         }
+        let outputs: Vec<QueueId> = ids(&spec.outputs).collect();
+        if spec.work.apart > 0 {
+            queues.route_to(&outputs);
+        }
         WorkerContext {
             inputs: spec.spill_queue.map(QueueId).into_iter().chain(ids(&spec.inputs)).collect(),
-            outputs: ids(&spec.outputs).collect(),
+            outputs,
+            main_outputs: spec.outputs.len().saturating_sub(spec.work.apart),
             counts: log.clone(),
             console: Console::new(log, arena.clone(), &spec),
             item_log: ItemLog::default(),

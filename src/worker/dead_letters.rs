@@ -105,7 +105,7 @@ fn put_off_item(worker: &mut WorkerContext, i: usize, delay: Option<Delay>) -> R
 }
 
 /// When it is tried again, if that is worth a word.
-fn again(delay: Option<Delay>) -> String {
+pub(super) fn again(delay: Option<Delay>) -> String {
     let millis = delay.map_or(0, |delay| u64::try_from(delay.time.as_millis()).unwrap_or(u64::MAX));
     match millis {
         0 => String::new(),
@@ -126,6 +126,7 @@ fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said:
         worker: worker.spec.worker,
         queue: worker.name_of(lease.queue),
         id: lease.id,
+        origin: worker.queues.known_origin(i)?.map(|origin| origin.to_string()),
         attempts: lease.attempt,
         cause,
         stderr,
@@ -173,6 +174,7 @@ pub(super) fn leave_out(
         worker: worker.spec.worker,
         queue: "", // no queue has seen it
         id: 0,
+        origin: None,
         attempts: 1,
         cause: Cause::TooLong { file: file.to_owned(), offset, length, max_item },
         stderr: &[],

@@ -9,6 +9,8 @@ pub(super) struct ItemLog {
     pub is_on: bool,
     /// Outputs that are staged, as they are shown.
     staged: Vec<String>,
+    /// The queue that the last of them is for; none: all of the stage's.
+    queue: Option<QueueId>,
 }
 
 type Named = [(u16, String)];
@@ -22,6 +24,13 @@ impl ItemLog {
         }
     }
 
+    /// An output is on its way to this queue alone.
+    #[inline]
+    pub(super) fn stage_for(&mut self, queue: QueueId, item: &[u8]) {
+        self.queue = Some(queue);
+        self.stage(item);
+    }
+
     /// The staged outputs were thrown away.
     pub(super) fn forget(&mut self) {
         self.staged.clear();
@@ -29,7 +38,9 @@ impl ItemLog {
 
     /// The staged outputs are out. Sizes are those of the first output.
     pub(super) fn produced(&mut self, outputs: &Named, before: u64, after: u64) {
-        if let Some((_, queue)) = outputs.first()
+        let queue = self.queue.take();
+        let named = outputs.iter().find(|(id, _)| queue.is_none_or(|queue| queue.0 == *id));
+        if let Some((_, queue)) = named
             && !self.staged.is_empty()
         {
             log::info!("produced {}: {queue} held {before} before, {after} after", self.staged.join(", "));

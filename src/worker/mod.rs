@@ -32,7 +32,7 @@ mod tests;
 
 pub(crate) use builtin::token::{reopen as reopen_token, says_end, state_of};
 pub(crate) use program::service;
-pub(crate) use program::{Identity, StderrRelay};
+pub(crate) use program::{DryRun, Identity, StderrRelay};
 pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;
@@ -41,6 +41,7 @@ use crate::logs::Logging;
 use crate::queue::Ending;
 use crate::stage::{Opened, Persistence, Reach, Registry};
 use crate::sys::readiness;
+use builtin::delivery_loop::DeliveryLoop;
 use builtin::source_loop::SourceLoop;
 use builtin::stage_loop::StageLoop;
 use context::WorkerContext;
@@ -85,6 +86,7 @@ fn live(worker: &mut WorkerContext, opened: Opened, memory: Persistence) -> Stop
     worker.report_ready();
     match opened {
         Opened::Source(source) => SourceLoop::new(worker, source, memory).run(),
+        Opened::Delivery(sink) => DeliveryLoop::new(worker, sink).run(),
         Opened::Stage(stage) => StageLoop::new(worker, stage, memory).run(),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::context::WorkerContext;
 use super::dead_letters;
+use super::spec::WorkerSpec;
 use super::stop::failure_of;
 use crate::queue::{PutError, QueueId};
 use crate::stage::{Failure, Outlet, TooLong};
@@ -34,21 +35,35 @@ impl StageOutlet<'_> {
     }
 }
 
+/// An output that could not be staged.
+fn failure(error: &PutError, spec: &WorkerSpec) -> Failure {
+    let long_for = |queue: QueueId| spec.outputs.iter().find(|(id, _)| *id == queue.0);
+    let name = match error {
+        PutError::TooLong { queue, .. } => long_for(*queue).map_or("", |(_, name)| name),
+        PutError::Ordered | PutError::NoRoom | PutError::Fault(_) => "",
+    };
+    failure_of(error, name)
+}
+
 impl Outlet for StageOutlet<'_> {
     fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
-        let WorkerContext { queues, outputs, item_log, console, spec, .. } = &mut *self.worker;
+        let WorkerContext { queues, outputs, main_outputs, item_log, console, spec, .. } = &mut *self.worker;
         if outputs.is_empty() {
             return console.put(item);
         }
         item_log.stage(item);
-        worker_timer::not_counting(|| queues.put(outputs, item, self.lease)).map_err(|error| {
-            let long_for = |queue: QueueId| spec.outputs.iter().find(|(id, _)| *id == queue.0);
-            let name = match &error {
-                PutError::TooLong { queue, .. } => long_for(*queue).map_or("", |(_, name)| name),
-                PutError::Ordered | PutError::NoRoom | PutError::Fault(_) => "",
-            };
-            failure_of(&error, name)
-        })
+        let put = || queues.put(&outputs[..*main_outputs], item, self.lease);
+        worker_timer::not_counting(put).map_err(|error| failure(&error, spec))
+    }
+
+    fn put_to(&mut self, output: usize, item: &[u8]) -> Result<(), Failure> {
+        let WorkerContext { queues, outputs, item_log, spec, .. } = &mut *self.worker;
+        let Some(output) = outputs.get(output) else {
+            return Err(Failure::fatal("the stage has no such output"));
+        };
+        item_log.stage_for(*output, item);
+        let put = || queues.put(std::slice::from_ref(output), item, self.lease);
+        worker_timer::not_counting(put).map_err(|error| failure(&error, spec))
     }
 
     fn longest(&self) -> u64 {

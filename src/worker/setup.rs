@@ -34,6 +34,8 @@ pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
     let log = inherited::take(UNDO_LOG_FD).map_err(|error| format!("no undo log was passed: {error}"))?;
     let log = UndoLog::from(log);
     let context = Context {
+        outputs: spec.outputs.iter().map(|(_, name)| name.clone()).collect(),
+        routes: spec.work.routes.clone(),
         pipeline: spec.pipeline.clone(),
         stage: spec.stage.clone(),
         worker: spec.worker,

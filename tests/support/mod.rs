@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod deny;
+pub mod nginx;
 pub mod once;
 pub mod process;
 pub mod pty;
+pub mod server;
 pub mod storm;
 pub mod version6;
 

@@ -5,7 +5,7 @@
 
 use super::groups::{self, Group};
 use super::volumes::{self, ConfigFiles, FOLDER, Named};
-use super::{variables, yaml};
+use super::{plain_secrets, variables, yaml};
 use crate::config::{Pipeline, Stage, Texts};
 use crate::stage::Registry;
 use serde_json::{Value, json};
@@ -38,6 +38,12 @@ pub(super) fn manifests(request: &Request<'_>) -> Result<Manifests, String> {
         return Err("the address of the broker holds a password, which would be in the ConfigMap: write a variable, such as \
                     redis://:${REDIS_PASSWORD}@HOST, or `credentials_file`"
             .into());
+    }
+    if let Some(stage) = pipeline.stages.iter().find(|stage| plain_secrets::are_in(stage, all())) {
+        return Err(format!(
+            "a secret of the stage {} stands in the file, and would be in the ConfigMap: write a variable, such as ${{TOKEN}}",
+            stage.name
+        ));
     }
     let name = groups::label(&pipeline.name);
     let file = request.file.file_name().and_then(|name| name.to_str()).ok_or("its name is no text")?;

@@ -2,6 +2,7 @@
 
 mod groups;
 mod kubernetes;
+mod plain_secrets;
 mod variables;
 mod volumes;
 mod yaml;

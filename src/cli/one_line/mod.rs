@@ -4,6 +4,7 @@
 //! made anew from the same words by a program that takes over (`mprun upgrade`), and a kill leaves no file behind. Its
 //! paths start at the current folder, as those of a file there would.
 
+mod dry_run;
 mod file;
 mod options;
 mod shell;
@@ -23,13 +24,17 @@ const MAX_FILE_BYTES: usize = 1 << 20;
 
 /// Runs the line, or prints its file.
 pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
-    let (print, bar) = (args.print, args.bar);
-    let (name, text) = text(args)?;
+    let (print, dry_run, bar) = (args.print, args.dry_run, args.bar);
+    let line = args.line()?;
+    let text = text_of(&line)?;
     if print {
         return output::print_as_it_is(&text).map(|_| exit::DONE);
     }
-    let options = options(name, text, bar, verbosity);
-    checked(&options, registry)?;
+    let options = options(line.name.clone(), text, bar, verbosity);
+    let loaded = checked(&options, registry)?;
+    if dry_run {
+        return dry_run::run(&line, &loaded.pipeline);
+    }
     options.logging.start(None);
     Ok(supervisor::run(options, registry))
 }
@@ -49,12 +54,17 @@ pub(super) fn file_of(words: Vec<std::ffi::OsString>) -> Result<String, Failure>
 /// The name that was given, and the file.
 fn text(args: Args) -> Result<(Option<String>, String), Failure> {
     let line = args.line()?;
+    let text = text_of(&line)?;
+    Ok((line.name, text))
+}
+
+fn text_of(line: &file::Line) -> Result<String, Failure> {
     let text = line.text().map_err(Failure::usage)?;
     if text.len() > MAX_FILE_BYTES {
         let why = "the arguments are more than 1 MiB: give them on standard input (printf '%s\\0' … | mprun do -0 …)";
         return Err(Failure::usage(why));
     }
-    Ok((line.name, text))
+    Ok(text)
 }
 
 fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunOptions {
@@ -73,12 +83,11 @@ fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunO
 }
 
 /// What is wrong with the line, in words about the line.
-fn checked(options: &RunOptions, registry: &Registry) -> Result<(), Failure> {
+fn checked(options: &RunOptions, registry: &Registry) -> Result<Loaded, Failure> {
     let texts = Texts { main: options.text.clone().unwrap_or_default(), ..Texts::default() };
     let place = Path::new("the file of this line (--print shows it)");
     let bad = |report: config::Report| Failure::usage(report.render(output::is_colourful()));
-    let Loaded { warnings, .. } =
-        config::load_texts(place, texts, &LoadOptions::default(), registry).map_err(bad)?;
+    let loaded = config::load_texts(place, texts, &LoadOptions::default(), registry).map_err(bad)?;
     // The only one that a line can cause: the item would be a piece of a program.
-    if warnings.is_empty() { Ok(()) } else { Err(bad(warnings)) }
+    if loaded.warnings.is_empty() { Ok(loaded) } else { Err(bad(loaded.warnings)) }
 }

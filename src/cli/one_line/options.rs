@@ -40,6 +40,9 @@ pub(in crate::cli) struct Args {
     /// Print the pipeline file that the line stands for, and run nothing
     #[arg(long)]
     pub(super) print: bool,
+    /// Print the commands that would be run, one a line and quoted for a shell, and run nothing
+    #[arg(long, visible_alias = "dryrun", conflicts_with = "print")]
+    pub(super) dry_run: bool,
     /// Show how far the run is
     #[arg(long, alias = "progress", alias = "eta")]
     pub(super) bar: bool,
@@ -91,7 +94,7 @@ struct Further {
 }
 
 /// Options of xargs and GNU parallel that are not there, and what to use.
-const INSTEAD: [(&str, &str); 36] = [
+const INSTEAD: [(&str, &str); 35] = [
     ("-P", "-j N"),
     ("--max-procs", "-j N"),
     ("-I", "`{}` is the placeholder"),
@@ -109,7 +112,7 @@ const INSTEAD: [(&str, &str); 36] = [
     ("--max-chars", "-n N"),
     ("-r", "nothing: without items no command is run"),
     ("--no-run-if-empty", "nothing: without items no command is run"),
-    ("-t", "-v, which logs what happens"),
+    ("-t", "--dry-run for the commands, or -v, which logs what happens"),
     ("-p", "nothing: mprun asks nothing"),
     ("--interactive", "nothing: mprun asks nothing"),
     ("-x", "nothing: an item that does not fit has failed"),
@@ -120,7 +123,6 @@ const INSTEAD: [(&str, &str); 36] = [
     ("--pipe", "a pipeline file with mode = \"stream\" or `batch`"),
     ("--pipepart", "a pipeline file with `use = \"lines\"`"),
     ("--halt", "`when_failing = \"stop\"` in the pipeline file that --print prints"),
-    ("--dry-run", "`-- echo COMMAND`, or --print for the pipeline file"),
     ("--tagstring", "--tag"),
     ("-S", "a run on each machine"),
     ("--sshlogin", "a run on each machine"),

@@ -36,6 +36,8 @@ pub(super) struct Draft {
     pub own_program_keys: Vec<(&'static str, At)>,
     /// It sets `restart` itself.
     pub sets_restart: bool,
+    /// Of its outputs the last ones, so many, which get only items that are for them.
+    pub apart: usize,
     /// Why it is not to run, if so.
     pub off: Option<Off>,
 }
@@ -89,6 +91,7 @@ pub(super) fn all(keys: &FileKeys, selection: &Selection<'_>, report: &mut Repor
                 own_keys: item.keys.set_keys().into_iter().map(|(key, at)| (key, at.clone())).collect(),
                 own_program_keys: item.keys.of_program(),
                 sets_restart: item.keys.restart.at.is_some(),
+                apart: 0,
                 off,
             }
         })

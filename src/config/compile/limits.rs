@@ -4,6 +4,7 @@ use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::elements::MAX_PROCESSES;
 use crate::config::pipeline::{Queue, Stage};
+use crate::queue::MAX_FAN;
 use crate::stage::Registry;
 
 /// Named queues and the hidden ones in which stages keep their position, out of the 4,096 of an arena: the rest is room
@@ -20,6 +21,19 @@ pub(super) fn too_many([stages, queues]: [usize; 2], start: &Span) -> Option<Dia
         return fault(stages, "stages", &MAX_PROCESSES);
     }
     if queues > MAX_QUEUES { fault(queues, "queues", &MAX_QUEUES) } else { None }
+}
+
+/// Reports stages with more queues than one transaction can change.
+pub(super) fn check_fans(drafts: &[Draft], report: &mut Report) {
+    for draft in drafts {
+        for (queues, what) in [(&draft.keys.input.value, "inputs"), (&draft.keys.output.value, "outputs")] {
+            if let Some(queue) = queues.get(MAX_FAN) {
+                let title = format!("the stage `{}` has {} {what}", draft.name, queues.len());
+                let fault = Diagnostic::error(title).at(&queue.span).label("one too many");
+                report.push(fault.accepted(format!("up to {MAX_FAN}")));
+            }
+        }
+    }
 }
 
 /// Checks the sums.

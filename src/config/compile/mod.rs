@@ -4,6 +4,7 @@ mod after;
 mod cautions;
 mod checks;
 mod command;
+mod control;
 mod cycles;
 mod draft;
 mod limits;
@@ -11,19 +12,18 @@ mod machines;
 mod mode;
 mod order;
 mod queues;
+mod routes;
 mod rules;
 mod service;
 mod shared;
 mod wiring;
 mod work;
 
-use std::path::Path;
-
 use super::diagnostic::Report;
 use super::elements::{Fields, Part};
-use super::keys::{BackoffKeys, ControlKeys, FileKeys, RetryKeys};
+use super::keys::{BackoffKeys, FileKeys, RetryKeys};
 use super::machine::MachineNeeds;
-use super::pipeline::{Control, Pipeline, Stage, Task};
+use super::pipeline::{Pipeline, Stage, Task};
 use crate::stage::Registry;
 pub(super) use draft::Selection;
 
@@ -39,6 +39,8 @@ pub(super) fn compile(
     report: &mut Report,
 ) -> Option<(Pipeline, MachineNeeds)> {
     let mut drafts = draft::all(&keys, &selection, report);
+    routes::settle(&mut drafts, registry, report);
+    limits::check_fans(&drafts, report);
     let wiring = Wiring::of(&drafts, keys.stages.value.lost.is_empty());
     let mut declared = keys.queues.value;
     let numbers = [drafts.len(), wiring.wires.len().max(declared.all.len())];
@@ -64,7 +66,7 @@ pub(super) fn compile(
     cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
-    let control = control(&keys.control.value, &selection.folder);
+    let control = control::compile(&keys.control.value, &selection.folder, report);
     let on = drafts.iter().map(|draft| draft.off.is_none());
     let pipeline = Pipeline {
         name: keys.name.value.unwrap_or(selection.name),
@@ -106,11 +108,6 @@ fn needs(drafts: &[Draft], pipeline: &Pipeline, registry: &Registry) -> MachineN
         }
     }
     needs
-}
-
-fn control(keys: &ControlKeys, folder: &Path) -> Control {
-    let socket = keys.socket.value.as_ref().map(|path| folder.join(path));
-    Control { enabled: keys.enabled.value, socket }
 }
 
 fn stage(draft: &mut Draft, registry: &Registry, report: &mut Report) -> Stage {

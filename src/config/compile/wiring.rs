@@ -62,7 +62,7 @@ impl Wiring {
             wires: Vec::new(),
             index: HashMap::new(),
             knows_readers: knows("input"),
-            knows_writers: knows("output"),
+            knows_writers: knows("output") && knows("routes") && drafts.iter().all(knows_routes),
         };
         for (stage, draft) in drafts.iter().enumerate() {
             for queue in &draft.keys.input.value {
@@ -157,6 +157,11 @@ impl Wiring {
         nearest(&wire.name, having)
             .or_else(|| nearest(&wire.name, others().map(|other| other.name.as_str()).chain(declared)))
     }
+}
+
+/// Whether each rule of `routes` says where it leads.
+fn knows_routes(draft: &Draft) -> bool {
+    draft.keys.routes.value.iter().all(|rule| !rule.keys.unread.may_be("to"))
 }
 
 fn end(stage: usize, draft: &Draft, queue: &QueueName) -> End {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::command;
 use super::draft::Draft;
+use super::routes;
 use crate::config::diagnostic::{Diagnostic, Report, Span, list, nearest, quote};
 use crate::config::document::{Content, Node, Table, to_json};
 use crate::config::elements::{At, QueueName};
@@ -14,7 +15,8 @@ pub(super) fn compile(draft: &Draft, registry: &Registry, report: &mut Report) -
     let keys = &draft.keys;
     let names = |queues: &[QueueName]| queues.iter().map(|queue| queue.name.clone()).collect();
     let (inputs, outputs) = (names(&keys.input.value), names(&keys.output.value));
-    Work { task: task(draft, registry, report), inputs, outputs }
+    let (apart, routes) = (draft.apart, routes::compile(draft));
+    Work { task: task(draft, registry, report), inputs, outputs, apart, routes }
 }
 
 fn task(draft: &Draft, registry: &Registry, report: &mut Report) -> Task {
@@ -118,7 +120,11 @@ fn span_of(fault: &WithFault, draft: &Draft, uses: &str, at: &At, registry: &Reg
     let table = &draft.keys.with.value;
     if let Some(entry) = fault.key.as_deref().and_then(|key| table.get(key)) {
         let is_known = registry.keys(uses).iter().any(|key| key.name == entry.key);
-        return if is_known { entry.value.span.clone() } else { entry.key_span.clone() };
+        return match &fault.within {
+            Some(within) if is_known => entry.value.place(within.clone()),
+            None | Some(_) if is_known => entry.value.span.clone(),
+            None | Some(_) => entry.key_span.clone(),
+        };
     }
     match &draft.keys.with.at {
         Some(with) => with.key.clone(),

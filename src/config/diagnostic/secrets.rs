@@ -1,9 +1,11 @@
-//! Passwords in addresses: an excerpt of a file may end up in a log.
+//! Passwords in addresses, and values whose keys call them secret: an excerpt of a file may end up in a log.
 
+use crate::text::names_a_secret;
 use std::borrow::Cow;
+use std::ops::Range;
 
-/// The line with a `*` for each byte of a password in an address (`scheme://user:PASSWORD@host`), so that all else keeps its
-/// place. The name of a variable is no secret.
+/// The line with a `*` for each byte of a password in an address (`scheme://user:PASSWORD@host`), and of a text whose key [calls it
+/// secret](names_a_secret), so that all else keeps its place. The name of a variable is no secret.
 pub(super) fn hidden(line: &str) -> Cow<'_, str> {
     let mut shown = Cow::Borrowed(line);
     for (scheme, _) in line.match_indices("://") {
@@ -15,7 +17,32 @@ pub(super) fn hidden(line: &str) -> Cow<'_, str> {
             shown.to_mut().replace_range(colon..at, &"*".repeat(at - colon));
         }
     }
+    for value in secret_values(line) {
+        shown.to_mut().replace_range(value.clone(), &"*".repeat(value.len()));
+    }
     shown
+}
+
+/// Where the texts stand whose keys call them secret, as in `"X-Token" = "…"`.
+fn secret_values(line: &str) -> Vec<Range<usize>> {
+    let mut values = Vec::new();
+    let mut from = 0;
+    while let Some(equals) = line[from..].find('=').map(|at| from + at) {
+        from = equals + 1;
+        let key = line[..equals].trim_end().trim_end_matches(['"', '\'']);
+        let word = |c: char| c.is_alphanumeric() || "-_".contains(c);
+        let name = key.rsplit(|c| !word(c)).next().unwrap_or_default();
+        let value = line[from..].trim_start();
+        let Some(quote) = value.chars().next().filter(|c| "\"'".contains(*c)) else { continue };
+        let start = line.len() - value.len() + 1;
+        let end = line[start..].find(quote).map_or(line.len(), |at| start + at);
+        from = end;
+        let is_named = line[start..end].contains("${") && !line[start..end].contains(":-");
+        if names_a_secret(name) && !is_named {
+            values.push(start..end);
+        }
+    }
+    values
 }
 
 /// `${NAME}`, without a default.
@@ -39,6 +66,20 @@ mod tests {
         ] {
             assert_eq!(hidden(line), shown);
             assert_eq!(line.len(), shown.len());
+        }
+        for (line, shown) in [
+            (
+                "headers = { Authorization = \"Bearer s\", A = \"b\" }",
+                "headers = { Authorization = \"********\", A = \"b\" }",
+            ),
+            ("\"X-Api-Key\" = 's= # ", "\"X-Api-Key\" = '*****"),
+            (
+                "a = { token = \"${T}\", password=\"${P:-x}\" }",
+                "a = { token = \"${T}\", password=\"*******\" }",
+            ),
+            ("token = 5 # = \"c\"", "token = 5 # = \"c\""),
+        ] {
+            assert_eq!(hidden(line), shown);
         }
         for line in ["", "://", "a://b", "redis://db:6379 # :x@y", "say \"a: b@c\"", "a://b@c:1"] {
             assert_eq!(hidden(line), line);

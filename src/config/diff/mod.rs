@@ -3,7 +3,9 @@
 //! from a change is for the supervisor to say.
 
 mod change;
+mod control;
 mod stage;
+mod with;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use super::elements::{Compared, Part};
 use super::keys::QueueKeys;
-use super::pipeline::{Broker, BrokerAccess, BrokerUrl, Control, DeadLetters, Limits, Pipeline, Queue, Sync};
+use super::pipeline::{Broker, BrokerAccess, BrokerUrl, DeadLetters, Limits, Pipeline, Queue, Sync};
 pub use change::{KeyChange, ValueChange};
 pub use stage::StageChange;
 
@@ -25,8 +27,10 @@ pub struct Diff {
     pub folder: Option<ValueChange<PathBuf>>,
     /// `drain_timeout`.
     pub drain_timeout: Option<ValueChange<Duration>>,
-    /// `[control]`.
-    pub control: Option<ValueChange<Control>>,
+    /// Keys of `[control]` that can change while clients are there.
+    pub control: Vec<KeyChange>,
+    /// The control socket is another one, or there is one no longer.
+    pub is_other_socket: bool,
     /// `[metrics]`.
     pub metrics: Option<ValueChange<Option<SocketAddr>>>,
     /// `[dead_letters]`.
@@ -54,11 +58,13 @@ pub enum Named<T> {
 pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
     let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics, dead_letters, broker } =
         old;
+    let other_control = control::compare(control, &new.control);
     Diff {
         name: ValueChange::of(name, &new.name),
         folder: ValueChange::of(folder, &new.folder),
         drain_timeout: ValueChange::of(drain_timeout, &new.drain_timeout),
-        control: ValueChange::of(control, &new.control),
+        is_other_socket: other_control.is_none(),
+        control: other_control.unwrap_or_default(),
         metrics: ValueChange::of(metrics, &new.metrics),
         dead_letters: ValueChange::of(dead_letters, &new.dead_letters),
         is_other_broker: place(broker) != place(&new.broker),

@@ -1,12 +1,13 @@
 //! Changes of stages.
 
 use super::change::{KeyChange, ValueChange};
+use super::with;
 use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{
-    Check, Collect, Command, Framing, Health, JobLog, Machines, Mode, OutputOrder, Reply, Resume, Rules,
-    Stage, Stdout, Task, Tuning, Work,
+    Check, Collect, Command, Framing, Health, JobLog, Machines, Mode, OutputOrder, Reply, Resume, Route,
+    Rules, Stage, Stdout, Task, Tuning, Work,
 };
 use crate::logs::LogFile;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,12 +67,11 @@ fn shown_machines(placed: &Option<Machines>) -> String {
 }
 
 fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
-    let Work { task, inputs, outputs } = old;
+    let Work { task, inputs, outputs: _, apart: _, routes } = old;
     match (task, &new.task) {
         (Task::Use { name, with }, Task::Use { name: new_name, with: new_with }) => {
             keys.extend(KeyChange::between("use", name, new_name, String::clone));
-            let show = |with: &_| serde_json::to_string(with).unwrap_or_default();
-            keys.extend(KeyChange::between("with", with, new_with, show));
+            keys.extend(with::compare(with, new_with));
         }
         (Task::Command(old), Task::Command(new)) => compare_command(old, new, keys),
         (Task::Use { .. }, Task::Command(_)) | (Task::Command(_), Task::Use { .. }) => {
@@ -79,7 +79,9 @@ fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
         }
     }
     keys.extend(KeyChange::between("input", inputs, &new.inputs, |names| shown_names(names)));
-    keys.extend(KeyChange::between("output", outputs, &new.outputs, |names| shown_names(names)));
+    let shown = |names: &&[String]| shown_names(names);
+    keys.extend(KeyChange::between("output", &old.main_outputs(), &new.main_outputs(), shown));
+    keys.extend(KeyChange::between("routes", routes, &new.routes, |rules| shown_routes(rules)));
 }
 
 /// Notes every key of a command whose value changed.
@@ -134,6 +136,19 @@ fn shown_job_log(log: &Option<JobLog>) -> String {
     let Some(JobLog { path, resume }) = log else { return "unset".to_owned() };
     let resume = resume.map_or_else(String::new, |resume| format!(", resume = {}", Resume::shown(&resume)));
     format!("{{ path = {}{resume} }}", path.display())
+}
+
+fn shown_routes(rules: &[Route]) -> String {
+    let rule = |Route { when, to }: &Route| {
+        let when = when
+            .as_ref()
+            .map_or_else(String::new, |when| format!("when = '{}', ", crate::text::one_line(when)));
+        format!("{{ {when}to = \"{}\" }}", to.as_deref().unwrap_or("drop"))
+    };
+    match rules {
+        [] => "unset".to_owned(),
+        rules => rules.iter().map(rule).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn shown_names(names: &[String]) -> String {

@@ -10,7 +10,13 @@ fn stage(name: &str) -> Stage {
     Stage {
         name: name.into(),
         folder: None,
-        work: Work { task: crate::config::Task::of("filter"), inputs: vec!["q".into()], outputs: vec![] },
+        work: Work {
+            task: crate::config::Task::of("filter"),
+            inputs: vec!["q".into()],
+            outputs: vec![],
+            apart: 0,
+            routes: vec![],
+        },
         processes: 1,
         after: Vec::new(),
         ready: None,

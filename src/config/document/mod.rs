@@ -5,6 +5,7 @@ mod depth;
 mod json;
 mod node;
 mod parse;
+mod place;
 mod recovery;
 mod set;
 mod syntax_hints;

@@ -2,7 +2,8 @@
 
 use super::{BrokerText, Defaults, QueueKeys, StageKeys, seconds};
 use crate::config::elements::{
-    Address, Named, Patterns, Pause, PipelineName, Size, SocketPath, Tables, part, table,
+    Address, HostNames, Named, Patterns, Pause, PipelineName, Size, SocketMode, SocketPath, Tables, Word,
+    part, table,
 };
 use crate::config::pipeline::DeadLetters;
 use crate::dead_letter::{Store, WhenFull};
@@ -28,7 +29,7 @@ table! {
         queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
         /// The broker that holds the shared queues: its address, or a table.
         broker: Option<BrokerText> = None, also "brokers" "redis" "broker_url";
-        /// The control socket of the running pipeline.
+        /// Where the running pipeline is inspected and controlled.
         control: ControlKeys = ControlKeys::default();
         /// Where metrics are served, for Prometheus.
         metrics: MetricsKeys = MetricsKeys::default();
@@ -46,12 +47,30 @@ impl Tables for QueueKeys {
 }
 
 table! {
-    /// `[control]`: the socket on which the running pipeline is asked and told.
+    /// `[control]`: where the running pipeline is inspected and controlled, and by whom.
     ControlKeys = "`control`" {
         /// Whether there is a control socket at all.
         enabled: bool = true, also "enable";
         /// The path of the control socket. Default: `NAME.sock` in the folder `mprun` of the runtime folder.
         socket: Option<SocketPath> = None, also "path";
+        /// The group of the control socket, for a team. Its members can do everything that `socket_mode` lets them.
+        socket_group: Option<Word> = None, also "group";
+        /// The permissions of the control socket, in octal digits: who can write to it can do everything.
+        socket_mode: SocketMode = 0o600, also "mode";
+        /// An address on which the same API is served over TCP, such as `127.0.0.1:7070`. Every request needs a token.
+        listen: Option<Address> = None, also "address" "port" "page" "http";
+        /// Names by which a reverse proxy in front of `listen` is reached, such as `["mprun.example.com"]`. IP addresses
+        /// and `localhost` need no entry.
+        hosts: HostNames = Vec::new(), also "host" "server_name" "allowed_hosts";
+        /// A file that holds the token for everything, at least 16 characters. Default: a token is made in the state
+        /// folder.
+        token_file: Option<Word> = None, also "token";
+        /// A file that holds the token for looking only: it changes nothing, and is enough for `/metrics`. Default: a token
+        /// is made in the state folder.
+        read_token_file: Option<Word> = None, also "read_token";
+        /// Whether `listen` may be an address that other machines reach. It is plain HTTP: tokens and items can be read on
+        /// the way.
+        allow_plain: bool = false, also "insecure";
     }
 }
 

@@ -4,6 +4,7 @@ mod broker;
 mod file;
 mod policies;
 mod queue;
+mod route;
 mod stage;
 
 pub(super) use broker::{BrokerKeys, BrokerText};
@@ -13,6 +14,9 @@ pub(super) use policies::{
     RetryKeys,
 };
 pub(super) use queue::QueueKeys;
+#[cfg(test)]
+use route::RouteKeys;
+pub(super) use route::{Routes, Rule};
 pub(super) use stage::{Defaults, StageKeys};
 
 use std::time::Duration;
@@ -37,6 +41,7 @@ mod tests {
             FileKeys::keys(),
             StageKeys::keys(),
             QueueKeys::keys(),
+            RouteKeys::keys(),
             BrokerKeys::keys(),
             BackoffKeys::keys(),
             GiveUpKeys::keys(),

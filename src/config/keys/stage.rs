@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
-    RetryKeys, seconds,
+    RetryKeys, Routes, seconds,
 };
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
@@ -53,7 +53,8 @@ table! {
         /// fail together. Without it an item is one argument.
         max_args: Option<Count<1, 100_000, u32>> = None, also "max-args" "n";
         /// With `mode = "each"`: what the program has written counts also where its item has failed for good (its last attempt), and
-        /// comes out before the dead letter. What is printed may come a second time if the worker is killed in between.
+        /// comes out before the dead letter. What is printed may come a second time if the worker is killed in between; if it is killed while such output waits for room in a
+        /// full queue, the rest of that output is lost.
         keep_failed_output: bool = false, also "keep_output";
         /// With `mode = "each"`: each line that the program writes begins with its item and a tab.
         tag: bool = false, also "tags";
@@ -98,6 +99,9 @@ table! {
         input: QueueNames = Vec::new(), also "inputs" "from" "in" "reads" "source";
         /// The queue that the stage writes, or a list: each gets every item. Without it, lines on standard output.
         output: QueueNames = Vec::new(), also "outputs" "to" "out" "writes" "target";
+        /// With `use = "route"`: rules, of which the first that holds for an item says which queue gets it. These queues are the
+        /// outputs of the stage. An item for which none holds has failed.
+        routes: Routes = Vec::new(), also "rules" "route" "switch" "cases" "branches";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
         processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
         /// "input": what the processes write comes out in the order of the items that they took, whichever process is done first.
@@ -212,7 +216,7 @@ const OF_A_PROGRAM: [&str; 27] = [
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 20] = [
+const OF_ONE_STAGE: [&str; 21] = [
     "use",
     "with",
     "command",
@@ -227,6 +231,7 @@ const OF_ONE_STAGE: [&str; 20] = [
     "joblog",
     "input",
     "output",
+    "routes",
     "order",
     "order_window",
     "schedule",

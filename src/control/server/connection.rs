@@ -5,8 +5,10 @@ use super::reply::{self, BoxError, Response};
 use super::route::{Route, route};
 use super::slots::{Slot, either};
 use super::state::ServerState;
+use super::web::access;
+use super::web::site::Site;
 use super::write_timeout::WriteTimeout;
-use super::{retry, stream};
+use super::{metrics, retry, stream};
 use crate::control::protocol::{Reason, Refused};
 use crate::sys::hangup::Hangup;
 use http_body_util::{BodyExt, Limited};
@@ -16,9 +18,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 /// The head of a request: its line and its headers.
@@ -28,11 +31,24 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 /// For the head of a request, for its body, and between two requests.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where a client comes in, and so what it has to show.
+#[derive(Clone)]
+pub(super) enum Transport {
+    /// The control socket: the permissions of the file decide who can connect.
+    Socket,
+    /// TCP: a token decides.
+    Tcp(Arc<Site>),
+}
+
 /// Serves until the client goes, or breaks a limit.
-pub(super) async fn serve(stream: UnixStream, state: ServerState, slot: Arc<Slot>) {
+pub(super) async fn serve<S>(stream: S, transport: Transport, state: ServerState, slot: Arc<Slot>)
+where
+    S: AsyncRead + AsyncWrite + AsFd + Unpin,
+{
     let hangup = Hangup::of(&stream);
     let stream = WriteTimeout::new(stream, Arc::clone(&slot));
-    let service = service_fn(move |request| answer(state.clone(), Arc::clone(&slot), request));
+    let service =
+        service_fn(move |request| answer(transport.clone(), state.clone(), Arc::clone(&slot), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(READ_TIMEOUT)
@@ -48,24 +64,51 @@ pub(super) async fn serve(stream: UnixStream, state: ServerState, slot: Arc<Slot
 }
 
 async fn answer(
+    transport: Transport,
     state: ServerState,
     slot: Arc<Slot>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = read(body).await;
-    let busy = slot.busy();
-    let response = match body {
-        Ok(body) => respond(&state, &head, &body).await,
+    // Before the body: a stranger's costs no memory.
+    let body = match transport.check(&head) {
+        Ok(()) => read(body).await,
         Err(refused) => Err(refused),
     };
-    let response = response.unwrap_or_else(|refused| reply::refused(&refused));
+    let busy = slot.busy();
+    let response = match body {
+        Ok(body) => respond(&transport, &state, &head, &body).await,
+        Err(refused) => Err(refused),
+    };
+    let mut response = response.unwrap_or_else(|refused| reply::refused(&refused));
+    if matches!(transport, Transport::Tcp(_)) {
+        reply::guard(&mut response);
+    }
     Ok(reply::held(response, busy))
 }
 
-async fn respond(state: &ServerState, head: &Parts, body: &[u8]) -> Result<Response, Refused> {
-    match route(&head.method, head.uri.path(), head.uri.query(), body)? {
+impl Transport {
+    fn check(&self, head: &Parts) -> Result<(), Refused> {
+        match self {
+            Transport::Socket => Ok(()),
+            Transport::Tcp(site) => access::check(site.right(&head.headers)?, &head.method, head.uri.path()),
+        }
+    }
+}
+
+async fn respond(
+    transport: &Transport,
+    state: &ServerState,
+    head: &Parts,
+    body: &[u8],
+) -> Result<Response, Refused> {
+    let route = route(&head.method, head.uri.path(), head.uri.query(), body)?;
+    if let (Transport::Tcp(_), Route::Ask(request)) = (transport, &route) {
+        access::check_request(request)?;
+    }
+    match route {
         Route::Hello => Ok(reply::hello()),
+        Route::Metrics => metrics::answer(state, &head.headers).await,
         Route::Ask(request) => Ok(reply::value(&state.ask(request).await?)),
         Route::Tap(tap) => stream::tap(state, tap).await,
         Route::Retry(keys) => Ok(reply::value(&retry::retry(Arc::clone(&state.retrier), keys).await?)),

@@ -6,16 +6,17 @@ use super::reply::{self, with_type};
 use super::slots::{ACCEPT_RETRY_DELAY, Slot, Slots};
 use super::state::ServerState;
 use super::write_timeout::WriteTimeout;
-use crate::metrics::{self, Format, Monotone};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use crate::control::protocol::{Reason, Refused};
+use crate::metrics::{self, Format};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
 use hyper::header::ACCEPT;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Response, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,24 +28,23 @@ const READ_TIMEOUT: Duration = Duration::from_secs(120);
 /// Serves for ever.
 pub(super) async fn serve(listener: TcpListener, state: ServerState) {
     let slots = Slots::new(MAX_CONNECTIONS);
-    let monotone = Arc::new(Mutex::new(Monotone::default()));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             continue;
         };
-        let (state, monotone) = (state.clone(), Arc::clone(&monotone));
+        let state = state.clone();
         let refusal = || closing::too_many(PLAIN, "too many clients: come again soon\n");
-        slots.admit(stream, refusal, |stream, slot| connection(stream, state, monotone, slot));
+        slots.admit(stream, refusal, |stream, slot| connection(stream, state, slot));
     }
 }
 
-async fn connection(stream: TcpStream, state: ServerState, monotone: Arc<Mutex<Monotone>>, slot: Arc<Slot>) {
+async fn connection(stream: TcpStream, state: ServerState, slot: Arc<Slot>) {
     let stream = WriteTimeout::new(stream, Arc::clone(&slot));
     let service = service_fn(move |request| {
-        let (state, monotone, busy) = (state.clone(), Arc::clone(&monotone), slot.busy());
+        let (state, busy) = (state.clone(), slot.busy());
         async move {
-            let response = respond(&state, &monotone, &request).await;
+            let response = respond(&state, &request).await;
             Ok::<_, Infallible>(reply::held(response, busy))
         }
     });
@@ -55,11 +55,7 @@ async fn connection(stream: TcpStream, state: ServerState, monotone: Arc<Mutex<M
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn respond(
-    state: &ServerState,
-    monotone: &Mutex<Monotone>,
-    request: &hyper::Request<Incoming>,
-) -> Response<Full<Bytes>> {
+async fn respond(state: &ServerState, request: &hyper::Request<Incoming>) -> reply::Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
@@ -68,18 +64,28 @@ async fn respond(
         "/" => return plain(StatusCode::OK, "mprun: see /metrics\n"),
         _ => return plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
     }
-    let Some(mut snapshot) = state.snapshot().await else {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n");
-    };
-    if let Ok(mut monotone) = monotone.lock() {
-        monotone.raise(&mut snapshot);
-    }
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::accepted(accept.unwrap_or_default());
-    let text = metrics::encode(*snapshot, format).unwrap_or_default();
-    with_type(StatusCode::OK, format.content_type(), Full::new(text.into()))
+    let answered = answer(state, request.headers()).await;
+    answered.unwrap_or_else(|_| plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n"))
 }
 
-fn plain(code: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    with_type(code, PLAIN, Full::new(text.into()))
+/// The metrics, in the format that the client accepts.
+///
+/// # Errors
+/// When the supervisor does not answer.
+pub(super) async fn answer(state: &ServerState, headers: &HeaderMap) -> Result<reply::Response, Refused> {
+    let Some(mut snapshot) = state.snapshot().await else {
+        return Err(Refused::new(Reason::TooSlow, "the supervisor did not answer in time"));
+    };
+    if let Ok(mut monotone) = state.monotone.lock() {
+        monotone.raise(&mut snapshot);
+    }
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::accepted(accept.unwrap_or_default());
+    let text = metrics::encode(*snapshot, format).unwrap_or_default();
+    let body = Either::Left(Full::new(text.into()));
+    Ok(with_type(StatusCode::OK, format.content_type(), body))
+}
+
+fn plain(code: StatusCode, text: &'static str) -> reply::Response {
+    with_type(code, PLAIN, Either::Left(Full::new(text.into())))
 }

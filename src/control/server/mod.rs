@@ -21,19 +21,24 @@ mod route;
 mod slots;
 mod state;
 mod stream;
+mod web;
 mod write_timeout;
 
 use crate::dead_letter::Store;
+use connection::Transport;
 use slots::{ACCEPT_RETRY_DELAY, Slots};
 use state::ServerState;
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use std::thread;
 use tokio::net;
+use tokio::sync::mpsc;
 
 pub(crate) use ask::Ask;
 pub(crate) use retry::Retrier;
+pub(crate) use web::{Place, Settings};
 
 const MAX_CONNECTIONS: usize = 128;
 /// For a request and its reply.
@@ -46,6 +51,19 @@ pub(crate) struct Listeners {
     pub control: Option<UnixListener>,
     /// Metrics, for Prometheus.
     pub metrics: Option<TcpListener>,
+    /// `[control] listen`.
+    pub web: Option<TcpListener>,
+}
+
+/// The running server.
+#[derive(Debug)]
+pub(crate) struct Server(mpsc::UnboundedSender<Settings>);
+
+impl Server {
+    /// From now on clients are served in this way.
+    pub(crate) fn set(&self, settings: Settings) {
+        let _ = self.0.send(settings); // without the server's thread there are no clients
+    }
 }
 
 impl Listeners {
@@ -55,18 +73,24 @@ impl Listeners {
     /// When there are too many descriptors.
     pub(crate) fn try_clone(&self) -> io::Result<Listeners> {
         let control = self.control.as_ref().map(UnixListener::try_clone).transpose()?;
-        Ok(Listeners { control, metrics: self.metrics.as_ref().map(TcpListener::try_clone).transpose()? })
+        let copy = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::try_clone).transpose();
+        Ok(Listeners { control, metrics: copy(&self.metrics)?, web: copy(&self.web)? })
     }
 }
 
-/// Serves from now on, until this process ends. `dead_letters`: their file.
+/// Serves from now on, until this process ends; over TCP, once there are settings. `dead_letters`: their file.
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
-pub(crate) fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io::Result<()> {
+pub(crate) fn start(
+    (control, metrics): (Option<UnixListener>, Option<TcpListener>),
+    place: Place,
+    ask: Ask,
+    dead_letters: &Store,
+) -> io::Result<Server> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let state = ServerState::new(ask, dead_letters);
-    let Listeners { control, metrics } = listeners;
+    let (sender, settings) = mpsc::unbounded_channel();
     let (control, metrics) = {
         let _context = runtime.enter();
         let control = control.map(net::UnixListener::from_std).transpose()?;
@@ -77,6 +101,7 @@ pub(crate) fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io:
             if let Some(metrics) = metrics {
                 tokio::spawn(metrics::serve(metrics, state.clone()));
             }
+            tokio::spawn(web::serve(settings, Arc::new(place), state.clone()));
             match control {
                 Some(control) => accept(control, state).await,
                 None => std::future::pending().await,
@@ -84,7 +109,7 @@ pub(crate) fn start(listeners: Listeners, ask: Ask, dead_letters: &Store) -> io:
         });
     };
     thread::Builder::new().name("control".to_owned()).stack_size(STACK_BYTES).spawn(serve)?;
-    Ok(())
+    Ok(Server(sender))
 }
 
 async fn accept(listener: net::UnixListener, state: ServerState) {
@@ -99,7 +124,9 @@ async fn accept(listener: net::UnixListener, state: ServerState) {
             }
         };
         let state = state.clone();
-        slots.admit(stream, reply::too_many, |stream, slot| connection::serve(stream, state, slot));
+        slots.admit(stream, reply::too_many, |stream, slot| {
+            connection::serve(stream, Transport::Socket, state, slot)
+        });
     }
 }
 

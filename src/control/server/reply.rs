@@ -6,7 +6,10 @@ use crate::control::protocol::{PATHS, Reason, Refused, VERSION};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::StatusCode;
 use hyper::body::{self, Bytes, Frame};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use serde::Serialize;
 use serde_json::json;
 use std::convert::Infallible;
@@ -83,9 +86,32 @@ pub(super) fn with_type<B>(code: StatusCode, kind: &'static str, body: B) -> hyp
     response
 }
 
+/// What browsers are told about each answer over TCP: it is shown by this site's own pages, which load nothing from
+/// elsewhere, and is not kept.
+pub(super) fn guard<B>(response: &mut hyper::Response<B>) {
+    let policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let is_refused = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_refused {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+}
+
 fn code(reason: Reason) -> StatusCode {
     match reason {
         Reason::Malformed => StatusCode::BAD_REQUEST,
+        Reason::NoToken => StatusCode::UNAUTHORIZED,
+        Reason::NotAllowed => StatusCode::FORBIDDEN,
         Reason::NoSuchPath | Reason::NoSuchStage | Reason::NoSuchQueue => StatusCode::NOT_FOUND,
         Reason::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
         Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

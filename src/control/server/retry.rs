@@ -138,7 +138,7 @@ impl Retrier {
         }
         for letter in self.aside(marked).await? {
             let (queue, key) = (letter.text.queue.clone(), letter.number);
-            match self.put(Put { queue, item: Vec::new(), key, only_asks: true }).await {
+            match self.put(Put { queue, item: Vec::new(), origin: None, key, only_asks: true }).await {
                 Ok(_) => self.erase(letter).await.map(drop)?,
                 Err(refused) if is_certain(refused.reason) => self.mark(letter, false).await.map(drop)?,
                 Err(refused) => return Err(refused),
@@ -159,8 +159,8 @@ impl Retrier {
             self.unsettled = false;
             return Ok(RetryOutcome::Missing);
         }
-        let (queue, key) = (letter.text.queue.clone(), letter.number);
-        let put = Put { queue, item, key, only_asks: false };
+        let (queue, origin, key) = (letter.text.queue.clone(), letter.text.origin.clone(), letter.number);
+        let put = Put { queue, item, origin, key, only_asks: false };
         let fate = match self.put_within(put, timeout).await {
             Ok(_) => {
                 self.erase(letter).await?;

@@ -1,8 +1,8 @@
 //! From a method, a path and a body to what is asked. Pure.
 
 use crate::control::protocol::{
-    self, AUDIT, Command, END, PATHS, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry, STATUS,
-    TAP, Tap,
+    self, AUDIT, Command, END, METRICS, PATHS, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry,
+    STATUS, TAP, Tap,
 };
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 pub(super) enum Route {
     /// The description of the API.
     Hello,
+    /// The status for Prometheus.
+    Metrics,
     /// One answer of the supervisor.
     Ask(Request),
     /// The items that pass through a queue, as a stream.
@@ -36,6 +38,7 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8
     }
     Ok(match path {
         ROOT => Route::Hello,
+        METRICS => Route::Metrics,
         END => Route::End,
         TAP => Route::Tap(from_query(query)?),
         RETRY => Route::Retry(from_body(body)?),

@@ -5,6 +5,7 @@ use super::letter_count::LetterCount;
 use super::retry::Retrier;
 use crate::control::protocol::{Answer, Refused, Reply, Request, Status};
 use crate::dead_letter::Store;
+use crate::metrics::Monotone;
 use crate::status::{Samples, Snapshot};
 use crate::sys::cpus;
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,8 @@ pub(super) struct ServerState {
     /// Its lock is the right to retry dead letters: a queue remembers only the last one.
     pub retrier: Arc<tokio::sync::Mutex<Retrier>>,
     letters: Arc<LetterCount>,
+    /// What metrics have said: no counter goes back.
+    pub monotone: Arc<Mutex<Monotone>>,
 }
 
 impl ServerState {
@@ -26,6 +29,7 @@ impl ServerState {
             samples: Arc::new(Mutex::new(Samples::new(cpus::ticks()))),
             retrier: Arc::new(tokio::sync::Mutex::new(retrier)),
             letters: Arc::new(LetterCount::new(dead_letters)),
+            monotone: Arc::default(),
         }
     }
 

@@ -5,9 +5,11 @@
 
 use super::queues::QueueAdmin;
 use crate::queue::QueueId;
+use crate::queue::arena::birth::Origin;
+use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{self, QueueAt, queue};
-use crate::queue::transaction::{blocks, checkpoint, counts, ring};
+use crate::queue::arena::layout::{self, QueueAt, entry, queue};
+use crate::queue::transaction::{blocks, checkpoint, counts, delayed, ring, tx::Tx};
 use std::time::{Duration, Instant};
 
 /// The supervisor has other things to do than to wait for a disk that is slow or full.
@@ -31,11 +33,18 @@ pub enum PutBack {
 }
 
 impl QueueAdmin {
-    /// Puts an item, unless the last one that came this way had the same `key` (not 0). All of it or nothing.
+    /// Puts an item, unless the last one that came this way had the same `key` (not 0). All of it or nothing. `origin`: what names
+    /// it still.
     ///
     /// # Errors
     /// Only when the memory is damaged.
-    pub fn put_back(&mut self, q: QueueId, bytes: &[u8], key: u64) -> Result<PutBack, Fault> {
+    pub fn put_back(
+        &mut self,
+        q: QueueId,
+        bytes: &[u8],
+        key: u64,
+        origin: Option<Origin>,
+    ) -> Result<PutBack, Fault> {
         let queue = QueueAt::of(q)?;
         let mut tx = self.session.begin()?;
         if tx.get(queue + queue::PUT_BACK) == key {
@@ -58,7 +67,11 @@ impl QueueAdmin {
             Err(Fault::Exhausted(_)) => return Ok(PutBack::Full),
             item => item?,
         };
-        ring::push(&mut tx, queue, 1, std::iter::once(item))?;
+        match origin {
+            None => ring::push(&mut tx, queue, 1, std::iter::once(item))?,
+            Some(origin) if push_named(&mut tx, queue, item, origin)? => {}
+            Some(_) => return Ok(PutBack::Full),
+        }
         tx.set(queue + queue::PUT_BACK, key);
         tx.commit()?;
         tx.notify(queue + queue::NOT_EMPTY);
@@ -83,4 +96,28 @@ impl QueueAdmin {
             _ => outcome,
         }
     }
+}
+
+/// A ring has no room for the name of an item: it goes to the delayed ones, where it is due at once. It gets the number of the next one that
+/// would be taken out of the ring, which no worker has seen yet. False: there is no room.
+fn push_named(
+    tx: &mut Tx<'_>,
+    queue: QueueAt,
+    (data, meta): (u64, Meta),
+    origin: Origin,
+) -> Result<bool, Fault> {
+    let number = tx.get(queue + queue::HEAD);
+    let most = tx.get(queue + queue::DELAY_MOST).max(1);
+    let put = delayed::put_at(tx, queue, delayed::clock::now(), most, |tx, to| {
+        tx.memory.store_descriptor(to, data, meta);
+        tx.memory.store(to + entry::SEQUENCE, number);
+        [entry::MARK, entry::PUT_OFF, entry::FAILURES].iter().for_each(|&word| tx.memory.store(to + word, 0));
+        tx.memory.store(to + entry::FIRST_BIRTH, origin.birth);
+        tx.memory.store(to + entry::FIRST_NUMBER, origin.number);
+    })?;
+    if put.is_some() {
+        tx.set(queue + queue::HEAD, number.wrapping_add(1));
+        tx.add(queue + queue::TAIL, 1);
+    }
+    Ok(put.is_some())
 }

@@ -5,6 +5,7 @@ use super::append;
 use super::queues::QueueAdmin;
 use super::windows;
 use crate::model::{Tuning, WhenFailing};
+use crate::queue::arena::birth::{self, Origin};
 use crate::queue::arena::layout::{LOCK, QueueAt, SlotAt, entry, queue, slot};
 use crate::queue::arena::{fault::Fault, futex, tuning};
 use crate::queue::transaction::delayed::Delay;
@@ -35,6 +36,8 @@ pub struct DeadLetterCandidate<'a> {
     pub queue: QueueId,
     /// Its number in that queue.
     pub id: u64,
+    /// What names it, if that was ever asked for.
+    pub origin: Option<Origin>,
 }
 
 /// What a worker's death means for the item that it had begun.
@@ -202,7 +205,7 @@ impl QueueAdmin {
         let slot = SlotAt::of(id)?;
         self.finish_its_transaction()?;
         let candidate = self.begun(slot).map_or(Ok(None), |begun| self.candidate(slot, begun))?;
-        Ok(candidate.map(|DeadLetterCandidate { item, attempts, queue, id }| {
+        Ok(candidate.map(|DeadLetterCandidate { item, attempts, queue, id, .. }| {
             let start = item[..item.len().min(most)].to_vec();
             ItemPreview { start, len: item.len(), attempt: attempts, queue, id }
         }))
@@ -271,7 +274,8 @@ impl QueueAdmin {
         let before = meta.as_span().map_or(0, |span| begun.at - span.first);
         let item = memory.payload(at.into(), meta, begun.at)?;
         let id = memory.load(at + entry::SEQUENCE).wrapping_add(before as u64);
-        Ok(Some(DeadLetterCandidate { item, attempts: failures, queue: meta.queue(), id }))
+        let origin = birth::known(memory, at, QueueAt::of(meta.queue())?, id);
+        Ok(Some(DeadLetterCandidate { item, attempts: failures, queue: meta.queue(), id, origin }))
     }
 
     fn end_as_dead(

@@ -3,6 +3,7 @@
 //! Nothing here takes the lock or knows a transaction.
 
 pub(super) mod attach;
+pub(super) mod birth;
 pub(super) mod descriptor;
 #[cfg(test)]
 pub(super) mod explored;

@@ -138,6 +138,7 @@ impl QueueAdmin {
             tx.memory.store(to + entry::MARK, item.mark);
             tx.memory.store(to + entry::PUT_OFF, 0);
             tx.memory.store(to + entry::FAILURES, item.known_bad);
+            tx.memory.store(to + entry::FIRST_BIRTH, 0);
         };
         if item.due == 0 || delayed::put_at(&mut tx, queue, item.due, most, fill)?.is_none() {
             fill(&mut tx, queue.returned(n));

@@ -120,7 +120,7 @@ fn the_last_block_of_a_size_is_used_and_the_next_put_waits_as_if_the_queue_were_
     arena.0.store(class.free(FreeStack::Hot), 0);
     arena.0.store(class.carved(), class.blocks() - 1);
     writer.put(&[A], &[2; 5000], None).unwrap();
-    assert_eq!(admin.put_back(A, &[2; 5000], 7).unwrap(), PutBack::Full);
+    assert_eq!(admin.put_back(A, &[2; 5000], 7, None).unwrap(), PutBack::Full);
     admin.order(SlotId(0), Order::Finish).unwrap();
     for _ in 0..3 {
         assert!(matches!(writer.put(&[A], &[2; 5000], None), Err(PutError::Ordered)));

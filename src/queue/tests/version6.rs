@@ -158,7 +158,7 @@ fn every_counter_is_kept_and_the_letter_that_was_put_back_last() {
     assert_eq!(ledger(named(&found, "queue b")), [20, 1, 2, 17, 0]);
     assert_eq!(ledger(named(&found, "queue c")), [3, 0, 0, 0, 3]);
     let c = named(&found, "queue c").queue.queue;
-    assert_eq!(admin.put_back(c, b"bad", 467681881624559272).unwrap(), PutBack::Already);
+    assert_eq!(admin.put_back(c, b"bad", 467681881624559272, None).unwrap(), PutBack::Already);
     let gone = named(&found, "queue gone");
     assert_eq!((texts(gone).len(), ledger(gone)), (19, [20, 19, 1, 0, 0]));
     assert!(gone.queue.ended && gone.queue.closed);

@@ -229,7 +229,7 @@ impl WorkerHandle {
             let queue = target.queue.id();
             return Ok(Published::Full { queue, size, event, sequence, for_none: false });
         }
-        if targets.are_closed(hidden) {
+        if targets.are_closed(&tx, hidden) {
             return Ok(Published::Closed);
         }
         holdings::forget_begun(&mut tx, *slot);

@@ -9,6 +9,10 @@ use crate::queue::arena::layout::{entry, queue};
 use crate::queue::transaction::delayed::Delay;
 use crate::queue::transaction::outage::Verdict;
 use crate::queue::transaction::{failing, holdings};
+use std::time::Duration;
+
+/// An item that can't be done now comes no sooner, whatever `retry` says.
+const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 
 /// What becomes of an item that has failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +37,41 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn fail(&mut self, i: usize, is_charged: bool, tuning: &Tuning, why: &str) -> Result<Failed, Fault> {
+        self.fail_for(i, is_charged, tuning, why, |failed, put_off, id| {
+            failed.delay(tuning.retry, put_off, id)
+        })
+    }
+
+    /// Lease `i` can't be done now, for a reason outside: no attempt of it is used up, and where that happens to different items
+    /// one after the other, its stage is failing. It waits longer each time, and at least for `least`, as far as `retry.max` lets
+    /// it.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn not_now(
+        &mut self,
+        i: usize,
+        least: Duration,
+        tuning: &Tuning,
+        why: &str,
+    ) -> Result<Failed, Fault> {
+        let (retry, least) = (tuning.retry, least.min(tuning.retry.max));
+        self.fail_for(i, false, tuning, why, |failed, put_off, id| {
+            let put_off = put_off.saturating_add(1);
+            let usual = Delay::new(retry, failed.failures, put_off, id);
+            let time = usual.map_or(SHORTEST_DELAY, |delay| delay.time).max(SHORTEST_DELAY).max(least);
+            Some(Delay { time, most: retry.max.max(SHORTEST_DELAY), put_off })
+        })
+    }
+
+    fn fail_for(
+        &mut self,
+        i: usize,
+        is_charged: bool,
+        tuning: &Tuning,
+        why: &str,
+        delay: impl FnOnce(&failing::Failed, u32, u64) -> Option<Delay>,
+    ) -> Result<Failed, Fault> {
         self.isolate(i)?;
         last_words::store(self.session.memory(), self.slot, why);
         let WorkerHandle { session, slot, leases, place, .. } = self;
@@ -46,8 +85,7 @@ impl WorkerHandle {
         if failed.verdict == Verdict::Dead {
             return Ok(Failed::Dead);
         }
-        let id = tx.memory.load(at + entry::SEQUENCE);
-        let delay = failed.delay(tuning.retry, put_off, id);
+        let delay = delay(&failed, put_off, tx.memory.load(at + entry::SEQUENCE));
         let change = |meta: Meta| meta.failed(failed.failures.into());
         let queue = holdings::give_back(&mut tx, *slot, index, (delay, Some(failed.record)), change)?;
         holdings::clear(&mut tx, *slot, index);

@@ -345,6 +345,11 @@ impl WorkerHandle {
         self.session.arena.set_note(queue, false, &RESTORED_NOTE)
     }
 
+    /// Says that each item is for some of these outputs of the stage only: one that is not read any more is not the end of all.
+    pub fn route_to(&mut self, outputs: &[QueueId]) {
+        self.targets.routed = outputs.iter().filter_map(|&q| QueueAt::of(q).ok()).collect();
+    }
+
     /// Counts outputs that went elsewhere than to a queue.
     pub fn count_emitted(&self, outputs: u64) {
         self.session.memory().add(self.slot + slot::EMITTED, outputs); // no other thread writes it

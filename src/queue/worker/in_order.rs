@@ -162,7 +162,7 @@ impl WindowPublication<'_> {
         let WindowPublication { slot, leases, finished, staging, targets, place, has_recovered } = self;
         let outputs = staging.outputs.first_of(upto).unwrap_or_else(|| staging.outputs.len());
         targets.fit_all(tx, staging, outputs)?;
-        if targets.are_closed(&[]) {
+        if targets.are_closed(tx, &[]) {
             return Ok(Some(Published::Closed));
         }
         let class = places::list_class(staging.queues.iter().map(|staged| staged.pieces.len()).sum());

@@ -8,6 +8,7 @@ mod in_order;
 mod leases;
 mod listen;
 mod look;
+mod origin;
 mod outputs;
 mod permit;
 mod published;

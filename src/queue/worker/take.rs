@@ -360,6 +360,7 @@ impl<'a> TakenBatch<'a> {
             tx.memory.store(to + entry::MARK, 0);
             tx.memory.store(to + entry::PUT_OFF, 0);
             tx.memory.store(to + entry::FAILURES, 0);
+            tx.memory.store(to + entry::FIRST_BIRTH, 0);
             self.hold(tx, entry, meta);
             Ok(true)
         })?;

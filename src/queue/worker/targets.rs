@@ -41,6 +41,8 @@ impl Target {
 /// The output queues of a transaction. Kept between transactions, as a buffer.
 pub(super) struct Targets {
     list: Vec<Target>,
+    /// All outputs of the stage, if each item is for some of them only: else each output of a transaction names them all.
+    pub routed: Vec<QueueAt>,
     /// The queue that has no room for the first output that does not fit, and its size.
     pub full: Option<(Target, u64)>,
     descriptors: Vec<(u64, Meta)>,
@@ -50,7 +52,7 @@ impl Targets {
     /// With room for what is pushed inside the lock.
     pub(super) fn new() -> Targets {
         let descriptors = Vec::with_capacity(MAX_BATCH);
-        Targets { list: Vec::with_capacity(MAX_FAN + 1), full: None, descriptors }
+        Targets { list: Vec::with_capacity(MAX_FAN + 1), routed: Vec::new(), full: None, descriptors }
     }
 
     /// How many of the staged outputs, at most `limit`, are published now.
@@ -182,7 +184,10 @@ impl Targets {
     }
 
     /// No stage reads any of the outputs. The queues of tokens always have a reader.
-    pub(super) fn are_closed(&self, hidden: &[QueueId]) -> bool {
+    pub(super) fn are_closed(&self, tx: &Tx<'_>, hidden: &[QueueId]) -> bool {
+        if !self.routed.is_empty() {
+            return self.routed.iter().all(|&queue| tx.get(queue + queue::FLAGS) & queue::CLOSED != 0);
+        }
         let mut outputs = self.list.iter().filter(|target| !hidden.contains(&target.queue.id())).peekable();
         outputs.peek().is_some() && outputs.all(|target| target.closed)
     }

@@ -1,5 +1,6 @@
 //! `filter`: lets some items through.
 
+use crate::condition::{Condition, Conditions};
 use crate::item::Shown;
 use crate::stage::{Context, Emitter, Failure, Item, Setting, Settings, Stage};
 use memchr::memmem;
@@ -12,13 +13,40 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let matches: Option<Regex> =
         with.key("matches", "Only items in which this regular expression is found.").optional();
     let contains: Option<String> = with.key("contains", "Only items that contain this text.").optional();
+    let doc = "Only JSON items for which this condition holds, such as 'level == \"error\" && took_ms > 1000' (docs/conditions.md).";
+    let condition: Option<String> = with.key("where", doc).optional();
+    let condition = condition.and_then(|text| read_condition("where", &text, with));
     let invert = with.key("invert", "Passes the items that don't meet them instead.").or(false);
-    if with.is_good() && keep.is_none() && matches.is_none() && contains.is_none() {
-        let help = "write `keep = \"even\"`, `matches = REGEX` or `contains = TEXT`".to_owned();
+    let has_other = keep.is_some() || matches.is_some() || contains.is_some();
+    check_conditions(has_other, condition.is_some(), with);
+    let contains = contains.map(|text| memmem::Finder::new(&text).into_owned());
+    let condition = condition.map(|condition| Conditions::new(vec![Some(condition)]));
+    move |_| Ok(Filter { keep, matches, contains, condition, invert })
+}
+
+/// A condition in a parameter; what is wrong with it is reported where it stands.
+pub(super) fn read_condition(key: &'static str, text: &str, with: &mut Settings<'_>) -> Option<Condition> {
+    match Condition::parse(text) {
+        Ok(condition) => Some(condition),
+        Err(fault) => {
+            with.fault_within(key, fault.place, fault.message, fault.help);
+            None
+        }
+    }
+}
+
+fn check_conditions(has_other: bool, has_where: bool, with: &mut Settings<'_>) {
+    if !with.is_good() {
+        return;
+    }
+    if has_other && has_where {
+        let help = "say all of it in the condition: `text.contains(…)`, `text.matches(…)`".to_owned();
+        with.fault("where", "`where` goes with no other condition of `filter`", Some(help));
+    } else if !has_other && !has_where {
+        let help =
+            "write `where = CONDITION`, `keep = \"even\"`, `matches = REGEX` or `contains = TEXT`".to_owned();
         with.fault("keep", "`filter` needs a condition", Some(help));
     }
-    let contains = contains.map(|text| memmem::Finder::new(&text).into_owned());
-    move |_| Ok(Filter { keep, matches, contains, invert })
 }
 
 /// See [`build`].
@@ -26,6 +54,7 @@ pub(super) struct Filter {
     keep: Option<Parity>,
     matches: Option<Regex>,
     contains: Option<memmem::Finder<'static>>,
+    condition: Option<Conditions>,
     invert: bool,
 }
 
@@ -35,6 +64,11 @@ impl Filter {
             && parity(bytes)? != keep
         {
             return Ok(false);
+        }
+        if let Some(condition) = &self.condition {
+            // Another attempt would end in the same way.
+            let first = condition.first_that_holds(bytes).map_err(|why| Failure::reject(why.to_string()))?;
+            return Ok(first.is_some());
         }
         Ok(self.matches.as_ref().is_none_or(|regex| regex.is_match(bytes))
             && self.contains.as_ref().is_none_or(|finder| finder.find(bytes).is_some()))
@@ -119,6 +153,42 @@ mod tests {
         assert_eq!(through("filter", json!({"matches": "^GET .* 404$"}), &lines), ["GET /b 404"]);
         let both = json!({"matches": "404$", "contains": "/a"});
         assert_eq!(through("filter", both, &lines), ["POST /a 404"]);
+    }
+
+    #[test]
+    fn a_condition_over_json_passes_items_as_they_are() {
+        let items = [r#"{"n":1,  "l": "x"}"#, r#"{"n": 3}"#, r#"{"l": "x"}"#];
+        assert_eq!(through("filter", json!({"where": "n > 2"}), &items), [items[1]]);
+        assert_eq!(
+            through("filter", json!({"where": "n > 2", "invert": true}), &items),
+            [items[0], items[2]]
+        );
+    }
+
+    #[test]
+    fn what_a_condition_can_not_be_applied_to_is_a_dead_letter_at_once() {
+        let mut stage =
+            super::super::testing::open_stage("filter", json!({"where": "n > 2", "invert": true}));
+        for (item, said) in [
+            ("x", "the item is not JSON: expected value at line 1 column 1"),
+            (r#"{"n": "x"}"#, "`n > 2`, character 3: `>` does not take a text and a whole number"),
+        ] {
+            let mut seen = Vec::new();
+            let failure =
+                stage.process(&Item::new(item.as_bytes()), &mut Emitter::new(&mut seen)).unwrap_err();
+            assert_eq!(
+                (failure.to_string().as_str(), failure.reach()),
+                (said, crate::stage::Reach::Rejected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_fault_in_a_condition_has_its_place() {
+        let faults = faults("filter", json!({"where": "n = 2"}));
+        assert_eq!((faults.len(), faults[0].within.clone()), (1, Some(2..3)));
+        let both = super::super::testing::faults("filter", json!({"where": "n == 2", "contains": "x"}));
+        assert_eq!(both[0].message, "`where` goes with no other condition of `filter`");
     }
 
     #[test]

@@ -14,11 +14,14 @@ mod tick;
 mod filter;
 mod format;
 mod group;
+mod parse;
+mod route;
 mod sum;
 mod words;
 // Sinks
 mod discard;
 mod file;
+mod http;
 
 mod position;
 mod stream;
@@ -40,9 +43,12 @@ impl Registry {
             .stage("filter", filter::build)
             .stage("format", format::build)
             .stage("group", group::build)
+            .stage("route", route::build)
+            .stage("parse", parse::build)
             .stage("words", words::build)
             .stage("sum", sum::build)
             .sink("file", file::build)
+            .delivery("http", http::build)
             .sink("discard", discard::build)
     }
 }

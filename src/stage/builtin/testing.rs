@@ -1,7 +1,24 @@
 //! For the tests of the built-in stages: opens them as a worker does.
 
-use crate::stage::{Context, Emitter, Item, Next, Opened, Registry, Source, Stage, WithFault};
+use crate::stage::{
+    Context, Emitter, Failure, Item, Next, Opened, Outlet, Registry, Source, Stage, WithFault,
+};
 use serde_json::Value;
+
+/// Items, each with the place of the output that it is for; those for all outputs with `usize::MAX`.
+#[derive(Default)]
+pub struct Sorted(pub Vec<(usize, String)>);
+
+impl Outlet for Sorted {
+    fn put(&mut self, item: &[u8]) -> Result<(), Failure> {
+        self.put_to(usize::MAX, item)
+    }
+
+    fn put_to(&mut self, output: usize, item: &[u8]) -> Result<(), Failure> {
+        self.0.push((output, String::from_utf8(item.to_vec()).unwrap()));
+        Ok(())
+    }
+}
 
 pub fn faults(name: &str, with: Value) -> Vec<WithFault> {
     Registry::builtin().check(name, with.as_object().unwrap())
@@ -16,14 +33,14 @@ pub fn open(name: &str, with: Value, context: &Context) -> Opened {
 pub fn open_source(name: &str, with: Value) -> Box<dyn Source> {
     match open(name, with, &Context::default()) {
         Opened::Source(source) => source,
-        Opened::Stage(_) => panic!("{name} is not a source"),
+        Opened::Stage(_) | Opened::Delivery(_) => panic!("{name} is not a source"),
     }
 }
 
 pub fn open_stage(name: &str, with: Value) -> Box<dyn Stage> {
     match open(name, with, &Context::default()) {
         Opened::Stage(stage) => stage,
-        Opened::Source(_) => panic!("{name} is a source"),
+        Opened::Source(_) | Opened::Delivery(_) => panic!("{name} is a source, or a sink of its own kind"),
     }
 }
 

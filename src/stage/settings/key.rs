@@ -74,7 +74,7 @@ impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
         let message = format!("`{}` needs the parameter `{}`", self.settings.uses, self.name);
         let help = format!("`{}`: {}", self.name, self.doc);
         if matches!(self.value, Found::Nothing) {
-            self.settings.found.faults.push(WithFault { key: None, message, help: Some(help) });
+            self.settings.found.faults.push(WithFault { key: None, message, help: Some(help), within: None });
         }
         match self.declare(true) {
             Found::Good(value) => value,
@@ -89,7 +89,12 @@ impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
     }
 
     fn report(&mut self, message: String) -> Found<T> {
-        self.settings.found.faults.push(WithFault { key: Some(self.name.to_owned()), message, help: None });
+        self.settings.found.faults.push(WithFault {
+            key: Some(self.name.to_owned()),
+            message,
+            help: None,
+            within: None,
+        });
         Found::Faulty
     }
 }

@@ -9,6 +9,7 @@ pub use kinds::Setting;
 
 use super::path_template::PathTemplate;
 use serde_json::{Map, Value};
+use std::ops::Range;
 
 /// One parameter, for messages, documentation and the JSON schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct WithFault {
     pub message: String,
     /// What to write instead, if that can be said.
     pub help: Option<String>,
+    /// The bytes of the parameter's text that it is about; none: all of it.
+    pub within: Option<Range<usize>>,
 }
 
 /// What a stage remembers beyond the life of one worker: one piece of memory for all workers of the stage, kept in a
@@ -97,6 +100,10 @@ pub(super) struct Findings {
     pub writes: Option<PathTemplate>,
     /// The file that the run is to replace at its end.
     pub replaces: Option<PathTemplate>,
+    /// It sends items by `routes`.
+    pub takes_routes: bool,
+    /// A parameter that may name one more output, and the words in it that name none.
+    pub output_key: Option<(&'static str, &'static [&'static str])>,
 }
 
 impl<'a> Settings<'a> {
@@ -151,10 +158,32 @@ impl<'a> Settings<'a> {
         self.found.replaces = Some(path);
     }
 
+    /// Says that the stage sends each item where the `routes` of the pipeline file say.
+    pub(crate) fn takes_routes(&mut self) {
+        self.found.takes_routes = true;
+    }
+
+    /// Says that a text parameter names an output of the stage that gets some items only, unless it is one of these words.
+    pub(crate) fn names_output(&mut self, key: &'static str, words: &'static [&'static str]) {
+        self.found.output_key = Some((key, words));
+    }
+
     /// Reports something that is wrong with a parameter in the light of the others.
     pub fn fault(&mut self, key: &'static str, message: impl Into<String>, help: Option<String>) {
         let key = self.with.contains_key(key).then(|| key.to_owned());
-        self.found.faults.push(WithFault { key, message: message.into(), help });
+        self.found.faults.push(WithFault { key, message: message.into(), help, within: None });
+    }
+
+    /// Reports something that is wrong in the text of a parameter, at these bytes of it.
+    pub(crate) fn fault_within(
+        &mut self,
+        key: &'static str,
+        place: Range<usize>,
+        message: String,
+        help: Option<String>,
+    ) {
+        let key = Some(key.to_owned());
+        self.found.faults.push(WithFault { key, message, help, within: Some(place) });
     }
 
     /// True if what was read so far is good: else the values may be placeholders, and a check across several would
@@ -176,6 +205,7 @@ impl<'a> Settings<'a> {
                     key: Some(name.clone()),
                     message,
                     help: Some(self.instead_of(name)),
+                    within: None,
                 });
             }
         }

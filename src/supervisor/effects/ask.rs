@@ -54,7 +54,10 @@ impl Performer<'_> {
             true => self
                 .admin(|admin| admin.was_put_back(queue, put.key))
                 .map(|was| was.then_some(PutBack::Already)),
-            false => self.admin(|admin| admin.put_back(queue, &put.item, put.key)).map(Some),
+            false => {
+                let origin = put.origin.as_deref().and_then(|text| text.parse().ok());
+                self.admin(|admin| admin.put_back(queue, &put.item, put.key, origin)).map(Some)
+            }
         };
         let (reason, error) = match outcome {
             Some(Some(PutBack::Done | PutBack::Already)) => {

@@ -36,6 +36,7 @@ mod perform;
 pub(super) mod performer;
 mod queues;
 mod schedule;
+mod serve;
 mod service;
 mod service_hands;
 mod services;

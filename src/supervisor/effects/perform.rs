@@ -100,6 +100,7 @@ impl Performer<'_> {
             }
             Effect::RemoveQueues(queues) => self.remove_queues(queues),
             Effect::LimitDeadLetters(bounds) => self.limit_dead_letters(bounds),
+            Effect::Serve(control) => self.serve_as(*control),
             Effect::Load => self.load(),
             Effect::ReleaseMemory => program_pages::release(),
             Effect::StartGuardian => self.start_guardian(),

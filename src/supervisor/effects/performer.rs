@@ -1,8 +1,9 @@
 //! The hands of the supervisor: what they hold, and which of them does what.
 
 use super::service_hands::ServiceHands;
+use crate::config::Control;
 use crate::control::protocol::Reply;
-use crate::control::server::Listeners;
+use crate::control::server::{Listeners, Server};
 use crate::link::LinkNews;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId, StageId};
@@ -121,6 +122,10 @@ pub(crate) struct Performer<'a> {
     pub(super) identity: RunIdentity,
     /// The sockets on which clients are served: the program after this one gets them, too.
     pub listeners: Listeners,
+    /// They are served by it.
+    pub(super) server: Option<Server>,
+    /// In this way.
+    pub(super) served: Control,
     /// Processes that look at something outside.
     pub(super) errands: Vec<Errand<Purpose>>,
     /// Those that are through, and not reported yet.

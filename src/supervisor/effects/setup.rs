@@ -97,6 +97,8 @@ impl<'a> Performer<'a> {
             replacing: Default::default(),
             identity,
             listeners: Default::default(),
+            server: None,
+            served: pipeline.control.clone(),
             errands: Vec::new(),
             ended_errands: Vec::new(),
             services,

@@ -120,6 +120,7 @@ impl Performer<'_> {
                 self.listeners.control.as_ref().map(AsRawFd::as_raw_fd),
                 self.listeners.metrics.as_ref().map(AsRawFd::as_raw_fd),
             ],
+            web_listener: self.listeners.web.as_ref().map(AsRawFd::as_raw_fd),
             services: Some(self.services.save(held)),
             holding_pipes: named.collect(),
         }
@@ -175,6 +176,7 @@ impl Performer<'_> {
             .chain(alive)
             .chain(control)
             .chain(metrics)
+            .chain(self.listeners.web.iter().map(AsFd::as_fd))
             .chain(held.descriptors())
             .chain([self.store.arena.fd(), launcher.undo_log.fd(), self.services.roster.fd()])
             .collect()

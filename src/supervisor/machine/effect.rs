@@ -86,6 +86,8 @@ pub(crate) enum Effect {
     RemoveQueues(Vec<QueueId>),
     /// Dead letters have these bounds from now on.
     LimitDeadLetters(config::DeadLetters),
+    /// Clients are served in this way from now on.
+    Serve(Box<config::Control>),
     /// Read the pipeline file; answered by `Loaded`.
     Load,
     /// Ask the wall clock when a stage runs next; answered by `NextRun`.

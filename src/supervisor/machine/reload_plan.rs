@@ -51,7 +51,9 @@ impl fmt::Display for Refusal {
                 "no queue is durable any more, which needs a restart: the queues are in a file now",
             ),
             Refusal::Sync => f.write_str("`sync` changed, which needs a restart"),
-            Refusal::OtherControl => f.write_str("`[control]` changed, which needs a restart"),
+            Refusal::OtherControl => {
+                f.write_str("`[control]` has another `socket` or `enabled`, which needs a restart")
+            }
             Refusal::OtherMetrics => f.write_str("`[metrics]` changed, which needs a restart"),
             Refusal::OtherBroker => {
                 f.write_str("`broker`, or which queues are shared, changed, which needs a restart")
@@ -84,12 +86,22 @@ impl fmt::Display for Refusal {
 
 /// The way from `old` to `new`, step by step in the user's words. `held`: how many items each queue holds now.
 pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Result<Vec<String>, Refusal> {
-    let Diff { name, folder, drain_timeout, control, metrics, dead_letters, is_other_broker, stages, queues } =
-        diff(old, new);
+    let Diff {
+        name,
+        folder,
+        drain_timeout,
+        control,
+        is_other_socket,
+        metrics,
+        dead_letters,
+        is_other_broker,
+        stages,
+        queues,
+    } = diff(old, new);
     if let Some(change) = name {
         return Err(Refusal::Renamed(change));
     }
-    if control.is_some() {
+    if is_other_socket {
         return Err(Refusal::OtherControl);
     }
     if metrics.is_some() {
@@ -116,6 +128,9 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     steps.extend(drain_timeout.map(|ValueChange { old, new }| {
         format!("drain_timeout: {} -> {}", show_duration(old), show_duration(new))
     }));
+    if !control.is_empty() {
+        steps.push(format!("control: {}", listed(&control)));
+    }
     steps.extend(dead_letters.map(|change| dead_letters_step(change.new)));
     steps.extend(folder.map(|ValueChange { old, new }| {
         let change = format!("{} -> {}", old.display(), new.display());

@@ -81,6 +81,9 @@ pub(crate) struct UpgradeState {
     /// Where clients of the control socket and of the metrics wait.
     #[serde(default)]
     pub listeners: [Option<RawFd>; 2],
+    /// The same of `[control] listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_listener: Option<RawFd>,
     /// Of a program before this one that knows of services without a worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<SavedServices>,
@@ -122,7 +125,12 @@ impl UpgradeState {
     /// Where clients wait.
     pub(crate) fn listeners(&self) -> Result<Listeners, SetUpError> {
         let [control, metrics] = self.listeners.map(|number| number.map(taken).transpose());
-        Ok(Listeners { control: control?.map(Into::into), metrics: metrics?.map(Into::into) })
+        let web = self.web_listener.map(taken).transpose()?;
+        Ok(Listeners {
+            control: control?.map(Into::into),
+            metrics: metrics?.map(Into::into),
+            web: web.map(Into::into),
+        })
     }
 
     /// The process that reads the log pipe, if it prints for services, too.

@@ -4,12 +4,12 @@ use super::inbox::{Inbox, Notice};
 use super::log_writer::LogWriter;
 use super::services::printer::Printing;
 use crate::append::UndoLog;
-use crate::config::Pipeline;
+use crate::config::{Control, Pipeline};
 use crate::control::claim::{Claim, ClaimError, ClaimRequest};
 use crate::control::protocol::{Answer, Request, Status};
 use crate::control::python;
 use crate::control::runtime_folder;
-use crate::control::server::{self, Listeners};
+use crate::control::server::{self, Listeners, Place, Server, Settings};
 use crate::dead_letter::Store;
 use crate::logs::{self, RecentLogs};
 use crate::progress::{self, Form, Show, Terminals};
@@ -18,8 +18,9 @@ use crate::supervisor::error::SetUpError;
 use crate::supervisor::options::RunOptions;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use log::{Level, log};
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -63,7 +64,23 @@ pub(crate) fn claim(
 
 /// The listener for Prometheus, if the file wants one. That it can't be had is no reason not to run.
 pub(crate) fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<TcpListener> {
-    let address = pipeline.metrics?;
+    let (listener, address) = listen(pipeline.metrics?, inherited, "no metrics")?;
+    log!(target: "mprun", Level::Info, "metrics on http://{address}/metrics");
+    Some(listener)
+}
+
+/// The same for the control API over TCP.
+pub(crate) fn web(control: &Control, inherited: Option<TcpListener>) -> Option<TcpListener> {
+    let (listener, address) = listen(control.listen?, inherited, "no control over TCP")?;
+    log!(target: "mprun", Level::Info, "control over TCP on http://{address}/, for clients with a token");
+    Some(listener)
+}
+
+fn listen(
+    address: SocketAddr,
+    inherited: Option<TcpListener>,
+    without: &str,
+) -> Option<(TcpListener, SocketAddr)> {
     let is_at = |listener: &TcpListener| {
         let has = listener.local_addr().ok();
         has.is_some_and(|has| has.ip() == address.ip() && [0, has.port()].contains(&address.port()))
@@ -76,32 +93,38 @@ pub(crate) fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Op
         listener.set_nonblocking(true)?;
         Ok(listener)
     });
-    match bound {
-        Ok(listener) => {
-            let address = listener.local_addr().unwrap_or(address);
-            log!(target: "mprun", Level::Info, "metrics on http://{address}/metrics");
-            Some(listener)
-        }
-        Err(error) => {
-            log!(target: "mprun", Level::Warn, "no metrics: failed to listen on {address}: {error}");
-            None
-        }
-    }
+    let failed = |error: &io::Error| {
+        log!(target: "mprun", Level::Warn, "{without}: failed to listen on {address}: {error}");
+    };
+    let listener = bound.inspect_err(failed).ok()?;
+    let address = listener.local_addr().unwrap_or(address);
+    Some((listener, address))
 }
 
 /// Answers from now on.
-pub(crate) fn serve(listeners: Listeners, inbox: &Inbox, dead_letters: &Store) {
-    if listeners.control.is_none() && listeners.metrics.is_none() {
-        return;
+pub(crate) fn serve(
+    listeners: Listeners,
+    control: &Control,
+    inbox: &Inbox,
+    dead_letters: &Store,
+    socket: Option<PathBuf>,
+) -> Option<Server> {
+    if !control.enabled && listeners.metrics.is_none() {
+        return None;
     }
     let sender = inbox.sender();
     let ask: server::Ask = Arc::new(move |request, reply| {
         // Once the run is over the reply is dropped, and that is the answer.
         sender.send(Notice::Asked(Box::new(request), reply));
     });
-    if let Err(error) = server::start(listeners, ask, dead_letters) {
-        log!(target: "mprun", Level::Warn, "nothing is served: {error}");
-    }
+    let state_folder = dead_letters.path.parent().map(Path::to_owned).unwrap_or_default();
+    let place = Place { socket, state_folder };
+    let Listeners { control: socket, metrics, web } = listeners;
+    let started = server::start((socket, metrics), place, ask, dead_letters);
+    let failed = |error: &io::Error| log!(target: "mprun", Level::Warn, "nothing is served: {error}");
+    let server = started.inspect_err(failed).ok()?;
+    server.set(Settings { control: control.clone(), listener: web });
+    Some(server)
 }
 
 /// Begins to log through the log pipe, and prepares to show progress: above bars it is another thread that writes.

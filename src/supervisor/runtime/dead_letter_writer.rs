@@ -119,6 +119,7 @@ fn letter<'a>(
         worker: release.worker.index,
         queue: names.get(&candidate.queue).map_or("", String::as_str),
         id: candidate.id,
+        origin: candidate.origin.map(|origin| origin.to_string()),
         attempts: candidate.attempts,
         cause: cause(&release.end),
         stderr: &release.last_stderr,

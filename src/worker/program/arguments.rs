@@ -84,13 +84,10 @@ impl Arguments {
     }
 
     /// As a line that a shell would read.
-    pub(super) fn line(&self, item: ProgramItem<'_>) -> String {
-        let words = self.with(item).unwrap_or_default();
-        let quoted = words.iter().map(|word| match shlex::bytes::try_quote(word.as_bytes()) {
-            Ok(quoted) => String::from_utf8_lossy(&quoted).into_owned(),
-            Err(_) => String::new(),
-        });
-        quoted.collect::<Vec<_>>().join(" ")
+    pub(super) fn line(&self, item: ProgramItem<'_>) -> Result<Vec<u8>, NoArguments> {
+        let words = self.with(item)?;
+        let quoted = words.iter().map(|word| shlex::bytes::try_quote(word.as_bytes()).unwrap_or_default());
+        Ok(quoted.collect::<Vec<_>>().join(&b' '))
     }
 
     /// All of them for an item.

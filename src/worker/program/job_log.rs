@@ -12,6 +12,7 @@ use crate::sys::wait::{Exit, SignalNumber};
 use crate::text;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const HEAD: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
@@ -48,6 +49,17 @@ pub(super) struct Row<'a> {
     /// `None`: it was ended, or never began.
     pub exit: Option<Exit>,
     pub command: &'a str,
+}
+
+/// Which items the log names as done, from 1: what a run of them would leave out. Writes nothing.
+pub(super) fn named_as_done(log: &JobLog, folder: &Path) -> io::Result<impl Fn(u64) -> bool + use<>> {
+    let rows = log.resume.map(|resume| (resume, File::open(folder.join(&log.path))));
+    let done = match rows {
+        Some((resume, Ok(rows))) => done(BufReader::new(rows), resume)?,
+        Some((_, Err(error))) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => Bitmap::default(),
+    };
+    Ok(move |sequence| done.has(sequence))
 }
 
 impl JobRows {

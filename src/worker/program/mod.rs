@@ -17,6 +17,7 @@
 mod advice;
 mod arguments;
 mod conversation;
+mod dry_run;
 mod error;
 mod identity;
 mod io;
@@ -29,6 +30,7 @@ mod spec;
 mod spill;
 mod surroundings;
 
+pub(crate) use dry_run::DryRun;
 pub(crate) use identity::Identity;
 pub(crate) use io::stderr::StderrRelay;
 

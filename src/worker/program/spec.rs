@@ -118,7 +118,7 @@ impl CommandSpec {
 
     /// The command as a line, with an item in it.
     pub(super) fn line(&self, item: ProgramItem<'_>) -> String {
-        self.arguments.line(item)
+        String::from_utf8_lossy(&self.arguments.line(item).unwrap_or_default()).into_owned()
     }
 
     /// Starts the program, for an item or for all of them.

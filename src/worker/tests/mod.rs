@@ -1,6 +1,7 @@
 //! The loops on real queues, in one process: the thread is the worker, an unwinding its death.
 
 mod crash;
+mod routes;
 mod shared;
 mod sources;
 mod stages;
@@ -38,6 +39,8 @@ struct Bench {
     tuning: Tuning,
     recycle: Recycle,
     has_output: bool,
+    /// Outputs that get only the items that are for them, in place of the one.
+    apart: Vec<(u16, String)>,
     shared: Option<SharedQueues>,
     dead: Vec<(Vec<u8>, u32)>,
     dead_letters: PathBuf,
@@ -60,6 +63,7 @@ impl Bench {
             tuning,
             recycle: Recycle::default(),
             has_output: true,
+            apart: Vec::new(),
             shared: None,
             dead: Vec::new(),
             dead_letters: std::env::temp_dir()
@@ -88,7 +92,8 @@ impl Bench {
     }
 
     fn spec(&self) -> WorkerSpec {
-        let work = Work { task: crate::config::Task::of("demo"), inputs: vec![], outputs: vec![] };
+        let task = crate::config::Task::of("demo");
+        let work = Work { task, inputs: vec![], outputs: vec![], apart: self.apart.len(), routes: vec![] };
         WorkerSpec {
             pipeline: "test".into(),
             stage: "demo".into(),
@@ -102,7 +107,11 @@ impl Bench {
             work,
             recycle: self.recycle,
             inputs: vec![(IN.0, "in".into())],
-            outputs: if self.has_output { vec![(OUT.0, "out".into())] } else { vec![] },
+            outputs: match (self.has_output, &self.apart[..]) {
+                (true, []) => vec![(OUT.0, "out".into())],
+                (true, apart) => apart.to_vec(),
+                (false, _) => vec![],
+            },
             spill_queue: None,
             shared: self.shared.clone(),
             stop_timeout: std::time::Duration::ZERO,

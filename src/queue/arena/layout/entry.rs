@@ -21,6 +21,9 @@ pub(crate) const COVERED: Field<Entry> = Field::new(24);
 pub(crate) const LISTED: Field<Entry> = Field::new(32);
 /// What is known of its failures, see `transaction/failing.rs`.
 pub(crate) const FAILURES: Field<Entry> = Field::new(40);
+/// Of an item that was a dead letter: what named it first, see `arena/birth.rs`. The first word 0: this is its first number.
+pub(crate) const FIRST_BIRTH: Field<Entry> = Field::new(48);
+pub(crate) const FIRST_NUMBER: Field<Entry> = Field::new(56);
 /// A cache line: what is not listed here is room for more.
 pub(crate) const WORDS: usize = 8;
 

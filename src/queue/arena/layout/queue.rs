@@ -27,6 +27,9 @@ pub(crate) const FIRST_SLOT: Field<Queue> = Field::new(56);
 pub(crate) const NOT_EMPTY: Field<Queue, Event> = Field::new(64);
 pub(crate) const NOT_FULL: Field<Queue, Event> = Field::new(128);
 pub(crate) const BYTES_FREE: Field<Queue, Event> = Field::new(192);
+/// A number that no other queue ever has, also not one of this name that comes after it; 0: nothing has asked for it yet.
+/// With an item's number it names the item, see `arena/birth.rs`. In the line of an event, where there is room.
+pub(crate) const BIRTH: Field<Queue> = Field::new(120);
 pub(crate) const EVENTS: [Field<Queue, Event>; 3] = [NOT_EMPTY, NOT_FULL, BYTES_FREE];
 pub(crate) const CAPACITY: Field<Queue> = Field::new(256);
 pub(crate) const MAX_BYTES: Field<Queue> = Field::new(264);
@@ -78,7 +81,7 @@ pub(crate) const HELD_UP: Field<Queue> = Field::new(496);
 /// Of an output: items for it in windows.
 pub(crate) const PENDING: Field<Queue> = Field::new(504);
 /// Every word that a removed queue must leave behind as zero.
-pub(crate) const COUNTERS: [Field<Queue>; 32] = [
+pub(crate) const COUNTERS: [Field<Queue>; 33] = [
     TAIL,
     HEAD,
     RETURNED,
@@ -111,6 +114,7 @@ pub(crate) const COUNTERS: [Field<Queue>; 32] = [
     HELD_UP_NEXT,
     HELD_UP,
     PENDING,
+    BIRTH,
 ];
 
 /// FLAGS

@@ -66,7 +66,13 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
     let workers = lives.into_iter().enumerate().map(|(n, life)| SavedWorker {
         index: n as u32,
         life,
-        work: Work { task: task(n), inputs: vec!["p".to_owned()], outputs: vec!["q".to_owned()] },
+        work: Work {
+            task: task(n),
+            inputs: vec!["p".to_owned()],
+            outputs: vec!["q".to_owned()],
+            apart: 0,
+            routes: Vec::new(),
+        },
         recycle: Recycle {
             items: Some(1000),
             memory: Some(1 << 30),

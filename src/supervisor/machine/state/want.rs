@@ -24,6 +24,7 @@ impl State {
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
         out.push(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
+        out.push(Effect::Serve(Box::new(wanted.pipeline.control.clone())));
         self.wanted = Some(wanted);
         self.phase = Phase::Reloading(Reload { since: out.now, back, until, removing: false });
     }

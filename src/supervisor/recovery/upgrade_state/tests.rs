@@ -25,6 +25,7 @@ fn full() -> UpgradeState {
         log_writer: Some(22),
         log_backlog: vec!["a line".to_owned()],
         listeners: [Some(23), None],
+        web_listener: Some(31),
         services: Some(services()),
         holding_pipes: BTreeMap::from([("a".to_owned(), [24, 25])]),
     }

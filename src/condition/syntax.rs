@@ -1,0 +1,183 @@
+//! From a condition's text to an expression of bounded depth; what the parser says of a fault, in words for a person.
+
+use super::places::{ConditionFault, fault, word_at};
+use cel::common::ast::{EntryExpr, Expr, SourceInfo};
+use cel::parser::{ParseError, ParseErrors};
+use cel::{Env, IdedExpr};
+
+/// Bytes of a condition.
+const MAX_LENGTH: usize = 4096;
+/// Brackets in brackets. The parser takes up to 100 KiB of its stack for each.
+const MAX_NESTING: u16 = 40;
+/// Operations in operations, as `a + b + c`, in which each sum is a part of the next. `&&` and `||` form a balanced tree.
+const MAX_DEPTH: usize = 40;
+/// Enough for the worst text of this length.
+const STACK_BYTES: usize = 64 << 20;
+
+/// Runs what parses, walks and drops expressions of any depth that a text can have.
+pub(super) fn on_large_stack<T: Send>(
+    parse: impl FnOnce() -> Result<T, ConditionFault> + Send,
+) -> Result<T, ConditionFault> {
+    let failed =
+        |error: &dyn std::fmt::Display| fault(0..0, format!("the condition can't be read: {error}"), None);
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("condition".to_owned()).stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, parse).map_err(|error| failed(&error))?;
+        thread.join().unwrap_or_else(|_| Err(failed(&"the parser failed")))
+    })
+}
+
+/// The expression of a text.
+pub(super) fn parse(env: &Env, text: &str) -> Result<(IdedExpr, SourceInfo), ConditionFault> {
+    if text.trim().is_empty() {
+        return Err(fault(0..text.len(), "the condition is empty", Some("such as `level == \"error\"`")));
+    }
+    if text.len() > MAX_LENGTH {
+        let message = format!("a condition of {} bytes is too long", text.len());
+        let help = format!("up to {MAX_LENGTH}: what takes more is the work of a program");
+        return Err(fault(0..text.len(), message, Some(&help)));
+    }
+    let parser = env.parser().max_recursion_depth(MAX_NESTING);
+    let (expression, places) =
+        parser.parse_with_source_info(text).map_err(|errors| first_of(&errors, text))?;
+    if depth(&expression) > MAX_DEPTH {
+        return Err(too_deep(text));
+    }
+    Ok((expression, places))
+}
+
+fn too_deep(text: &str) -> ConditionFault {
+    let help = format!("up to {MAX_DEPTH} operations in each other");
+    fault(0..text.len(), "the condition is nested too deeply", Some(&help))
+}
+
+/// The expressions that an expression consists of.
+pub(super) fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    match &expression.expr {
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| of_entry(&entry.expr)).collect(),
+        Expr::Struct(made) => made.entries.iter().flat_map(|entry| of_entry(&entry.expr)).collect(),
+        Expr::Comprehension(all) => {
+            vec![&all.iter_range, &all.accu_init, &all.loop_cond, &all.loop_step, &all.result]
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+fn of_entry(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+        EntryExpr::StructField(field) => vec![&field.value],
+    }
+}
+
+fn depth(expression: &IdedExpr) -> usize {
+    1 + parts(expression).into_iter().map(depth).max().unwrap_or(0)
+}
+
+/// The first fault is the cause: others follow from it.
+fn first_of(errors: &ParseErrors, text: &str) -> ConditionFault {
+    if errors.errors.iter().any(|error| error.msg.contains("Recursion limit")) {
+        return too_deep(text);
+    }
+    match errors.errors.first() {
+        Some(error) => explain(error, text),
+        None => fault(0..text.len(), "this is no condition", None),
+    }
+}
+
+/// The byte that an error is about. Columns count characters, but those of macros count bytes.
+fn start_of(error: &ParseError, text: &str) -> usize {
+    let (line, column) = error.pos;
+    let number = |n: isize| usize::try_from(n - 1).unwrap_or(0);
+    let before: usize = text.split_inclusive('\n').take(number(line)).map(str::len).sum();
+    let rest = &text[before.min(text.len())..];
+    let counts_bytes = error.expr_id == 0 && !error.msg.starts_with("Syntax error");
+    let in_line = match counts_bytes {
+        true => number(column),
+        false => rest.chars().take(number(column)).map(char::len_utf8).sum(),
+    };
+    (before + in_line).min(text.len())
+}
+
+fn explain(error: &ParseError, text: &str) -> ConditionFault {
+    let start = start_of(error, text);
+    let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
+    if let Some(rest) = message.strip_prefix("token recognition error at: '") {
+        return unknown_token(rest.strip_suffix('\'').unwrap_or(rest), start, text);
+    }
+    if let Some(name) = message.strip_prefix("reserved identifier: ") {
+        let help = format!("for the field of an item, write `item.{name}`");
+        return fault(start..start + name.len(), format!("`{name}` is a word of the language"), Some(&help));
+    }
+    if message.starts_with("invalid argument to has") {
+        let help = "for a field of the item, write `has(item.NAME)`";
+        return fault(word_at(text, start), "`has()` asks for a field of something", Some(help));
+    }
+    let word = word_at(text, start);
+    if text[start..].trim().is_empty() {
+        let end = text.trim_end().len();
+        let message = match message.strip_prefix("missing ") {
+            Some(missing) => {
+                format!("{} is missing", missing.split(" at ").next().unwrap_or_default().replace('\'', "`"))
+            }
+            None => "the condition ends too early".to_owned(),
+        };
+        return fault(end..end, message, None);
+    }
+    if ["mismatched", "extraneous", "no viable", "missing"].iter().any(|kind| message.starts_with(kind)) {
+        let found = &text[word.clone()];
+        let before = text[..start].trim_end();
+        return fault(
+            word.clone(),
+            format!("`{found}` is not expected here"),
+            instead_of(found, before).as_deref(),
+        );
+    }
+    fault(word, message.lines().next().unwrap_or_default().to_owned(), None)
+}
+
+/// What the parser can make no token of.
+fn unknown_token(token: &str, start: usize, text: &str) -> ConditionFault {
+    let place = start..(start + token.trim_end().len().max(1)).min(text.len());
+    if !token.starts_with(['"', '\'']) {
+        let token = token.trim();
+        return fault(
+            place,
+            format!("`{token}` has no meaning here"),
+            instead_of(token, &text[..start]).as_deref(),
+        );
+    }
+    match token.contains('\\') {
+        true => {
+            let help = "write `\\\\` for a backslash, or r\"…\" for a text in which it has no meaning";
+            fault(place, "a text with an escape that there is not", Some(help))
+        }
+        false => fault(place, "a text without the quote at its end", None),
+    }
+}
+
+/// What people write who think of another language.
+fn instead_of(found: &str, before: &str) -> Option<String> {
+    let is = |right: &str, means: &str| Some(format!("`{right}` {means}"));
+    match found.to_ascii_lowercase().as_str() {
+        "=" => is("==", "compares"),
+        "and" | "&" => is("&&", "stands for \"and\""),
+        "or" | "|" => is("||", "stands for \"or\""),
+        "~" | "=~" | "~=" | "like" | "matches" => {
+            is("text.matches(r\"…\")", "looks for a regular expression")
+        }
+        "contains" => is("text.contains(\"…\")", "looks for a part"),
+        "is" => is("==", "compares"),
+        "$" => Some("a field is written without `$`".to_owned()),
+        "not" if before.ends_with(char::is_alphanumeric) => is("!(… in …)", "negates"),
+        ">" if before.ends_with('<') => is("!=", "stands for \"not equal\""),
+        _ if found.chars().all(char::is_alphabetic) && !found.is_ascii() => {
+            Some("a field of such a name is written `item[\"…\"]`".to_owned())
+        }
+        _ if before.to_ascii_lowercase().ends_with("not") => is("!", "stands for \"not\""),
+        _ => None,
+    }
+}

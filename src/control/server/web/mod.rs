@@ -1,0 +1,137 @@
+//! `[control] listen`: the same API over TCP, for clients that show a token.
+//!
+//! Clients have slots of their own here: none of them takes one from the control socket. What is served can change while
+//! clients are there; those of an address that is no longer served are disconnected.
+
+pub(super) mod access;
+mod origin;
+pub(super) mod site;
+mod token;
+
+use super::connection::{self, Transport};
+use super::reply;
+use super::slots::{ACCEPT_RETRY_DELAY, Slots, either};
+use super::state::ServerState;
+use crate::config::Control;
+use log::{Level, log};
+use nix::unistd::Group;
+use site::Site;
+use std::fs::{self, Permissions};
+use std::future::pending;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+const MAX_CONNECTIONS: usize = 256;
+
+/// How clients are to be served from now on.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub control: Control,
+    /// At `control.listen`; none: it could not be had.
+    pub listener: Option<std::net::TcpListener>,
+}
+
+/// What does not change in a run.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The path of the control socket.
+    pub socket: Option<PathBuf>,
+    /// Of the pipeline.
+    pub state_folder: PathBuf,
+}
+
+/// One address that is served.
+struct Current {
+    listener: TcpListener,
+    site: Arc<Site>,
+    /// Dropped, it ends the connections.
+    until: watch::Sender<()>,
+}
+
+/// Serves for ever.
+pub(super) async fn serve(
+    mut settings: mpsc::UnboundedReceiver<Settings>,
+    place: Arc<Place>,
+    state: ServerState,
+) {
+    let slots = Slots::new(MAX_CONNECTIONS);
+    let mut current = None;
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            change = settings.recv(), if is_open => match change {
+                Some(change) => current = apply(change, &place).await,
+                None => is_open = false,
+            },
+            stream = accept(current.as_ref()) => {
+                let Some(Current { site, until, .. }) = &current else { continue };
+                let (transport, mut until, state) = (Transport::Tcp(Arc::clone(site)), until.subscribe(), state.clone());
+                slots.admit(stream, reply::too_many, |stream, slot| async move {
+                    let over = async { drop(until.changed().await) };
+                    either(over, connection::serve(stream, transport, state, slot)).await;
+                });
+            }
+        }
+    }
+}
+
+async fn accept(current: Option<&Current>) -> TcpStream {
+    let Some(current) = current else { return pending().await };
+    loop {
+        match current.listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true); // answers are short
+                return stream;
+            }
+            Err(error) => {
+                log::debug!(target: "mprun", "failed to accept a connection: {error}");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+            }
+        }
+    }
+}
+
+async fn apply(settings: Settings, place: &Arc<Place>) -> Option<Current> {
+    let Settings { control, listener } = settings;
+    let place = Arc::clone(place);
+    let is_wanted = listener.is_some();
+    // A file or a group may be on the network.
+    let opened = tokio::task::spawn_blocking(move || {
+        if let Some(socket) = &place.socket {
+            share(socket, &control);
+        }
+        is_wanted.then(|| Site::open(&control, &place.state_folder))
+    });
+    let site = Arc::new(opened.await.ok()??);
+    let listener = TcpListener::from_std(listener?);
+    let listener = listener.inspect_err(|error| {
+        log!(target: "mprun", Level::Warn, "no control over TCP: {error}");
+    });
+    Some(Current { listener: listener.ok()?, site, until: watch::Sender::new(()) })
+}
+
+/// Gives the socket its group and its permissions. Until then, and where that fails, it is for its owner alone.
+fn share(socket: &Path, control: &Control) {
+    let group = match &control.socket_group {
+        None => Ok(None),
+        Some(name) => match Group::from_name(name) {
+            Ok(Some(group)) => Ok(Some(group.gid.as_raw())),
+            Ok(None) => Err(io::Error::other(format!("there is no group {name}"))),
+            Err(error) => Err(error.into()),
+        },
+    };
+    // Closed first: the old permissions are not for the new group.
+    let shared = fs::set_permissions(socket, Permissions::from_mode(0o600)).and(group).and_then(|group| {
+        let group = group.unwrap_or_else(|| nix::unistd::getegid().as_raw());
+        std::os::unix::fs::chown(socket, None, Some(group))?;
+        fs::set_permissions(socket, Permissions::from_mode(control.socket_mode))
+    });
+    if let Err(error) = shared {
+        let path = socket.display();
+        log!(target: "mprun", Level::Warn, "the control socket {path} is for its owner alone: {error}");
+    }
+}

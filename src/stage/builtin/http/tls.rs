@@ -1,0 +1,46 @@
+//! TLS to a server that the certificate authorities of this machine vouch for.
+
+use super::endpoint::Endpoint;
+use crate::stage::Failure;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::Host;
+
+pub(super) struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// # Errors
+    /// When the machine has no certificate authority: then nothing can be trusted.
+    pub(super) fn open(endpoint: &Endpoint) -> Result<Tls, Failure> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        if added == 0 {
+            let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(Failure::fatal(format!(
+                "no certificate authority was found on this machine{why} (Debian: the package ca-certificates, or SSL_CERT_FILE)"
+            )));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let name = match &endpoint.host {
+            Host::Domain(name) => ServerName::try_from(name.clone())?,
+            Host::Ipv4(address) => ServerName::from(std::net::IpAddr::from(*address)),
+            Host::Ipv6(address) => ServerName::from(std::net::IpAddr::from(*address)),
+        };
+        Ok(Tls { connector: TlsConnector::from(Arc::new(config)), name })
+    }
+
+    pub(super) async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.connector.connect(self.name.clone(), stream).await
+    }
+}

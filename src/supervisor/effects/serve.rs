@@ -1,0 +1,45 @@
+//! The listeners of the control API, from the start and from one pipeline file to the next.
+
+use super::performer::Performer;
+use crate::config::{Control, Pipeline};
+use crate::control::claim::Claim;
+use crate::control::server::{Listeners, Settings};
+use crate::supervisor::runtime::control;
+use nix::sys::socket::{Shutdown, shutdown};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+
+impl Performer<'_> {
+    /// Answers from now on. `inherited`: the listeners of the program before this one.
+    pub(crate) fn serve(&mut self, pipeline: &Pipeline, claim: Option<&mut Claim>, inherited: Listeners) {
+        let socket = claim.as_ref().map(|claim| claim.path.clone());
+        let listeners = Listeners {
+            control: claim.and_then(Claim::listener),
+            metrics: control::metrics(pipeline, inherited.metrics),
+            web: control::web(&pipeline.control, inherited.web),
+        };
+        // Without copies, clients that come during an upgrade are refused.
+        self.listeners = listeners.try_clone().unwrap_or_default();
+        let letters = &self.launcher.dead_letters;
+        self.server = control::serve(listeners, &pipeline.control, &self.inbox, letters, socket);
+    }
+
+    /// The same as another file says it. An address that stays keeps its listener, with the clients that wait there.
+    pub(super) fn serve_as(&mut self, new: Control) {
+        if new == self.served {
+            return;
+        }
+        let Some(server) = &self.server else { return };
+        let mut before = self.listeners.web.take();
+        if new.listen != self.served.listen
+            && let Some(old) = before.take()
+        {
+            // The server's thread has it still: the new address may be the same port.
+            let _ = shutdown(old.as_raw_fd(), Shutdown::Both);
+        }
+        let listener = control::web(&new, before);
+        self.listeners.web = listener.as_ref().map(TcpListener::try_clone).and_then(Result::ok);
+        server.set(Settings { control: new.clone(), listener });
+        self.served = new;
+    }
+}
