@@ -27,14 +27,14 @@ mod stored;
 mod values;
 
 #[cfg(not(feature = "redis"))]
-pub use absent::{Access, Visitor};
+pub use absent::{Access, Inventory, Visitor};
 pub use fault::Fault;
 pub use overview::{
-    Forgotten, Heard, MachineName, Member, MemberState, Overview, QueueView, SHOWN_FOR, SILENT_AFTER, Writer,
-    WriterState,
+    Dropped, Forgotten, Heard, HeldPipeline, HeldRun, MachineName, Member, MemberState, Overview, QueueView,
+    Retried, SHOWN_FOR, SILENT_AFTER, Writer, WriterState,
 };
 #[cfg(feature = "redis")]
-pub use redis::{Access, Visitor};
+pub use redis::{Access, Inventory, Visitor};
 pub use stored::MARK_LEN;
 pub use values::{
     Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Progress,

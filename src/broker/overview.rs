@@ -109,3 +109,46 @@ pub enum Forgotten {
         writers: Vec<(String, String)>,
     },
 }
+
+/// What became of a dead letter that was to be an item again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retried {
+    Put,
+    /// There is no such letter any more.
+    Missing,
+    /// Its queue has ended.
+    Ended,
+}
+
+/// What a server holds of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldPipeline {
+    pub prefix: String,
+    pub pipeline: String,
+    pub runs: Vec<HeldRun>,
+    pub keys: Vec<String>,
+}
+
+/// A run, as far as the server tells without its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HeldRun {
+    pub number: u64,
+    /// Seconds since 1970.
+    pub begun: Option<u64>,
+    pub ended: Option<u64>,
+    /// Items waiting or leased.
+    pub items: u64,
+    /// Dead letters.
+    pub letters: u64,
+    /// Machines that have shown themselves lately.
+    pub alive: u64,
+}
+
+/// What became of a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// So many keys are gone.
+    Keys(u64),
+    /// Nothing has happened: this machine is alive.
+    Alive(String),
+}

@@ -68,8 +68,9 @@ pub struct Membership {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
     pub run: u64,
-    /// Seconds since 1970, by the broker's clock.
+    /// Milliseconds since 1970, by the broker's clock: no two runs of a number have begun in the same.
     pub begun: u64,
+    /// Seconds since 1970.
     pub ended: Option<u64>,
     /// What the broker's settings don't protect from, each a sentence.
     pub warnings: Vec<String>,

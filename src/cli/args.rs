@@ -71,6 +71,8 @@ pub(super) enum Verb {
     Tap(tap::Args),
     /// Show what became of every item, and whether that adds up
     Audit(audit::Args),
+    /// List what a broker holds of pipelines, or delete it
+    Shared(machines::shared::Args),
     /// Strike a machine off a run that is gone for good, so that others get its items at once
     Forget(machines::forget::Args),
     /// Show the last lines that workers and their programs said

@@ -103,6 +103,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Dead(args) => dead::run(&args, cli.talk.level(), registry),
         Verb::Tap(args) => tap::run(&args),
         Verb::Audit(args) => audit::run(&args, registry),
+        Verb::Shared(args) => machines::shared::run(&args, registry),
         Verb::Forget(args) => machines::forget::run(&args, registry),
         Verb::Logs(args) => logs::run(&args),
         Verb::Ps(args) => ps::run(&args),

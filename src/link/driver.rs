@@ -127,7 +127,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             positions: BTreeMap::new(),
             marks: BTreeMap::new(),
             here,
-            up: LinkNews::Up { run: 0, warnings: Vec::new() },
+            up: LinkNews::Up { run: 0, begun: 0, warnings: Vec::new() },
             registering: 0,
             finished: BTreeSet::new(),
             showing,
@@ -434,13 +434,13 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn joined(&mut self, broker: Rc<C::Broker>) {
-        let Joined { run, ended, warnings, .. } = broker.joined();
+        let Joined { run, begun, ended, warnings } = broker.joined();
         if let Some(at) = *ended {
             self.supervisor.tell(LinkNews::Ended { at });
             self.end = Some(End::Left);
             return;
         }
-        self.up = LinkNews::Up { run: *run, warnings: warnings.clone() };
+        self.up = LinkNews::Up { run: *run, begun: *begun, warnings: warnings.clone() };
         self.broker = Some(broker);
         self.heard(Heard { is_watched: true });
         self.wait_for_messages();

@@ -126,7 +126,7 @@ fn ends_by_itself(stage: &Stage, shared_inputs: &[SharedQueue]) -> bool {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LinkNews {
     /// The run is joined: its number, and what the broker's settings don't protect from.
-    Up { run: u64, warnings: Vec<String> },
+    Up { run: u64, begun: u64, warnings: Vec<String> },
     /// The broker can't be reached.
     Away { why: String },
     /// The run has ended at that time, in seconds since 1970.

@@ -2,7 +2,9 @@
 
 mod answer;
 mod connect;
+mod inventory;
 mod keys;
+mod letters;
 mod request;
 mod scripts;
 mod server;
@@ -15,6 +17,7 @@ use super::{
 use crate::model::Machines;
 pub use connect::Access;
 use connect::Entered;
+pub use inventory::Inventory;
 use redis::{PushInfo, PushKind, RedisError, ScriptInvocation, Value};
 use std::time::Duration;
 pub use visit::Visitor;

@@ -20,6 +20,6 @@ macro_rules! scripts {
 }
 
 scripts!(
-    audit, begin, claim, commit, ended, extend, finish, forget, give_back, hear, held, join, leave, register,
-    resign, see, show, take
+    audit, begin, claim, commit, discard, drop, ended, extend, finish, forget, give_back, hear, held, join,
+    leave, register, resign, retry, see, show, take
 );

@@ -30,7 +30,21 @@ pub(super) struct Args {
     by: Option<By>,
     /// Print them as JSON, whole
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+}
+
+impl Args {
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Letters in a broker say less.
+    pub(super) fn check_for_broker(&self) -> Result<(), Failure> {
+        match (&self.stage, self.by) {
+            (None, None) => Ok(()),
+            _ => Err(Failure::usage("--stage and --by are for dead letters in files: leave them out")),
+        }
+    }
 }
 
 /// What they have in common.

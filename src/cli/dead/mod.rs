@@ -5,6 +5,7 @@ mod letters;
 mod list;
 mod retry;
 mod selection;
+mod shared;
 mod text;
 
 use clap::Subcommand;
@@ -17,6 +18,7 @@ use crate::stage::Registry;
 use find::{Found, Source};
 use letters::each;
 use selection::{Chosen, Selection};
+use shared::Shared;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -24,6 +26,9 @@ pub(super) struct Args {
     verb: Verb,
     #[command(flatten)]
     source: Source,
+    /// Those of shared queues: they lie in the broker, and any machine that has the file sees to them
+    #[arg(long, global = true, conflicts_with = "file")]
+    shared: bool,
 }
 
 #[derive(Subcommand)]
@@ -43,11 +48,27 @@ enum Verb {
 
 /// Works on a pipeline's dead letters.
 pub(super) fn run(args: &Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
+    if args.shared {
+        return in_broker(&args.verb, registry);
+    }
     match &args.verb {
         Verb::List(list) => list::run(&args.source, list),
         Verb::Show(selection) => show(&args.source, selection),
         Verb::Drop(selection) => drop(&args.source, selection),
         Verb::Retry(selection) => retry::run(&args.source, selection, verbosity, registry),
+    }
+}
+
+fn in_broker(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
+    let find = |name: Option<&str>| Shared::find(name, registry);
+    match verb {
+        Verb::List(list) => {
+            list.check_for_broker()?;
+            shared::list(&find(list.name())?, list.json)
+        }
+        Verb::Show(selection) => shared::show(&find(selection.name())?, selection),
+        Verb::Retry(selection) => shared::retry(&find(selection.name())?, selection),
+        Verb::Drop(selection) => shared::discard(&find(selection.name())?, selection),
     }
 }
 

@@ -41,6 +41,20 @@ impl Selection {
         self.words.first().filter(|word| word.parse::<u64>().is_err()).map(String::as_str)
     }
 
+    /// The names of letters in a broker; none: all are meant.
+    pub(super) fn ids(&self) -> Result<&[String], Failure> {
+        if self.stage.is_some() {
+            return Err(Failure::usage("dead letters in the broker name no stage: leave --stage out"));
+        }
+        let words = self.words.get(1..).unwrap_or_default();
+        if words.is_empty() && !self.all {
+            return Err(Failure::usage(
+                "say which: FILE and their ids, as `mprun dead list --shared` shows them, or --all",
+            ));
+        }
+        Ok(words)
+    }
+
     /// Those that are meant. A line that isn't there is an error: nothing is done by mistake.
     pub(super) fn choose(&self, path: &Path) -> Result<Chosen, Failure> {
         let words = &self.words[usize::from(self.name().is_some())..];

@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod forget;
 mod merge;
+pub(super) mod shared;
 mod snapshot;
 pub(super) mod status;
 mod table;
@@ -13,7 +14,7 @@ pub(super) mod why;
 use super::output::Failure;
 use super::target::{self, OnePipeline};
 use crate::broker::{Access, Fault, MemberState, Overview, Visitor};
-use crate::config::{self, Broker, LoadOptions};
+use crate::config::{self, Broker, BrokerUrl, LoadOptions};
 use crate::exit;
 use crate::stage::Registry;
 use merge::Known;
@@ -29,6 +30,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 fn is_fresh(overview: &Overview, since: Duration) -> bool {
     let mut alive = overview.machines.iter().filter(|member| member.state == MemberState::Alive);
     alive.all(|member| member.shown.as_ref().is_some_and(|(age, _)| *age < since))
+}
+
+fn failure(url: &BrokerUrl, fault: &Fault) -> Failure {
+    let code = if matches!(fault, Fault::Away(_)) { exit::FAILED } else { exit::USAGE };
+    Failure::with_code(format!("{url}: {fault}"), code)
 }
 
 /// What every one of these verbs takes.
@@ -116,8 +122,7 @@ impl SharedPipeline {
     }
 
     fn failure(&self, fault: &Fault) -> Failure {
-        let code = if matches!(fault, Fault::Away(_)) { exit::FAILED } else { exit::USAGE };
-        Failure::with_code(format!("{}: {fault}", self.broker.url), code)
+        failure(&self.broker.url, fault)
     }
 
     fn whole(&self, overview: Overview) -> Whole {

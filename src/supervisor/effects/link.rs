@@ -57,7 +57,7 @@ impl Performer<'_> {
     pub(super) fn note_run(&mut self, news: &LinkNews) {
         let Some(names) = &self.membership else { return };
         let continues = match news {
-            LinkNews::Up { run, .. } => names.enter(*run).unwrap_or_else(|error| {
+            LinkNews::Up { run, begun, .. } => names.enter(*run, *begun).unwrap_or_else(|error| {
                 log!(target: "mprun", Level::Warn, "the run of the shared queues can't be noted: {error}");
                 false
             }),

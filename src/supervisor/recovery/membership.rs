@@ -26,18 +26,21 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Whether the machine has been in this run before: then what its stages have written to files belongs to it.
-    pub(crate) fn enter(&self, run: u64) -> io::Result<bool> {
-        if self.last_run() == Some(run) {
+    /// Whether the machine has been in this run before: then what its stages have written to files belongs to it. A broker whose
+    /// runs were dropped numbers them anew, so `begun` tells two of a number apart.
+    pub(crate) fn enter(&self, run: u64, begun: u64) -> io::Result<bool> {
+        if self.last_run() == Some((run, begun)) {
             return Ok(true);
         }
-        write(&self.folder, RUN, &run.to_string())?;
+        write(&self.folder, RUN, &format!("{run} {begun}"))?;
         Ok(false)
     }
 
-    /// The run that was joined last.
-    pub(crate) fn last_run(&self) -> Option<u64> {
-        fs::read_to_string(self.folder.join(RUN)).ok()?.trim().parse().ok()
+    /// The run that was joined last, and when that had begun.
+    pub(crate) fn last_run(&self) -> Option<(u64, u64)> {
+        let text = fs::read_to_string(self.folder.join(RUN)).ok()?;
+        let (run, begun) = text.trim().split_once(' ')?;
+        Some((run.parse().ok()?, begun.parse().ok()?))
     }
 }
 
@@ -87,8 +90,12 @@ mod tests {
             let names = names(&folder, true).unwrap();
             assert!(names.machine != first.machine && names.life == second.life);
         }
-        assert_eq!((first.last_run(), first.enter(3).unwrap(), first.enter(3).unwrap()), (None, false, true));
-        assert_eq!((first.enter(4).unwrap(), second.last_run()), (false, Some(4)));
+        assert_eq!(
+            (first.last_run(), first.enter(3, 9).unwrap(), first.enter(3, 9).unwrap()),
+            (None, false, true)
+        );
+        assert_eq!((first.enter(3, 10).unwrap(), first.enter(4, 10).unwrap()), (false, false));
+        assert_eq!(second.last_run(), Some((4, 10)));
         fs::remove_dir_all(folder).unwrap();
     }
 }

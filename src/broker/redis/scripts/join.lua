@@ -2,9 +2,8 @@
 -- Invariants: a machine has one life, the last that joined (commit.lua refuses the others). A queue has one group, made at 0.
 -- A life that was struck off (forget.lua) does not come back.
 -- KEYS: run, machines, then for each queue: stream, about
--- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"   -> {when it began, when it ended or 0}, or {"struck"}
-local time = redis.call('TIME')
-redis.call('HSETNX', KEYS[1], 'begun', time[1])
+-- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"   -> {ms when it began, s when it ended or 0}, or {"struck"}
+redis.call('HSETNX', KEYS[1], 'begun', string.format('%.0f', now_ms()))
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 if before == 'struck:' .. ARGV[2] then
   return { 'struck' }

@@ -52,4 +52,4 @@ for n = 2, #KEYS, 4 do
   queues[#queues + 1] = queue(KEYS[n], KEYS[n + 1], KEYS[n + 2], KEYS[n + 3])
 end
 local run = redis.call('HMGET', KEYS[1], 'begun', 'ended')
-return { now_ms(), tonumber(run[1] or 0), tonumber(run[2] or 0), queues }
+return { now_ms(), math.floor(tonumber(run[1] or 0) / 1000), tonumber(run[2] or 0), queues }

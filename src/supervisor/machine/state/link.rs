@@ -129,7 +129,7 @@ impl State {
 
     pub(super) fn link_news(&mut self, news: LinkNews, out: &mut Effects) {
         match news {
-            LinkNews::Up { run, warnings } => self.joined(run, &warnings, out),
+            LinkNews::Up { run, warnings, .. } => self.joined(run, &warnings, out),
             LinkNews::Away { why } => {
                 if self.link.is_away(out.now) {
                     let then = "items wait in this machine's memory";
