@@ -19,6 +19,8 @@ pub(crate) struct Closing {
     /// Those that kept queues counted before this run began, where it only works off what is left: they are what it tries
     /// again.
     pub dead_at_start: u64,
+    /// Those whose letters lie in the broker.
+    pub dead_in_broker: u64,
     /// What was too long to become an item.
     pub too_long: u64,
     /// Lines that may be twice in a file.
@@ -95,11 +97,17 @@ impl Closing {
 
     /// The line about dead letters, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
-        let dead = dead_letters(self.dead(), self.too_long)?;
-        Some(match self.dead_letters.as_os_str().is_empty() {
+        let here = dead_letters(self.dead().saturating_sub(self.dead_in_broker), self.too_long);
+        let here = here.map(|dead| match self.dead_letters.as_os_str().is_empty() {
             true => format!("{dead}, not kept"),
             false => format!("{dead}, in {}", self.dead_letters.display()),
-        })
+        });
+        let there = dead_letters(self.dead_in_broker, 0)
+            .map(|dead| format!("{dead} in the broker, which `mprun dead list --shared FILE` shows"));
+        match (here, there) {
+            (Some(here), Some(there)) => Some(format!("{here}, and {there}")),
+            (here, there) => here.or(there),
+        }
     }
 }
 
@@ -140,6 +148,7 @@ mod tests {
             queues: vec![("q".into(), counts)],
             dead_before: 1,
             dead_at_start: 0,
+            dead_in_broker: 0,
             too_long: 0,
             repeated: 0,
             dead_letters: "/s/dead.jsonl".into(),
@@ -182,7 +191,14 @@ mod tests {
 
     #[test]
     fn what_was_too_long_is_told_apart_and_counts_for_the_exit_code() {
-        let closing = Closing { queues: Vec::new(), dead_before: 0, too_long: 2, ..closing() };
+        let closing = Closing { dead_in_broker: 1, ..closing() };
+        let there = "1 dead letter in the broker, which `mprun dead list --shared FILE` shows";
+        assert_eq!(closing.warning().unwrap(), format!("1 dead letter, in /s/dead.jsonl, and {there}"));
+        assert_eq!(
+            Closing { dead_in_broker: 2, ..closing }.warning().unwrap(),
+            there.replace("1 dead letter", "2 dead letters")
+        );
+        let closing = Closing { queues: Vec::new(), dead_before: 0, too_long: 2, ..self::closing() };
         let warning = "2 dead letters of what was too long for an item, in /s/dead.jsonl";
         assert_eq!(closing.warning().unwrap(), warning);
         assert_eq!(closing.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);

@@ -286,6 +286,9 @@ impl Performer<'_> {
         let Performer { names, tokens, mut store, dead, launcher, replacing, inbox, .. } = self;
         let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
+        let is_shared = |name: &String| tokens.iter().any(|(_, label)| *label == Label::Held(name.clone()));
+        let dead_in_broker =
+            queues.iter().filter(|(name, _)| is_shared(name)).map(|(_, counts)| counts.dead).sum();
         // Hidden queues are listed only if something is left in them.
         let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
             Label::Spill(stage) | Label::Window { stage, .. } => {
@@ -302,6 +305,7 @@ impl Performer<'_> {
             queues,
             dead_before: dead.before,
             dead_at_start: dead.at_start,
+            dead_in_broker,
             too_long,
             repeated,
             dead_letters,

@@ -27,6 +27,7 @@ fn run() -> (Outcome, Closing) {
         queues: vec![("q".into(), counts)],
         dead_before: 0,
         dead_at_start: 0,
+        dead_in_broker: 0,
         too_long: 0,
         repeated: 0,
         dead_letters: "/s/dead.jsonl".into(),
