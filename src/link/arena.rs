@@ -200,11 +200,13 @@ impl LinkArena {
         Ok(())
     }
 
-    /// The number of the last commit of a line to which none will be added; `None`: its stage may still commit.
+    /// The number of the last commit of a line to which none will be added; `None`: its stage may still commit, or the link has
+    /// yet to look at what it has committed.
     pub(crate) fn last(&mut self, line: LineId) -> Result<Option<u64>, Fault> {
         let q = self.line(line)?;
         let (counts, has_ended) = self.handle.counts_of(q)?;
-        Ok(has_ended.then_some(counts.put))
+        let is_known = counts.put < self.lines[line.0].next || counts.waiting + counts.leased == 0;
+        Ok((has_ended && is_known).then_some(counts.put))
     }
 
     /// The token of a line's stage, of which no worker is there; `None`: it has none that the broker knows of.

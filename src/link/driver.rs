@@ -338,6 +338,9 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             self.arena.end(line, first, &verdicts[..stored])?;
         }
         let has_ended = verdicts.get(stored) == Some(&Verdict::Done);
+        if verdicts.get(stored) == Some(&Verdict::Refused) {
+            self.marks.remove(&line.0); // another end will come
+        }
         Ok(has_ended.then_some(Event::LineEnded { line }))
     }
 
@@ -356,7 +359,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             }
             Note::Elsewhere { line } => {
                 self.here.remove(&line.0);
-                self.marks.remove(&line.0);
+                (self.is_finishing, self.leaves_at) = (false, None);
                 LinkNews::Elsewhere { stage: stage(line) }
             }
             Note::Lost { queue: lost, items } => LinkNews::Lost { queue: queue(lost), items },
@@ -460,16 +463,24 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     fn on_registered(&mut self, line: LineId, result: Result<Registered, Fault>) {
         match result {
             Ok(registered) => {
-                let is_over = registered == Registered::Ended;
-                // One with a position finds its end there.
-                if let Some(line) =
-                    self.plan.lines.get(line.0).filter(|line| is_over && line.placed.is_none())
-                {
-                    self.supervisor.tell(LinkNews::Over { stage: line.stage.clone() });
+                let is_placed = self.plan.lines.get(line.0).is_some_and(|line| line.placed.is_some());
+                match registered {
+                    // One with a position finds its end there.
+                    Registered::Ended if !is_placed => self.is_over(line),
+                    Registered::Sealed => self.is_over(line),
+                    Registered::Open | Registered::Ended => {}
                 }
                 self.registered();
             }
             Err(fault) => self.failed(&fault),
+        }
+    }
+
+    /// There is nothing to do for the stage of a line in this run.
+    fn is_over(&mut self, line: LineId) {
+        self.handle(Event::Switched { line, is_off: true });
+        if let Some(line) = self.plan.lines.get(line.0) {
+            self.supervisor.tell(LinkNews::Over { stage: line.stage.clone() });
         }
     }
 

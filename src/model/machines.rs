@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `machines`: on how many of the machines that have a stage in their files it works at a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Machines {
     /// On each of them.

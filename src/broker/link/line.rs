@@ -26,11 +26,13 @@ enum State {
 pub(super) struct Line {
     waiting: VecDeque<(u64, Ends)>,
     state: State,
+    /// Commits of the next request: a request is memory of the server's, too.
+    most: usize,
 }
 
 impl Line {
     pub(super) fn new(commits: Vec<(u64, Ends)>) -> Line {
-        Line { waiting: commits.into(), state: State::Ready }
+        Line { waiting: commits.into(), state: State::Ready, most: MOST }
     }
 
     /// Whether every commit has its verdict.
@@ -79,6 +81,10 @@ impl Line {
             Some(Full::Memory) => State::Blocked { by: Full::Memory, until: now + LOOK_FOR_MEMORY },
             Some(by) => State::Blocked { by, until: now + LOOK_FOR_ROOM },
         };
+        self.most = match judged.full {
+            Some(Full::Memory) => 1,
+            _ => (self.most * 2).min(MOST),
+        };
         self.say(id, first, judged, out);
         let count = judged.verdicts.len().min(self.waiting.len());
         if count > 0 {
@@ -104,7 +110,7 @@ impl Line {
         }
         let Some((first, _)) = self.waiting.front().filter(|_| self.state == State::Ready) else { return };
         let first = *first;
-        let last = self.waiting.iter().take(MOST).next_back().map_or(first, |(number, _)| *number);
+        let last = self.waiting.iter().take(self.most).next_back().map_or(first, |(number, _)| *number);
         self.state = State::UnderWay;
         out.push(Effect::Commit { line: id, first, last });
     }

@@ -56,8 +56,19 @@ fn commits_are_numbered_by_what_was_ever_put_into_their_line() {
     }
     assert!(link.end(LINE_0, 1, &[Verdict::Done]).is_err(), "it is over");
     assert_eq!(link.last(LINE_0).unwrap(), None);
+    commit_all(&mut worker, &commit(&[], &[]));
     machine.admin.set_ended(LINE, true).unwrap();
-    assert_eq!(link.last(LINE_0).unwrap(), Some(150));
+    assert_eq!(link.last(LINE_0).unwrap(), None, "the end does not overtake the last commit");
+    link.poll().unwrap();
+    assert_eq!(link.last(LINE_0).unwrap(), Some(151));
+    link.end(LINE_0, 151, &[Verdict::Done]).unwrap();
+    drop(link);
+    machine.release(LINK);
+    assert_eq!(
+        machine.link().last(LINE_0).unwrap(),
+        Some(151),
+        "nor does a link that finds none wait for one"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::config::{
     elements::show_duration,
 };
 use crate::dead_letter::WhenFull;
+use crate::model::Machines;
 use crate::numbers::counted as count;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -59,7 +60,7 @@ impl fmt::Display for Refusal {
                 f.write_str("`broker`, or which queues are shared, changed, which needs a restart")
             }
             Refusal::SharedStages => {
-                f.write_str("which stages read or write shared queues changed, which needs a restart")
+                f.write_str("which stages read or write shared queues, or their `machines`, changed, which needs a restart")
             }
             Refusal::QueueHolds(queue, items) => {
                 write!(
@@ -146,16 +147,17 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     Ok(steps)
 }
 
-/// The stages that read or write shared queues, each with these.
-fn at_shared_queues(pipeline: &Pipeline) -> BTreeSet<(&str, &str, bool)> {
+/// The stages that read or write shared queues, each with these and where it works.
+fn at_shared_queues(pipeline: &Pipeline) -> BTreeSet<(&str, &str, bool, Option<Machines>)> {
     let shared: BTreeSet<&str> =
         pipeline.queues.iter().filter(|queue| queue.shared).map(|queue| queue.name.as_str()).collect();
     let mut all = BTreeSet::new();
     for stage in &pipeline.stages {
-        all.extend(stage.work.inputs.iter().map(|queue| (stage.name.as_str(), queue.as_str(), true)));
-        all.extend(stage.work.outputs.iter().map(|queue| (stage.name.as_str(), queue.as_str(), false)));
+        let (name, placed) = (stage.name.as_str(), stage.placed);
+        all.extend(stage.work.inputs.iter().map(|queue| (name, queue.as_str(), true, placed)));
+        all.extend(stage.work.outputs.iter().map(|queue| (name, queue.as_str(), false, placed)));
     }
-    all.retain(|(_, queue, _)| shared.contains(queue));
+    all.retain(|(_, queue, ..)| shared.contains(queue));
     all
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Machines;
 use crate::supervisor::fixture::{pipeline, queue, stage};
 
 fn lines(old: &Pipeline, new: &Pipeline) -> Vec<String> {
@@ -103,7 +104,10 @@ fn stages_at_shared_queues_neither_come_nor_go_while_it_runs() {
     faster.stages.push(stage("d", &["q"], &[]));
     assert!(plan(&old, &faster, &[]).is_ok());
     let more = with_shared(pipeline([chain().stages, vec![stage("d", &["p"], &[])]].concat()));
-    for (from, to) in [(&old, &more), (&more, &old)] {
+    let mut elsewhere = with_shared(chain());
+    let at = elsewhere.stages.iter_mut().find(|stage| stage.work.outputs.contains(&"p".to_owned())).unwrap();
+    at.placed = Some(Machines::One);
+    for (from, to) in [(&old, &more), (&more, &old), (&old, &elsewhere), (&elsewhere, &old)] {
         assert_eq!(plan(from, to, &[]), Err(Refusal::SharedStages));
     }
 }

@@ -114,9 +114,13 @@ impl StageState {
         }
     }
 
-    /// Another life of this machine has done all of it in this run.
+    /// There is nothing to do for it in this run: another life of this machine has done it, or its queues have ended.
     pub(crate) fn was_done_before(&mut self) {
-        for worker in self.workers.iter_mut().filter(|_| !self.begun) {
+        if self.begun {
+            return;
+        }
+        self.switch = Switch::On;
+        for worker in &mut self.workers {
             (worker.life, worker.trial) = (Life::Over(Over::Finished), false);
         }
     }

@@ -57,18 +57,18 @@ impl State {
         if self.link.is_startable(out.now) {
             self.start_link(out);
         }
+        self.tell_link_of_stages(out);
         let is_through = self.stages.iter().all(StageState::is_through);
         let ends = self.stopping() == Stopping::Draining || is_through && !self.stages.is_empty();
         if ends && let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Run) {
             *order = LinkOrder::Finish;
-            return out.push(Effect::OrderLink(link::LinkOrder::Finish));
+            out.push(Effect::OrderLink(link::LinkOrder::Finish));
         }
-        self.tell_link_of_stages(out);
     }
 
     /// Which of them are not wanted here, and which have come to a standstill.
     fn tell_link_of_stages(&mut self, out: &mut Effects) {
-        if self.link.order() != Some(&mut LinkOrder::Run) {
+        if !matches!(self.link.order(), Some(LinkOrder::Run | LinkOrder::Finish)) {
             return;
         }
         for stage in self.stages.iter().filter(|stage| stage.version.shared.is_some()) {
@@ -150,7 +150,7 @@ impl State {
             }
             LinkNews::Over { stage } => {
                 self.stage_named(&stage).into_iter().for_each(StageState::was_done_before);
-                out.log(Level::Info, format!("{stage}: it has ended in this run before"));
+                out.log(Level::Info, format!("{stage}: it has ended in this run before, or its queues have"));
             }
             LinkNews::Lost { queue, items } => {
                 let text = format!(
