@@ -6,7 +6,7 @@ use crate::config::pipeline::placeholder::{Placeholders, takes_item};
 use crate::config::pipeline::{Queue, WhenFailing};
 
 /// Programs that take a piece of their own language as an argument, and the letter of the option before it.
-const INTERPRETERS: [(&str, char); 13] = [
+const INTERPRETERS: [(&str, char); 17] = [
     ("sh", 'c'),
     ("bash", 'c'),
     ("dash", 'c'),
@@ -20,6 +20,10 @@ const INTERPRETERS: [(&str, char); 13] = [
     ("node", 'e'),
     ("lua", 'e'),
     ("php", 'r'),
+    ("su", 'c'),
+    ("runuser", 'c'),
+    ("script", 'c'),
+    ("flock", 'c'),
 ];
 
 /// `failing_timeout` beside a `when_failing` that waits for nothing.
