@@ -1,0 +1,149 @@
+//! What the broker says becomes the machine's events.
+
+use super::*;
+
+impl<C: Connect, S: Supervisor> Driver<C, S> {
+    pub(super) fn answered(&mut self, answer: Answer<C::Broker>) {
+        match answer {
+            Answer::Joined(Ok(broker)) => self.joined(Rc::new(broker)),
+            Answer::Joined(Err(fault)) => self.failed(&fault),
+            Answer::Held(queue, result) => {
+                self.on(result, |sequences| Some(Event::Held { queue, sequences }));
+            }
+            Answer::Taken(queue, asked, result) => self.on_taken(queue, asked, result),
+            Answer::Extended(queue, result) => self.on(result, |lost| Some(Event::Extended { queue, lost })),
+            Answer::Judged(line, first, result) => {
+                self.on(result, |judged| Some(Event::Judged { line, first, judged }));
+            }
+            Answer::Progress(queue, result) => self.on_progress(queue, result),
+            Answer::Registered(line, result) => self.on_registered(line, result),
+            Answer::Claimed(line, Ok(position)) => {
+                let is_ours = position.is_some();
+                self.positions.extend(position.map(|position| (line, position)));
+                self.handle(Event::Claimed { line, is_ours });
+            }
+            Answer::Claimed(_, Err(fault)) => self.failed(&fault),
+            Answer::Done(result) => self.on(result, |()| None),
+            Answer::Left(result) => self.on(result, |()| Some(Event::Left)),
+            Answer::Heard(Ok(heard)) => self.heard(heard),
+            Answer::Heard(Err(fault)) => self.failed(&fault),
+            Answer::Woken(Woken::Away) => self.failed(&Fault::Away("the connection is closed".into())),
+            Answer::Woken(woken) => {
+                self.wait_for_messages();
+                self.handle(Event::Woken(woken));
+                if let Woken::Items(queue) = woken {
+                    self.look_for_end(queue);
+                }
+            }
+        }
+    }
+
+    /// What an answer means to the machine; a fault is one of the connection.
+    fn on<T>(&mut self, result: Result<T, Fault>, event: impl FnOnce(T) -> Option<Event>) {
+        match result.map(event) {
+            Ok(Some(event)) => self.handle(event),
+            Ok(None) => {}
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    fn on_taken(&mut self, queue: SharedQueue, asked: usize, result: Result<Vec<Lease>, Fault>) {
+        let Ok(leases) = &result else { return self.on(result, |_| None) };
+        let sequences: Vec<Sequence> = leases.iter().map(|lease| lease.sequence).collect();
+        let is_short = sequences.is_empty();
+        if let Ok(leases) = result {
+            self.taken.insert(queue, leases);
+        }
+        self.handle(Event::Taken { queue, asked, sequences });
+        if is_short {
+            self.look_for_end(queue);
+        }
+    }
+
+    fn joined(&mut self, broker: Rc<C::Broker>) {
+        let Joined { run, begun, ended, warnings } = broker.joined();
+        if let Some(at) = *ended {
+            self.supervisor.tell(LinkNews::Ended { at });
+            self.end = Some(End::Left);
+            return;
+        }
+        self.up = LinkNews::Up { run: *run, begun: *begun, warnings: warnings.clone() };
+        self.broker = Some(broker);
+        self.heard(Heard { is_watched: true });
+        self.wait_for_messages();
+        self.registering = 1;
+        for (n, line) in self.plan.lines.clone().into_iter().enumerate() {
+            for &queue in &line.ends {
+                let (id, stage) = (LineId(n), line.shared());
+                self.registering += 1;
+                // Behind each other on one connection: the queue knows its writer before the writer's first commit comes.
+                self.ask(async move |broker| Answer::Registered(id, broker.register(queue, &stage).await));
+            }
+        }
+        self.registered();
+        self.handle(Event::Joined);
+    }
+
+    fn on_registered(&mut self, line: LineId, result: Result<Registered, Fault>) {
+        match result {
+            Ok(registered) => {
+                let is_placed = self.plan.lines.get(line.0).is_some_and(|line| line.placed.is_some());
+                match registered {
+                    // One with a position finds its end there.
+                    Registered::Ended if !is_placed => self.is_over(line),
+                    Registered::Sealed => self.is_over(line),
+                    Registered::Open | Registered::Ended => {}
+                }
+                self.registered();
+            }
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    /// There is nothing to do for the stage of a line in this run.
+    fn is_over(&mut self, line: LineId) {
+        self.handle(Event::Switched { line, is_off: true });
+        if let Some(line) = self.plan.lines.get(line.0) {
+            self.supervisor.tell(LinkNews::Over { stage: line.stage.clone() });
+        }
+    }
+
+    fn registered(&mut self) {
+        self.registering -= 1;
+        if self.registering == 0 {
+            self.supervisor.tell(self.up.clone());
+        }
+    }
+
+    fn wait_for_messages(&mut self) {
+        self.ask(async |broker| Answer::Woken(broker.woken().await));
+    }
+
+    fn failed(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Away(why) => {
+                self.supervisor.tell(LinkNews::Away { why: why.clone() });
+                self.broker = None;
+                self.leaves_at = None;
+                self.tasks.abort_all();
+                self.tasks = JoinSet::new();
+                self.taken.clear();
+                self.handle(Event::Broken { jitter: 0.5 + fastrand::f64() / 2.0 });
+            }
+            Fault::Superseded | Fault::Fatal(_) => self.handle(Event::Hopeless(fault.to_string())),
+        }
+    }
+
+    fn on_progress(&mut self, queue: SharedQueue, result: Result<Progress, Fault>) {
+        if !matches!(result, Ok(Progress::Finished)) {
+            return self.on(result, |_| None);
+        }
+        if !self.finished.insert(queue) {
+            return;
+        }
+        if let Err(fault) = self.arena.close(queue) {
+            self.end = Some(End::Broken(fault.to_string()));
+        }
+        self.ask(async |broker| Answer::Done(broker.finish().await.map(drop)));
+    }
+}
