@@ -194,6 +194,20 @@ impl WorkerContext {
         Ok(Taken::Empty)
     }
 
+    /// The same, in as many transactions as it needs: one takes a limited number of items. No lease may be held before.
+    pub(super) fn take_together(&mut self, most: usize) -> Result<Taken, Stop> {
+        let mut taken = self.take(most)?;
+        while let Taken::Items { after, .. } = &mut taken
+            && *after > 0
+            && self.queues.len() < most
+            && let Taken::Items { after: left, .. } =
+                self.queues.take(&self.inputs, most - self.queues.len(), Wait::No)?
+        {
+            *after = left;
+        }
+        Ok(taken)
+    }
+
     /// `log_items`: the leases from `first` on were taken.
     pub(super) fn log_taken(&self, first: usize, before: u64, after: u64) -> Result<(), Stop> {
         for i in (first..self.queues.len()).filter(|_| self.item_log.is_on) {

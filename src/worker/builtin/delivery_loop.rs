@@ -10,7 +10,7 @@ mod key;
 
 use super::guard;
 use crate::item::Shown;
-use crate::queue::{Ending, Failed, Taken, Wait, Waiting};
+use crate::queue::{Ending, Failed, Taken, Waiting};
 use crate::stage::{Delivery, Failure, Parcel, Reach, Undelivered};
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
@@ -52,17 +52,7 @@ impl<'a> DeliveryLoop<'a> {
         let worker = &mut *self.worker;
         let most = if worker.live.is_single() { 1 } else { self.sink.most() };
         let most = most.min(worker.recycling.items_left());
-        let mut taken = worker.take(most)?;
-        // A transaction takes a limited number of items.
-        while let Taken::Items { after, .. } = &mut taken
-            && *after > 0
-            && worker.queues.len() < most
-            && let Taken::Items { after: left, .. } =
-                worker.queues.take(&worker.inputs, most - worker.queues.len(), Wait::No)?
-        {
-            *after = left;
-        }
-        Ok(taken)
+        worker.take_together(most)
     }
 
     /// Works off all leases. A parcel that is refused is halved until the item is found that is at fault.

@@ -4,7 +4,7 @@ use super::attempt::{Attempted, Attempts, Tag};
 use crate::config::pipeline::{Collect, Command};
 use crate::dead_letter::Cause;
 use crate::model::ItemFailure;
-use crate::queue::{Ending, Taken, Wait};
+use crate::queue::{Ending, Taken};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -89,17 +89,7 @@ impl EachLoop<'_> {
         let worker = &mut *self.worker;
         let most = self.attempts.batch.filter(|_| !live.is_single()).map_or(1, |batch| batch as usize);
         let most = most.min(worker.recycling.items_left());
-        let mut taken = worker.take(most)?;
-        // A transaction takes a limited number of items.
-        while let Taken::Items { after, .. } = &mut taken
-            && *after > 0
-            && worker.queues.len() < most
-            && let Taken::Items { after: left, .. } =
-                worker.queues.take(&worker.inputs, most - worker.queues.len(), Wait::No)?
-        {
-            *after = left;
-        }
-        Ok(taken)
+        worker.take_together(most)
     }
 
     /// Works off all leases. A batch that fails is halved until the item is found that makes it fail.
