@@ -17,7 +17,10 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Away(why) => write!(f, "the broker can't be reached: {why}"),
-            Fault::Superseded => f.write_str("another life of this machine has joined the run, or this one was struck off (`mprun forget`)"),
+            Fault::Superseded => f.write_str(
+                "this machine's life in the run is over: another one of it has joined, it was struck off (`mprun forget`), or the broker \
+                 has lost the run",
+            ),
             Fault::Fatal(why) => f.write_str(why),
         }
     }
