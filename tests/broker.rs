@@ -4,6 +4,8 @@
 mod commits;
 #[path = "broker/online.rs"]
 mod online;
+#[path = "broker/same.rs"]
+mod same;
 #[path = "broker/server.rs"]
 mod server;
 mod support;
@@ -16,29 +18,10 @@ use mprun::broker::{
     Progress, Registered, SHOWN_FOR, Step, Verdict, Woken,
 };
 use mprun::queue::WhenFull;
-use server::{SAFE, Server, audit, layout, member};
+use server::{SAFE, Server, audit, layout, member, on_both};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use visits::visit;
-
-/// Each test on each broker. One that is not named is a function without a use.
-macro_rules! on_both {
-    ($($test:ident),* $(,)?) => {
-        mod redis {
-            $(#[test]
-            fn $test() {
-                super::$test(mprun::broker::BrokerKind::Redis);
-            })*
-        }
-        mod nats {
-            $(#[test]
-            fn $test() {
-                super::$test(mprun::broker::BrokerKind::Nats);
-            })*
-        }
-    };
-}
-pub(crate) use on_both;
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);

@@ -131,6 +131,25 @@ fn spawn(kind: BrokerKind, folder: &Folder, port: u16, arguments: &[String]) -> 
     command.spawn().expect("redis-server and nats-server: tests/run installs them")
 }
 
+/// Each test on each broker. One that is not named is a function without a use.
+macro_rules! on_both {
+    ($($test:ident),* $(,)?) => {
+        mod redis {
+            $(#[test]
+            fn $test() {
+                super::$test(mprun::broker::BrokerKind::Redis);
+            })*
+        }
+        mod nats {
+            $(#[test]
+            fn $test() {
+                super::$test(mprun::broker::BrokerKind::Nats);
+            })*
+        }
+    };
+}
+pub(crate) use on_both;
+
 pub fn member(machine: &str) -> Membership {
     Membership { machine: machine.into(), life: "1".into(), new_run: false, allow_loss: false }
 }

@@ -1,8 +1,7 @@
 //! What is asked of a run from outside, against real servers.
 
 use crate::commits::{A, B, alone, commit, emits, items, passes, stage, verdicts};
-use crate::on_both;
-use crate::server::{self, SAFE, Server, audit, layout, member};
+use crate::server::{self, SAFE, Server, audit, layout, member, on_both};
 use mprun::broker::{
     AnyBroker, Broker, BrokerKind, Commit, Fault, Forgotten, Layout, Ledger, MemberState, Membership,
     Overview, Progress, Registered, SHOWN_FOR, Verdict, Visitor, Writer, WriterState,
