@@ -3,8 +3,8 @@
 use crate::commits::{alone, stage};
 use crate::server::{self, Server};
 use mprun::broker::{
-    AnyBroker, Broker, BrokerKind, Commit, End, Fault, Layout, Lease, Letter, Membership, Output, SHOWN_FOR,
-    Sequence, SharedQueue, SharedStage, Step, Visitor,
+    AnyBroker, Broker, BrokerKind, Commit, End, Fault, Forgotten, Layout, Lease, Letter, Membership, Output,
+    SHOWN_FOR, Sequence, SharedQueue, SharedStage, Step, Visitor,
 };
 use mprun::queue::WhenFull;
 use std::collections::BTreeMap;
@@ -201,7 +201,10 @@ impl Side {
         let visitor = self.visitor().await;
         match ask {
             Ask::Forget { machine } => {
-                let forgotten = visitor.forget(&format!("m{machine}")).await;
+                let mut forgotten = visitor.forget(&format!("m{machine}")).await;
+                if let Ok(Forgotten::Struck { writers, .. }) = &mut forgotten {
+                    writers.sort();
+                }
                 let text = said(forgotten);
                 text.split("Alive").next().unwrap_or_default().to_owned()
             }

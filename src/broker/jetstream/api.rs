@@ -11,6 +11,11 @@ use std::time::Duration;
 /// A request whose answer may have got lost: longer than a busy server takes, shorter than a lease.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// As the state has times.
+pub(super) fn ms(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
+
 /// Codes of JetStream's errors.
 const NO_STREAM: u64 = 10059;
 const NO_MESSAGE: u64 = 10037;

@@ -12,6 +12,7 @@ use super::api::{Api, Refusal, Stored};
 use super::connect::{self, Connection};
 use super::names::Names;
 use super::replica::{self, Logged, Pending, Replica};
+use super::reserve;
 use super::server::{self, Settings};
 use super::snapshot;
 use super::state::{Answer, ItemRef, Request};
@@ -69,7 +70,13 @@ impl Log {
         let warnings = match what_for {
             For::Machine { allow_loss } => {
                 make(&api, &names, layout).await?;
-                settings(&api, &names.stream).await?.check(&names.stream, allow_loss)?
+                let settings = Settings::of(&api.info(&names.stream).await.map_err(Refusal::fault)?)?;
+                let warnings = settings.check(&names.stream, allow_loss)?;
+                // Where there is no room for it now, a snapshot fills it up later.
+                reserve::fill(&api, &names, settings.num_replicas, reserve::blocks(0))
+                    .await
+                    .map_err(Refusal::fault)?;
+                warnings
             }
             For::Visitor => match api.info(&names.stream).await {
                 Ok(_) => Vec::new(),
@@ -104,8 +111,35 @@ impl Log {
         &self.replica
     }
 
-    /// Appends the request, and returns what the state answers at its place. `data`: what its spans are of.
+    /// Appends the request, and returns what the state answers at its place. `data`: what its spans are of. Where the store is full
+    /// the reserve makes room for it.
     pub(super) async fn append(
+        &self,
+        request: &Request,
+        data: &[u8],
+        wants: Option<(SharedQueue, u32)>,
+    ) -> Result<Answer, Refusal> {
+        loop {
+            match self.append_once(request, data, wants).await {
+                Err(Refusal::Full(why)) => {
+                    if !reserve::give_back(&self.api, &self.names).await? {
+                        return Err(Refusal::Full(why));
+                    }
+                    if !self.replica.see(|state, _| state.is_short).map_err(Refusal::Fault)? {
+                        self.append_once(&Request::Room { is_short: true }, &[], None).await?;
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The same for what may wait: the reserve is not for it.
+    pub(super) async fn append_if_room(&self, request: &Request, data: &[u8]) -> Result<Answer, Refusal> {
+        self.append_once(request, data, None).await
+    }
+
+    async fn append_once(
         &self,
         request: &Request,
         data: &[u8],
@@ -215,10 +249,6 @@ async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {
         }
         Err(refusal) => Err(refusal.fault()),
     }
-}
-
-pub(super) async fn settings(api: &Api, stream: &str) -> Result<Settings, Fault> {
-    Settings::of(&api.info(stream).await.map_err(Refusal::fault)?)
 }
 
 /// The state as the last snapshot has it, and the messages from there on.
@@ -355,7 +385,7 @@ impl Reader {
                 self.replica.apply(&logged, &decoded);
             }
             Err(Unreadable::Garbled) => self.replica.pass(place.stream),
-            Err(Unreadable::Format(format)) => return Err(other_version(format)),
+            Err(Unreadable::Format(format)) => return Err(wire::other_version(format)),
         }
         Ok(())
     }
@@ -379,14 +409,6 @@ impl Reader {
         whole.extend_from_slice(rest);
         Ok(Some(whole.into()))
     }
-}
-
-pub(super) fn other_version(format: u8) -> Fault {
-    Fault::Fatal(format!(
-        "the broker holds messages of another version of mprun (format {format}, this one writes {}): use one version on all machines, \
-         or begin anew after `mprun shared drop`",
-        wire::FORMAT
-    ))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! A look at a run from outside: no machine of it, so it may come from anywhere.
 
-use super::api::{Api, Refusal};
+use super::api::{Api, Refusal, ms};
 use super::connect;
-use super::log::{self, For, Log};
+use super::log::{For, Log};
 use super::names::Names;
-use super::state::{Answer, Machine, Queue, Request, Run, Standing, StoredLetter, Visit};
-use super::{foreign, ms, server, unexpected};
+use super::server;
+use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
 use crate::broker::{
     Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, SHOWN_FOR,
     SILENT_AFTER, Sequence, SharedQueue, Writer,
@@ -45,7 +45,8 @@ pub(super) async fn examine(
         }
         Err(refusal) => return Err(refusal.fault()),
     }
-    let warnings = log::settings(&api, &names.stream).await?.check(&names.stream, allow_loss)?;
+    let info = api.info(&names.stream).await.map_err(Refusal::fault)?;
+    let warnings = server::Settings::of(&info)?.check(&names.stream, allow_loss)?;
     // It refuses another shape.
     Visitor::open(access, layout).await.map(|_| warnings)
 }
@@ -86,7 +87,7 @@ impl Visitor {
         })?;
         match found {
             None => Ok(None),
-            Some((_, false)) => Err(foreign(layout)),
+            Some((_, false)) => Err(Fault::foreign(layout)),
             Some((run, true)) => Ok(Some(Visitor { log, run })),
         }
     }
@@ -144,7 +145,7 @@ impl Visitor {
         let (shown_for, silent_after) = (ms(SHOWN_FOR), ms(SILENT_AFTER));
         match self.ask(Visit::Forget { machine: machine.to_owned(), shown_for, silent_after }).await? {
             Answer::Forgotten(forgotten) => Ok(forgotten),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
@@ -173,7 +174,7 @@ impl Visitor {
         for some in letters.chunks(AT_ONCE) {
             match self.ask(Visit::Retry { queue, letters: some.to_vec() }).await? {
                 Answer::Retried(retried) => all.extend(retried),
-                other => return Err(unexpected(&other)),
+                other => return Err(other.fault()),
             }
         }
         Ok(all)
@@ -185,7 +186,7 @@ impl Visitor {
         for some in letters.chunks(AT_ONCE) {
             match self.ask(Visit::Discard { queue, letters: some.to_vec() }).await? {
                 Answer::Discarded(letters) => dropped += letters,
-                other => return Err(unexpected(&other)),
+                other => return Err(other.fault()),
             }
         }
         Ok(dropped)
@@ -203,7 +204,7 @@ fn member(machine: String, known: Machine, shown: Option<(Duration, Vec<u8>)>) -
     Member { machine, life: known.life, state, shown }
 }
 
-fn queue_view(queue: &Queue, now: u64) -> QueueView {
+fn queue_view(queue: &StoredQueue, now: u64) -> QueueView {
     let writer = |(place, state): (&String, _)| {
         let (machine, stage) = place.split_once('/')?;
         Some(Writer { machine: machine.to_owned(), stage: stage.to_owned(), state })

@@ -3,7 +3,7 @@
 
 use super::blobs::{ItemRef, Span};
 use crate::broker::{
-    Commit, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, Sequence, SharedQueue,
+    Commit, Fault, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, Sequence, SharedQueue,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub(in crate::broker::jetstream) enum Request {
     Visitor { run: u64, visit: Visit },
     /// All runs go, unless a machine is alive. `alive_for`: ms without a word after which it may be gone; `None`: they go anyway.
     Drop { shown_for: u64, alive_for: Option<u64> },
+    /// The server's store is full, or no more.
+    Room { is_short: bool },
     /// What had become of no use up to this place in the log is deleted.
     Cleaned { through: u64 },
 }
@@ -68,8 +70,9 @@ pub(in crate::broker::jetstream) enum Action {
     Resign {
         place: String,
     },
+    /// `None`: what was shown before stays.
     Show {
-        text: Span,
+        text: Option<Span>,
         time: u64,
     },
     Leave,
@@ -102,6 +105,11 @@ pub(in crate::broker::jetstream) struct StoredEnd {
 }
 
 impl StoredCommit {
+    /// Whether there is more to keep for it than before.
+    pub(super) fn grows(&self) -> bool {
+        !self.outputs.is_empty() || self.step.is_some() && self.ends.is_empty()
+    }
+
     /// The bytes of the outputs go behind `data`.
     pub(in crate::broker::jetstream) fn of(commit: &Commit, data: &mut Vec<u8>) -> StoredCommit {
         let mut stored = |item: &[u8]| {
@@ -163,4 +171,14 @@ pub(in crate::broker::jetstream) enum Answer {
     /// This machine is alive.
     Alive(String),
     Dropped,
+}
+
+impl Answer {
+    /// Of an answer that was not looked for.
+    pub(in crate::broker::jetstream) fn fault(&self) -> Fault {
+        match self {
+            Answer::Superseded => Fault::Superseded,
+            _ => Fault::Away("the broker has lost what the request was about".into()),
+        }
+    }
 }
