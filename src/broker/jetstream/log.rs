@@ -63,30 +63,17 @@ pub(super) struct Log {
 impl Log {
     /// `None`: there is no stream for one who looks.
     pub(super) async fn open(access: &Access, layout: &Layout, what_for: For) -> Result<Option<Log>, Fault> {
-        let Connection { client, mut ends } = connect::connect(access).await?;
-        let info = client.server_info();
+        let mut connection = connect::connect(access).await?;
+        let info = connection.client.server_info();
         server::check_server(&info.version, info.jetstream)?;
-        let (api, names) = (Api(client.clone()), Names::new(&layout.prefix, &layout.pipeline));
-        let warnings = match what_for {
-            For::Machine { allow_loss } => {
-                make(&api, &names, layout).await?;
-                let settings = Settings::of(&api.info(&names.stream).await.map_err(Refusal::fault)?)?;
-                let warnings = settings.check(&names.stream, allow_loss)?;
-                // Where there is no room for it now, a snapshot fills it up later.
-                reserve::fill(&api, &names, settings.num_replicas, reserve::blocks(0))
-                    .await
-                    .map_err(Refusal::fault)?;
-                warnings
-            }
-            For::Visitor => match api.info(&names.stream).await {
-                Ok(_) => Vec::new(),
-                Err(Refusal::NoStream) => return Ok(None),
-                Err(refusal) => return Err(refusal.fault()),
-            },
+        let api = Api(connection.client.clone());
+        let names = Names::new(&layout.prefix, &layout.pipeline);
+        let Some(warnings) = connection.or_end(prepare(&api, &names, layout, what_for)).await? else {
+            return Ok(None);
         };
-        let connection = fastrand::u64(..);
-        let is_machine = what_for != For::Visitor;
-        let (replica, messages) = load(&api, &names, connection, is_machine).await?;
+        let (id, is_machine) = (fastrand::u64(..), what_for != For::Visitor);
+        let (replica, messages) = connection.or_end(load(&api, &names, id, is_machine)).await?;
+        let Connection { mut ends, .. } = connection;
         let replica = Arc::new(replica);
         let mut tasks = JoinSet::new();
         let reader = Reader {
@@ -104,7 +91,7 @@ impl Log {
             }
         });
         let (next, max_payload) = (AtomicU64::new(1), info.max_payload);
-        Ok(Some(Log { api, names, replica, connection, next, max_payload, warnings, _tasks: tasks }))
+        Ok(Some(Log { api, names, replica, connection: id, next, max_payload, warnings, _tasks: tasks }))
     }
 
     pub(super) fn replica(&self) -> &Replica {
@@ -233,6 +220,31 @@ async fn message_of(
         Err(Refusal::NoMessage) => Ok(None),
         Err(refusal) => Err(refusal.fault()),
     }
+}
+
+/// Makes the streams of a machine; `None`: there is none for one who looks. What their settings don't protect from.
+async fn prepare(
+    api: &Api,
+    names: &Names,
+    layout: &Layout,
+    what_for: For,
+) -> Result<Option<Vec<String>>, Fault> {
+    let allow_loss = match what_for {
+        For::Machine { allow_loss } => allow_loss,
+        For::Visitor => {
+            return match api.info(&names.stream).await {
+                Ok(_) => Ok(Some(Vec::new())),
+                Err(Refusal::NoStream) => Ok(None),
+                Err(refusal) => Err(refusal.fault()),
+            };
+        }
+    };
+    make(api, names, layout).await?;
+    let settings = Settings::of(&api.info(&names.stream).await.map_err(Refusal::fault)?)?;
+    let warnings = settings.check(&names.stream, allow_loss)?;
+    // Where there is no room for it now, a snapshot fills it up later.
+    let filled = reserve::fill(api, names, settings.num_replicas, reserve::blocks(0)).await;
+    filled.map_err(Refusal::fault).map(|_| Some(warnings))
 }
 
 async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {

@@ -186,8 +186,9 @@ impl Broker for JetStream {
         }
     }
 
-    /// Only what changes the queue is asked of the log: this is asked again and again.
+    /// Only what changes the queue goes into the log: this is asked again and again.
     async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault> {
+        self.log.catch_up().await?;
         let (progress, may_end) =
             self.see(|run, _| Some((run.progress(queue)?, run.may_be_sealed(queue, before))))?;
         if !may_end {
