@@ -91,7 +91,7 @@ fn the_stream_stays_small_and_keeps_the_oldest_letter_and_who_joins_finds_all_of
         let ledger = one.ledger(A).await.unwrap();
         let small = async || loop {
             let (messages, bytes) = size(&server).await;
-            if messages < 800 && bytes < 24_000_000 {
+            if messages < 1000 && bytes < 30_000_000 {
                 return;
             }
             sleep(Duration::from_millis(20)).await;

@@ -1,8 +1,8 @@
 //! The state as it was after some message of the log, written into the stream itself: who joins reads it and what comes behind it. Then
 //! what nothing needs any more is deleted, so the stream holds live items, letters and a bounded part of the log.
 //!
-//! Invariant: only messages up to that one, and none that the state of then needs, are ever deleted. So who has read less meets a gap,
-//! and begins with the snapshot.
+//! Invariant: only messages up to the last one of the snapshot *before* are deleted, and none that the state needs. So who has just read that
+//! snapshot finds all that comes behind it; who is further behind meets a gap, and begins with the next snapshot.
 //!
 //! | the machine that writes it is killed | what is left |
 //! |---|---|
@@ -28,14 +28,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Messages, or bytes, of the log after which the state is written anew: a joiner reads that much.
-const MESSAGES: u64 = 5000;
+const MESSAGES: u64 = 2000;
 const BYTES: u64 = 8 << 20;
 /// The same while the server's store is full: more than a snapshot itself is.
 const MESSAGES_IF_SHORT: u64 = 16;
 /// A large state is written only after so much more than its own length.
 const TIMES_ITS_LENGTH: u64 = 2;
 /// Machines that are behind each other by that many messages write it one after the other, mostly.
-const SPREAD: u64 = 1000;
+const SPREAD: u64 = 500;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 const TRY_AGAIN_IF_SHORT: Duration = Duration::from_millis(200);
 /// Deletions under way at once.
@@ -134,7 +134,7 @@ pub(super) fn note_head(replica: &Replica, place: u64, bytes: &[u8]) {
 
 fn is_due(inner: &Inner, spread: u64) -> bool {
     let messages = inner.at.saturating_sub(inner.snapshot_through);
-    let is_long = messages >= MESSAGES + spread || inner.bytes_since >= BYTES + (spread << 10);
+    let is_long = messages >= MESSAGES + spread || inner.bytes_since >= BYTES + (spread << 11);
     let is_worth_it = inner.bytes_since >= inner.snapshot_len * TIMES_ITS_LENGTH;
     let may_try = inner.saves_again_at.is_none_or(|at| at <= Instant::now());
     // Where room is short it is looked for at once.
@@ -169,6 +169,8 @@ struct Snapshot {
     through: u64,
     /// The head that is the last one.
     before: u64,
+    /// The last message of the snapshot before.
+    deletes_through: u64,
     /// Before this message nothing is needed.
     floor: u64,
     /// Nor are these behind it.
@@ -178,13 +180,15 @@ struct Snapshot {
 
 impl Snapshot {
     fn of(inner: &Inner) -> Snapshot {
-        let floor = inner.state.blobs.floor(inner.at);
+        let deletes_through = inner.snapshot_through;
+        let floor = inner.state.blobs.floor(deletes_through);
         Snapshot {
             state: postcard::to_allocvec(&inner.state).unwrap_or_default(), // as above
             through: inner.at,
             before: inner.head,
+            deletes_through,
             floor,
-            garbage: inner.state.blobs.garbage(floor),
+            garbage: inner.state.blobs.garbage(floor, deletes_through),
             is_short: inner.state.is_short,
         }
     }
@@ -208,9 +212,9 @@ impl Snapshot {
 
     async fn clean(&self, api: &Api, names: &Names, head: u64) -> Result<(), Refusal> {
         api.purge(&names.stream, None, self.floor).await?;
-        if self.floor <= self.through {
+        if self.floor <= self.deletes_through {
             for subject in [names.requests(), names.snapshots()] {
-                api.purge(&names.stream, Some(&subject), self.through + 1).await?;
+                api.purge(&names.stream, Some(&subject), self.deletes_through + 1).await?;
             }
             api.purge(&names.stream, Some(&names.heads()), head).await?;
             for some in self.garbage.chunks(DELETIONS) {
@@ -221,7 +225,8 @@ impl Snapshot {
                 try_join_all(some.iter().copied().map(delete)).await?;
             }
         }
-        tell(api, names, &Request::Cleaned { through: self.through }).await?;
+        let Snapshot { through, deletes_through, .. } = *self;
+        tell(api, names, &Request::Cleaned { through, deletes_through }).await?;
         self.see_to_the_reserve(api, names).await
     }
 

@@ -4,12 +4,13 @@ use super::api::{Api, Refusal, ms};
 use super::connect;
 use super::log::{For, Log};
 use super::names::Names;
-use super::server;
+use super::server::{self, Settings};
 use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
 use crate::broker::{
     Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, SHOWN_FOR,
     SILENT_AFTER, Sequence, SharedQueue, Writer,
 };
+use serde_json::json;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
@@ -30,25 +31,27 @@ pub(super) async fn examine(
     layout: &Layout,
     allow_loss: bool,
 ) -> Result<Vec<String>, Fault> {
-    let (client, names) =
-        (connect::connect(access).await?.client, Names::new(&layout.prefix, &layout.pipeline));
-    let info = client.server_info();
+    let mut connection = connect::connect(access).await?;
+    let info = connection.client.server_info();
     server::check_server(&info.version, info.jetstream)?;
-    let api = Api(client);
-    match api.info(&names.stream).await {
-        Ok(_) => {}
-        Err(Refusal::NoStream) => {
-            // JetStream of the account has answered: it makes the stream at the start of a run.
-            let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
-            return server::Settings::of(&serde_json::json!({ "config": wanted }))?
-                .check(&names.stream, allow_loss);
-        }
-        Err(refusal) => return Err(refusal.fault()),
-    }
-    let info = api.info(&names.stream).await.map_err(Refusal::fault)?;
-    let warnings = server::Settings::of(&info)?.check(&names.stream, allow_loss)?;
+    let api = Api(connection.client.clone());
+    let warnings = connection.or_end(warnings(&api, layout, allow_loss)).await?;
     // It refuses another shape.
     Visitor::open(access, layout).await.map(|_| warnings)
+}
+
+/// Of the stream that is there, or would be made.
+async fn warnings(api: &Api, layout: &Layout, allow_loss: bool) -> Result<Vec<String>, Fault> {
+    let names = Names::new(&layout.prefix, &layout.pipeline);
+    let info = match api.info(&names.stream).await {
+        Ok(info) => info,
+        Err(Refusal::NoStream) => {
+            let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
+            json!({ "config": wanted })
+        }
+        Err(refusal) => return Err(refusal.fault()),
+    };
+    Settings::of(&info)?.check(&names.stream, allow_loss)
 }
 
 /// Dead letters of a queue, the oldest first, after `after`.

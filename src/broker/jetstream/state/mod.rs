@@ -12,6 +12,8 @@ mod commit;
 mod queue;
 mod request;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub(super) use blobs::{Blobs, ItemRef, Source, Span};
 pub(super) use queue::{StoredLetter, StoredQueue};
@@ -122,8 +124,8 @@ impl State {
                 *is_short = *is_so;
                 (0, Answer::Done)
             }
-            Request::Cleaned { through } => {
-                step.blobs.cleaned(*through);
+            Request::Cleaned { through, deletes_through } => {
+                step.blobs.cleaned(*through, *deletes_through);
                 (0, Answer::Done)
             }
         }

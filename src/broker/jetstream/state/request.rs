@@ -26,8 +26,8 @@ pub(in crate::broker::jetstream) enum Request {
     Drop { shown_for: u64, alive_for: Option<u64> },
     /// The server's store is full, or no more.
     Room { is_short: bool },
-    /// What had become of no use up to this place in the log is deleted.
-    Cleaned { through: u64 },
+    /// What had become of no use up to one place in the log is deleted, as far as it lies before another.
+    Cleaned { through: u64, deletes_through: u64 },
 }
 
 /// See [`crate::broker::Broker`]. Times are in milliseconds.
