@@ -317,8 +317,8 @@ fn a_certificate_of_ones_own_authority_opens_the_way() {
         let access = Access { tls_ca: Some(pem), ..Access::at(url.clone()) };
         let broker = server::join(&access, &layout(&[1]), &member("m")).await;
         assert_eq!(verdicts(&broker, "read", &[emits(1, &["x"])]).await, [Verdict::Done]);
-        let stranger = AnyBroker::join(&Access::at(url), &layout(&[1]), &member("m")).await;
-        assert!(matches!(stranger.map(drop), Err(Fault::Away(_))), "a certificate of nobody");
+        let unknown = AnyBroker::join(&Access::at(url), &layout(&[1]), &member("m")).await;
+        assert!(matches!(unknown.map(drop), Err(Fault::Away(_))), "a certificate of nobody");
         let none = Access { tls_ca: Some(b"no certificate".to_vec()), ..access };
         assert!(refused(&none, &layout(&[1])).await.contains("tls_ca"));
     });
