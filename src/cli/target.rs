@@ -107,7 +107,8 @@ pub(super) fn label(holder: &Holder) -> String {
     if is_namesake { format!("{}-{}", holder.name, holder.pid) } else { holder.name.clone() }
 }
 
-fn is_called(holder: &Holder, name: &str) -> bool {
+/// Whether a word names it: by its name or by its file.
+pub(super) fn is_called(holder: &Holder, name: &str) -> bool {
     let is_file = || Path::new(name).canonicalize().is_ok_and(|file| is_same(&file, &holder.file));
     holder.name == name || label(holder) == name || is_file()
 }
