@@ -3,6 +3,7 @@
 mod common;
 mod dot;
 mod mermaid;
+mod svg;
 mod text;
 
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ enum Format {
     Mermaid,
     /// For Graphviz
     Dot,
+    /// A picture, for a browser or a document
+    Svg,
 }
 
 /// Prints the drawing of a file.
@@ -48,6 +51,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         Format::Text => text::draw(&graph),
         Format::Mermaid => mermaid::draw(&graph),
         Format::Dot => dot::draw(&graph),
+        Format::Svg => svg::draw(&graph),
     })?;
     Ok(exit::DONE)
 }
