@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod deny;
+pub mod docs_page;
 pub mod nginx;
 pub mod once;
 pub mod process;
