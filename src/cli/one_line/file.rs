@@ -4,6 +4,7 @@ use super::shell::{self, ShellLine, is_placeholder};
 use crate::cli::toml_text::{list, literal, table, text};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::placeholder::placeholder;
+use crate::model::Halt;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(super) struct LineStage {
     pub attempts: u32,
     pub tag: bool,
     pub joblog: Option<JobLog>,
+    pub halt: Option<Halt>,
     pub words: Vec<String>,
 }
 
@@ -166,6 +168,9 @@ impl File {
         if let Some(JobLog { path, resume }) = &stage.joblog {
             let resume = resume.map(|resume| ("resume", text(resume)));
             self.set("joblog", &table([("path", text(&literal(path)))].into_iter().chain(resume)));
+        }
+        if let Some(halt) = stage.halt {
+            self.set("halt", &text(&halt.to_string()));
         }
         if let Some(timeout) = stage.timeout {
             self.set("item_timeout", &text(&humantime::format_duration(timeout).to_string()));
