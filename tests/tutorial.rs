@@ -48,3 +48,8 @@ fn where_the_items_are() {
 fn the_order_of_items() {
     Page::read("order.md", "order").run();
 }
+
+#[test]
+fn the_readme_runs() {
+    Page::read("../README.md", "first").run();
+}

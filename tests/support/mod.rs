@@ -9,6 +9,7 @@ pub mod process;
 pub mod pty;
 pub mod server;
 pub mod storm;
+pub mod terminal_svg;
 pub mod version6;
 
 use std::fs::{self, File};
