@@ -61,9 +61,9 @@ macro_rules! choice {
         $(#[$about])*
         pub enum $name {
             #[cfg(feature = "redis")]
-            Redis($redis),
+            Redis(Box<$redis>),
             #[cfg(feature = "nats")]
-            Nats($nats),
+            Nats(Box<$nats>),
         }
     };
 }
@@ -118,8 +118,8 @@ impl AnyBroker {
     pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> Result<AnyBroker, Fault> {
         open!(
             access,
-            redis::Redis::join(access, layout, who).await.map(AnyBroker::Redis),
-            jetstream::JetStream::join(access, layout, who).await.map(AnyBroker::Nats)
+            redis::Redis::join(access, layout, who).await.map(|it| AnyBroker::Redis(Box::new(it))),
+            jetstream::JetStream::join(access, layout, who).await.map(|it| AnyBroker::Nats(Box::new(it)))
         )
     }
 
@@ -221,8 +221,12 @@ impl Visitor {
     pub async fn open(access: &Access, layout: &Layout) -> Result<Option<Visitor>, Fault> {
         open!(
             access,
-            redis::Visitor::open(access, layout).await.map(|visitor| visitor.map(Visitor::Redis)),
-            jetstream::Visitor::open(access, layout).await.map(|visitor| visitor.map(Visitor::Nats))
+            redis::Visitor::open(access, layout)
+                .await
+                .map(|found| found.map(|it| Visitor::Redis(Box::new(it)))),
+            jetstream::Visitor::open(access, layout)
+                .await
+                .map(|found| found.map(|it| Visitor::Nats(Box::new(it))))
         )
     }
 
@@ -281,8 +285,8 @@ impl Inventory {
     pub async fn open(access: &Access) -> Result<Inventory, Fault> {
         open!(
             access,
-            redis::Inventory::open(access).await.map(Inventory::Redis),
-            jetstream::Inventory::open(access).await.map(Inventory::Nats)
+            redis::Inventory::open(access).await.map(|it| Inventory::Redis(Box::new(it))),
+            jetstream::Inventory::open(access).await.map(|it| Inventory::Nats(Box::new(it)))
         )
     }
 
