@@ -73,9 +73,15 @@ macro_rules! each {
     ($choice:expr, $name:ident, $it:ident => $answer:expr) => {
         match *$choice {
             #[cfg(feature = "redis")]
-            $name::Redis(ref $it) => $answer,
+            $name::Redis(ref broker) => {
+                let $it = broker.as_ref();
+                $answer
+            }
             #[cfg(feature = "nats")]
-            $name::Nats(ref $it) => $answer,
+            $name::Nats(ref broker) => {
+                let $it = broker.as_ref();
+                $answer
+            }
         }
     };
 }
