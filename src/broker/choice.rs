@@ -6,8 +6,8 @@ use super::jetstream;
 use super::redis;
 use super::{
     Access, Broker, Commit, Dropped, Fault, Forgotten, Heard, HeldPipeline, Joined, Judged, Layout, Lease,
-    Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, Sequence, SharedQueue,
-    SharedStage, Woken,
+    Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, RunOrder, Sequence,
+    SharedQueue, SharedStage, Woken,
 };
 use std::time::Duration;
 
@@ -239,6 +239,11 @@ impl Visitor {
     /// All machines that the run has had.
     pub async fn machines(&self) -> Result<Vec<Member>, Fault> {
         each!(self, Visitor, it => it.machines().await)
+    }
+
+    /// All machines that are there are told; how many there are.
+    pub async fn order(&self, order: RunOrder) -> Result<u64, Fault> {
+        each!(self, Visitor, it => it.order(order).await)
     }
 
     /// A machine that is gone for good is struck off.
