@@ -162,6 +162,8 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("'echo \"{}\"'", "inside of quotes"),
         ("-- sh -c 'echo {}'", "a piece of the program"),
         ("nonesuch", "no program `nonesuch`"),
+        ("-- {} x", "an item is no program"),
+        ("'cat <<E\n{}\nE'", "here-document"),
         ("echo ::", "after `::`"),
         ("", "required"),
     ] {

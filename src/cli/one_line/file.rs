@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Of a stage that prints: where its standard output takes nothing, no command is run once more to see it.
+const NO_SECOND_TRY: &str = "{ restarts = 0, within = \"1m\" }";
+
 /// What a line says.
 pub(super) struct Line {
     pub name: Option<String>,
@@ -143,7 +146,9 @@ impl File {
         if stage.keeps_order {
             self.set("order", &text("input"));
         }
-        if !prints_itself {
+        if prints_itself {
+            self.set("give_up", NO_SECOND_TRY);
+        } else {
             self.set("output", &text(&name));
         }
         self.end();
@@ -192,6 +197,7 @@ impl File {
         self.begin("print");
         self.set("use", &text("format"));
         self.set("with", &table([("template", text("{item}")), ("line_end", "false".to_owned())]));
+        self.set("give_up", NO_SECOND_TRY);
         self.set("input", &text(input));
         self.end();
     }

@@ -233,6 +233,12 @@ impl StageOptions {
         if words.first().is_none_or(String::is_empty) {
             return Err(Failure::usage("there is no command"));
         }
+        if let Some(word @ ("{}" | "{.}" | "{/}" | "{//}" | "{/.}")) = words.first().map(String::as_str) {
+            let why = format!(
+                "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
+            );
+            return Err(Failure::usage(why));
+        }
         Ok(LineStage {
             processes: processes(&self.jobs)?,
             max_args: self.max_args.filter(|most| *most > 1),
