@@ -24,6 +24,10 @@ lint:
 golden *ARGS:
     UPDATE_GOLDEN=1 cargo test --locked {{ARGS}}
 
+# The packages, each tried in a fresh folder or box: deb, archive, wheel, crate.
+package *ARGS:
+    dist/package {{ARGS}}
+
 # The queue beside its peers; benches/README.md says what a row means.
 bench *PARTS:
     benches/queue.sh {{PARTS}}

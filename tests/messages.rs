@@ -169,6 +169,26 @@ fn the_list_has_every_message_of_the_source() {
     assert!(fresh == kept, "{LIST}: UPDATE_GOLDEN=1 writes it anew. New or changed:\n{}", changed.join("\n"));
 }
 
+/// What a reader can't look up, or can't act on. `outbox` is a word of a format, not of a message.
+#[test]
+fn messages_use_words_that_a_reader_can_look_up() {
+    let list = fs::read_to_string(root().join(LIST)).unwrap();
+    let bad = [
+        "make no sense",
+        "makes no sense",
+        "nonsense",
+        "blamed",
+        "gives way",
+        "crosses out",
+        " that I ",
+        "whoever",
+        "an outbox",
+        "no outbox",
+    ];
+    let found: Vec<&str> = list.lines().filter(|line| bad.iter().any(|word| line.contains(word))).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn a_message_is_found_with_its_kind_and_nothing_else() {
     let source = r##"
