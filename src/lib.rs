@@ -24,6 +24,7 @@ mod item;
 mod layout;
 mod link;
 mod logs;
+mod machines;
 mod metrics;
 mod model;
 mod numbers;

@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 13] = [
     &["queue"],
     &["stage"],
     &["config"],
-    &["metrics"],
+    &["machines", "metrics"],
     &["control"],
     &["worker", "service", "progress", "link"],
     &["supervisor"],

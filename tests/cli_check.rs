@@ -235,6 +235,18 @@ fn a_pipeline_is_drawn() {
     assert_eq!(drawing("text"), include_str!("graph.txt"));
     assert_eq!(drawing("mermaid"), include_str!("graph.mmd"));
     assert_eq!(drawing("dot"), include_str!("graph.dot"));
+    assert_eq!(drawing("svg"), include_str!("graph.svg"));
+}
+
+#[test]
+fn a_picture_has_no_script_and_what_a_file_says_is_text_in_it() {
+    let file = folder("picture").join("p.toml");
+    let pipeline = "[stages.a]\ncommand = ['<script>alert(1)</script>&\"']\nstdout = 'null'\n";
+    fs::write(&file, pipeline).expect("write the pipeline");
+    let output = mprun(&["graph", file.to_str().unwrap(), "--format", "svg"]);
+    let picture = self::text(&output.stdout);
+    assert!(picture.contains("&lt;script&gt;alert(1)") && picture.contains("&amp;&quot;"), "{picture}");
+    assert!(!picture.contains("<script"), "{picture}");
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn pipelines(holders: impl IntoIterator<Item = Holder>, words: &[String]) -> Vec
     if holders.iter().any(|holder| is_named(holder, words)) {
         return Vec::new();
     }
-    let of_one = |holder: &Holder| candidate(target::label(holder), holder.file.display().to_string());
+    let of_one = |holder: &Holder| candidate(holder.label(), holder.file.display().to_string());
     holders.iter().map(of_one).collect()
 }
 

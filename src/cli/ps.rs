@@ -29,6 +29,8 @@ struct Running {
     phase: Option<Phase>,
     uptime: Option<f64>,
     workers: Option<u32>,
+    /// The address of its page.
+    page: Option<String>,
     file: String,
     socket: String,
 }
@@ -39,11 +41,12 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         let snapshot = client.status(false).ok();
         let workers = |snapshot: &Snapshot| snapshot.stages.iter().map(|stage| stage.running).sum();
         Running {
-            name: target::label(&holder),
+            name: holder.label(),
             pid: holder.pid,
             phase: snapshot.as_ref().map(|snapshot| snapshot.phase),
             uptime: snapshot.as_ref().map(|snapshot| snapshot.uptime),
             workers: snapshot.as_ref().map(workers),
+            page: snapshot.as_ref().and_then(|snapshot| snapshot.page.clone()),
             file: holder.file.display().to_string(),
             socket: holder.socket.display().to_string(),
         }

@@ -73,7 +73,7 @@ pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure>
         (0, None) => Err(Failure::failed(format!("no pipeline runs here (looked in {})", folders()))),
         (_, _) => {
             let each = alive.iter().map(|(holder, _)| {
-                format!("\n  {} (process {}, {})", label(holder), holder.pid, holder.file.display())
+                format!("\n  {} (process {}, {})", holder.label(), holder.pid, holder.file.display())
             });
             let all: String = each.collect();
             Err(Failure::usage(format!("several pipelines run: say which{all}")))
@@ -100,17 +100,10 @@ fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, 
     holders.filter_map(|holder| Client::connect(&holder.socket).ok().map(|client| (holder, client))).collect()
 }
 
-/// What a pipeline is called by: its socket's name, which tells two of the same name apart.
-pub(super) fn label(holder: &Holder) -> String {
-    let stem = holder.socket.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let is_namesake = stem.as_deref() == Some(&format!("{}-{}", holder.name, holder.pid));
-    if is_namesake { format!("{}-{}", holder.name, holder.pid) } else { holder.name.clone() }
-}
-
 /// Whether a word names it: by its name or by its file.
 pub(super) fn is_called(holder: &Holder, name: &str) -> bool {
     let is_file = || Path::new(name).canonicalize().is_ok_and(|file| is_same(&file, &holder.file));
-    holder.name == name || label(holder) == name || is_file()
+    holder.name == name || holder.label() == name || is_file()
 }
 
 fn is_same(file: &Path, other: &Path) -> bool {
@@ -119,13 +112,13 @@ fn is_same(file: &Path, other: &Path) -> bool {
 
 /// Whether a pipeline runs that has this name.
 pub(super) fn is_name(name: &str) -> bool {
-    !running(|holder| holder.name == name || label(holder) == name).is_empty()
+    !running(|holder| holder.name == name || holder.label() == name).is_empty()
 }
 
 /// What to say where there is no such `thing`; with the nearest name that there is.
 pub(super) fn no_pipeline_called(name: &str, thing: &str) -> Failure {
     let others = running(|_| true);
-    let names: Vec<String> = others.iter().map(|(holder, _)| label(holder)).collect();
+    let names: Vec<String> = others.iter().map(|(holder, _)| holder.label()).collect();
     let hint = match nearest(name, names.iter().map(String::as_str)) {
         _ if left_behind(name).is_some() => {
             format!(": it was killed; `mprun logs {name}` shows its last lines")

@@ -186,6 +186,25 @@ impl Client {
     }
 }
 
+/// The status of a pipeline, asked by a program that has other things to do: once, and for no longer than `limit`.
+///
+/// # Errors
+/// When there is none in time.
+pub(crate) async fn look(socket: &Path, limit: Duration) -> Result<Snapshot, ClientError> {
+    let not_connected = |error| ClientError::NotConnected(socket.to_owned(), error);
+    let asked = async {
+        let stream = UnixStream::connect(socket).await.map_err(not_connected)?;
+        let shaken = handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = shaken.map_err(|error| not_connected(io::Error::other(error)))?;
+        tokio::spawn(connection); // it ends with the sender
+        let response = send(&mut sender, socket, Method::GET, protocol::STATUS, Bytes::new()).await?;
+        let bytes = whole(socket, response).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| ClientError::BadAnswer(socket.to_owned(), error.to_string()))
+    };
+    timeout(limit, asked).await.unwrap_or_else(|_| Err(ClientError::Timeout(socket.to_owned())))
+}
+
 async fn send(
     sender: &mut SendRequest<Full<Bytes>>,
     socket: &Path,

@@ -2,7 +2,7 @@
 //!
 //! A new command is a variant of [`Command`] and its path in [`PATHS`]: its name in JSON is the end of its path.
 
-use crate::status::{Glimpse, QueueStatus, Snapshot};
+use crate::status::{Glimpse, Phase, QueueStatus, Snapshot};
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,13 +38,17 @@ pub(crate) const DEAD_GROUPS: &str = "/v1/dead/groups";
 pub(crate) const DROP: &str = "/v1/dead/drop";
 /// [`Open`]; on the control socket only.
 pub(crate) const OPEN: &str = "/v1/open";
+/// The other pipelines of this user, each a [`Neighbour`].
+pub(crate) const PIPELINES: &str = "/v1/pipelines";
+/// The run of the shared queues over all its machines.
+pub(crate) const MACHINES: &str = "/v1/machines";
 /// The status for Prometheus.
 pub(crate) const METRICS: &str = "/metrics";
 /// [`Retry`].
 pub(crate) const RETRY: &str = "/v1/dead/retry";
 
 /// All paths and their methods.
-pub(crate) const PATHS: [(&str, Method); 24] = [
+pub(crate) const PATHS: [(&str, Method); 26] = [
     (ROOT, Method::GET),
     (STATUS, Method::GET),
     (AUDIT, Method::GET),
@@ -69,6 +73,8 @@ pub(crate) const PATHS: [(&str, Method); 24] = [
     (DEAD_GROUPS, Method::GET),
     (DROP, Method::POST),
     (OPEN, Method::POST),
+    (PIPELINES, Method::GET),
+    (MACHINES, Method::GET),
 ];
 
 /// Something that a running pipeline is asked.
@@ -82,6 +88,8 @@ pub(crate) enum Request {
     Plan(Plan),
     /// What passes through a queue.
     Tap(Tap),
+    /// How the shared queues are on all machines.
+    Machines,
     /// To change something.
     Command(Command),
     /// To put an item back that became a dead letter.
@@ -210,6 +218,25 @@ pub(crate) struct Opened {
     pub path: String,
     /// For so many seconds.
     pub seconds: u64,
+}
+
+/// `GET /v1/pipelines`: another pipeline of this user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Neighbour {
+    pub name: String,
+    /// `None`, as all that follows: it does not answer.
+    pub phase: Option<Phase>,
+    pub paused: bool,
+    /// Seconds since it was started.
+    pub uptime: Option<f64>,
+    pub processes: u32,
+    pub running: u32,
+    /// Stages that fail or gave up.
+    pub failing: usize,
+    /// Dead letters.
+    pub letters: u64,
+    /// The address of its page, if it has one.
+    pub page: Option<String>,
 }
 
 /// A change of the running pipeline: POST to `/v1/` and its name.
@@ -360,6 +387,8 @@ pub(crate) enum Answer {
     Plan(ReloadSteps),
     /// To [`Request::Tap`]: what was seen since the last time.
     Tap(Option<Glimpse>),
+    /// To [`Request::Machines`]: what was seen last, as JSON.
+    Machines(Option<Vec<u8>>),
     /// To [`Request::Command`] and [`Request::Put`].
     Done(Done),
 }
@@ -458,7 +487,7 @@ pub(crate) enum Reason {
     Failed,
     /// Over TCP, a token is needed.
     NoToken,
-    /// Nothing is served over TCP.
+    /// There is nothing of the kind: no page, or no broker.
     NotServed,
     /// The token is for looking only, or the request comes from another site.
     NotAllowed,
@@ -469,8 +498,24 @@ mod tests {
     use super::*;
 
     /// What is no command.
-    const OTHERS: [&str; 14] =
-        [ROOT, STATUS, AUDIT, PLAN, TAP, END, METRICS, RETRY, EVENTS, LOGS, DEAD, DEAD_GROUPS, DROP, OPEN];
+    const OTHERS: [&str; 16] = [
+        ROOT,
+        STATUS,
+        AUDIT,
+        PLAN,
+        TAP,
+        END,
+        METRICS,
+        RETRY,
+        EVENTS,
+        LOGS,
+        DEAD,
+        DEAD_GROUPS,
+        DROP,
+        OPEN,
+        PIPELINES,
+        MACHINES,
+    ];
 
     #[test]
     fn every_command_has_its_path() {

@@ -6,12 +6,15 @@
 //! file kept; the crates for it bring a graph library, and none promises not to panic.
 #![forbid(unsafe_code)]
 
+mod flow;
 mod ranks;
 mod rows;
 
+pub(crate) use flow::{Edge, Flow, Joins, flow};
+
 /// A drawing. Ranks are apart by 1 along the flow, nodes of a rank by 1 or more across it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Layout {
+struct Layout {
     /// Of each node: its rank, and its place across.
     pub nodes: Vec<Point>,
     /// Of each edge: the points between its ends, so that it leads around the nodes on its way.
@@ -30,7 +33,7 @@ pub(crate) struct Point {
 }
 
 /// Lays out `nodes` nodes, which are joined by edges in the direction of the flow. Edges may form circles.
-pub(crate) fn lay_out(nodes: usize, edges: &[(usize, usize)]) -> Layout {
+fn lay_out(nodes: usize, edges: &[(usize, usize)]) -> Layout {
     let ranks = ranks::of(nodes, edges);
     let rows = rows::Rows::new(&ranks, edges);
     let across = rows.places();

@@ -44,6 +44,8 @@ pub(super) trait Supervisor {
     async fn order(&mut self) -> Result<LinkOrder, Gone>;
     /// What [`LinkOrder::Show`] is about.
     fn snapshot(&self) -> Option<Snapshot>;
+    /// What [`LinkOrder::Overview`] asks for.
+    fn look(&mut self);
     fn tell(&mut self, news: LinkNews);
 }
 
@@ -178,6 +180,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         let line = |name: &String| self.plan.lines.iter().position(|line| line.stage == *name).map(LineId);
         match order {
             LinkOrder::Finish => self.finish(),
+            LinkOrder::Overview => self.supervisor.look(),
             LinkOrder::Show => self.supervisor.snapshot().into_iter().for_each(|seen| self.show(seen)),
             LinkOrder::Stopped { stage } => {
                 line(stage).into_iter().for_each(|line| self.handle(Event::Stopped { line }));

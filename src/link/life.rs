@@ -2,7 +2,8 @@
 
 use super::arena::LinkArena;
 use super::driver::{Driver, End};
-use super::pipes::Pipes;
+use super::overview::Looks;
+use super::pipes::{Board, Pipes};
 use super::request::LinkRequest;
 use super::{FDS, VERB};
 use crate::exit;
@@ -31,7 +32,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn live() -> Result<End, String> {
-    let [request, arena, orders, news, board] = FDS.map(inherited::take);
+    let [request, arena, orders, news, board, shown] = FDS.map(inherited::take);
     let foreign = "this command is for mprun's own use";
     let request = read(request.map_err(|_| foreign.to_owned())?.into())?;
     logs::sink::use_stderr_as_pipe();
@@ -40,13 +41,17 @@ fn live() -> Result<End, String> {
     let arena = Arena::attach(arena.map_err(|_| foreign)?).map_err(|fault| fault.to_string())?;
     let arena =
         LinkArena::open(arena, SlotId(request.slot), &request.spec).map_err(|fault| fault.to_string())?;
-    let [orders, news, board] = [orders, news, board].map(|fd| fd.map_err(|_| foreign.to_owned()));
-    let (orders, news, board) = (orders?, news?, board?);
+    let [orders, news, board, shown] =
+        [orders, news, board, shown].map(|fd| fd.map_err(|_| foreign.to_owned()));
+    let (orders, news, board, shown) = (orders?, news?, board?, shown?);
+    let request = Rc::new(request);
+    let looks = Looks::new(Rc::clone(&request), Board(File::from(shown)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let tasks = LocalSet::new();
     let end = tasks.block_on(&runtime, async {
-        let pipes = Pipes::new(orders, news, board).map_err(|error| error.to_string())?;
+        let board = Board(File::from(board));
+        let pipes = Pipes::new(orders, news, board, looks).map_err(|error| error.to_string())?;
         serve(request, arena, pipes).await
     });
     // What is under way goes with its connection.
@@ -55,18 +60,11 @@ fn live() -> Result<End, String> {
     end
 }
 
-#[cfg(feature = "redis")]
-async fn serve(request: LinkRequest, arena: LinkArena, pipes: Pipes) -> Result<End, String> {
+async fn serve(request: Rc<LinkRequest>, arena: LinkArena, pipes: Pipes) -> Result<End, String> {
     let plan = request.plan.clone();
-    let connect = super::connect::ToRedis(Rc::new(request));
+    let connect = super::connect::ToBroker(request);
     let driver = Driver::new(plan, arena, connect, pipes).map_err(|fault| fault.to_string())?;
     Ok(driver.run().await)
-}
-
-/// The file was refused: this build knows no broker.
-#[cfg(not(feature = "redis"))]
-async fn serve(_: LinkRequest, _: LinkArena, _: Pipes) -> Result<End, String> {
-    Err("built without brokers".to_owned())
 }
 
 fn read(mut file: File) -> Result<LinkRequest, String> {

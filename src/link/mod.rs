@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod arena;
-#[cfg(feature = "redis")]
 mod connect;
 mod driver;
 mod held;
 mod life;
 mod news;
+mod overview;
 mod pace;
 mod pipes;
 mod request;
@@ -24,5 +24,6 @@ use std::os::fd::RawFd;
 
 /// The hidden verb.
 pub(crate) const VERB: &str = "__link";
-/// Where the process finds its request, the arena, its orders, where it tells what is new, and where snapshots are.
-pub(crate) const FDS: [RawFd; 5] = [3, 4, 5, 6, 7];
+/// Where the process finds its request, the arena, its orders, where it tells what is new, where snapshots are, and where it shows the
+/// whole run.
+pub(crate) const FDS: [RawFd; 6] = [3, 4, 5, 6, 7, 8];

@@ -1,6 +1,7 @@
-//! The two pipes between a link and its supervisor, and the file beside them.
+//! The two pipes between a link and its supervisor, and the files beside them.
 
 use super::driver::{Gone, Supervisor};
+use super::overview::Looks;
 use super::request::{LinkNews, LinkOrder};
 use crate::hash;
 use crate::status::Snapshot;
@@ -15,38 +16,46 @@ pub(super) struct Pipes {
     orders: Lines<BufReader<Receiver>>,
     news: File,
     board: Board,
+    looks: Looks,
 }
 
 impl Pipes {
     /// `news` must not block: a supervisor that is stopped costs words, not leases.
-    pub(super) fn new(orders: OwnedFd, news: OwnedFd, board: OwnedFd) -> io::Result<Pipes> {
+    pub(super) fn new(orders: OwnedFd, news: OwnedFd, board: Board, looks: Looks) -> io::Result<Pipes> {
         let orders = BufReader::new(Receiver::from_owned_fd(orders)?).lines();
-        Ok(Pipes { orders, news: File::from(news), board: Board(File::from(board)) })
+        Ok(Pipes { orders, news: File::from(news), board, looks })
     }
 }
 
-/// A file in memory into which the supervisor writes snapshots: their length and hash, then JSON.
+/// A file in memory by which one process shows another a text, such as a snapshot: its length and hash, then JSON.
 pub(crate) struct Board(pub(crate) File);
 
 const HEAD: usize = 16;
 
 impl Board {
     pub(crate) fn write(&self, snapshot: &Snapshot) -> io::Result<()> {
-        let text = serde_json::to_vec(snapshot)?;
-        let head = [(text.len() as u64).to_le_bytes(), hash::fnv1a(&text).to_le_bytes()].concat();
-        self.0.write_all_at(&head, 0)?;
-        self.0.write_all_at(&text, HEAD as u64)
+        self.write_text(&serde_json::to_vec(snapshot)?)
     }
 
-    /// `None`: another one is being written over it.
+    pub(super) fn write_text(&self, text: &[u8]) -> io::Result<()> {
+        let head = [(text.len() as u64).to_le_bytes(), hash::fnv1a(text).to_le_bytes()].concat();
+        self.0.write_all_at(&head, 0)?;
+        self.0.write_all_at(text, HEAD as u64)
+    }
+
     pub(crate) fn read(&self) -> Option<Snapshot> {
+        serde_json::from_slice(&self.read_text()?).ok()
+    }
+
+    /// `None`: there is none yet, or another one is being written over it.
+    pub(crate) fn read_text(&self) -> Option<Vec<u8>> {
         let mut head = [0; HEAD];
         self.0.read_exact_at(&mut head, 0).ok()?;
         let number = |at: usize| head[at..at + 8].try_into().ok().map(u64::from_le_bytes);
         let len = usize::try_from(number(0)?.min(self.0.metadata().ok()?.len())).ok()?;
         let mut text = vec![0; len];
         self.0.read_exact_at(&mut text, HEAD as u64).ok()?;
-        (hash::fnv1a(&text) == number(8)?).then(|| serde_json::from_slice(&text).ok())?
+        (hash::fnv1a(&text) == number(8)?).then_some(text)
     }
 }
 
@@ -58,6 +67,10 @@ impl Supervisor for Pipes {
 
     fn snapshot(&self) -> Option<Snapshot> {
         self.board.read()
+    }
+
+    fn look(&mut self) {
+        self.looks.begin();
     }
 
     fn tell(&mut self, news: LinkNews) {

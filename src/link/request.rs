@@ -159,6 +159,8 @@ pub(crate) enum LinkOrder {
     Stopped { stage: String },
     /// A snapshot is there, as [`LinkNews::Look`] has asked for it.
     Show,
+    /// The whole run is to be looked at.
+    Overview,
     /// The stage is not wanted on this machine, or wanted again.
     Switch { stage: String, is_off: bool },
 }

@@ -27,6 +27,7 @@ pub fn snapshot() -> Snapshot {
         letters: Letters::default(),
         bottleneck: None,
         broker: None,
+        page: None,
     }
 }
 

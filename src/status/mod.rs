@@ -81,6 +81,9 @@ pub(crate) struct Snapshot {
     /// The broker of its shared queues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broker: Option<BrokerStatus>,
+    /// The address of its page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// How far a pipeline is.

@@ -1,5 +1,6 @@
 // A running pipeline in a folder of its own, and a browser that has opened its page.
 import { chromium } from "playwright-core";
+import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import fs from "node:fs";
@@ -21,18 +22,21 @@ export async function until(what, look) {
 }
 
 export class Pipeline {
-  constructor(text) {
+  // `place`: the runtime folder and the state of another pipeline, of which this one is a neighbour. `file`: a name, or bytes. `head`: keys before all tables.
+  constructor(text, { file = "shop.toml", place, listen = "127.0.0.1:0", head = "" } = {}) {
+    this.head = head;
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "mprun-page-"));
-    this.file = path.join(this.folder, "shop.toml");
-    this.env = { ...process.env, XDG_RUNTIME_DIR: path.join(this.folder, "run"), XDG_STATE_HOME: path.join(this.folder, "state") };
+    this.file = Buffer.concat([Buffer.from(`${this.folder}/`), Buffer.from(file)]);
+    this.env = place ? place.env : { ...process.env, XDG_RUNTIME_DIR: path.join(this.folder, "run"), XDG_STATE_HOME: path.join(this.folder, "state") };
     for (const name of ["RUNTIME_DIRECTORY", "STATE_DIRECTORY", "JOURNAL_STREAM"]) delete this.env[name];
     this.text = text;
-    this.edit("127.0.0.1:0", text);
+    this.edit(listen, text);
   }
 
   edit(listen, text) {
-    fs.writeFileSync(`${this.file}.new`, `[control]\nlisten = "${listen}"\n${text}`);
-    fs.renameSync(`${this.file}.new`, this.file);
+    const fresh = path.join(this.folder, "new");
+    fs.writeFileSync(fresh, `${this.head}\n${listen ? `[control]\nlisten = "${listen}"\n` : ""}${text}`);
+    fs.renameSync(fresh, this.file);
   }
 
   log() {
@@ -42,12 +46,17 @@ export class Pipeline {
   async start() {
     fs.writeFileSync(path.join(this.folder, "log"), "");
     const log = fs.openSync(path.join(this.folder, "log"), "a");
-    this.child = spawn(MPRUN, ["run", this.file], { env: this.env, cwd: this.folder, stdio: ["ignore", "ignore", log] });
+    // A shell hands on a name that is no UTF-8.
+    const octal = `'${[...this.file].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("")}x'`;
+    const script = `name=$(printf ${octal}); exec "$0" run "\${name%x}"`;
+    this.child = spawn("sh", ["-c", script, MPRUN], { env: this.env, cwd: this.folder, stdio: ["ignore", "ignore", log] });
     fs.closeSync(log);
-    await until("the pipeline to be up", () => this.log().includes("up after"));
-    const base = /control over TCP on (http:\/\/[^/]+)/.exec(this.log())[1];
+    await until("the pipeline to be up", () => {
+      if (this.child.exitCode !== null) throw new Error(`it ended: ${this.log()}`);
+      return this.log().includes("up after");
+    });
     // The next start has the same address: the page is to come back by itself.
-    this.base = base;
+    this.base = /control over TCP on (http:\/\/[^/]+)/.exec(this.log())?.[1];
     return this;
   }
 
@@ -55,8 +64,14 @@ export class Pipeline {
     return execFileSync(MPRUN, args, { env: this.env, cwd: this.folder, encoding: "utf8" });
   }
 
+  // Without waiting for the end of the command.
+  begin(...args) {
+    const child = spawn(MPRUN, args, { env: this.env, cwd: this.folder, stdio: "ignore" });
+    return new Promise((done) => child.once("exit", done));
+  }
+
   status() {
-    return JSON.parse(this.tell("status", "--json"));
+    return JSON.parse(this.tell("status", "--json", ...(this.name ? [this.name] : [])));
   }
 
   stage(name) {
@@ -81,7 +96,7 @@ export class Pipeline {
   }
 }
 
-export const launch = () => chromium.launch({ executablePath: process.env.MPRUN_TEST_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+export const launch = (...args) => chromium.launch({ executablePath: process.env.MPRUN_TEST_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage", ...args] });
 
 // A fresh browser profile that has followed a link. What the page reports as an error, or its policy blocks, fails the test.
 export async function visit(browser, pipeline, { args = [], ...options } = {}) {
@@ -95,11 +110,28 @@ export async function visit(browser, pipeline, { args = [], ...options } = {}) {
     if (message.type() === "error" && !message.text().includes("Failed to load resource")) page.faults.push(message.text());
   });
   page.on("dialog", (dialog) => page.faults.push(`dialog: ${dialog.message()}`));
-  await page.goto(pipeline.tell("open", "--print", ...args).trim());
-  await page.waitForURL(`${pipeline.base}/`);
+  const base = args.includes("--base") ? args[args.indexOf("--base") + 1] : pipeline.base;
+  await page.goto(pipeline.tell("open", "--print", ...(pipeline.name ? [pipeline.name] : []), ...args).trim());
+  await page.waitForURL(`${base}/`);
   await page.locator("#state", { hasText: "up " }).waitFor();
   return page;
 }
+
+// Uses a page of a running pipeline, which is ended whatever happens.
+export async function shown(browser, text, use, { pipeline: place, ...options } = {}) {
+  const pipeline = await new Pipeline(text, place).start();
+  let page;
+  try {
+    page = await visit(browser, pipeline, options);
+    await use(page, pipeline);
+    assert.deepEqual(page.faults, []);
+  } finally {
+    await page?.context().close();
+    await pipeline.end();
+  }
+}
+
+export const shot = (page, name) => process.env.MPRUN_SCREENSHOTS && page.screenshot({ path: path.join(process.env.MPRUN_SCREENSHOTS, name) });
 
 // What axe finds. It runs in a world of its own, where the page's policy does not hold.
 export async function axe(page) {

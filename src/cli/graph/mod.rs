@@ -3,6 +3,7 @@
 mod common;
 mod dot;
 mod mermaid;
+mod svg;
 mod text;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ enum Format {
     Mermaid,
     /// For Graphviz
     Dot,
+    /// A picture, for a browser or a document
+    Svg,
 }
 
 /// Prints the drawing of a file.
@@ -53,6 +56,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         Format::Text => text::draw(&graph),
         Format::Mermaid => mermaid::draw(&graph),
         Format::Dot => dot::draw(&graph),
+        Format::Svg => svg::draw(&graph),
     })?;
     Ok(exit::DONE)
 }

@@ -1,12 +1,12 @@
 //! `mprun audit --all`: the ledgers that the broker's scripts keep, against what lies there.
 
 use super::SharedPipeline;
-use super::whole::{QueueSum, Whole};
 use crate::broker::MemberState;
 use crate::cli::output::{self, Failure};
 use crate::cli::table::{Table, terminal_width};
 use crate::cli::target::OnePipeline;
 use crate::exit;
+use crate::machines::{QueueSum, Whole};
 use crate::numbers::counted;
 use crate::stage::Registry;
 use serde::Serialize;

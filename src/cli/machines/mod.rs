@@ -2,13 +2,10 @@
 
 pub(super) mod audit;
 pub(super) mod forget;
-mod merge;
 pub(super) mod shared;
-mod snapshot;
 pub(super) mod status;
 mod table;
 pub(super) mod watch;
-mod whole;
 pub(super) mod why;
 
 use super::output::Failure;
@@ -16,12 +13,11 @@ use super::target::{self, OnePipeline};
 use crate::broker::{Access, Fault, MemberState, Overview, Visitor};
 use crate::config::{self, Broker, BrokerUrl, LoadOptions};
 use crate::exit;
+use crate::machines::{self, Known, Whole};
 use crate::stage::Registry;
-use merge::Known;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
-use whole::Whole;
 
 /// Machines hear once a second that somebody looks, and show themselves then.
 const FRESH_WITHIN: Duration = Duration::from_millis(2500);
@@ -117,8 +113,7 @@ impl SharedPipeline {
 
     /// Files with secrets are read each time.
     fn access(&self) -> Result<Access, Fault> {
-        let (url, tls_ca) = self.broker.read_files().map_err(|(_, why)| Fault::Fatal(why))?;
-        Ok(Access { url: url.with_secrets().to_owned(), tls_ca })
+        self.broker.read_files().map_err(|(_, why)| Fault::Fatal(why))
     }
 
     fn failure(&self, fault: &Fault) -> Failure {
@@ -127,7 +122,7 @@ impl SharedPipeline {
 
     fn whole(&self, overview: Overview) -> Whole {
         let SharedPipeline { name, file, broker, stages, .. } = self;
-        merge::whole(&Known { name, file, broker: &broker.url, stages }, overview, SystemTime::now())
+        machines::whole(&Known { name, file, broker: &broker.url, stages }, overview, SystemTime::now())
     }
 
     /// The whole run.

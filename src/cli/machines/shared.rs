@@ -87,7 +87,7 @@ struct Server {
 impl Server {
     fn at(address: &str) -> Result<Server, Failure> {
         let url = BrokerUrl::parse(address).map_err(Failure::usage)?;
-        let access = Access { url: url.with_secrets().to_owned(), tls_ca: None };
+        let access = Access::at(url.with_secrets());
         Server::new(url, access)
     }
 
@@ -209,7 +209,7 @@ fn drop(args: &DropArgs, registry: &Registry) -> Result<u8, Failure> {
             MachineName(&machine)
         ))),
         Dropped::Keys(keys) => {
-            output::print(&format!("deleted {what}: {keys} keys\n"))?;
+            output::print(&format!("deleted {what}: {}\n", counted(keys, "key")))?;
             Ok(exit::DONE)
         }
     }

@@ -1,9 +1,8 @@
 //! A run over all its machines, as tables.
 
-use super::merge::NOWHERE;
-use super::whole::{MachineView, OpenWriter, QueueSum, Whole};
 use crate::broker::MemberState;
 use crate::cli::table::Table;
+use crate::machines::{MachineView, NOWHERE, OpenWriter, QueueSum, Whole};
 use crate::numbers::{counted, rate, time};
 
 /// All of it, for a terminal of this width.

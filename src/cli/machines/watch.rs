@@ -1,9 +1,9 @@
 //! `mprun top --all`: the whole run, live, as `top` shows one machine.
 
 use super::SharedPipeline;
-use super::snapshot;
 use super::table;
 use crate::cli::output::Failure;
+use crate::machines::snapshot;
 use crate::status::Snapshot;
 
 /// A run that is looked at once a second.

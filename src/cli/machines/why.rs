@@ -1,11 +1,11 @@
 //! `mprun why --all`: what limits the run, and how busy each stage is on each machine.
 
 use super::SharedPipeline;
-use super::whole::{StageSum, Whole};
 use crate::broker::MachineName;
 use crate::cli::output::{self, Failure};
 use crate::cli::table::{Table, terminal_width};
 use crate::exit;
+use crate::machines::{MachineView, StageSum, Whole};
 use crate::numbers::rate;
 use crate::status::{Bottleneck, MachineStage};
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub(in crate::cli) fn run(pipeline: &SharedPipeline, stage: Option<&str>, json: 
 }
 
 fn shares<'a>(whole: &'a Whole, name: &'a str) -> Vec<Share<'a>> {
-    let on = |(machine, _): (&'a super::whole::MachineView, _)| Some((machine, machine.stage(name)?));
+    let on = |(machine, _): (&'a MachineView, _)| Some((machine, machine.stage(name)?));
     let at_work = whole.alive().filter_map(on).filter(|(_, stage)| stage.running > 0);
     at_work.map(|(machine, stage)| share(name, &machine.id, stage)).collect()
 }

@@ -33,6 +33,13 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// What a pipeline is called by: its socket's name tells two of the same name apart.
+    pub(crate) fn label(&self) -> String {
+        let namesake = format!("{}-{}", self.name, self.pid);
+        let is_namesake = self.socket.file_stem().is_some_and(|stem| stem == namesake.as_str());
+        if is_namesake { namesake } else { self.name.clone() }
+    }
+
     /// Else the lock is about to be free.
     fn lives(&self) -> bool {
         proc_table::started(self.pid).is_some()

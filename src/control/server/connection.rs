@@ -8,7 +8,7 @@ use super::slots::{Slot, either};
 use super::web::site::Site;
 use super::web::{access, page};
 use super::write_timeout::WriteTimeout;
-use super::{log_lines, metrics, retry, stream};
+use super::{log_lines, machines, metrics, retry, stream};
 use crate::control::protocol::{Reason, Refused};
 use crate::sys::hangup::Hangup;
 use http_body_util::{BodyExt, Limited};
@@ -132,6 +132,8 @@ async fn respond(
         Route::Dead(dead) => shared.letters.some(dead).await,
         Route::DeadGroups => shared.letters.groups().await,
         Route::Drop(letters) => Ok(reply::value(&shared.letters.drop_some(letters).await?)),
+        Route::Pipelines => Ok(reply::value(&*shared.neighbours.list(shared.place.socket.as_deref()).await)),
+        Route::Machines => machines::answer(state).await,
         Route::Open(open) => Ok(reply::value(&shared.open(&open)?)),
     }
 }

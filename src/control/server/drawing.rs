@@ -1,6 +1,6 @@
 //! Where stages and queues stand in the page's drawing.
 
-use crate::layout::{Point, lay_out};
+use crate::layout::{self, Flow, Joins, Point, flow};
 use crate::status::{Snapshot, StageStatus};
 use serde::Serialize;
 
@@ -49,42 +49,22 @@ fn flowing(snapshot: &Snapshot) -> impl Iterator<Item = &StageStatus> {
 
 pub(super) fn of(snapshot: &Snapshot) -> Drawing<'_> {
     let stages: Vec<&StageStatus> = flowing(snapshot).collect();
-    let queue = |name: &String| snapshot.queues.iter().position(|queue| queue.name == *name);
-    let mut edges = Vec::new();
-    for (s, stage) in stages.iter().enumerate() {
-        edges.extend(stage.inputs.iter().filter_map(queue).map(|queue| (s, queue, true)));
-        edges.extend(stage.outputs.iter().filter_map(queue).map(|queue| (s, queue, false)));
-    }
-    let joined = |(stage, queue, reads): &(usize, usize, bool)| {
-        let queue = stages.len() + queue;
-        if *reads { (queue, *stage) } else { (*stage, queue) }
+    let queues: Vec<&str> = snapshot.queues.iter().map(|queue| queue.name.as_str()).collect();
+    let joins: Vec<Joins<'_>> =
+        stages.iter().map(|stage| Joins { inputs: &stage.inputs, outputs: &stage.outputs }).collect();
+    let Flow { stages: stage_points, queues: queue_points, edges, length, breadth } = flow(&joins, &queues);
+    let placed = |(name, at)| Placed { name, at };
+    let named = |edge: layout::Edge| Edge {
+        stage: &stages[edge.stage].name,
+        queue: queues[edge.queue],
+        reads: edge.reads,
+        bends: edge.bends,
     };
-    let ends: Vec<(usize, usize)> = edges.iter().map(joined).collect();
-    let layout = lay_out(stages.len() + snapshot.queues.len(), &ends);
-    let (stage_points, queue_points) = layout.nodes.split_at(stages.len());
     Drawing {
-        stages: stages
-            .iter()
-            .zip(stage_points)
-            .map(|(stage, at)| Placed { name: &stage.name, at: *at })
-            .collect(),
-        queues: snapshot
-            .queues
-            .iter()
-            .zip(queue_points)
-            .map(|(queue, at)| Placed { name: &queue.name, at: *at })
-            .collect(),
-        edges: edges
-            .iter()
-            .zip(layout.bends)
-            .map(|((stage, queue, reads), bends)| Edge {
-                stage: &stages[*stage].name,
-                queue: &snapshot.queues[*queue].name,
-                reads: *reads,
-                bends,
-            })
-            .collect(),
-        length: layout.length,
-        breadth: layout.breadth,
+        stages: stages.iter().map(|stage| stage.name.as_str()).zip(stage_points).map(placed).collect(),
+        edges: edges.into_iter().map(named).collect(),
+        queues: queues.iter().copied().zip(queue_points).map(placed).collect(),
+        length,
+        breadth,
     }
 }

@@ -1,8 +1,9 @@
 //! From a method, a path and a body to what is asked. Pure.
 
 use crate::control::protocol::{
-    self, AUDIT, Command, DEAD, DEAD_GROUPS, DROP, Dead, Drop, END, EVENTS, LOGS, Logs, METRICS, OPEN, Open,
-    PATHS, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry, STATUS, TAP, Tap,
+    self, AUDIT, Command, DEAD, DEAD_GROUPS, DROP, Dead, Drop, END, EVENTS, LOGS, Logs, MACHINES, METRICS,
+    OPEN, Open, PATHS, PIPELINES, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry, STATUS, TAP,
+    Tap,
 };
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -35,6 +36,10 @@ pub(super) enum Route {
     Drop(Drop),
     /// A link to the page.
     Open(Open),
+    /// The other pipelines.
+    Pipelines,
+    /// All machines.
+    Machines,
 }
 
 /// What is asked.
@@ -58,6 +63,8 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8
         DEAD_GROUPS => Route::DeadGroups,
         DROP => Route::Drop(from_body(body)?),
         OPEN => Route::Open(from_body(body)?),
+        PIPELINES => Route::Pipelines,
+        MACHINES => Route::Machines,
         TAP => Route::Tap(from_query(query)?),
         RETRY => Route::Retry(from_body(body)?),
         STATUS => Route::Ask(Request::Status(from_query(query)?)),

@@ -2,6 +2,7 @@
 
 use super::events::Events;
 use super::letters::LetterReader;
+use super::neighbours::Neighbours;
 use super::state::ServerState;
 use super::web::site::Site;
 use crate::control::protocol::{Open, Opened, Reason, Refused};
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub state: ServerState,
     pub events: Events,
     pub letters: LetterReader,
+    pub neighbours: Neighbours,
     pub place: Arc<Place>,
     /// What is served over TCP now.
     site: Arc<Mutex<Option<Arc<Site>>>>,
@@ -30,10 +32,11 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(state: ServerState, letters: LetterReader, place: Place) -> Shared {
         let (events, site) = (Events::default(), Arc::default());
-        Shared { state, events, letters, place: Arc::new(place), site }
+        Shared { state, events, letters, neighbours: Neighbours::default(), place: Arc::new(place), site }
     }
 
     pub(super) fn set_site(&self, site: Option<Arc<Site>>) {
+        self.state.set_page(site.as_ref().map(|site| site.base()));
         *self.site.lock().unwrap_or_else(PoisonError::into_inner) = site;
     }
 

@@ -8,7 +8,7 @@ use crate::dead_letter::Store;
 use crate::metrics::Monotone;
 use crate::status::{Samples, Snapshot};
 use crate::sys::cpus;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Clone)]
 pub(super) struct ServerState {
@@ -19,6 +19,8 @@ pub(super) struct ServerState {
     letters: Arc<LetterCount>,
     /// What metrics have said: no counter goes back.
     pub monotone: Arc<Mutex<Monotone>>,
+    /// The address of the page.
+    page: Arc<Mutex<Option<String>>>,
 }
 
 impl ServerState {
@@ -30,16 +32,22 @@ impl ServerState {
             retrier: Arc::new(tokio::sync::Mutex::new(retrier)),
             letters: Arc::new(LetterCount::new(dead_letters)),
             monotone: Arc::default(),
+            page: Arc::default(),
         }
     }
 
-    /// A snapshot with the rates since an earlier one, and the number of dead letters.
+    pub(super) fn set_page(&self, page: Option<String>) {
+        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = page;
+    }
+
+    /// A snapshot with the rates since an earlier one, the number of dead letters, and the address of the page.
     pub(super) async fn ask(&self, request: Request) -> Reply {
         let mut answer = ask(&self.supervisor, request).await?;
         if let Answer::Status(snapshot) = &mut answer {
             if let Ok(mut samples) = self.samples.lock() {
                 samples.rate(snapshot, cpus::ticks);
             }
+            snapshot.page.clone_from(&self.page.lock().unwrap_or_else(PoisonError::into_inner));
             self.letters.fill_in(snapshot).await;
         }
         Ok(answer)

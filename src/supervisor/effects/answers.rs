@@ -2,7 +2,7 @@
 
 use super::performer::Performer;
 use crate::broker::MARK_LEN;
-use crate::control::protocol::{Audit, Refused, Tap};
+use crate::control::protocol::{Audit, Reason, Refused, Tap};
 use crate::dead_letter::WhenFull;
 use crate::model::Totals;
 use crate::queue::{
@@ -13,6 +13,7 @@ use crate::status::{Glimpse, Snapshot};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::observe::{Counters, Moment};
 use crate::supervisor::machine::state::State;
+use crate::supervisor::runtime::link::LinkProcess;
 use crate::text;
 
 impl Performer<'_> {
@@ -69,6 +70,15 @@ impl Performer<'_> {
         snapshot.totals.repeated = self.launcher.undo_log.repeated_in_all().unwrap_or(0);
         snapshot.totals.dead += self.dead.by_stage.values().sum::<u64>();
         snapshot
+    }
+
+    /// The whole run of the shared queues, as the link has seen it last; `None`: it has yet to look.
+    pub(super) fn overview(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+        if self.membership.is_none() {
+            let error = "this pipeline has no shared queues: it runs on this machine alone";
+            return Err(Refused::new(Reason::NotServed, error));
+        }
+        Ok(self.link.as_mut().and_then(LinkProcess::overview))
     }
 
     pub(super) fn audit(&mut self, state: &State) -> Audit {

@@ -22,6 +22,7 @@ impl Performer<'_> {
             }
             Request::Tap(tap) => self.tap(&tap).map(Answer::Tap),
             Request::Put(put) => self.put_back(&put).map(Answer::Done),
+            Request::Machines => self.overview().map(Answer::Machines),
             Request::Audit => Ok(Answer::Audit(self.audit(state))),
             Request::Plan(plan) => return self.plan(&plan, sender),
             Request::Command(command) => {

@@ -23,6 +23,8 @@ pub(crate) struct LinkProcess {
     pub slot: u16,
     orders: File,
     board: Board,
+    /// Where it shows the whole run.
+    shown: Board,
 }
 
 impl LinkProcess {
@@ -41,13 +43,14 @@ impl LinkProcess {
         let null = fd::null().map_err(preparing)?;
         let (their_orders, orders) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
         let board = fd::memory_file(c"mprun-snapshot").map_err(preparing)?;
+        let shown = fd::memory_file(c"mprun-overview").map_err(preparing)?;
         let (heard, their_words) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| preparing(errno.into()))?;
         // A supervisor that is stopped costs words, not leases; a link that is stopped holds up no supervisor.
         writer::make_non_blocking(their_words.as_fd()).map_err(preparing)?;
         writer::make_non_blocking(orders.as_fd()).map_err(preparing)?;
         let words = BufReader::new(File::from(heard));
         spawn_without_signals("link", move || pass_on(words, &to)).map_err(preparing)?;
-        let [request_fd, arena_fd, orders_fd, words_fd, board_fd] = link::FDS;
+        let [request_fd, arena_fd, orders_fd, words_fd, board_fd, shown_fd] = link::FDS;
         let args = ProcessArgs {
             arguments: &[c"mprun".to_owned(), CString::new(link::VERB).unwrap_or_default()],
             environment,
@@ -60,12 +63,13 @@ impl LinkProcess {
                 (their_orders.as_fd(), orders_fd),
                 (their_words.as_fd(), words_fd),
                 (board.as_fd(), board_fd),
+                (shown.as_fd(), shown_fd),
             ],
             pid_word: None,
         };
         let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnGroup), &args)?;
-        let board = Board(File::from(board));
-        Ok(LinkProcess { pid, slot, orders: File::from(orders), board })
+        let [board, shown] = [board, shown].map(|fd| Board(File::from(fd)));
+        Ok(LinkProcess { pid, slot, orders: File::from(orders), board, shown })
     }
 
     /// False: it has not read its orders for long. (That it is gone is noticed elsewhere.)
@@ -81,6 +85,12 @@ impl LinkProcess {
         if self.board.write(snapshot).is_ok() {
             let _ = self.order(&LinkOrder::Show);
         }
+    }
+
+    /// What its last look at the whole run has found. It looks again.
+    pub(crate) fn overview(&mut self) -> Option<Vec<u8>> {
+        let _ = self.order(&LinkOrder::Overview);
+        self.shown.read_text()
     }
 
     pub(crate) fn kill(&self) {

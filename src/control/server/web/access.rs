@@ -3,6 +3,7 @@
 //! | | socket | TCP, no token | TCP, token for looking | TCP, token for everything |
 //! |---|---|---|---|---|
 //! | look: status, logs, items, dead letters, metrics | yes | no | yes | yes |
+//! | the other pipelines of this user, by their names | yes | no | no | yes |
 //! | change: scale, pause, stop, reload, retry, drop … | yes | no | no | yes |
 //! | the plan of another file than the pipeline's own, a link (`mprun open`) | yes | no | no | no |
 //!
@@ -10,7 +11,7 @@
 //! the session's token may.
 
 use super::files::{self, Needs};
-use crate::control::protocol::{OPEN, PLAN, Plan, Reason, Refused, Request};
+use crate::control::protocol::{OPEN, PIPELINES, PLAN, Plan, Reason, Refused, Request};
 use hyper::Method;
 
 /// What a client has shown.
@@ -48,6 +49,11 @@ pub(in crate::control::server) fn check(client: Client, method: &Method, path: &
             Err(Refused::new(Reason::NotAllowed, "a link is made on the control socket only: `mprun open`"))
         }
         Right::All => Ok(()),
+        Right::Look if path == PIPELINES => {
+            let error =
+                "this token is for looking at this pipeline only: the others need the one for everything";
+            Err(Refused::new(Reason::NotAllowed, error))
+        }
         Right::Look if is_look => Ok(()),
         Right::Look => {
             let error =
@@ -86,7 +92,7 @@ mod tests {
             let of = |right| check(Client { right, session: Right::All }, &method, path);
             let allowed = [Right::Nothing, Right::Look, Right::All].map(of);
             assert_eq!(allowed[0].as_ref().unwrap_err().reason, Reason::NoToken, "{path}");
-            assert_eq!(allowed[1].is_ok(), method == Method::GET, "{path}");
+            assert_eq!(allowed[1].is_ok(), method == Method::GET && path != PIPELINES, "{path}");
             assert_eq!(allowed[2].is_ok(), path != OPEN, "{path}");
         }
     }

@@ -12,7 +12,7 @@ pub(super) const INDEX: &str = include_str!("page/index.html");
 pub(super) const OPEN_PAGE: &str = include_str!("page/open.html");
 
 /// The others, below `/page/`.
-pub(super) const FILES: [(&str, &str, &str); 14] = [
+pub(super) const FILES: [(&str, &str, &str); 19] = [
     ("page.css", CSS, include_str!("page/page.css")),
     ("icon.svg", ICON, include_str!("page/icon.svg")),
     ("open.js", SCRIPT, include_str!("page/open.js")),
@@ -23,6 +23,11 @@ pub(super) const FILES: [(&str, &str, &str); 14] = [
     ("stream.js", SCRIPT, include_str!("page/stream.js")),
     ("worker.js", SCRIPT, include_str!("page/worker.js")),
     ("graph.js", SCRIPT, include_str!("page/graph.js")),
+    ("times.js", SCRIPT, include_str!("page/times.js")),
+    ("summary.js", SCRIPT, include_str!("page/summary.js")),
+    ("events.js", SCRIPT, include_str!("page/events.js")),
+    ("machines.js", SCRIPT, include_str!("page/machines.js")),
+    ("pipelines.js", SCRIPT, include_str!("page/pipelines.js")),
     ("stage.js", SCRIPT, include_str!("page/stage.js")),
     ("queue.js", SCRIPT, include_str!("page/queue.js")),
     ("letters.js", SCRIPT, include_str!("page/letters.js")),

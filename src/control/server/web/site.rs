@@ -99,6 +99,11 @@ impl Site {
         })
     }
 
+    /// The address of the page.
+    pub(in crate::control::server) fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// A link that opens the page once.
     ///
     /// # Errors
@@ -110,7 +115,7 @@ impl Site {
         }
         let code = self.lock().add(right, Instant::now());
         let code = code.map_err(|error| Refused::new(Reason::Failed, error.to_string()))?;
-        let base = format!("http://{}", self.address);
+        let base = self.base();
         // Behind a `#`: it is not sent with the request for the page, and so is in no proxy's log.
         Ok(Opened { base, path: format!("/open#{code}"), seconds: VALID.as_secs() })
     }

@@ -54,6 +54,7 @@ impl State {
             letters: status::Letters { waiting: self.dead_letters.overdue(moment.now), ..Default::default() },
             bottleneck: None,
             broker: self.describe_broker(identity, moment, counters),
+            page: None,
             stages,
             queues,
             totals,

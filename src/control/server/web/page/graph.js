@@ -1,10 +1,14 @@
 // The graph: stages and queues as buttons, the lines between them as a drawing behind.
 import { byId, drawn, element, say, set } from "./dom.js";
+import { bar, curves, picture, shares } from "./times.js";
 import { counted, fullness, held, isService, number, rate, restarts, stateOf } from "./words.js";
 
-const STAGE = { width: 164, height: 62 };
-const QUEUE = { width: 118, height: 38 };
-const GAP = { along: 34, across: 14 };
+const STAGE = { width: 168, height: 78 };
+const QUEUE = { width: 118, height: 40 };
+const GAP = { along: 32, across: 16 };
+// For the lines that close a circle, beside all nodes.
+const LANE = 14;
+const SPARK = { width: 160, height: 26 };
 
 export class Graph {
   constructor(select) {
@@ -33,7 +37,7 @@ export class Graph {
     all.sort(([, a], [, b]) => a.along - b.along || a.across - b.across);
     for (const [kind, node] of all) {
       const parts = kind === "stage"
-        ? [element("span", { class: "spoken" }, "Stage "), element("span", { class: "title" }, element("span", { class: "label" }, node.name), element("span", { class: "badge" })), element("span", { class: "figures" }), element("span", { class: "marks" })]
+        ? [element("span", { class: "spoken" }, "Stage "), element("span", { class: "title" }, element("span", { class: "label" }, node.name), element("span", { class: "badge" })), element("span", { class: "figures" }), element("span", { class: "marks" }), element("span", { class: "drawings", "aria-hidden": "true" })]
         : [element("span", { class: "spoken" }, "Queue "), element("span", { class: "fill" }), element("span", { class: "label" }, node.name), element("span", { class: "figures" })];
       const id = `${kind}/${node.name}`;
       const button = element("button", { type: "button", class: `node ${kind}`, title: node.name, "data-node": id, onclick: () => this.select(kind, node.name) }, ...parts);
@@ -46,31 +50,38 @@ export class Graph {
     if (focused) this.nodes.get(focused)?.button.focus();
   }
 
-  // Along the flow from left to right where that fits, else from top to bottom.
+  // Along the flow from left to right where the window is wide enough for that, else from top to bottom. Beside the details it is
+  // drawn smaller: what was at the left stays there.
   place() {
     const { length, breadth } = this.layout;
     const step = (STAGE.width + QUEUE.width) / 2 + GAP.along;
-    const wide = length * step;
+    const wide = (length - 1) * step + STAGE.width;
     // Many stages are drawn smaller, for an overview; `Find` leads to one.
-    const zoom = this.nodes.size > 60 ? 0.65 : 1;
-    const room = byId("graph").clientWidth / zoom;
-    const across = wide <= room + 8;
+    const least = this.nodes.size > 60 ? 0.65 : 0.72;
+    const across = wide * least <= document.documentElement.clientWidth - 40;
+    const space = byId("graph").clientWidth - 8;
+    const most = this.nodes.size > 60 ? least : 1;
+    const zoom = across ? Math.min(most, Math.max(least, space / wide)) : most;
+    const room = space / zoom;
     if (across === this.across && room === this.room) return;
     [this.across, this.room] = [across, room];
-    const down = STAGE.height - 2 + GAP.along;
+    const down = (STAGE.height + QUEUE.height) / 2 + GAP.along - 8;
+    const lane = this.edges.some((edge) => this.goesBack(edge)) ? LANE : 0;
     const [unit, span] = across ? [STAGE.height + GAP.across, step] : [STAGE.width + GAP.across, down];
     const left = across ? 0 : Math.max(0, (room - (breadth * unit + STAGE.width)) / 2);
     const at = ({ along, across: beside }) => across
-      ? [along * span + STAGE.width / 2, beside * unit + STAGE.height / 2 + 4]
-      : [left + beside * unit + STAGE.width / 2, along * span + STAGE.height / 2 + 4];
+      ? [along * span + STAGE.width / 2, lane + beside * unit + STAGE.height / 2 + 4]
+      : [lane + left + beside * unit + STAGE.width / 2, along * span + STAGE.height / 2 + 4];
     for (const { kind, node, button } of this.nodes.values()) {
       const size = kind === "stage" ? STAGE : QUEUE;
       const [x, y] = at(node);
       button.style.left = `${x - size.width / 2}px`;
       button.style.top = `${y - size.height / 2}px`;
     }
-    const width = across ? (length - 1) * span + STAGE.width : left + breadth * unit + STAGE.width;
-    const height = across ? breadth * unit + STAGE.height + 8 : (length - 1) * span + STAGE.height + 8;
+    const width = across ? (length - 1) * span + STAGE.width : left + breadth * unit + STAGE.width + 2 * lane;
+    const height = across ? breadth * unit + STAGE.height + 8 + 2 * lane : (length - 1) * span + STAGE.height + 8;
+    const first = across ? 4 : left;
+    this.lanes = [first + 3, first + 2 * lane + breadth * unit + (across ? STAGE.height : STAGE.width) - 3];
     this.sheet.style.zoom = zoom;
     this.sheet.style.width = `${width}px`;
     this.sheet.style.height = `${height}px`;
@@ -79,31 +90,61 @@ export class Graph {
     this.edges.forEach((edge) => this.draw(edge, at));
   }
 
-  draw(edge, at) {
+  ends(edge) {
     const ends = [this.nodes.get(`stage/${edge.stage}`), this.nodes.get(`queue/${edge.queue}`)];
-    const [from, to] = edge.reads ? ends.reverse() : ends;
-    const half = ({ kind }) => (kind === "stage" ? STAGE : QUEUE)[this.across ? "width" : "height"] / 2;
-    const forward = from.node.along < to.node.along ? 1 : -1;
+    return edge.reads ? ends.reverse() : ends;
+  }
+
+  goesBack(edge) {
+    const [from, to] = this.ends(edge);
+    return from.node.along >= to.node.along;
+  }
+
+  draw(edge, at) {
+    const [from, to] = this.ends(edge);
+    const [along, beside] = this.across ? [0, 1] : [1, 0];
+    const half = ({ kind }, side) => (kind === "stage" ? STAGE : QUEUE)[(side === 0) ? "width" : "height"] / 2;
     const [a, b] = [at(from.node), at(to.node)];
-    const n = this.across ? 0 : 1;
-    a[n] += half(from) * forward;
-    b[n] -= (half(to) + 3) * forward;
-    const points = [a, ...edge.bends.map(at), b];
+    if (this.goesBack(edge)) {
+      const middle = (this.lanes[0] + this.lanes[1]) / 2;
+      const lane = this.lanes[(a[beside] + b[beside]) / 2 < middle ? 0 : 1];
+      const point = (n, m) => (this.across ? `${n},${m}` : `${m},${n}`);
+      const leave = a[beside] + Math.sign(lane - a[beside]) * half(from, beside);
+      const come = b[beside] + Math.sign(lane - b[beside]) * (half(to, beside) + 3);
+      const turn = 24;
+      return set(edge.line, "d", `M${point(a[along], leave)}Q${point(a[along], lane)} ${point(a[along] - turn, lane)}L${point(b[along] + turn, lane)}Q${point(b[along], lane)} ${point(b[along], come)}`);
+    }
+    a[along] += half(from, along);
+    b[along] -= half(to, along) + 3;
+    // Straight on beside the nodes of a rank.
+    const bends = edge.bends.flatMap((bend) => [-1, 1].map((side) => {
+      const point = at(bend);
+      point[along] += (side * (this.across ? STAGE.width : STAGE.height)) / 2;
+      return point;
+    }));
+    const points = [a, ...bends, b];
     let path = `M${a}`;
     for (let i = 1; i < points.length; i += 1) {
       const [p, q] = [points[i - 1], points[i]];
-      const middle = (p[n] + q[n]) / 2;
+      const middle = (p[along] + q[along]) / 2;
       path += this.across ? `C${middle},${p[1]} ${middle},${q[1]} ${q}` : `C${p[0]},${middle} ${q[0]},${middle} ${q}`;
     }
     set(edge.line, "d", path);
   }
 
-  update(snapshot, selected) {
+  update(snapshot, history, before, selected) {
+    // Lines of rates have a point each few seconds.
+    const drawing = `${snapshot.run} ${history.at(-1)?.at} ${this.nodes.size}`;
+    const isNew = drawing !== this.drawing;
+    this.drawing = drawing;
     const stages = new Map(snapshot.stages.map((stage) => [stage.name, stage]));
     const queues = new Map(snapshot.queues.map((queue) => [queue.name, queue]));
     for (const [id, { kind, node, button }] of this.nodes) {
       set(button, "aria-current", id === selected ? "true" : null);
-      if (kind === "stage" && stages.has(node.name)) this.showStage(button, stages.get(node.name), snapshot);
+      if (kind === "stage" && stages.has(node.name)) {
+        this.showStage(button, stages.get(node.name), snapshot);
+        this.drawStage(button, stages.get(node.name), snapshot, isNew && history, before);
+      }
       if (kind === "queue" && queues.has(node.name)) this.showQueue(button, queues.get(node.name));
     }
     for (const edge of this.edges) {
@@ -127,6 +168,17 @@ export class Graph {
     const count = restarts(stage);
     const marks = [limits && "bottleneck", stage.totals.dead && `${number(stage.totals.dead)} dead`, count && counted(count, "restart")];
     say(button.querySelector(".marks"), marks.filter(Boolean).join(" · "));
+  }
+
+  drawStage(button, stage, snapshot, history, before) {
+    const drawings = button.querySelector(".drawings");
+    if (history || !drawings.firstChild) {
+      const { line, ground } = curves(stage.name, stage.rate, history || [], snapshot.uptime, SPARK.width, SPARK.height);
+      const n = (stage.inputs ?? []).length ? 1 : 2;
+      drawings.replaceChildren(picture("spark", SPARK.width, SPARK.height, drawn("polygon", { class: "ground", points: ground(n) }), drawn("polyline", { points: line(n) })), bar(shares(stage, before)));
+    } else {
+      drawings.lastChild.replaceWith(bar(shares(stage, before)));
+    }
   }
 
   showQueue(button, queue) {

@@ -1,17 +1,22 @@
 // The page: it follows the event stream, and shows what is selected.
 import { isReadOnly, key, post } from "./api.js";
 import { byId, element, say, set } from "./dom.js";
+import { Lately } from "./events.js";
 import { Graph, showServices } from "./graph.js";
 import { LettersView } from "./letters.js";
+import { Machines } from "./machines.js";
+import { followPipelines } from "./pipelines.js";
 import { QueueView } from "./queue.js";
 import { ReloadView } from "./reload.js";
 import { StageView } from "./stage.js";
 import { follow } from "./stream.js";
-import { counted, time } from "./words.js";
+import { showSummary } from "./summary.js";
+import { SPAN } from "./times.js";
+import { counted, time, wholeState } from "./words.js";
 
-const SPAN = 600;
 const graph = new Graph(select);
 const puts = new Map();
+const [lately, machines] = [new Lately(), new Machines()];
 let [snapshot, history, recent, view, selected, goneSince] = [null, [], [], null, null, null];
 
 function hear({ kind, data, status }) {
@@ -41,15 +46,18 @@ function take(next) {
 }
 
 function show() {
-  const { pipeline, phase, uptime, letters, bottleneck } = snapshot;
-  document.title = `${pipeline} – mprun`;
+  const { pipeline, uptime, letters, bottleneck, broker } = snapshot;
+  const [state, kind] = wholeState(snapshot);
+  document.title = `${state === "running" ? "" : `${state}: `}${pipeline} – mprun`;
   say(byId("name"), pipeline);
-  say(byId("state"), `${snapshot.paused ? "paused" : phase}, up ${time(uptime)}${isReadOnly() ? ", for looking only" : ""}`);
+  say(byId("state"), `${state}, up ${time(uptime)}${isReadOnly() ? ", for looking only" : ""}`);
+  set(byId("state"), "data-state", kind);
+  showSummary(snapshot);
   say(byId("bottleneck"), bottleneck?.text ?? "");
   say(byId("letters"), letters.letters ? counted(letters.letters, "dead letter") : "Dead letters");
   set(byId("letters"), "data-some", letters.letters ? "" : null);
   say(byId("pause"), snapshot.paused ? "Resume" : "Pause");
-  const notes = [snapshot.config.refusal && `The changed file is not used: ${snapshot.config.refusal.text.split("\n")[0]}`, snapshot.config.changed.length && `Changed by hand: ${snapshot.config.changed.join(", ")}`].filter(Boolean);
+  const notes = [broker && broker.away && `The broker can't be reached for ${time(broker.away)}: ${counted(broker.commits, "commit")} wait for it.`, snapshot.config.refusal && `The changed file is not used: ${snapshot.config.refusal.text.split("\n")[0]}`, snapshot.config.changed.length && `Changed by hand: ${snapshot.config.changed.join(", ")}`].filter(Boolean);
   byId("notice").hidden = !notes.length;
   say(byId("notice"), notes.join(" · "));
   const names = [...snapshot.stages, ...snapshot.queues].map((one) => one.name);
@@ -57,10 +65,12 @@ function show() {
     byId("names").dataset.all = names.join("\n");
     byId("names").replaceChildren(...names.map((name) => element("option", { value: name })));
   }
-  if (graph.layout) graph.update(snapshot, selected);
+  const before = recent[0] === snapshot ? null : recent[0];
+  if (graph.layout) graph.update(snapshot, history, before, selected);
   byId("graph").hidden = !snapshot.queues.length && snapshot.stages.every((stage) => !stage.rate);
   showServices(snapshot, selected, select);
-  view?.update(snapshot, history, recent[0] === snapshot ? null : recent[0], puts);
+  lately.update(snapshot);
+  view?.update(snapshot, history, before, puts);
 }
 
 function showGone(status) {
@@ -92,7 +102,7 @@ function confirm(text) {
 const answer = (text) => say(byId("answer"), text);
 const VIEWS = {
   stage: (name) => [`Stage ${name}`, new StageView(name, act)],
-  queue: (name) => [`Queue ${name}`, new QueueView(name)],
+  queue: (name) => [`Queue ${name}`, new QueueView(name, machines)],
   letters: () => ["Dead letters", new LettersView(confirm, answer)],
   reload: () => ["Reload", new ReloadView(act)],
 };
@@ -145,6 +155,10 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("visibilitychange", () => snapshot && !document.hidden && show());
 for (const button of document.querySelectorAll("[data-changes]")) button.disabled = isReadOnly();
+
+followPipelines();
+// The broker knows this machine by an id.
+machines.follow(() => snapshot?.broker?.machine);
 
 // What was selected before a page was loaded again.
 const [kind, name] = decodeURI(location.hash.slice(1)).split("/");

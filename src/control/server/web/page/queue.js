@@ -6,8 +6,9 @@ import { bytes, fullness, held, number, time } from "./words.js";
 const SHOWN = 30;
 
 export class QueueView {
-  constructor(name) {
+  constructor(name, machines) {
     this.name = name;
+    this.machines = machines;
     this.state = element("p", { class: "lead" });
     this.meter = element("meter", { min: 0, max: 1, high: 0.9, "aria-label": `How full ${name} is` });
     this.ledger = element("div");
@@ -28,7 +29,8 @@ export class QueueView {
     const made = table("Ledger", ["put", ...parts], [[queue.put, ...parts.map((part) => queue[part])].map(String)]);
     const focused = this.ledger.contains(document.activeElement);
     this.ledger.replaceChildren(made, element("p", { class: "hint" }, sum === queue.put ? "It adds up." : `It does not add up: ${queue.put - sum} items are missing.`),
-      element("p", { class: "hint" }, `Written by ${queue.writers.join(", ") || "no stage"}; read by ${queue.readers.join(", ") || "no stage"}; when full: ${queue.when_full}.`));
+      element("p", { class: "hint" }, `Written by ${queue.writers.join(", ") || "no stage"}; read by ${queue.readers.join(", ") || "no stage"}; when full: ${queue.when_full}.`),
+      this.machines.queue(this.name) && element("p", {}, this.machines.queue(this.name)));
     if (focused) made.firstChild?.focus?.();
   }
 

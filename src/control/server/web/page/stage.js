@@ -1,10 +1,9 @@
 // One stage: its workers, its rates, what went wrong, its log, and what can be done to it.
 import { get, isReadOnly } from "./api.js";
 import { drawn, element, say, set, table } from "./dom.js";
-import { isService, number, rate, restarts, stateOf, time } from "./words.js";
-
-const SPLIT = [["working", "at work"], ["starved", "waits for items"], ["blocked", "waits for room"], ["paused", "paused"], ["for_turn", "waits for its turn"]];
-const SPAN = 600;
+import { changes, happened, line } from "./events.js";
+import { SPAN, bar, curves, picture, shares } from "./times.js";
+import { isService, number, rate, stateOf, time } from "./words.js";
 
 export class StageView {
   constructor(name, act) {
@@ -67,18 +66,13 @@ export class StageView {
     if (focused) made.focus();
   }
 
-  // The history is asked for only when something has happened.
   async showEvents(stage) {
-    const now = `${restarts(stage)} ${stage.workers.map((worker) => `${worker.pid}${worker.state}`)}`;
+    const now = changes([stage]);
     if (now === this.seen) return;
     this.seen = now;
-    const status = await get("/v1/status?history=true").catch(() => null);
-    const found = status?.stages.find((one) => one.name === this.name);
-    if (!found) return;
-    const all = found.workers.flatMap((worker) => (worker.transitions ?? []).map((event) => ({ index: worker.index, ...event })));
-    all.sort((a, b) => a.ago - b.ago);
-    const lines = all.slice(0, 12).map((event) => element("li", { "data-change": event.change },
-      element("b", {}, `${this.name}[${event.index}] ${event.change}`), ` ${event.time.slice(11, 19)}: ${event.reason}`,
+    const events = await happened((one) => one.name === this.name);
+    if (!events) return void (this.seen = null);
+    const lines = events.slice(0, 12).map((event) => line(event,
       event.item && element("span", { class: "item" }, ` at item ${event.item.id} of ${event.item.queue}, try ${event.item.attempt}: ${event.item.text}`),
       event.stderr?.length && element("pre", { tabindex: 0, "aria-label": "Last words" }, event.stderr.join("\n"))));
     this.events.replaceChildren(lines.length ? element("ul", { class: "events" }, ...lines) : element("p", {}, "Nothing yet."));
@@ -95,34 +89,17 @@ export class StageView {
   close() {}
 }
 
-// Shares of the workers' time since the last snapshots.
 function split(stage, before) {
-  const old = before?.stages.find((one) => one.name === stage.name)?.times ?? {};
-  const spent = SPLIT.map(([key]) => Math.max(0, (stage.times?.[key] ?? 0) - (old[key] ?? 0)));
-  const sum = spent.reduce((a, b) => a + b, 0);
-  if (!sum) return [];
-  const bar = element("div", { class: "split", "aria-hidden": "true" });
-  const words = [];
-  SPLIT.forEach(([key, label], n) => {
-    const share = Math.round((spent[n] / sum) * 100);
-    if (!share) return;
-    const part = element("span", { class: `part ${key}` });
-    part.style.flexGrow = spent[n];
-    bar.append(part);
-    words.push(element("span", {}, element("i", { class: `part ${key}` }), ` ${share} % ${label}`));
-  });
-  return [bar, element("p", { class: "legend" }, ...words)];
+  const parts = shares(stage, before);
+  if (!parts.length) return [];
+  const words = parts.filter(([, , , share]) => share).map(([key, label, , share]) => element("span", {}, element("i", { class: `part ${key}` }), ` ${share} % ${label}`));
+  return [bar(parts), element("p", { class: "legend" }, ...words)];
 }
 
-function chart({ name, rate: { done, emitted } }, history, now) {
-  const points = history.filter((point) => point.stages[name]).map((point) => [point.at, ...point.stages[name]]);
-  points.push([now, done, emitted]);
-  const most = Math.max(1, ...points.flatMap(([, done, emitted]) => [done, emitted]));
-  // A short history fills the picture, too.
-  const span = Math.min(SPAN, Math.max(60, now - (points[0]?.[0] ?? now)));
-  const at = ([when], value) => `${(600 - (now - when) / span * 600).toFixed(1)},${(76 - value / most * 70).toFixed(1)}`;
-  const line = (n, kind) => drawn("polyline", { class: kind, points: points.map((point) => at(point, point[n])).join(" ") });
-  const picture = drawn("svg", { viewBox: "0 0 600 80", preserveAspectRatio: "none", "aria-hidden": "true", class: "chart" }, line(2, "emitted"), line(1, "done"));
-  const words = `Last ${span < SPAN ? time(span) : "ten minutes"}: ${rate(done)} done, ${rate(emitted)} emitted now, at most ${rate(most)}.`;
-  return element("figure", {}, picture, element("figcaption", {}, element("i", { class: "key done" }), " done ", element("i", { class: "key emitted" }), ` emitted. ${words}`));
+function chart({ name, rate: now }, history, uptime) {
+  const { most, span, line, ground } = curves(name, now, history, uptime, 600, 80);
+  const made = picture("chart", 600, 80, drawn("polygon", { class: "ground", points: ground(1) }),
+    drawn("polyline", { class: "emitted", points: line(2) }), drawn("polyline", { class: "done", points: line(1) }));
+  const words = `Last ${span < SPAN ? time(span) : "ten minutes"}: ${rate(now.done)} done, ${rate(now.emitted)} emitted now, at most ${rate(most)}.`;
+  return element("figure", {}, made, element("figcaption", {}, element("i", { class: "key done" }), " done ", element("i", { class: "key emitted" }), ` emitted. ${words}`));
 }

@@ -50,6 +50,15 @@ export function stateOf(stage) {
   return ["running", "good"];
 }
 
+// The same for the pipeline: the worst of its stages.
+export function wholeState(snapshot) {
+  const bad = snapshot.stages.map(stateOf).filter(([, kind]) => kind === "bad");
+  if (bad.length === 1) return [`1 stage ${bad[0][0]}`, "bad"];
+  if (bad.length) return [`${bad.length} stages fail`, "bad"];
+  if (snapshot.paused) return ["paused", "warning"];
+  return [snapshot.phase, ["running", "reloading"].includes(snapshot.phase) ? "good" : "warning"];
+}
+
 export const restarts = (stage) => Object.values(stage.restarts ?? {}).reduce((sum, count) => sum + count, 0);
 
 export const held = (queue) => queue.waiting + queue.delayed;

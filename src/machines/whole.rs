@@ -6,8 +6,10 @@ use crate::status::{Bottleneck, MachineStage, MachineStatus, Rate};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct Whole {
+pub(crate) struct Whole {
     pub pipeline: String,
+    /// Empty where only the link knows the pipeline.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub file: String,
     /// Without its password.
     pub broker: String,
@@ -22,7 +24,7 @@ pub(in crate::cli) struct Whole {
 }
 
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct RunView {
+pub(crate) struct RunView {
     pub number: u64,
     pub begun: String,
     /// Seconds since then, by the clock here.
@@ -31,7 +33,7 @@ pub(in crate::cli) struct RunView {
 }
 
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct MachineView {
+pub(crate) struct MachineView {
     pub id: String,
     pub state: MemberState,
     /// Seconds since it has shown itself.
@@ -43,7 +45,7 @@ pub(in crate::cli) struct MachineView {
 }
 
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct StageSum {
+pub(crate) struct StageSum {
     pub name: String,
     pub state: String,
     /// That run it now.
@@ -58,7 +60,7 @@ pub(in crate::cli) struct StageSum {
 }
 
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct QueueSum {
+pub(crate) struct QueueSum {
     pub name: String,
     pub capacity: u64,
     pub waiting: u64,
@@ -79,25 +81,25 @@ pub(in crate::cli) struct QueueSum {
 }
 
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct OpenWriter {
+pub(crate) struct OpenWriter {
     pub machine: String,
     pub stage: String,
 }
 
 impl Whole {
-    pub(super) fn alive(&self) -> impl Iterator<Item = (&MachineView, &MachineStatus)> {
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (&MachineView, &MachineStatus)> {
         alive(&self.machines)
     }
 }
 
 /// The machines that are there, with what they show.
-pub(super) fn alive(machines: &[MachineView]) -> impl Iterator<Item = (&MachineView, &MachineStatus)> {
+pub(crate) fn alive(machines: &[MachineView]) -> impl Iterator<Item = (&MachineView, &MachineStatus)> {
     let alive = machines.iter().filter(|machine| machine.state == MemberState::Alive);
     alive.filter_map(|machine| Some((machine, machine.shown.as_ref()?)))
 }
 
 impl MachineView {
-    pub(super) fn of(member: Member, queues: &[QueueView]) -> MachineView {
+    pub(crate) fn of(member: Member, queues: &[QueueView]) -> MachineView {
         let Member { machine: id, state, shown, .. } = member;
         let leases = queues.iter().flat_map(|queue| &queue.leased);
         let leased = leases.filter(|(machine, _)| *machine == id).map(|(_, count)| count).sum();
@@ -108,17 +110,17 @@ impl MachineView {
     }
 
     /// A stage as it is there.
-    pub(super) fn stage(&self, name: &str) -> Option<&MachineStage> {
+    pub(crate) fn stage(&self, name: &str) -> Option<&MachineStage> {
         self.shown.as_ref()?.stages.iter().find(|stage| stage.name == name)
     }
 
     /// Enough of its id to name it.
-    pub(super) fn short(&self) -> String {
+    pub(crate) fn short(&self) -> String {
         MachineName(&self.id).to_string()
     }
 
     /// For people: the id, and the name of its host.
-    pub(super) fn called(&self) -> String {
+    pub(crate) fn called(&self) -> String {
         match self.shown.as_ref().map(|shown| shown.host.as_str()) {
             None | Some("") => self.short(),
             Some(host) => format!("{} ({host})", self.short()),
@@ -127,7 +129,7 @@ impl MachineView {
 }
 
 impl QueueSum {
-    pub(super) fn of(view: QueueView) -> QueueSum {
+    pub(crate) fn of(view: QueueView) -> QueueSum {
         let open = view.writers.into_iter().filter(|writer| writer.state == WriterState::Open);
         let open_writers = open.map(|writer| OpenWriter { machine: writer.machine, stage: writer.stage });
         QueueSum {
@@ -147,7 +149,7 @@ impl QueueSum {
         }
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.sealed && self.waiting + self.leased == 0
     }
 }

@@ -11,10 +11,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Where no machine is known to have run a stage.
-pub(super) const NOWHERE: &str = "nowhere";
+pub(crate) const NOWHERE: &str = "nowhere";
 
 /// What is known of a pipeline without its machines.
-pub(super) struct Known<'a> {
+pub(crate) struct Known<'a> {
     pub name: &'a str,
     pub file: &'a Path,
     pub broker: &'a BrokerUrl,
@@ -23,7 +23,7 @@ pub(super) struct Known<'a> {
 }
 
 /// `now`: by the clock here.
-pub(super) fn whole(pipeline: &Known<'_>, overview: Overview, now: SystemTime) -> Whole {
+pub(crate) fn whole(pipeline: &Known<'_>, overview: Overview, now: SystemTime) -> Whole {
     let Overview { run, begun, ended, machines, queues } = overview;
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let written = |seconds| humantime::format_rfc3339_seconds(at(seconds)).to_string();

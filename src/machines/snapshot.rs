@@ -9,7 +9,7 @@ use crate::status::{
 use std::collections::BTreeMap;
 
 /// Times are those that were spent lately.
-pub(super) fn of(whole: &Whole) -> Snapshot {
+pub(crate) fn of(whole: &Whole) -> Snapshot {
     let mut totals = Totals::default();
     whole.stages.iter().for_each(|stage| totals += stage.totals);
     Snapshot {
@@ -38,6 +38,7 @@ pub(super) fn of(whole: &Whole) -> Snapshot {
         letters: Letters::default(),
         bottleneck: whole.bottleneck.clone(),
         broker: None,
+        page: None,
     }
 }
 

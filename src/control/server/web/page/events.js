@@ -1,0 +1,35 @@
+// What happened to workers, of one stage or of all. It is asked for only when something has happened.
+import { get } from "./api.js";
+import { byId, element } from "./dom.js";
+import { restarts } from "./words.js";
+
+const SHOWN = 8;
+
+// Another text whenever a worker has come or gone.
+export const changes = (stages) => stages.map((stage) => `${restarts(stage)} ${stage.workers.map((worker) => `${worker.pid}${worker.state}`)}`).join();
+
+// The newest first.
+export async function happened(wanted = () => true) {
+  const status = await get("/v1/status?history=true").catch(() => null);
+  if (!status) return null;
+  const all = status.stages.filter(wanted).flatMap((stage) => stage.workers.flatMap((worker) =>
+    (worker.transitions ?? []).map((event) => ({ stage: stage.name, index: worker.index, ...event }))));
+  return all.sort((a, b) => a.ago - b.ago);
+}
+
+export const line = (event, ...more) => element("li", { "data-change": event.change },
+  element("b", {}, `${event.stage}[${event.index}] ${event.change}`), ` ${event.time.slice(11, 19)}: ${event.reason}`, ...more);
+
+// All stages: the beginning of a run is nothing to tell.
+export class Lately {
+  async update(snapshot) {
+    const now = `${snapshot.run} ${changes(snapshot.stages)}`;
+    if (now === this.seen) return;
+    this.seen = now;
+    const events = await happened();
+    if (!events) return void (this.seen = null);
+    const told = events.filter((event) => event.change !== "started" || event.reason !== "the stage is new").slice(0, SHOWN);
+    byId("lately").hidden = !told.length;
+    byId("event-list").replaceChildren(...told.map((event) => line(event)));
+  }
+}

@@ -1,0 +1,59 @@
+// A run of shared queues over all its machines, as the broker knows it.
+import { get } from "./api.js";
+import { byId, element, table } from "./dom.js";
+import { counted, number, rate, time } from "./words.js";
+
+const EACH = 1000;
+
+export class Machines {
+  // The last answer with a run.
+  run = null;
+
+  follow(shared) {
+    const look = async () => {
+      if (!document.hidden && shared()) this.show(await get("/v1/machines").catch((error) => ({ fault: error.message })), shared());
+      setTimeout(look, EACH);
+    };
+    look();
+  }
+
+  show({ run, fault }, own) {
+    byId("machines").hidden = false;
+    this.run = run ?? (fault ? this.run : null);
+    const parts = [];
+    if (fault) parts.push(element("p", { "data-state": "bad", class: "lead" }, `The broker does not answer: ${fault}`));
+    if (!this.run && !fault) parts.push(element("p", {}, "No machine has begun a run."));
+    if (this.run) parts.push(...tables(this.run, own));
+    const where = document.activeElement?.getAttribute("aria-label");
+    const inside = byId("machine-list").contains(document.activeElement);
+    byId("machine-list").replaceChildren(...parts);
+    if (inside) [...byId("machine-list").children].find((one) => one.getAttribute("aria-label") === where)?.focus();
+  }
+
+  // A sentence about a shared queue.
+  queue(name) {
+    const queue = this.run?.queues.find((queue) => queue.name === name);
+    if (!queue) return null;
+    return `On all machines: ${number(queue.waiting)} wait, ${number(queue.leased)} are leased, ${number(queue.done)} of ${number(queue.put)} are done; ${counted(queue.letters, "dead letter")} in the broker.`;
+  }
+}
+
+function tables({ run, broker, bottleneck, machines, stages, queues }, own) {
+  const alive = machines.filter((machine) => machine.state === "alive");
+  const gone = machines.length - alive.length - machines.filter((machine) => machine.state === "silent").length;
+  const head = [`Run ${run.number}`, run.ended ? `ended ${run.ended}` : `begun ${time(run.age)} ago`, `on ${counted(alive.length, "machine")}`, gone > 0 && `${gone} left`, broker];
+  const rows = machines.filter((machine) => machine.state === "alive" || machine.state === "silent").map(({ id, state, age, leased, shown }) => [
+    `${shown?.host || id.slice(0, 8)}${id === own ? " (this one)" : ""}`, element("span", { "data-state": state === "alive" ? "good" : "bad", class: "word" }, state),
+    age === null ? "–" : `${time(age)} ago`, shown ? time(shown.uptime) : "–", number(leased), shown ? number(shown.commits) : "–",
+    (shown?.stages ?? []).filter((stage) => stage.running).map((stage) => `${stage.name} ${stage.running}`).join(", ") || "–",
+  ]);
+  return [
+    element("p", { class: "hint" }, head.filter(Boolean).join(" · ")),
+    bottleneck?.text && element("p", {}, bottleneck.text),
+    table("On each machine", ["machine", "state", "seen", "up", "leased", "commits", "runs"], rows),
+    table("Shared queues", ["queue", "waiting", "leased", "of", "oldest", "put", "done", "dead letters"], queues.map((queue) => [
+      queue.name, number(queue.waiting), number(queue.leased), number(queue.capacity), queue.oldest === null ? "–" : time(queue.oldest), number(queue.put), number(queue.done), number(queue.letters)])),
+    table("Stages on all machines", ["stage", "state", "machines", "workers", "done", "emitted", "restarts"], stages.map((stage) => [
+      stage.name, stage.state, String(stage.machines), `${stage.running}/${stage.processes}`, stage.is_source ? "–" : rate(stage.rate.done), rate(stage.rate.emitted), number(stage.restarts)])),
+  ].filter(Boolean);
+}

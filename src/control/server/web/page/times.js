@@ -1,0 +1,38 @@
+// How the workers of a stage spent their time, and its rates: what the graph and the details draw.
+import { drawn, element } from "./dom.js";
+
+const SPLIT = [["working", "at work"], ["starved", "waits for items"], ["blocked", "waits for room"], ["paused", "paused"], ["for_turn", "waits for its turn"]];
+// Rates are drawn over ten minutes, or over as long as they are known, a minute at least.
+export const SPAN = 600;
+const LEAST_SPAN = 60;
+
+// Shares of the workers' time since an earlier snapshot: [kind, label, seconds, percent].
+export function shares(stage, before) {
+  const old = before?.stages.find((one) => one.name === stage.name)?.times ?? {};
+  const spent = SPLIT.map(([key, label]) => [key, label, Math.max(0, (stage.times?.[key] ?? 0) - (old[key] ?? 0))]);
+  const sum = spent.reduce((all, [, , seconds]) => all + seconds, 0);
+  return spent.filter(([, , seconds]) => sum > 0 && seconds / sum >= 0.005).map((part) => [...part, Math.round((part[2] / sum) * 100)]);
+}
+
+export function bar(parts) {
+  const made = element("span", { class: "split", "aria-hidden": "true" });
+  for (const [key, , seconds] of parts) {
+    const part = element("span", { class: `part ${key}` });
+    part.style.flexGrow = seconds;
+    made.append(part);
+  }
+  return made;
+}
+
+// The lines of a stage's rates in a picture of this size: items done, and emitted.
+export function curves(name, { done, emitted }, history, now, width, height) {
+  const points = [...history.filter((point) => point.stages[name]).map((point) => [point.at, ...point.stages[name]]), [now, done, emitted]];
+  const most = Math.max(1, ...points.flatMap(([, ...rates]) => rates));
+  const span = Math.min(SPAN, Math.max(LEAST_SPAN, now - points[0][0]));
+  const at = ([when], value) => `${(width - ((now - when) / span) * width).toFixed(1)},${(height - 1 - (value / most) * (height - 4)).toFixed(1)}`;
+  const line = (n) => points.map((point) => at(point, point[n])).join(" ");
+  return { most, span, line, ground: (n) => `${at(points[0], 0)} ${line(n)} ${at(points.at(-1), 0)}` };
+}
+
+export const picture = (kind, width, height, ...parts) =>
+  drawn("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true", class: kind }, ...parts);

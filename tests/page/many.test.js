@@ -1,0 +1,144 @@
+// Several pipelines, and several machines, on one page.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { Pipeline, axe, launch, shot, shown, until, visit } from "./pipeline.js";
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser.close());
+
+const TICK = `
+[stages.tick]
+use = "tick"
+with = { every = "20ms" }
+output = "ticks"
+[stages.end]
+use = "discard"
+input = "ticks"
+`;
+
+async function neighbour(text, options, listen) {
+  const pipeline = new Pipeline(text, options);
+  pipeline.edit(listen, text);
+  pipeline.name = options.file.replace(".toml", "");
+  return pipeline.start();
+}
+
+test("the other pipelines of a user are listed, with links to pages that want their own session", () => shown(browser, TICK, async (page, pipeline) => {
+  pipeline.name = "shop";
+  const mail = await neighbour(TICK, { file: "mail.toml", place: pipeline }, "127.0.0.1:0");
+  const quiet = await neighbour(TICK, { file: "quiet.toml", place: pipeline }, "");
+  try {
+    const card = (name) => page.locator("#pipeline-list li", { hasText: name });
+    await card("mail").filter({ hasText: "running" }).waitFor();
+    await card("quiet").filter({ hasText: "no page" }).waitFor();
+    assert.equal(await card("quiet").getByRole("link").count(), 0);
+    assert.equal(await card("shop").count(), 0, "the page's own pipeline is no other");
+    mail.tell("pause", "mail");
+    await card("mail").filter({ hasText: "paused" }).waitFor();
+    assert.deepEqual(await axe(page), []);
+    await shot(page, "page-pipelines.png");
+    // The session of one page is good for no other.
+    await card("mail").getByRole("link").click();
+    await page.locator("pre", { hasText: "mprun open" }).waitFor();
+    assert.equal(new URL(page.url()).origin, mail.base);
+    await page.goBack();
+    await page.locator("#state", { hasText: "up " }).waitFor();
+    const own = await visit(browser, mail);
+    await own.locator("#pipeline-list li", { hasText: "shop" }).getByRole("link").waitFor();
+    await own.context().close();
+    // A token for looking is for one pipeline.
+    const looking = await visit(browser, pipeline, { args: ["--read-only"] });
+    const code = await looking.evaluate(async () => (await fetch("/v1/pipelines", { headers: { "x-mprun-key": localStorage.getItem("mprun-key") } })).status);
+    assert.equal(code, 403);
+    assert.equal(await looking.locator("#pipelines").isVisible(), false);
+    await looking.context().close();
+    await mail.kill();
+    await card("mail").waitFor({ state: "detached" });
+  } finally {
+    await mail.end();
+    await quiet.end();
+  }
+}));
+
+async function freePort() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await new Promise((done) => server.once("listening", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+class Redis {
+  async start() {
+    this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "mprun-page-redis-"));
+    this.port ??= await freePort();
+    const settings = ["--port", this.port, "--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
+    this.child = spawn("redis-server", settings.map(String), { stdio: "ignore" });
+    await until("Redis", () => new Promise((done) => {
+      const socket = net.connect(this.port, "127.0.0.1", () => { socket.destroy(); done(true); });
+      socket.once("error", () => done(false));
+    }));
+    return this;
+  }
+
+  async stop() {
+    const ended = new Promise((done) => this.child.once("exit", done));
+    this.child.kill("SIGKILL");
+    await ended;
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+const shared = (port) => `
+[broker]
+url = "redis://127.0.0.1:${port}"
+[queues.jobs]
+shared = true
+[stages.make]
+use = "count"
+sleep = "5ms"
+output = "jobs"
+[stages.work]
+use = "discard"
+input = "jobs"
+sleep = "15ms"
+`;
+
+test("a run on two machines is on the page of each, and what the broker's absence means is said", async () => {
+  const redis = await new Redis().start();
+  const text = shared(redis.port);
+  const other = await new Pipeline(text).start();
+  try {
+    await shown(browser, text, async (page) => {
+      const machines = page.locator("#machines");
+      await machines.getByText("on 2 machines").waitFor();
+      await machines.getByText("(this one)").waitFor();
+      const queue = machines.getByRole("row").filter({ hasText: "jobs" }).filter({ hasText: "1024" });
+      await until("items in the broker", async () => Number(await queue.getByRole("cell").nth(1).textContent()) > 20);
+      await machines.getByRole("row").filter({ hasText: "2/2" }).filter({ hasText: "work" }).waitFor();
+      assert.deepEqual(await axe(page), []);
+      await shot(page, "page-machines.png");
+      await page.locator("[data-node='queue/jobs']").click();
+      await page.locator("#panel", { hasText: "On all machines:" }).waitFor();
+      await other.kill();
+      await machines.getByRole("row").filter({ hasText: "silent" }).waitFor();
+      await redis.stop();
+      await machines.getByText("The broker does not answer").waitFor();
+      await page.locator("#notice", { hasText: "can't be reached" }).waitFor();
+      // What was known stays to be seen.
+      assert.ok(await machines.getByText("(this one)").isVisible());
+      await redis.start();
+      await page.locator("#notice").waitFor({ state: "hidden" });
+      await machines.getByText("The broker does not answer").waitFor({ state: "detached" });
+    });
+  } finally {
+    await other.end();
+    if (redis.child.exitCode === null && redis.child.signalCode === null) await redis.stop();
+  }
+});
