@@ -40,7 +40,7 @@ fn ask(run: &Run, words: &[&str]) -> Output {
 }
 
 #[track_caller]
-fn told(run: &Run, words: &[&str]) -> String {
+fn completed(run: &Run, words: &[&str]) -> String {
     let output = ask(run, words);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -71,7 +71,7 @@ fn pipelines_stages_and_queues_are_completed() {
         (&["help", "dead", "re"], "retry"),
         (&["stop", "nobody", "zz"], ""),
     ] {
-        assert_eq!(told(&run, words), candidates, "{words:?}");
+        assert_eq!(completed(&run, words), candidates, "{words:?}");
     }
 }
 
@@ -79,13 +79,15 @@ fn pipelines_stages_and_queues_are_completed() {
 fn a_pipeline_that_hangs_or_was_killed_holds_up_no_shell() {
     let mut run = start();
     run.signal(libc::SIGSTOP);
-    assert_eq!(told(&run, &["stop", "pipeline", "p"]), "");
+    assert_eq!(completed(&run, &["stop", "pipeline", "p"]), "");
     run.signal(libc::SIGCONT);
-    wait_until("it to answer again", || (told(&run, &["stop", "pipeline", "p"]) == "parse").then_some(()));
+    wait_until("it to answer again", || {
+        (completed(&run, &["stop", "pipeline", "p"]) == "parse").then_some(())
+    });
     run.signal(libc::SIGKILL);
     run.wait();
-    assert_eq!(told(&run, &["stop", "pipeline", "p"]), "");
-    assert_eq!(told(&run, &["logs", "pi"]), "pipeline", "its last lines are there");
+    assert_eq!(completed(&run, &["stop", "pipeline", "p"]), "");
+    assert_eq!(completed(&run, &["logs", "pi"]), "pipeline", "its last lines are there");
 }
 
 #[test]
