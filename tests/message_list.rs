@@ -84,8 +84,7 @@ fn messages(text: &str) -> Vec<(String, String)> {
     // The open brackets: the call that each belongs to, and the level of the log that is named in it.
     let mut open: Vec<(String, Option<String>)> = vec![Default::default()];
     let mut last = String::new();
-    let mut tokens = tokens(text).into_iter().peekable();
-    while let Some(token) = tokens.next() {
+    for token in tokens(text) {
         match token {
             Token::Word(word) => {
                 if ["Error", "Warn", "Info", "Debug", "Trace"].contains(&word.as_str()) {
