@@ -32,6 +32,10 @@ book:
 pictures:
     UPDATE_PICTURES=1 cargo test --locked --test pictures
 
+# The packages, each tried in a fresh folder or box: deb, archive, wheel, crate.
+package *ARGS:
+    dist/package {{ARGS}}
+
 # The queue beside its peers; benches/README.md says what a row means.
 bench *PARTS:
     benches/queue.sh {{PARTS}}

@@ -70,5 +70,6 @@ async fn serve(request: Rc<LinkRequest>, arena: LinkArena, pipes: Pipes) -> Resu
 fn read(mut file: File) -> Result<LinkRequest, String> {
     let mut text = Vec::new();
     file.rewind().and_then(|()| file.read_to_end(&mut text)).map_err(|error| error.to_string())?;
-    serde_json::from_slice(&text).map_err(|error| format!("the request makes no sense: {error}"))
+    serde_json::from_slice(&text)
+        .map_err(|error| format!("the request is not of this version of mprun: {error}"))
 }
