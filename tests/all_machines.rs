@@ -1,12 +1,13 @@
-//! Verbs about all machines of a run, over a real redis-server: each machine is an mprun with state and runtime folders of its own.
+//! Verbs about all machines of a run, over a real redis-server and a real nats-server: each machine is an mprun with state and runtime folders of its own.
 
 #[allow(dead_code, reason = "what only the tests of the broker itself use")]
 #[path = "broker/server.rs"]
 mod server;
 mod support;
 
+use mprun::broker::BrokerKind;
 use serde_json::Value;
-use server::{SAFE, Server};
+use server::{SAFE, Server, on_both};
 use std::fs;
 use support::{Folder, Run, Said, command, process, wait_until};
 
@@ -47,18 +48,26 @@ impl Looker {
 /// `read` counts, `work` passes items on, `write` puts them into a file of its machine.
 fn file(server: &Server, items: u32, work: &str) -> String {
     format!(
-        "[broker]\nurl = 'redis://:s3cret@127.0.0.1:{}'\nack_wait = '10m'\n[queues.jobs]\nshared = true\ncapacity = 100\n\
+        "[broker]\nurl = '{}'\nack_wait = '10m'\n[queues.jobs]\nshared = true\ncapacity = 100\n\
          [queues.done]\nshared = true\n[stages.read]\nuse = 'count'\nwith = {{ to = {items} }}\noutput = 'jobs'\n\
          [stages.work]\n{work}\ninput = 'jobs'\noutput = 'done'\n[stages.write]\nuse = 'file'\n\
          with = {{ path = 'out.txt' }}\ninput = 'done'\n",
-        server.port
+        address(server)
     )
 }
 
 const SLOW: &str = "use = 'format'\nwith = { template = '{item}' }\nsleep = '20ms'\nprocesses = 2";
 
-fn server() -> Server {
-    Server::start(&[SAFE, &["--requirepass", "s3cret"]].concat())
+/// It lets in who has the password.
+fn server(kind: BrokerKind) -> Server {
+    match kind {
+        BrokerKind::Redis => Server::start(&[SAFE, &["--requirepass", "s3cret"]].concat()),
+        BrokerKind::Nats => Server::nats(&["-js", "--auth", "s3cret"], ""),
+    }
+}
+
+fn address(server: &Server) -> String {
+    server.url_of(":s3cret")
 }
 
 fn numbers(run: &Run) -> Vec<u32> {
@@ -92,9 +101,8 @@ fn id(run: &Run) -> String {
     text.trim().to_owned()
 }
 
-#[test]
-fn five_machines_are_summed_and_each_is_there_with_what_it_runs() {
-    let server = server();
+fn five_machines_are_summed_and_each_is_there_with_what_it_runs(kind: BrokerKind) {
+    let server = server(kind);
     let text = file(&server, 100_000, SLOW);
     let machines = ["read", "work", "work", "work", "write"].map(|stages| machine(&text, stages));
     let looker = Looker::new(&text);
@@ -134,9 +142,8 @@ fn five_machines_are_summed_and_each_is_there_with_what_it_runs() {
     assert!(machines[0].tell(&["status", "--all"]).contains("run 1, running"));
 }
 
-#[test]
-fn one_machine_is_seen_until_its_run_has_ended_and_after_that() {
-    let server = server();
+fn one_machine_is_seen_until_its_run_has_ended_and_after_that(kind: BrokerKind) {
+    let server = server(kind);
     let text = file(&server, 200, "use = 'format'\nwith = { template = '{item}' }");
     let looker = Looker::new(&text);
     let said = looker.ask(&["status", "--all", "pipeline.toml"]);
@@ -152,9 +159,8 @@ fn one_machine_is_seen_until_its_run_has_ended_and_after_that() {
     assert_eq!((work["state"].as_str(), &work["running"]), (Some("finished"), &0.into()));
 }
 
-#[test]
-fn a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_by_another() {
-    let server = server();
+fn a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_by_another(kind: BrokerKind) {
+    let server = server(kind);
     // Leases last longer than the test would wait for them.
     let text = file(&server, 300, SLOW);
     let (mut ends, mut gone) = (machine(&text, "read,write"), machine(&text, "work"));
@@ -179,9 +185,8 @@ fn a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_
     assert_eq!(looker.ask(&["forget", "pipeline.toml", "xyz"]).code, Some(2));
 }
 
-#[test]
-fn a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on() {
-    let server = server();
+fn a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on(kind: BrokerKind) {
+    let server = server(kind);
     let text = file(&server, 300, SLOW);
     let (mut ends, mut late) = (machine(&text, "read,write"), machine(&text, "work"));
     wait_until("some items", || (numbers(&ends).len() > 20).then_some(()));
@@ -200,9 +205,8 @@ fn a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on() {
     looker.tell(&["audit", "--all", "pipeline.toml"]);
 }
 
-#[test]
-fn a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error() {
-    let mut server = server();
+fn a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error(kind: BrokerKind) {
+    let mut server = server(kind);
     let text = file(&server, 100_000, SLOW);
     let run = Run::start(&text);
     wait_until("some items", || (numbers(&run).len() > 20).then_some(()));
@@ -237,9 +241,8 @@ fn a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_
     assert!(said.stderr.contains("password") && !said.stderr.contains("hunter2"), "{}", said.stderr);
 }
 
-#[test]
-fn dead_letters_in_the_broker_are_seen_to_from_any_machine() {
-    let server = server();
+fn dead_letters_in_the_broker_are_seen_to_from_any_machine(kind: BrokerKind) {
+    let server = server(kind);
     let looker = Looker::new("");
     let fixed = looker.0.path().join("fixed");
     let work = format!(
@@ -291,9 +294,8 @@ fn dead_letters_in_the_broker_are_seen_to_from_any_machine() {
     }
 }
 
-#[test]
-fn a_letter_of_a_queue_that_has_ended_is_kept_until_it_is_dropped() {
-    let server = server();
+fn a_letter_of_a_queue_that_has_ended_is_kept_until_it_is_dropped(kind: BrokerKind) {
+    let server = server(kind);
     let work = "command = 'test \"$1\" != 7 && echo \"$1\"'\nmode = 'each'\nattempts = 1";
     let text = file(&server, 20, work);
     let mut run = Run::start(&text);
@@ -317,9 +319,8 @@ fn held(looker: &Looker) -> Vec<(String, String, u64)> {
         .collect()
 }
 
-#[test]
-fn a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it() {
-    let server = server();
+fn a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it(kind: BrokerKind) {
+    let server = server(kind);
     let text = file(&server, 50, "use = 'format'\nwith = { template = '{item}' }");
     let prefixed = |prefix: &str| text.replace("[broker]", &format!("[broker]\nprefix = '{prefix}'"));
     let others = [
@@ -353,14 +354,14 @@ fn a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it() {
     let is_other = |one: &&(String, String, u64)| !(one.0 == "pipeline" && one.1 == "mprun");
     assert_eq!(held(&looker), left.iter().filter(is_other).cloned().collect::<Vec<_>>());
     assert_eq!(looker.ask(&["shared", "drop", "pipeline.toml", "--yes"]).code, Some(1), "nothing is there");
-    let address = format!("redis://:s3cret@127.0.0.1:{}", server.port);
-    looker.tell(&["shared", "drop", "pipe", "--broker", &address, "--yes"]);
+    looker.tell(&["shared", "drop", "pipe", "--broker", &address(&server), "--yes"]);
     assert_eq!(held(&looker).len(), 2);
 }
 
-#[test]
-fn a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run_begins_anew() {
-    let server = server();
+fn a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run_begins_anew(
+    kind: BrokerKind,
+) {
+    let server = server(kind);
     let mut run = Run::start(&file(&server, 100_000, SLOW));
     wait_until("some items", || (numbers(&run).len() > 10).then_some(()));
     let text = file(&server, 30, SLOW);
@@ -377,3 +378,15 @@ fn a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run
     assert_eq!(run.ask(&["run", "pipeline.toml"]).code, Some(0));
     assert_eq!(numbers(&run), (1..=30).collect::<Vec<_>>());
 }
+
+on_both!(
+    five_machines_are_summed_and_each_is_there_with_what_it_runs,
+    one_machine_is_seen_until_its_run_has_ended_and_after_that,
+    a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_by_another,
+    a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on,
+    a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error,
+    dead_letters_in_the_broker_are_seen_to_from_any_machine,
+    a_letter_of_a_queue_that_has_ended_is_kept_until_it_is_dropped,
+    a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it,
+    a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run_begins_anew,
+);

@@ -1,9 +1,11 @@
-//! Each request to the Redis broker, against a real redis-server.
+//! Each request to a broker, against a real redis-server and a real nats-server.
 
 #[path = "broker/commits.rs"]
 mod commits;
 #[path = "broker/online.rs"]
 mod online;
+#[path = "broker/same.rs"]
+mod same;
 #[path = "broker/server.rs"]
 mod server;
 mod support;
@@ -11,13 +13,12 @@ mod support;
 mod visits;
 
 use commits::{A, B, alone, commit, emits, end, items, output, passes, stage, verdicts};
-use mprun::broker::redis::{Access, Redis};
 use mprun::broker::{
-    Broker, Commit, End, Fault, Full, Joined, Layout, MemberState, Membership, Progress, Registered,
-    SHOWN_FOR, Step, Verdict, Woken,
+    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Joined, Layout, MemberState, Membership,
+    Progress, Registered, SHOWN_FOR, Step, Verdict, Woken,
 };
 use mprun::queue::WhenFull;
-use server::{SAFE, Server, audit, layout, member};
+use server::{SAFE, Server, audit, layout, member, on_both};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use visits::visit;
@@ -30,10 +31,9 @@ fn brief(capacities: &[u64]) -> Layout {
     Layout { ack_wait: Duration::from_millis(50), ..layout(capacities) }
 }
 
-#[test]
-fn an_item_passes_a_stage_once_however_often_its_commit_comes() {
+fn an_item_passes_a_stage_once_however_often_its_commit_comes(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let redis = server.join(&layout, "m").await;
         for _ in 0..3 {
             assert_eq!(verdicts(&redis, "read", &[emits(1, &["x"])]).await, [Verdict::Done]);
@@ -51,10 +51,9 @@ fn an_item_passes_a_stage_once_however_often_its_commit_comes() {
     });
 }
 
-#[test]
-fn the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it() {
+fn the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let redis = server.join(&layout, "m").await;
         commit(&redis, "read", &[emits(1, &["x", "y", "z"])]).await.unwrap();
         let taken = redis.take(A, 3, false).await.unwrap();
@@ -70,10 +69,9 @@ fn the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_i
     });
 }
 
-#[test]
-fn a_full_queue_stops_the_line_and_room_wakes_it() {
+fn a_full_queue_stops_the_line_and_room_wakes_it(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[2, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[2, 10]));
         let redis = server.join(&layout, "m").await;
         let request = [emits(1, &["1"]), emits(2, &["2", "3"]), emits(3, &["4"])];
         let judged = commit(&redis, "read", &request).await.unwrap();
@@ -96,20 +94,18 @@ fn a_full_queue_stops_the_line_and_room_wakes_it() {
     });
 }
 
-#[test]
-fn an_empty_queue_takes_a_commit_that_is_larger_than_its_capacity() {
+fn an_empty_queue_takes_a_commit_that_is_larger_than_its_capacity(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[1, 1]));
+        let (server, layout) = (Server::safe(kind), layout(&[1, 1]));
         let redis = server.join(&layout, "m").await;
         assert_eq!(verdicts(&redis, "read", &[emits(1, &["1", "2", "3"])]).await, [Verdict::Done]);
         assert_eq!(items(&redis, A).await, ["1", "2", "3"]);
     });
 }
 
-#[test]
-fn a_queue_that_drops_new_items_counts_them() {
+fn a_queue_that_drops_new_items_counts_them(kind: BrokerKind) {
     run(async {
-        let (server, mut layout) = (Server::start(SAFE), layout(&[1, 1]));
+        let (server, mut layout) = (Server::safe(kind), layout(&[1, 1]));
         layout.queues[0].when_full = WhenFull::DropNew;
         let redis = server.join(&layout, "m").await;
         let request = [emits(1, &["1"]), emits(2, &["2"])];
@@ -120,11 +116,10 @@ fn a_queue_that_drops_new_items_counts_them() {
     });
 }
 
-#[test]
-fn a_machine_that_comes_back_late_is_refused() {
+fn a_machine_that_comes_back_late_is_refused(kind: BrokerKind) {
     run(async {
         let layout = Layout { ack_wait: Duration::from_millis(300), ..layout(&[10, 10]) };
-        let server = Server::start(SAFE);
+        let server = Server::safe(kind);
         let (late, other) = (server.join(&layout, "late").await, server.join(&layout, "other").await);
         commit(&late, "read", &[emits(1, &["x"])]).await.unwrap();
         let taken = late.take(A, 1, false).await.unwrap();
@@ -146,10 +141,9 @@ fn a_machine_that_comes_back_late_is_refused() {
     });
 }
 
-#[test]
-fn what_is_given_back_is_taken_at_once_with_its_attempts_and_no_delivery_more() {
+fn what_is_given_back_is_taken_at_once_with_its_attempts_and_no_delivery_more(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         assert_eq!(two.take(A, 1, false).await.unwrap(), []);
         commit(&one, "read", &[emits(1, &["x"])]).await.unwrap();
@@ -166,10 +160,9 @@ fn what_is_given_back_is_taken_at_once_with_its_attempts_and_no_delivery_more() 
     });
 }
 
-#[test]
-fn an_item_whose_machines_all_died_becomes_a_dead_letter() {
+fn an_item_whose_machines_all_died_becomes_a_dead_letter(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), Layout { max_deliveries: 3, ..brief(&[10, 10]) });
+        let (server, layout) = (Server::safe(kind), Layout { max_deliveries: 3, ..brief(&[10, 10]) });
         let redis = server.join(&layout, "m").await;
         commit(&redis, "read", &[emits(1, &["bad"])]).await.unwrap();
         for deliveries in 1..=3 {
@@ -185,10 +178,9 @@ fn an_item_whose_machines_all_died_becomes_a_dead_letter() {
     });
 }
 
-#[test]
-fn an_item_that_failed_for_good_is_a_dead_letter_in_the_step_that_ends_it() {
+fn an_item_that_failed_for_good_is_a_dead_letter_in_the_step_that_ends_it(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let redis = server.join(&layout, "m").await;
         commit(&redis, "read", &[emits(1, &["bad"])]).await.unwrap();
         let taken = redis.take(A, 1, false).await.unwrap();
@@ -203,10 +195,9 @@ fn an_item_that_failed_for_good_is_a_dead_letter_in_the_step_that_ends_it() {
     });
 }
 
-#[test]
-fn a_new_life_of_a_machine_ends_the_old_one_and_gives_back_what_it_held() {
+fn a_new_life_of_a_machine_ends_the_old_one_and_gives_back_what_it_held(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let old = server.join(&layout, "m").await;
         commit(&old, "read", &[emits(1, &["x"])]).await.unwrap();
         let taken = old.take(A, 1, false).await.unwrap();
@@ -226,10 +217,9 @@ fn a_new_life_of_a_machine_ends_the_old_one_and_gives_back_what_it_held() {
     });
 }
 
-#[test]
-fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it() {
+fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         let progress = async || (one.progress(A, &[]).await.unwrap(), one.progress(B, &[A]).await.unwrap());
         assert_eq!(progress().await, (Progress::Open, Progress::Open), "its writers have yet to come");
@@ -266,14 +256,13 @@ fn moves(number: u64, from: &str, to: &str) -> Commit {
     Commit { step: Some(Step { from: from.into(), to: to.into() }), ..emits(number, &[to]) }
 }
 
-#[test]
-fn a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it() {
+fn a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it(kind: BrokerKind) {
     run(async {
         let layout = Layout { ack_wait: Duration::from_millis(400), ..layout(&[10, 10]) };
-        let server = Server::start(SAFE);
+        let server = Server::safe(kind);
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         let read = alone("read");
-        let commit = async |redis: &Redis, commit| redis.commit(&read, &[commit]).await.unwrap().verdicts;
+        let commit = async |redis: &AnyBroker, commit| redis.commit(&read, &[commit]).await.unwrap().verdicts;
         assert_eq!(one.claim(&read).await.unwrap(), Some(Vec::new()), "it has yet to begin");
         assert_eq!(two.claim(&read).await.unwrap(), None);
         assert_eq!(commit(&one, moves(1, "", "1")).await, [Verdict::Done]);
@@ -302,10 +291,9 @@ fn a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it() {
     });
 }
 
-#[test]
-fn a_stage_that_works_everywhere_has_a_position_on_each_machine() {
+fn a_stage_that_works_everywhere_has_a_position_on_each_machine(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         assert_eq!(verdicts(&one, "read", &[moves(1, "", "1")]).await, [Verdict::Done]);
         assert_eq!(one.claim(&stage("read")).await.unwrap(), Some(b"1".to_vec()));
@@ -324,7 +312,7 @@ fn a_stage_that_works_everywhere_has_a_position_on_each_machine() {
 }
 
 async fn refused(access: &Access, layout: &Layout, who: &Membership) -> String {
-    match Redis::join(access, layout, who).await {
+    match AnyBroker::join(access, layout, who).await {
         Err(Fault::Fatal(why)) => why,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
@@ -337,12 +325,12 @@ fn a_server_that_may_lose_items_and_another_pipelines_queues_are_refused_at_the_
         let (server, two) = (Server::start(&["--appendonly", "no"]), layout(&[1, 1]));
         assert!(refused(&server.access(), &two, &member("m")).await.contains("appendonly"));
         let daring = Membership { allow_loss: true, ..member("m") };
-        let redis = Redis::join(&server.access(), &two, &daring).await.unwrap();
+        let redis = AnyBroker::join(&server.access(), &two, &daring).await.unwrap();
         assert_eq!(redis.joined().warnings.len(), 2, "{:?}", redis.joined().warnings);
         let three = layout(&[1, 1, 1]);
         assert!(refused(&server.access(), &three, &daring).await.contains("other shared queues"));
         let apart = Layout { prefix: "mine".into(), ..three };
-        assert_eq!(Redis::join(&server.access(), &apart, &daring).await.unwrap().joined().run, 1);
+        assert_eq!(AnyBroker::join(&server.access(), &apart, &daring).await.unwrap().joined().run, 1);
     });
 }
 
@@ -351,20 +339,19 @@ fn a_wrong_password_is_fatal_and_told_without_it_and_a_server_that_is_away_is_no
     run(async {
         let server = Server::start(&["--appendonly", "yes", "--requirepass", "right"]);
         let layout = layout(&[1]);
-        let access = |secret: &str| Access {
-            url: format!("redis://:{secret}@127.0.0.1:{}", server.port),
-            tls_ca: None,
-        };
-        assert!(Redis::join(&access("right"), &layout, &member("m")).await.is_ok());
+        let access = |secret: &str| Access::at(format!("redis://:{secret}@127.0.0.1:{}", server.port));
+        assert!(AnyBroker::join(&access("right"), &layout, &member("m")).await.is_ok());
         for url in [access("hunter2"), server.access()] {
             let why = refused(&url, &layout, &member("m")).await;
             assert!(why.contains("password") && !why.contains("hunter2"), "{why}");
         }
-        let garbled = Access { url: "redis://:hunter2@[".into(), tls_ca: None };
+        let garbled = Access::at("redis://:hunter2@[");
         let why = refused(&garbled, &layout, &member("m")).await;
         assert!(!format!("{why}{garbled:?}").contains("hunter2"), "{why}");
-        let gone = Access { url: "redis://:hunter2@127.0.0.1:1".into(), tls_ca: None };
-        let Err(Fault::Away(why)) = Redis::join(&gone, &layout, &member("m")).await else { panic!("away") };
+        let gone = Access::at("redis://:hunter2@127.0.0.1:1");
+        let Err(Fault::Away(why)) = AnyBroker::join(&gone, &layout, &member("m")).await else {
+            panic!("away")
+        };
         assert!(!why.contains("hunter2"), "{why}");
     });
 }
@@ -398,10 +385,9 @@ fn where_the_servers_memory_is_full_items_can_be_taken_and_ended_and_none_comes(
     });
 }
 
-#[test]
-fn what_was_answered_is_there_after_a_kill_of_the_server() {
+fn what_was_answered_is_there_after_a_kill_of_the_server(kind: BrokerKind) {
     run(async {
-        let (mut server, layout) = (Server::start(SAFE), layout(&[1000, 1000]));
+        let (mut server, layout) = (Server::safe(kind), layout(&[1000, 1000]));
         let redis = server.join(&layout, "m").await;
         let request: Vec<Commit> = (1..=100).map(|n| emits(n, &["x"])).collect();
         commit(&redis, "read", &request).await.unwrap();
@@ -422,10 +408,9 @@ fn what_was_answered_is_there_after_a_kill_of_the_server() {
     });
 }
 
-#[test]
-fn machines_are_seen_and_one_that_leaves_gives_back() {
+fn machines_are_seen_and_one_that_leaves_gives_back(kind: BrokerKind) {
     run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         one.show(b"busy", SHOWN_FOR).await.unwrap();
         let seen = visit(&server, &layout).await.machines().await.unwrap();
@@ -444,3 +429,21 @@ fn machines_are_seen_and_one_that_leaves_gives_back() {
         assert_eq!((items(&two, A).await, items(&two, B).await), (vec!["x".into()], vec!["y".into()]));
     });
 }
+
+on_both!(
+    an_item_passes_a_stage_once_however_often_its_commit_comes,
+    the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it,
+    a_full_queue_stops_the_line_and_room_wakes_it,
+    an_empty_queue_takes_a_commit_that_is_larger_than_its_capacity,
+    a_queue_that_drops_new_items_counts_them,
+    a_machine_that_comes_back_late_is_refused,
+    what_is_given_back_is_taken_at_once_with_its_attempts_and_no_delivery_more,
+    an_item_whose_machines_all_died_becomes_a_dead_letter,
+    an_item_that_failed_for_good_is_a_dead_letter_in_the_step_that_ends_it,
+    a_new_life_of_a_machine_ends_the_old_one_and_gives_back_what_it_held,
+    a_queue_ends_once_all_its_writers_have_and_what_is_before_it,
+    a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it,
+    a_stage_that_works_everywhere_has_a_position_on_each_machine,
+    what_was_answered_is_there_after_a_kill_of_the_server,
+    machines_are_seen_and_one_that_leaves_gives_back,
+);

@@ -250,12 +250,12 @@ fn a_picture_has_no_script_and_what_a_file_says_is_text_in_it() {
 }
 
 #[test]
-fn every_shell_gets_its_completions() {
+fn every_shell_gets_a_script_that_asks_mprun() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = mprun(&["completions", shell]);
         assert_eq!(output.status.code(), Some(0));
         let script = text(&output.stdout);
-        assert!(script.contains("schema") && !script.contains("__worker"), "{shell}");
+        assert!(script.contains("MPRUN_COMPLETE"), "{shell}");
     }
 }
 

@@ -64,6 +64,22 @@ fn a_verb_that_cannot_say_its_answer_fails() {
 }
 
 #[test]
+fn a_line_that_can_print_nothing_tries_no_command_again() {
+    for streams in [">/dev/full", ">&-"] {
+        for order in ["", "-k"] {
+            let folder = Folder::new();
+            let line = format!("do {order} 'echo {{}} >> ran; echo {{}}' ::: a {streams}");
+            let said = shell(&folder, &line);
+            assert_eq!(said.code, Some(1), "{line}: {said:?}");
+            assert!(said.stderr.contains("standard output"), "{line}: {said:?}");
+            let ran = std::fs::read_to_string(folder.path().join("ran")).unwrap_or_default();
+            let is_refused = said.stderr.contains("standard output is closed");
+            assert_eq!(ran, if is_refused { "" } else { "a\n" }, "{line}: {said:?}");
+        }
+    }
+}
+
+#[test]
 fn a_run_whose_programs_output_found_no_room_is_no_success() {
     let pipeline = "[stages.count]\nuse = 'count'\nwith = { to = 3 }\noutput = 'a'\n\
                     [stages.say]\ncommand = ['cat']\ninput = 'a'\n";

@@ -65,7 +65,9 @@ fn table(head: &str, keys: &Map<String, Value>, required: &Value) -> String {
         let accepted = schema["$comment"].as_str().filter(|_| schema["type"] != "object").unwrap_or_default();
         let accepted =
             accepted.strip_prefix("accepted: ").map(|words| format!("<br>{words}")).unwrap_or_default();
-        let doc = format!("{}{accepted}", doc.trim()).replace('\n', " ").replace('|', "\\|");
+        // What looks like a tag would not be shown.
+        let doc = doc.trim().replace('<', "&lt;");
+        let doc = format!("{doc}{accepted}").replace('\n', " ").replace('|', "\\|");
         writeln!(text, "| `{key}` | {default} | {doc} |").expect("write");
     }
     text

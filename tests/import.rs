@@ -277,9 +277,9 @@ fn a_line_of_xargs_or_parallel_becomes_a_file_that_runs() {
         ("xargs", "xargs -0 -I@ -P1 echo '@ @'", vec!["a", "b", "c", "d", " a", "b", "c", "d"], "mprun do"),
         (
             "parallel",
-            "parallel -k --tag --halt now,fail=1 'echo {#} | cat' ::: p 'q r'",
+            "parallel -k --tag --halt now,fail=1 --nice 3 'echo {#} | cat' ::: p 'q r'",
             vec!["p\t1", "q r\t2"],
-            "--halt",
+            "not carried over: --nice 3",
         ),
     ] {
         let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! One file on several machines, over a real redis-server: each machine is an mprun with state and runtime folders of its own.
+//! One file on several machines, over a real redis-server and a real nats-server: each machine is an mprun with state and runtime folders of its own.
 
 #[path = "machines/cluster.rs"]
 mod cluster;
@@ -8,12 +8,12 @@ mod server;
 mod support;
 
 use cluster::{PASS, again, each_once, file, link, machine, numbers};
-use server::{SAFE, Server};
+use mprun::broker::BrokerKind;
+use server::{Server, on_both};
 use support::{Run, command, process, wait_until};
 
-#[test]
-fn a_batch_over_three_machines_ends_by_itself_with_each_item_once() {
-    let server = Server::start(SAFE);
+fn a_batch_over_three_machines_ends_by_itself_with_each_item_once(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let text = file(&server, 3000, PASS, "");
     let mut machines = ["write", "work", "read"].map(|stage| machine(&text, stage));
     for run in &mut machines {
@@ -22,16 +22,14 @@ fn a_batch_over_three_machines_ends_by_itself_with_each_item_once() {
     assert_eq!(numbers(&machines[0]), each_once(3000));
 }
 
-#[test]
-fn one_machine_can_run_all_of_it() {
-    let server = Server::start(SAFE);
+fn one_machine_can_run_all_of_it(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let mut run = Run::start(&file(&server, 500, PASS, ""));
     assert_eq!(run.wait(), 0, "{}", run.stderr());
     assert_eq!(numbers(&run), each_once(500));
 }
 
-#[test]
-fn every_kind_of_stage_reads_and_writes_shared_queues() {
+fn every_kind_of_stage_reads_and_writes_shared_queues(kind: BrokerKind) {
     for work in [
         "command = ['cat']\nmode = 'reply'\nprocesses = 2",
         "command = ['cat']",
@@ -39,7 +37,7 @@ fn every_kind_of_stage_reads_and_writes_shared_queues() {
         "command = 'cat'\nmode = 'each'\nbatch = 20",
         "command = 'while read -r n; do echo \"$n\"; echo; done'\nmode = 'reply'\nreply = 'until-empty'",
     ] {
-        let server = Server::start(SAFE);
+        let server = Server::safe(kind);
         let text = file(&server, 300, work, "");
         let mut machines = ["read,write", "work"].map(|stages| machine(&text, stages));
         for run in &mut machines {
@@ -49,20 +47,19 @@ fn every_kind_of_stage_reads_and_writes_shared_queues() {
     }
 }
 
-#[test]
-fn each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed() {
-    let server = Server::start(SAFE);
+fn each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let queues =
         ["items", "thirds", "others"].map(|name| format!("[queues.{name}]\nshared = true\n")).concat();
     let text = format!(
-        "drain_timeout = '20s'\n[broker]\nurl = 'redis://127.0.0.1:{}'\nack_wait = '2s'\n{queues}\
+        "drain_timeout = '20s'\n[broker]\nurl = '{}'\nack_wait = '2s'\n{queues}\
          [stages.read]\nuse = 'count'\nwith = {{ to = 3000 }}\noutput = 'items'\n\
          [stages.sort]\nuse = 'route'\ninput = 'items'\nprocesses = 2\nattempts = 100\n\
          backoff = {{ initial = '1ms', max = '5ms' }}\ngive_up = {{ restarts = 1000, within = '1m' }}\n\
          routes = [{{ when = 'item % 3 == 0', to = 'thirds' }}, {{ to = 'others' }}]\n\
          [stages.thirds]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'thirds'\n\
          [stages.others]\nuse = 'file'\nwith = {{ path = 'out.txt' }}\ninput = 'others'\n",
-        server.port
+        server.url()
     );
     let mut machines = ["thirds", "others", "sort", "read"].map(|stages| machine(&text, stages));
     for _ in 0..5 {
@@ -77,9 +74,8 @@ fn each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_kill
     assert_eq!([numbers(&machines[0]), numbers(&machines[1])], [thirds, others]);
 }
 
-#[test]
-fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for() {
-    let server = Server::start(SAFE);
+fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let text = file(&server, 100, PASS, "");
     let mut first = Run::start(&text);
     assert_eq!(first.wait(), 0, "{}", first.stderr());
@@ -92,10 +88,9 @@ fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for() {
     assert_eq!(numbers(&third), each_once(100));
 }
 
-#[test]
-fn killed_links_workers_and_machines_lose_and_double_nothing() {
+fn killed_links_workers_and_machines_lose_and_double_nothing(kind: BrokerKind) {
     const ITEMS: u32 = 4000;
-    let server = Server::start(SAFE);
+    let server = Server::safe(kind);
     let text = file(&server, ITEMS, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"), "");
     let mut ends = machine(&text, "read,write");
     let mut workers = machine(&text, "work");
@@ -131,9 +126,8 @@ fn killed_links_workers_and_machines_lose_and_double_nothing() {
     assert_eq!(workers.wait(), 0, "{}", workers.stderr());
 }
 
-#[test]
-fn a_server_that_is_away_is_waited_for_at_the_start_and_later() {
-    let mut server = Server::start(SAFE);
+fn a_server_that_is_away_is_waited_for_at_the_start_and_later(kind: BrokerKind) {
+    let mut server = Server::safe(kind);
     let text = file(&server, 2000, &format!("{PASS}\nsleep = '1ms'"), "");
     server.kill();
     let mut run = Run::start(&text);
@@ -148,9 +142,8 @@ fn a_server_that_is_away_is_waited_for_at_the_start_and_later() {
     assert_eq!(numbers(&run), each_once(2000));
 }
 
-#[test]
-fn what_a_machine_has_not_begun_goes_back_at_once_when_it_stops() {
-    let server = Server::start(SAFE);
+fn what_a_machine_has_not_begun_goes_back_at_once_when_it_stops(kind: BrokerKind) {
+    let server = Server::safe(kind);
     // Leases last longer than the test would wait for them.
     let work = format!("{PASS}\nsleep = '20ms'");
     let text = file(&server, 300, &work, "").replace("ack_wait = '2s'", "ack_wait = '10m'");
@@ -165,9 +158,8 @@ fn what_a_machine_has_not_begun_goes_back_at_once_when_it_stops() {
     assert_eq!(numbers(&ends), each_once(300));
 }
 
-#[test]
-fn a_machine_that_comes_back_to_a_run_adds_to_its_file() {
-    let server = Server::start(SAFE);
+fn a_machine_that_comes_back_to_a_run_adds_to_its_file(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let text = file(&server, 300, &format!("{PASS}\nsleep = '10ms'"), "");
     let mut ends = machine(&text, "read,work");
     let mut writes = machine(&text, "write");
@@ -181,21 +173,36 @@ fn a_machine_that_comes_back_to_a_run_adds_to_its_file() {
     assert_eq!(numbers(&writes), each_once(300));
 }
 
-#[test]
-fn a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start() {
-    let server = Server::start(&[]);
+fn a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start(kind: BrokerKind) {
+    let (server, why) = match kind {
+        BrokerKind::Redis => (Server::start(&[]), "append-only file"),
+        BrokerKind::Nats => (Server::nats(&[], ""), "JetStream is not enabled"),
+    };
     let mut run = Run::start(&file(&server, 10, PASS, ""));
     assert_eq!(run.wait(), 2, "{}", run.stderr());
-    assert!(run.stderr().contains("append-only file"), "{}", run.stderr());
+    assert!(run.stderr().contains(why), "{}", run.stderr());
     assert!(numbers(&run).is_empty());
 }
 
-#[test]
-fn items_that_fail_for_good_are_dead_letters_of_the_broker() {
-    let server = Server::start(SAFE);
+fn items_that_fail_for_good_are_dead_letters_of_the_broker(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let work =
         "command = 'test \"$1\" != 7 && echo \"$1\"'\nmode = 'each'\nattempts = 2\nretry = { delay = '1ms' }";
     let mut run = Run::start(&file(&server, 20, work, ""));
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     assert_eq!(numbers(&run), (1..=20).filter(|n| *n != 7).collect::<Vec<_>>());
 }
+
+on_both!(
+    a_batch_over_three_machines_ends_by_itself_with_each_item_once,
+    one_machine_can_run_all_of_it,
+    every_kind_of_stage_reads_and_writes_shared_queues,
+    each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed,
+    a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for,
+    killed_links_workers_and_machines_lose_and_double_nothing,
+    a_server_that_is_away_is_waited_for_at_the_start_and_later,
+    what_a_machine_has_not_begun_goes_back_at_once_when_it_stops,
+    a_machine_that_comes_back_to_a_run_adds_to_its_file,
+    a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start,
+    items_that_fail_for_good_are_dead_letters_of_the_broker,
+);

@@ -8,7 +8,8 @@ mod server;
 mod support;
 
 use cluster::{PASS, again, each_once, file, machine, numbers, power_off};
-use server::{SAFE, Server};
+use mprun::broker::BrokerKind;
+use server::{Server, on_both};
 use std::fs;
 use support::{Run, wait_until};
 
@@ -26,10 +27,9 @@ fn moving(server: &Server, items: u32, work: &str) -> String {
     file(server, items, work, "").replace("[stages.work]", "machines = 'one'\n[stages.work]")
 }
 
-#[test]
-fn a_machine_that_dies_and_comes_back_goes_on_with_its_source_and_its_file() {
+fn a_machine_that_dies_and_comes_back_goes_on_with_its_source_and_its_file(kind: BrokerKind) {
     const ITEMS: u32 = 3000;
-    let server = Server::start(SAFE);
+    let server = Server::safe(kind);
     let text = file(&server, ITEMS, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"), "");
     let mut run = machine(&text, ALL);
     let mut deaths = 0;
@@ -51,9 +51,8 @@ fn a_machine_that_dies_and_comes_back_goes_on_with_its_source_and_its_file() {
     assert_eq!(deaths, 12);
 }
 
-#[test]
-fn a_source_goes_on_on_another_machine_when_its_own_is_gone() {
-    let server = Server::start(SAFE);
+fn a_source_goes_on_on_another_machine_when_its_own_is_gone(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let text = moving(&server, 2000, &format!("{PASS}\nsleep = '6ms'"));
     let mut first = machine(&text, "read");
     wait_until("its claim", || {
@@ -68,9 +67,8 @@ fn a_source_goes_on_on_another_machine_when_its_own_is_gone() {
     assert_eq!(numbers(&second), each_once(2000), "{}", second.stderr());
 }
 
-#[test]
-fn a_machine_that_stops_hands_its_source_over_at_once() {
-    let server = Server::start(SAFE);
+fn a_machine_that_stops_hands_its_source_over_at_once(kind: BrokerKind) {
+    let server = Server::safe(kind);
     // A claim lasts longer than the test would wait for it.
     let text = moving(&server, 1500, &format!("{PASS}\nsleep = '2ms'"))
         .replace("ack_wait = '2s'", "ack_wait = '10m'");
@@ -87,9 +85,8 @@ fn a_machine_that_stops_hands_its_source_over_at_once() {
     assert!(!second.stderr().contains("refused"), "{}", second.stderr());
 }
 
-#[test]
-fn one_that_is_stopped_by_hand_is_anothers_until_it_is_free_again() {
-    let server = Server::start(SAFE);
+fn one_that_is_stopped_by_hand_is_anothers_until_it_is_free_again(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let text = moving(&server, 100_000_000, "use = 'discard'")
         .replace(
             "output = 'done'\n[stages.write]\nuse = 'file'\nwith = { path = 'out.txt' }\ninput = 'done'\n",
@@ -123,10 +120,9 @@ fn one_that_is_stopped_by_hand_is_anothers_until_it_is_free_again() {
 }
 
 /// Both machines have all stages; each dies again and again, with all its processes. What stands in their files is each item once.
-#[test]
-fn machines_that_die_all_the_time_lose_and_double_nothing_on_the_whole_way() {
+fn machines_that_die_all_the_time_lose_and_double_nothing_on_the_whole_way(kind: BrokerKind) {
     const ITEMS: u32 = 4000;
-    let server = Server::start(SAFE);
+    let server = Server::safe(kind);
     let text = moving(&server, ITEMS, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"));
     let mut machines = [machine(&text, ALL), machine(&text, ALL)];
     let mut deaths = 0;
@@ -157,9 +153,8 @@ fn machines_that_die_all_the_time_lose_and_double_nothing_on_the_whole_way() {
 }
 
 /// It stands still for longer than its claim lasts, and goes on: what it does afterwards counts for nothing.
-#[test]
-fn a_machine_that_stood_still_doubles_nothing_when_it_goes_on() {
-    let server = Server::start(SAFE);
+fn a_machine_that_stood_still_doubles_nothing_when_it_goes_on(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let text = moving(&server, 3000, &format!("{PASS}\nsleep = '2ms'"));
     let mut first = machine(&text, "read");
     wait_until("its claim", || {
@@ -188,9 +183,8 @@ fn a_machine_that_stood_still_doubles_nothing_when_it_goes_on() {
 }
 
 /// What a sum has seen is part of its position.
-#[test]
-fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word() {
-    let server = Server::start(SAFE);
+fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let work = "use = 'sum'\nmachines = 'one'";
     let text = file(&server, 2000, work, "").replace("[stages.work]", "rate = '1000/s'\n[stages.work]");
     let mut ends = machine(&text, "read,write");
@@ -211,9 +205,8 @@ fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word() {
 }
 
 /// A program without input has no position: it begins anew where its machine does. But not once it has said its end.
-#[test]
-fn a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine() {
-    let server = Server::start(SAFE);
+fn a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine(kind: BrokerKind) {
+    let server = Server::safe(kind);
     let work = format!("{PASS}\nsleep = '5ms'");
     let text = file(&server, 0, &work, "")
         .replace("use = 'count'\nwith = { to = 0 }", "command = 'echo begun >&2; seq 400'");
@@ -233,10 +226,9 @@ fn a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine() {
 }
 
 /// Where others write the file as well its length says nothing: none of their lines may be cut off.
-#[test]
-fn a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back() {
+fn a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back(kind: BrokerKind) {
     const ITEMS: u32 = 1500;
-    let server = Server::start(SAFE);
+    let server = Server::safe(kind);
     let folder = support::Folder::new();
     let path = folder.path().join("all.txt");
     let work = format!("{PASS}\nsleep = '1ms'\nattempts = 1000000");
@@ -262,3 +254,15 @@ fn a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back() {
     let all: std::collections::BTreeSet<u32> = lines().into_iter().collect();
     assert_eq!(all.into_iter().collect::<Vec<_>>(), each_once(ITEMS), "{}", dies.stderr());
 }
+
+on_both!(
+    a_machine_that_dies_and_comes_back_goes_on_with_its_source_and_its_file,
+    a_source_goes_on_on_another_machine_when_its_own_is_gone,
+    a_machine_that_stops_hands_its_source_over_at_once,
+    one_that_is_stopped_by_hand_is_anothers_until_it_is_free_again,
+    machines_that_die_all_the_time_lose_and_double_nothing_on_the_whole_way,
+    a_machine_that_stood_still_doubles_nothing_when_it_goes_on,
+    a_sum_is_right_wherever_it_was_made_and_says_its_last_word,
+    a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine,
+    a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back,
+);

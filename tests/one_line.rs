@@ -149,7 +149,9 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-I {} echo", "placeholder"),
         ("--pipe cat", "pipeline file"),
         ("-d , echo", "an item is a line"),
-        ("--halt now,fail=1 echo", "when_failing"),
+        ("--halt later,fail=1 echo", "soon,fail=1 or now,fail=30%"),
+        ("--halt soon,fail=0 echo", "a number or a share"),
+        ("--halt soon,done=1 --joblog x --resume echo", "counts failures only"),
         ("--resume echo", "--joblog"),
         ("echo :: -P3 cat", "-j N"),
         ("echo ::: a ::: b", "no combinations"),
@@ -160,6 +162,8 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("'echo \"{}\"'", "inside of quotes"),
         ("-- sh -c 'echo {}'", "a piece of the program"),
         ("nonesuch", "no program `nonesuch`"),
+        ("-- {} x", "an item is no program"),
+        ("'cat <<E\n{}\nE'", "here-document"),
         ("echo ::", "after `::`"),
         ("", "required"),
     ] {
@@ -169,6 +173,37 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         assert!(said.contains(word), "{line}: {said}");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
     }
+}
+
+#[test]
+fn after_a_failure_no_further_item_is_tried_and_what_was_done_comes_out() {
+    let folder = Folder::new();
+    let numbers: String = (1..=600).map(|n| format!("{n}\n")).collect();
+    let line = "-j4 --halt soon,fail=1 'echo {} >> tried; echo {}; test {} != 100' :: -j2 -- sh -c 'sleep 0.01; echo $1' sh";
+    let output = line_of(&folder, &words(line), numbers.as_bytes());
+    assert_eq!(output.status.code(), Some(1), "{}", output.stderr.as_bstr());
+    let tried = std::fs::read_to_string(folder.path().join("tried")).unwrap();
+    let sorted = |text: &str| {
+        let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let (tried, printed) = (sorted(&tried), sorted(str::from_utf8(&output.stdout).unwrap()));
+    assert_eq!(tried, printed, "what was tried has not come out");
+    // Of 600: those before it, and those that others had begun before it was counted.
+    assert!((100..=150).contains(&tried.len()) && tried.contains(&100), "{tried:?}");
+    assert!(output.stderr.as_bstr().contains("not tried, of what had come: "), "{}", output.stderr.as_bstr());
+}
+
+#[test]
+fn a_worker_that_is_killed_makes_no_difference_to_a_halt() {
+    // The item's command kills its worker at the first attempt; the failures are counted in the queue.
+    let line = "-j1 --retries 2 --halt soon,fail=2 -- sh -c 'echo $1; test $MPRUN_ATTEMPT = 2 || kill -9 $PPID; exit 1' sh";
+    let folder = Folder::new();
+    let output = line_of(&folder, &words(line), b"a\nb\nc\nd\n");
+    assert_eq!(output.status.code(), Some(1), "{}", output.stderr.as_bstr());
+    let failed = str::from_utf8(&output.stdout).unwrap().lines().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!((failed.len(), output.stdout.len()), (2, 4), "{failed:?}");
 }
 
 #[test]

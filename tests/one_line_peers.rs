@@ -55,7 +55,62 @@ const XARGS: [Row; 24] = [
     ),
 ];
 
-const PARALLEL: [Row; 50] = [
+const PARALLEL: [Row; 60] = [
+    (
+        Bytes,
+        "parallel -j1 --halt soon,fail=1 'echo {}; test {} != 2' ::: 1 2 3 4",
+        "--halt soon,fail=1 'echo {}; test {} != 2' ::: 1 2 3 4",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -j1 --halt now,fail=2 'echo {}; test {} -lt 2' ::: 1 2 3 4",
+        "--halt now,fail=2 'echo {}; test {} -lt 2' ::: 1 2 3 4",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -j1 --halt soon,fail=50% 'echo {}; false' ::: 1 2 3 4 5 6",
+        "--halt soon,fail=50% 'echo {}; false' ::: 1 2 3 4 5 6",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -j1 --halt 50% 'echo {}; false' ::: 1 2 3 4 5 6",
+        "--halt 50% 'echo {}; false' ::: 1 2 3 4 5 6",
+        "",
+    ),
+    (Bytes, "parallel -j1 --halt 1 'echo {}; false' ::: 1 2", "--halt 1 'echo {}; false' ::: 1 2", ""),
+    (
+        Bytes,
+        "parallel -j1 --halt never 'echo {}; false' ::: 1 2",
+        "--halt never 'echo {}; false' ::: 1 2",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -j1 --halt soon,done=2 'echo {}' ::: 1 2 3",
+        "--halt soon,done=2 'echo {}' ::: 1 2 3",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -j1 --halt soon,success=1 'echo {}; test {} = 2' ::: 1 2 3",
+        "--halt soon,success=1 'echo {}; test {} = 2' ::: 1 2 3",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -j3 --halt now,success=1 'sleep {}; echo {}' ::: 20 0.3 21",
+        "-j3 --halt now,success=1 'sleep {}; echo {}' ::: 20 0.3 21",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -j2 --halt now,fail=1 'sleep {}; test {} != 0.3; exit' ::: 20 0.3 21",
+        "-j2 --halt now,fail=1 'sleep {}; test {} != 0.3; exit' ::: 20 0.3 21",
+        "",
+    ),
     (Bytes, "parallel -k --dry-run echo ::: a 'b c' '$x'", "-k --dry-run echo ::: a 'b c' '$x'", ""),
     (Bytes, "parallel -k --dry-run echo {#} {.} {}", "-k --dry-run echo {#} {.} {}", "a.b\nc d.e\n"),
     (

@@ -7,31 +7,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use support::docs_page::folder_of;
 use support::nginx::free_port;
 use support::server::{Reply, Server as HttpServer};
-use support::{Folder, Run, command, process, project, wait_until};
-
-/// The blocks of a page whose first line names a file, in a folder.
-fn folder_of(page: &str) -> Folder {
-    let text = fs::read_to_string(project().join("docs").join(page)).unwrap();
-    let folder = Folder::new();
-    let mut files = 0;
-    for block in text.split("\n```").skip(1) {
-        let Some((name, body)) = block.split_once("\n# ").filter(|(language, _)| !language.contains(' '))
-        else {
-            continue;
-        };
-        let Some((name, body)) =
-            Some(body).filter(|_| !name.is_empty()).and_then(|body| body.split_once('\n'))
-        else {
-            continue;
-        };
-        folder.file(name, body);
-        files += 1;
-    }
-    assert!(files > 0, "{page} has no file");
-    folder
-}
+use support::{Folder, Run, command, process, wait_until};
 
 /// A server of Debian's that a test needs. Without it the test has failed: a silent pass would say more than was shown.
 fn program(name: &str, places: &[&str]) -> PathBuf {

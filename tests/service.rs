@@ -7,6 +7,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use support::docs_page::Page;
 
 /// The exit code of a box that can't be had.
 const NO_BOX: i32 = 77;
@@ -20,17 +21,24 @@ fn project(path: &str) -> PathBuf {
 }
 
 fn run(script: &str, files: &[PathBuf]) {
+    printed(script, files);
+}
+
+/// What a script has printed; none where a box can't be had.
+fn printed(script: &str, files: &[PathBuf]) -> Option<String> {
     let mut all = vec![project(&format!("tests/systemd/{script}")), project("tests/systemd/prelude.sh")];
     all.extend_from_slice(files);
     let output = enter(&all);
-    let said = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = [printed.as_bytes(), &output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let code = output.status.code();
     if code == Some(NO_BOX) && !is_ci() {
         eprintln!("SKIPPED: {said}");
-        return;
+        return None;
     }
     assert_eq!(code, Some(0), "{said}");
+    Some(printed)
 }
 
 fn is_ci() -> bool {
@@ -89,6 +97,18 @@ fn the_journal_knows_level_stage_worker_and_pipeline() {
 #[test]
 fn units_are_silent_hardened_and_come_and_go() {
     run("unit.sh", &program_and_template());
+}
+
+#[test]
+fn the_tutorial_ends_in_a_service_that_loses_nothing() {
+    let page = Page::read("tutorial.md", "orders");
+    let folder = support::Folder::new();
+    let mut files = program_and_template();
+    files.extend(page.files().map(|(name, body)| folder.file(name, &body)));
+    files.push(folder.file("commands.sh", &page.systemd_script()));
+    if let Some(printed) = printed("tutorial.sh", &files) {
+        page.compare_with_systemd(&printed);
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Queues that several machines share, in a broker that exists. mprun keeps the processes of each machine, the broker keeps the
 //! items: no network transport, no consensus and no storage of mprun's own.
 //!
-//! [`Broker`] is what the link process asks, in plain values; `redis/` answers it with one script a request, so each happens as a whole
-//! or not at all. A [`Commit`] is what one transaction of a stage changes there; the commits of a stage on a machine are a line. `link/` is the link's pure machine: what it asks next, and what an answer means that is late or never came.
+//! [`Broker`] is what the link process asks, in plain values. `redis/` answers it with one script a request, `jetstream/` with one message of
+//! a log a request, so each happens as a whole or not at all; `choice.rs` takes the one that the address names. A [`Commit`] is what one transaction of a stage changes there; the commits of a stage on a machine are a line. `link/` is the link's pure machine: what it asks next, and what an answer means that is late or never came.
 //!
 //! | what happens | what is left | what follows |
 //! |---|---|---|
@@ -13,12 +13,14 @@
 //! | the machine is stopped longer than `ack_wait`, then goes on | its items and its stages are another's | its commits are refused, its leases dropped, its stages end |
 //! | the machine dies between a claim and the first commit of the stage | a claim | it expires, or is the next life's at once |
 //! | … between the last commit of a stage and its mark | the position says that the stage has ended | who claims it next says the mark |
-//! | the broker dies within a script | nothing of it: the script is one entry of the append-only file | the same as a broken connection |
+//! | the broker dies within a request | nothing of it: it is one entry of the append-only file, or one message of the stream | the same as a broken connection |
 #![forbid(unsafe_code)]
 
-#[cfg(not(feature = "redis"))]
-mod absent;
+mod access;
+mod choice;
 mod fault;
+#[cfg(feature = "nats")]
+pub mod jetstream;
 pub mod link;
 mod overview;
 #[cfg(feature = "redis")]
@@ -26,15 +28,13 @@ pub mod redis;
 mod stored;
 mod values;
 
-#[cfg(not(feature = "redis"))]
-pub use absent::{Access, Inventory, Visitor};
+pub use access::Access;
+pub use choice::{AnyBroker, BrokerKind, Inventory, Visitor};
 pub use fault::Fault;
 pub use overview::{
     Dropped, Forgotten, Heard, HeldPipeline, HeldRun, MachineName, Member, MemberState, Overview, QueueView,
     Retried, SHOWN_FOR, SILENT_AFTER, Writer, WriterState,
 };
-#[cfg(feature = "redis")]
-pub use redis::{Access, Inventory, Visitor};
 pub use stored::MARK_LEN;
 pub use values::{
     Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Progress,

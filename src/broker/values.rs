@@ -10,8 +10,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SharedQueue(pub u16);
 
-/// The name that a broker gave to an entry. Redis: milliseconds and a number; later ones are greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// The name that a broker gave to an entry: milliseconds since 1970 by its clock, and a number; later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sequence(pub u64, pub u64);
 
 impl fmt::Display for Sequence {
@@ -40,6 +40,8 @@ pub struct Layout {
     pub ack_wait: Duration,
     /// An item that was delivered this often, each time to a machine that died, becomes a dead letter.
     pub max_deliveries: u32,
+    /// Servers of a cluster that each keep what is in the queues. For NATS.
+    pub replicas: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

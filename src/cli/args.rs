@@ -3,8 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
-    about, audit, check, command, dead, export, graph, import, init, logs, machines, one_line, open, ps, run,
-    service, status, tap, top, why,
+    audit, check, command, completion, dead, export, graph, import, init, logs, machines, man, one_line,
+    open, ps, run, service, status, tap, top, why,
 };
 
 const EXAMPLES: &str = "\
@@ -84,6 +84,9 @@ pub(super) enum Verb {
     #[command(flatten)]
     Command(command::Verb),
     /// Print the JSON schema of pipeline files, for editors and validators
+    #[command(after_help = "\
+Examples:
+  mprun schema > pipeline.schema.json   name it in a file: #:schema pipeline.schema.json")]
     Schema,
     /// Write a commented pipeline file to start from
     Init(init::Args),
@@ -94,12 +97,14 @@ pub(super) enum Verb {
     /// Make a pipeline a service of systemd
     Service(service::Args),
     /// Print the version of mprun
+    #[command(after_help = "\
+Examples:
+  mprun version")]
     Version,
     /// Print completions for a shell
-    Completions(about::CompletionsArgs),
-    /// Write manual pages
-    #[command(hide = true)]
-    Man(about::ManArgs),
+    Completions(completion::Args),
+    /// Write manual pages: one of mprun and one of each command
+    Man(man::Args),
 }
 
 /// How much is said.
@@ -118,5 +123,54 @@ impl Talk {
     pub(super) fn level(&self) -> i8 {
         let count = |times: u8| i8::try_from(times).unwrap_or(i8::MAX);
         count(self.verbose).saturating_sub(count(self.quiet))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::verbless;
+    use clap::{Command, CommandFactory};
+
+    #[test]
+    fn each_verb_has_examples_that_are_good_lines_of_it() {
+        let mut cli = Cli::command().disable_help_subcommand(true);
+        cli.build();
+        check(&cli, "");
+    }
+
+    fn check(command: &Command, path: &str) {
+        for verb in command.get_subcommands() {
+            let path = format!("{path} {}", verb.get_name());
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples =
+                help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("mprun{path} has no examples"));
+            let examples = examples.split("\n\n").next().unwrap_or_default();
+            let lines: Vec<Vec<String>> = examples.lines().filter_map(words).collect();
+            assert!(
+                lines.iter().any(|line| line.join(" ").starts_with(path.trim())),
+                "none is of mprun{path}"
+            );
+            for line in lines {
+                parse(&line);
+            }
+            check(verb, &path);
+        }
+    }
+
+    /// The words behind `mprun`, without what is said of the line and what a shell does with its ends.
+    fn words(line: &str) -> Option<Vec<String>> {
+        let (_, line) = line.split_once("mprun ")?;
+        let line = line.split("   ").next().unwrap_or_default();
+        let words = shlex::split(line).unwrap_or_else(|| panic!("{line}: quotes"));
+        Some(words.into_iter().take_while(|word| !["|", ">", "<"].contains(&word.as_str())).collect())
+    }
+
+    fn parse(line: &[String]) {
+        let args = ["mprun".into()].into_iter().chain(line.iter().map(Into::into)).collect();
+        let args = verbless::complete(args).unwrap_or_else(|failure| panic!("{line:?}: {failure}"));
+        if let Err(error) = Cli::try_parse_from(args) {
+            panic!("mprun {}: {error}", line.join(" "));
+        }
     }
 }

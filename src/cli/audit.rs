@@ -9,6 +9,10 @@ use crate::exit;
 use crate::stage::Registry;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun audit shop
+  mprun audit shop --json | jq .   for a script")]
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,

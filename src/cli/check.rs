@@ -12,6 +12,12 @@ use crate::stage::Registry;
 use crate::supervisor::runtime::checks;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun check shop.toml
+  mprun check pipelines/*.toml     all of them
+  mprun check --syntax shop.toml   where the programs of the file are not installed
+  mprun check --online shop.toml   ask the broker of shared queues, too")]
 pub(super) struct Args {
     /// The pipeline files
     #[arg(required = true, value_name = "FILE")]

@@ -15,25 +15,56 @@ pub(super) enum Verb {
     #[command(override_usage = "mprun restart [OPTIONS] [NAME] STAGE", mut_arg("words", |words| words
         .num_args(1..=2)
         .help("The pipeline (can be left out when only one runs), and the stage")))]
+    #[command(after_help = "\
+Examples:
+  mprun restart parse
+  mprun restart shop parse --wait   return when the last one is replaced")]
     Restart(StageArgs),
     /// Let workers finish their item and wait
     #[command(override_usage = "mprun pause [OPTIONS] [NAME] [STAGE]")]
+    #[command(after_help = "\
+Examples:
+  mprun pause shop                all its stages
+  mprun pause shop parse --wait   one; return when its workers have finished their items")]
     Pause(StageArgs),
     /// Let paused workers go on
     #[command(override_usage = "mprun resume [OPTIONS] [NAME] [STAGE]")]
+    #[command(after_help = "\
+Examples:
+  mprun resume shop         all its stages
+  mprun resume shop parse   one")]
     Resume(StageArgs),
     /// Show what a reload would change in the running pipeline
     Plan(plan::Args),
     /// Take the changed file over now
+    #[command(after_help = "\
+Examples:
+  mprun reload shop
+  mprun reload shop --wait   return when it is done; exit 1 if it had to go back to the old file")]
     Reload(PipelineArgs),
     /// Let the mprun on the disk go on in the place of the running one
+    #[command(after_help = "\
+Examples:
+  mprun upgrade shop   after a newer mprun was installed; workers and queues go on")]
     Upgrade(PipelineArgs),
     /// Let a pipeline work off all its items, then end
+    #[command(after_help = "\
+Examples:
+  mprun drain shop --wait   return when all its items are done")]
     Drain(PipelineArgs),
     /// Stop a running pipeline, or one stage of it
     #[command(override_usage = "mprun stop [OPTIONS] [NAME]\n       mprun stop [OPTIONS] NAME STAGE")]
+    #[command(after_help = "\
+Examples:
+  mprun stop              the only one that runs here, after its items
+  mprun stop shop --now   leave what is in the queues
+  mprun stop shop parse   one stage; `mprun start shop parse` starts it again")]
     Stop(StopArgs),
     /// Start a stage again that was stopped
+    #[command(after_help = "\
+Examples:
+  mprun start shop parse
+  mprun start shop parse --wait   return when its processes run")]
     Start(StartArgs),
 }
 

@@ -20,6 +20,10 @@ const PIPELINE_FILE: &str = "pipeline.toml";
 const SCHEMA_FILE: &str = "mprun.schema.json";
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun init        here
+  mprun init shop   in the folder shop")]
 pub(super) struct Args {
     /// The folder to write to; it is made if it is not there
     #[arg(default_value = ".")]

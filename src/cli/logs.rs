@@ -9,6 +9,11 @@ use std::io::{self, ErrorKind};
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun logs [OPTIONS] [NAME] [STAGE]")]
+#[command(after_help = "\
+Examples:
+  mprun logs
+  mprun logs shop parse -n 200   the last 200 lines of a stage
+  mprun logs -f shop             and those to come")]
 pub(super) struct Args {
     #[command(flatten)]
     whom: OneOrAllStages,

@@ -7,6 +7,7 @@ mod args;
 mod audit;
 mod check;
 mod command;
+mod completion;
 mod dead;
 mod export;
 mod graph;
@@ -14,6 +15,7 @@ mod import;
 mod init;
 mod logs;
 mod machines;
+mod man;
 mod one_line;
 mod online;
 mod open;
@@ -47,7 +49,12 @@ use output::Failure;
 
 /// Does what the command line says.
 pub(crate) fn main(registry: &Registry) -> ExitCode {
-    let outcome = dispatch(std::env::args_os().collect(), registry);
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if completion::is_asked() {
+        start_signals::release();
+        return exit::code(completion::answer(&args, Cli::command));
+    }
+    let outcome = dispatch(args, registry);
     let code = outcome.unwrap_or_else(|failure| {
         output::report_error(&failure.to_string());
         failure.code()
@@ -115,7 +122,7 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
         Verb::Init(args) => init::run(&args, registry),
         Verb::Service(args) => service::run(args, registry),
         Verb::Version => about::version().map(|()| exit::DONE),
-        Verb::Completions(args) => about::completions(&args, Cli::command()).map(|()| exit::DONE),
-        Verb::Man(args) => about::man(&args, Cli::command()).map(|()| exit::DONE),
+        Verb::Completions(args) => completion::run(&args).map(|()| exit::DONE),
+        Verb::Man(args) => man::run(&args, Cli::command()).map(|()| exit::DONE),
     }
 }

@@ -1,6 +1,6 @@
 //! `mprun check --online FILE`: asks the broker that the file names.
 
-use crate::broker::Fault;
+use crate::broker::{AnyBroker, Fault};
 use crate::config::{Broker, Pipeline};
 
 /// What the broker was found to be.
@@ -22,16 +22,7 @@ pub(super) fn ask(pipeline: &Pipeline) -> Answer {
     examined.map_or_else(Answer::Bad, Answer::Good)
 }
 
-#[cfg(feature = "redis")]
 async fn examine(broker: &Broker, pipeline: &str) -> Result<Vec<String>, Fault> {
-    use crate::broker::redis::{Access, Redis};
-    let (url, tls_ca) = broker.read_files().map_err(|(_, why)| Fault::Fatal(why))?;
-    let access = Access { url: url.with_secrets().to_owned(), tls_ca };
-    Redis::examine(&access, &broker.layout(pipeline), broker.access.allow_loss).await
-}
-
-/// `check` has said that this build knows no broker.
-#[cfg(not(feature = "redis"))]
-async fn examine(_: &Broker, _: &str) -> Result<Vec<String>, Fault> {
-    Ok(Vec::new())
+    let access = broker.read_files().map_err(|(_, why)| Fault::Fatal(why))?;
+    AnyBroker::examine(&access, &broker.layout(pipeline), broker.access.allow_loss).await
 }

@@ -15,6 +15,10 @@ use std::process::{Command, Stdio};
 const FILE: &str = "open.html";
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun open shop                       in the browser of this machine
+  mprun open shop --print --read-only   a link for somebody who may only look")]
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,

@@ -11,6 +11,10 @@ use crate::exit;
 use crate::stage::Registry;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun plan shop                what a reload of its file would do
+  mprun plan next.toml -p shop   what another file in its place would do")]
 pub(super) struct Args {
     /// The running pipeline by its name, or a file that would take the place of its own. Can be left out when only one runs
     #[arg(value_name = "NAME|FILE")]

@@ -10,6 +10,10 @@ use crate::numbers::time;
 use crate::status::{Phase, Snapshot};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun ps
+  mprun ps --json | jq -r '.[].name'   their names, for a script")]
 pub(super) struct Args {
     /// Print it as JSON
     #[arg(long)]

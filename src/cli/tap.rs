@@ -9,6 +9,10 @@ use crate::status::Glimpse;
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun tap [OPTIONS] [NAME] QUEUE")]
+#[command(after_help = "\
+Examples:
+  mprun tap lines                                  items of the queue lines as they pass, until Ctrl-C
+  mprun tap shop lines -n 1 --json | jq -r .text   the next one, for a script")]
 pub(super) struct Args {
     /// The pipeline (can be left out when only one runs), and the queue
     #[arg(num_args = 1..=2, value_names = ["NAME", "QUEUE"])]

@@ -100,7 +100,8 @@ fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, 
     holders.filter_map(|holder| Client::connect(&holder.socket).ok().map(|client| (holder, client))).collect()
 }
 
-fn is_called(holder: &Holder, name: &str) -> bool {
+/// Whether a word names it: by its name or by its file.
+pub(super) fn is_called(holder: &Holder, name: &str) -> bool {
     let is_file = || Path::new(name).canonicalize().is_ok_and(|file| is_same(&file, &holder.file));
     holder.name == name || holder.label() == name || is_file()
 }

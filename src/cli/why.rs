@@ -14,6 +14,10 @@ use crate::status::{
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
+#[command(after_help = "\
+Examples:
+  mprun why              what limits the pipeline
+  mprun why shop parse   why the workers of the stage parse restarted")]
 pub(super) struct Args {
     #[command(flatten)]
     whom: OneOrAllStages,

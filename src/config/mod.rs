@@ -29,8 +29,8 @@ pub use load::{
 pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
 pub use pipeline::{
-    Backoff, Broker, BrokerAccess, BrokerUrl, Control, DeadLetters, FileVariables, GiveUp, Limits, OnGiveUp,
-    OrderOf, OutputOrder, Pipeline, Queue, Rate, RateUnit, Recycle, Restart, Retry, Rules, Schedule, Stage,
-    Sync, Task, Tuning, WhenFailing, WhenFull, Work,
+    Backoff, Broker, BrokerAccess, BrokerUrl, Control, DeadLetters, FileVariables, GiveUp, Halt, HaltAt,
+    HaltOf, HaltWhen, Limits, OnGiveUp, OrderOf, OutputOrder, Pipeline, Queue, Rate, RateUnit, Recycle,
+    Restart, Retry, Rules, Schedule, Stage, Sync, Task, Tuning, WhenFailing, WhenFull, Work,
 };
 pub use schema::schema;

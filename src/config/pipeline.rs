@@ -2,7 +2,9 @@
 
 use super::env_file::Variables;
 use crate::logs::LogFile;
-pub use crate::model::{Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull};
+pub use crate::model::{
+    Halt, HaltAt, HaltOf, HaltWhen, Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull,
+};
 pub(crate) use crate::model::{Machines, Route};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -81,6 +81,11 @@ impl Client {
         self.get(&format!("{}{}", protocol::STATUS, if history { "?history=true" } else { "" }))
     }
 
+    /// The same for one who can't wait.
+    pub(crate) fn status_within(&mut self, limit: Duration) -> Result<Snapshot, ClientError> {
+        self.request(Method::GET, protocol::STATUS, Bytes::new(), Some(limit))
+    }
+
     pub(crate) fn audit(&mut self) -> Result<Audit, ClientError> {
         self.get(protocol::AUDIT)
     }

@@ -60,18 +60,11 @@ fn live() -> Result<End, String> {
     end
 }
 
-#[cfg(feature = "redis")]
 async fn serve(request: Rc<LinkRequest>, arena: LinkArena, pipes: Pipes) -> Result<End, String> {
     let plan = request.plan.clone();
-    let connect = super::connect::ToRedis(request);
+    let connect = super::connect::ToBroker(request);
     let driver = Driver::new(plan, arena, connect, pipes).map_err(|fault| fault.to_string())?;
     Ok(driver.run().await)
-}
-
-/// The file was refused: this build knows no broker.
-#[cfg(not(feature = "redis"))]
-async fn serve(_: Rc<LinkRequest>, _: LinkArena, _: Pipes) -> Result<End, String> {
-    Err("built without brokers".to_owned())
 }
 
 fn read(mut file: File) -> Result<LinkRequest, String> {

@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod arena;
-#[cfg(feature = "redis")]
 mod connect;
 mod driver;
 mod held;

@@ -10,7 +10,7 @@
 
 use super::pipes::Board;
 use super::request::LinkRequest;
-use crate::broker::{Access, Fault, Visitor};
+use crate::broker::{Fault, Visitor};
 use crate::machines::{self, Known};
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -59,8 +59,7 @@ impl Looks {
 
 async fn look(request: &LinkRequest) -> Result<Value, Fault> {
     let plan = &request.plan;
-    let (url, tls_ca) = plan.broker.read_files().map_err(|(_, why)| Fault::Away(why))?;
-    let access = Access { url: url.with_secrets().to_owned(), tls_ca };
+    let access = plan.broker.read_files().map_err(|(_, why)| Fault::Away(why))?;
     let Some(visitor) = Visitor::open(&access, &request.layout()).await? else { return Ok(Value::Null) };
     visitor.watch().await?;
     let stages: Vec<String> = plan.lines.iter().map(|line| line.stage.clone()).collect();

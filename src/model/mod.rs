@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod failing;
+mod halt;
 mod limits;
 mod machines;
 mod rate;
@@ -12,6 +13,8 @@ mod totals;
 mod tuning;
 
 pub use failing::{ItemFailure, Retry, WhenFailing};
+pub(crate) use halt::Tried;
+pub use halt::{Halt, HaltAt, HaltOf, HaltWhen};
 pub use limits::{Limits, WhenFull};
 pub use machines::Machines;
 pub use rate::{Rate, RateUnit};

@@ -22,6 +22,7 @@ use crate::control::claim::Claim;
 use crate::control::server::Listeners;
 use crate::exit;
 use crate::logs::{self, RecentLogs};
+use crate::model::HaltOf;
 use crate::service::{NotifySocket, Received};
 use crate::stage::Registry;
 use crate::sys::{fd, needs, start_signals};
@@ -192,7 +193,8 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
         log!(target: "mprun", Level::Warn, "{warning}");
     }
     if let Some(left) = closing.left(outcome, store.keeps_items()) {
-        log!(target: "mprun", Level::Error, "{left}");
+        let level = if outcome.failed { Level::Error } else { Level::Info };
+        log!(target: "mprun", level, "{left}");
     }
     let end = match (outcome.is_through(), closing.exit_code(outcome)) {
         (true, exit::DONE) => RunEnd::Well,
@@ -212,7 +214,8 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
 
 /// What comes after a line (`mprun do … && …`) relies on all of its items.
 fn of_a_line(run: &Run<'_>, outcome: &Outcome) -> u8 {
-    if run.options.text.is_none() || outcome.is_through() {
+    let is_enough = outcome.halted_by(HaltOf::Success) || outcome.halted_by(HaltOf::Done);
+    if run.options.text.is_none() || outcome.is_through() || is_enough {
         return exit::DONE;
     }
     log!(target: "mprun", Level::Error, "stopped before all items were tried");

@@ -110,7 +110,12 @@ fn leave(worker: &mut WorkerContext, stop: Stop) -> ExitCode {
         }
         Ending::Ordered if readiness::is_terminated() => exit::code(exit::TERMINATED),
         Ending::TimedOut => exit::code(exit::FAILED),
-        Ending::Finished | Ending::InputEnded | Ending::OutputClosed | Ending::Ordered | Ending::Recycled => {
+        Ending::Finished
+        | Ending::InputEnded
+        | Ending::OutputClosed
+        | Ending::Ordered
+        | Ending::Recycled
+        | Ending::Halted => {
             log::debug!("ends: {ending:?}");
             exit::code(exit::DONE)
         }

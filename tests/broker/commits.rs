@@ -1,8 +1,8 @@
 //! Commits in few words.
 
-use mprun::broker::redis::Redis;
 use mprun::broker::{
-    Broker, Commit, End, Fault, Judged, Lease, Machines, Output, Sequence, SharedQueue, SharedStage, Verdict,
+    AnyBroker, Broker, Commit, End, Fault, Judged, Lease, Machines, Output, Sequence, SharedQueue,
+    SharedStage, Verdict,
 };
 
 pub const A: SharedQueue = SharedQueue(0);
@@ -42,15 +42,15 @@ pub fn passes(number: u64, lease: &Lease) -> Commit {
     }
 }
 
-pub async fn commit(redis: &Redis, line: &str, commits: &[Commit]) -> Result<Judged, Fault> {
-    redis.commit(&stage(line), commits).await
+pub async fn commit(broker: &AnyBroker, line: &str, commits: &[Commit]) -> Result<Judged, Fault> {
+    broker.commit(&stage(line), commits).await
 }
 
-pub async fn verdicts(redis: &Redis, line: &str, commits: &[Commit]) -> Vec<Verdict> {
-    redis.commit(&stage(line), commits).await.unwrap().verdicts
+pub async fn verdicts(broker: &AnyBroker, line: &str, commits: &[Commit]) -> Vec<Verdict> {
+    broker.commit(&stage(line), commits).await.unwrap().verdicts
 }
 
-pub async fn items(redis: &Redis, queue: SharedQueue) -> Vec<String> {
-    let leases = redis.take(queue, 100, true).await.unwrap();
+pub async fn items(broker: &AnyBroker, queue: SharedQueue) -> Vec<String> {
+    let leases = broker.take(queue, 100, true).await.unwrap();
     leases.into_iter().map(|lease| String::from_utf8(lease.item).unwrap()).collect()
 }

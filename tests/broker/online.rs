@@ -21,7 +21,7 @@ fn check(address: &str, broker_keys: &str, queue: &str) -> (Option<i32>, String,
 #[test]
 fn a_server_that_takes_the_pipeline_is_good_and_nothing_is_changed_there() {
     let server = Server::start(SAFE);
-    let address = format!("redis://127.0.0.1:{}", server.port);
+    let address = server.url();
     for queue in ["jobs", "others"] {
         let (code, stdout, stderr) = check(&address, "", queue);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
@@ -32,13 +32,13 @@ fn a_server_that_takes_the_pipeline_is_good_and_nothing_is_changed_there() {
 #[test]
 fn what_a_server_may_lose_is_a_fault_or_a_warning() {
     let forgets = Server::start(&[]);
-    let address = format!("redis://127.0.0.1:{}", forgets.port);
+    let address = forgets.url();
     let (code, stdout, stderr) = check(&address, "", "jobs");
     assert!(code == Some(2) && stdout.is_empty() && stderr.contains("append-only file"), "{stderr}");
     let (code, stdout, stderr) = check(&address, "allow_loss = true", "jobs");
     assert!(code == Some(0) && stdout.contains("ok:") && stderr.contains("warning: "), "{stderr}");
     let a_second = Server::start(&["--appendonly", "yes"]);
-    let (code, _, stderr) = check(&format!("redis://127.0.0.1:{}", a_second.port), "", "jobs");
+    let (code, _, stderr) = check(&a_second.url(), "", "jobs");
     assert!(code == Some(0) && stderr.contains("everysec"), "{stderr}");
 }
 
@@ -67,7 +67,7 @@ fn a_password_opens_the_server_and_is_never_shown() {
 #[test]
 fn a_server_that_is_not_there_is_no_fault_of_the_file() {
     let server = Server::start(SAFE);
-    let address = format!("redis://127.0.0.1:{}", server.port);
+    let address = server.url();
     drop(server);
     let (code, stdout, stderr) = check(&address, "", "jobs");
     assert!(code == Some(1) && stdout.is_empty() && stderr.contains("can't be reached"), "{stderr}");

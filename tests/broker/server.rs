@@ -1,18 +1,18 @@
-//! A redis-server of the test's own, on a free port of this machine, with a store in a folder that goes with it.
+//! A server of the test's own, on a free port of this machine, with a store in a folder that goes with it.
 
 use crate::support::{Folder, process, wait_until};
-use mprun::broker::redis::{Access, Redis};
-use mprun::broker::{Broker, Fault, Layout, Membership, QueueSettings};
+use mprun::broker::{Access, AnyBroker, Broker, BrokerKind, Fault, Layout, Membership, QueueSettings};
 use mprun::queue::WhenFull;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Kept over a restart, and a kill -9 loses nothing of it.
+/// A Redis that is kept over a restart, and a kill -9 loses nothing of it.
 pub const SAFE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 
 pub struct Server {
+    kind: BrokerKind,
     child: Child,
     folder: Folder,
     pub port: u16,
@@ -20,18 +20,37 @@ pub struct Server {
 }
 
 impl Server {
+    /// One that loses nothing by a kill -9.
+    pub fn safe(kind: BrokerKind) -> Server {
+        match kind {
+            BrokerKind::Redis => Server::start(SAFE),
+            BrokerKind::Nats => Server::nats(&["-js"], ""),
+        }
+    }
+
+    /// A redis-server.
     pub fn start(arguments: &[&str]) -> Server {
+        Server::new(BrokerKind::Redis, arguments, Folder::new())
+    }
+
+    /// A nats-server, with a file of settings.
+    pub fn nats(arguments: &[&str], settings: &str) -> Server {
         let folder = Folder::new();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        folder.file("nats.conf", settings);
+        Server::new(BrokerKind::Nats, arguments, folder)
+    }
+
+    fn new(kind: BrokerKind, arguments: &[&str], folder: Folder) -> Server {
+        let port = free_port();
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-        let child = spawn(&folder, port, &arguments);
-        let server = Server { child, folder, port, arguments };
+        let child = spawn(kind, &folder, port, &arguments);
+        let server = Server { kind, child, folder, port, arguments };
         server.wait();
         server
     }
 
     fn wait(&self) {
-        wait_until("redis-server", || TcpStream::connect(("127.0.0.1", self.port)).ok());
+        wait_until("the server", || TcpStream::connect(("127.0.0.1", self.port)).ok());
     }
 
     pub fn kill(&mut self) {
@@ -39,7 +58,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// A server that was killed while it wrote a script's effects leaves them there without their end, and applies them by half at
+    /// A Redis that was killed while it wrote a script's effects leaves them there without their end, and applies them by half at
     /// its second start from then on: its own tool repairs the file first, as docs/many-machines.md says.
     fn repair(&self) {
         let manifest = self.folder.path().join("appendonlydir/appendonly.aof.manifest");
@@ -51,17 +70,30 @@ impl Server {
     }
 
     pub fn start_again(&mut self) {
-        self.repair();
-        self.child = spawn(&self.folder, self.port, &self.arguments);
+        if self.kind == BrokerKind::Redis {
+            self.repair();
+        }
+        self.child = spawn(self.kind, &self.folder, self.port, &self.arguments);
         self.wait();
     }
 
+    /// The address, with who asks.
+    pub fn url_of(&self, user: &str) -> String {
+        let at = if user.is_empty() { "" } else { "@" };
+        let scheme = if self.kind == BrokerKind::Redis { "redis" } else { "nats" };
+        format!("{scheme}://{user}{at}127.0.0.1:{}", self.port)
+    }
+
+    pub fn url(&self) -> String {
+        self.url_of("")
+    }
+
     pub fn access(&self) -> Access {
-        Access { url: format!("redis://127.0.0.1:{}", self.port), tls_ca: None }
+        Access::at(self.url())
     }
 
     /// Asks until the server is ready: it may be loading what it had.
-    pub async fn join(&self, layout: &Layout, machine: &str) -> Redis {
+    pub async fn join(&self, layout: &Layout, machine: &str) -> AnyBroker {
         join(&self.access(), layout, &member(machine)).await
     }
 }
@@ -72,25 +104,60 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &Folder, port: u16, arguments: &[String]) -> Child {
-    Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
-        .arg("--dir")
-        .arg(folder.path())
-        .args(arguments)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server: tests/run installs it")
+/// None that the system gives to a connection of a test beside.
+fn free_port() -> u16 {
+    wait_until("a free port", || {
+        let port = fastrand::u16(10_000..30_000);
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    })
 }
+
+fn spawn(kind: BrokerKind, folder: &Folder, port: u16, arguments: &[String]) -> Child {
+    let mut command = match kind {
+        BrokerKind::Redis => {
+            let mut redis = Command::new("redis-server");
+            redis.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()]);
+            redis.arg("--dir").arg(folder.path());
+            redis
+        }
+        BrokerKind::Nats => {
+            let mut nats = Command::new("nats-server");
+            nats.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
+            nats.arg("-sd").arg(folder.path().join("store")).arg("-c").arg(folder.path().join("nats.conf"));
+            nats
+        }
+    };
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("redis-server and nats-server: tests/run installs them")
+}
+
+/// Each test on each broker. One that is not named is a function without a use.
+macro_rules! on_both {
+    ($($test:ident),* $(,)?) => {
+        mod redis {
+            $(#[test]
+            fn $test() {
+                super::$test(mprun::broker::BrokerKind::Redis);
+            })*
+        }
+        mod nats {
+            $(#[test]
+            fn $test() {
+                super::$test(mprun::broker::BrokerKind::Nats);
+            })*
+        }
+    };
+}
+pub(crate) use on_both;
 
 pub fn member(machine: &str) -> Membership {
     Membership { machine: machine.into(), life: "1".into(), new_run: false, allow_loss: false }
 }
 
-pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> Redis {
+pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> AnyBroker {
     loop {
-        match Redis::join(access, layout, who).await {
-            Ok(redis) => return redis,
+        match AnyBroker::join(access, layout, who).await {
+            Ok(broker) => return broker,
             Err(Fault::Away(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
             Err(fault) => panic!("{fault}"),
         }
@@ -110,13 +177,14 @@ pub fn layout(capacities: &[u64]) -> Layout {
         queues: ('a'..).zip(capacities).map(queue).collect(),
         ack_wait: Duration::from_secs(30),
         max_deliveries: 20,
+        replicas: 1,
     }
 }
 
 /// The ledger of every queue adds up.
-pub async fn audit(redis: &Redis, layout: &Layout) {
+pub async fn audit(broker: &impl Broker, layout: &Layout) {
     for n in 0..layout.queues.len() {
-        let ledger = redis.ledger(mprun::broker::SharedQueue(n as u16)).await.unwrap();
+        let ledger = broker.ledger(mprun::broker::SharedQueue(n as u16)).await.unwrap();
         assert!(ledger.adds_up(), "queue {n}: {ledger:?}");
     }
 }

@@ -1,11 +1,10 @@
-//! What is asked of a run from outside, against a real redis-server.
+//! What is asked of a run from outside, against real servers.
 
 use crate::commits::{A, B, alone, commit, emits, items, passes, stage, verdicts};
-use crate::server::{self, SAFE, Server, audit, layout, member};
-use mprun::broker::redis::Redis;
+use crate::server::{self, SAFE, Server, audit, layout, member, on_both};
 use mprun::broker::{
-    Broker, Commit, Fault, Forgotten, Layout, Ledger, MemberState, Membership, Overview, Progress,
-    Registered, SHOWN_FOR, Verdict, Visitor, Writer, WriterState,
+    AnyBroker, Broker, BrokerKind, Commit, Fault, Forgotten, Layout, Ledger, MemberState, Membership,
+    Overview, Progress, Registered, SHOWN_FOR, Verdict, Visitor, Writer, WriterState,
 };
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ pub async fn visit(server: &Server, layout: &Layout) -> Visitor {
     Visitor::open(&server.access(), layout).await.unwrap().expect("a run")
 }
 
-async fn register(machine: &Redis) -> Registered {
+async fn register(machine: &AnyBroker) -> Registered {
     machine.register(A, &stage("read")).await.unwrap()
 }
 
@@ -24,10 +23,9 @@ fn struck(items: &[(&str, u64)], writers: &[(&str, &str)]) -> Forgotten {
     }
 }
 
-#[test]
-fn a_run_is_seen_whole_and_a_look_changes_nothing() {
+fn a_run_is_seen_whole_and_a_look_changes_nothing(kind: BrokerKind) {
     crate::run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 5]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 5]));
         assert!(Visitor::open(&server.access(), &layout).await.unwrap().is_none(), "no run has begun");
         let one = server.join(&layout, "one").await;
         assert_eq!(register(&one).await, Registered::Open);
@@ -55,10 +53,9 @@ fn a_run_is_seen_whole_and_a_look_changes_nothing() {
     });
 }
 
-#[test]
-fn a_machine_that_shows_itself_is_not_struck_off_and_hears_who_looks() {
+fn a_machine_that_shows_itself_is_not_struck_off_and_hears_who_looks(kind: BrokerKind) {
     crate::run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let one = server.join(&layout, "one").await;
         let visitor = visit(&server, &layout).await;
         assert!(!one.hear().await.unwrap().is_watched);
@@ -76,10 +73,9 @@ fn a_machine_that_shows_itself_is_not_struck_off_and_hears_who_looks() {
     });
 }
 
-#[test]
-fn a_machine_that_was_struck_off_is_refused_whatever_it_brings() {
+fn a_machine_that_was_struck_off_is_refused_whatever_it_brings(kind: BrokerKind) {
     crate::run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
         assert_eq!([register(&gone).await, register(&other).await], [Registered::Open; 2]);
         commit(&gone, "read", &[emits(1, &["x", "y"])]).await.unwrap();
@@ -98,7 +94,7 @@ fn a_machine_that_was_struck_off_is_refused_whatever_it_brings() {
         assert_eq!(gone.extend(A, &[taken[0].sequence]).await.unwrap(), [taken[0].sequence]);
         gone.give_back(A, &[(taken[0].sequence, 1)]).await.unwrap();
         gone.leave().await.unwrap();
-        let Err(Fault::Fatal(why)) = Redis::join(&server.access(), &layout, &member("gone")).await else {
+        let Err(Fault::Fatal(why)) = AnyBroker::join(&server.access(), &layout, &member("gone")).await else {
             panic!("it has joined")
         };
         assert!(why.contains("struck off"), "{why}");
@@ -119,10 +115,9 @@ fn a_machine_that_was_struck_off_is_refused_whatever_it_brings() {
     });
 }
 
-#[test]
-fn a_source_whose_machine_was_struck_off_is_a_writer_again_with_its_next_life() {
+fn a_source_whose_machine_was_struck_off_is_a_writer_again_with_its_next_life(kind: BrokerKind) {
     crate::run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
         assert_eq!([register(&gone).await, register(&other).await], [Registered::Open; 2]);
         let visitor = visit(&server, &layout).await;
@@ -137,10 +132,9 @@ fn a_source_whose_machine_was_struck_off_is_a_writer_again_with_its_next_life() 
     });
 }
 
-#[test]
-fn a_machine_that_has_left_before_its_source_had_ended_can_be_struck_off() {
+fn a_machine_that_has_left_before_its_source_had_ended_can_be_struck_off(kind: BrokerKind) {
     crate::run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
         assert_eq!(register(&gone).await, Registered::Open);
         gone.show(b"busy", SHOWN_FOR).await.unwrap();
@@ -174,10 +168,9 @@ fn where_the_servers_memory_is_full_no_machine_falls_silent() {
     });
 }
 
-#[test]
-fn a_stage_that_works_on_one_machine_at_a_time_is_free_once_its_machine_was_struck_off() {
+fn a_stage_that_works_on_one_machine_at_a_time_is_free_once_its_machine_was_struck_off(kind: BrokerKind) {
     crate::run(async {
-        let (server, layout) = (Server::start(SAFE), layout(&[10, 10]));
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
         let (gone, other) = (server.join(&layout, "gone").await, server.join(&layout, "other").await);
         let read = alone("read");
         gone.register(A, &read).await.unwrap();
@@ -191,3 +184,12 @@ fn a_stage_that_works_on_one_machine_at_a_time_is_free_once_its_machine_was_stru
         assert_eq!(other.progress(A, &[]).await.unwrap(), Progress::Open);
     });
 }
+
+on_both!(
+    a_run_is_seen_whole_and_a_look_changes_nothing,
+    a_machine_that_shows_itself_is_not_struck_off_and_hears_who_looks,
+    a_machine_that_was_struck_off_is_refused_whatever_it_brings,
+    a_source_whose_machine_was_struck_off_is_a_writer_again_with_its_next_life,
+    a_machine_that_has_left_before_its_source_had_ended_can_be_struck_off,
+    a_stage_that_works_on_one_machine_at_a_time_is_free_once_its_machine_was_struck_off,
+);

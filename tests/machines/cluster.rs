@@ -31,11 +31,11 @@ pub fn power_off(run: &mut Run) {
 /// `read` counts, the stages between pass items on, `write` puts them into a file of its machine.
 pub fn file(server: &Server, items: u32, work: &str, more: &str) -> String {
     format!(
-        "drain_timeout = '20s'\n[broker]\nurl = 'redis://127.0.0.1:{}'\nack_wait = '2s'\n[queues.jobs]\nshared = true\n\
+        "drain_timeout = '20s'\n[broker]\nurl = '{}'\nack_wait = '2s'\n[queues.jobs]\nshared = true\n\
          capacity = 500\n[queues.done]\nshared = true\n[stages.read]\nuse = 'count'\nwith = {{ to = {items} }}\n\
          output = 'jobs'\n[stages.work]\n{work}\ninput = 'jobs'\noutput = 'done'\n[stages.write]\nuse = 'file'\n\
          with = {{ path = 'out.txt' }}\ninput = 'done'\n{more}",
-        server.port
+        server.url()
     )
 }
 

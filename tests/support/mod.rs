@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod deny;
+pub mod docs_page;
 pub mod nginx;
 pub mod once;
 pub mod process;
 pub mod pty;
 pub mod server;
 pub mod storm;
+pub mod terminal_svg;
 pub mod version6;
 
 use std::fs::{self, File};

@@ -8,6 +8,11 @@ pub fn kill(pid: u32, signal: i32) -> bool {
     unsafe { libc::kill(pid as i32, signal) == 0 }
 }
 
+pub fn kill_group(group: u32, signal: i32) {
+    // SAFETY: a plain system call.
+    unsafe { libc::kill(-(group as i32), signal) };
+}
+
 fn all() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }

@@ -6,7 +6,7 @@ use super::answer;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
-use crate::broker::{Fault, Joined, Layout, Membership};
+use crate::broker::{Access, Fault, Joined, Layout, Membership};
 use crate::hash;
 use crate::model::WhenFull;
 use redis::aio::MultiplexedConnection;
@@ -14,7 +14,6 @@ use redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, TlsCertificates, Value,
 };
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -23,21 +22,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request whose answer may have got lost: longer than a busy server takes, shorter than a lease.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Where the broker is, and what it lets in. Shown without what is secret.
-#[derive(Clone)]
-pub struct Access {
-    /// `redis://…` or `rediss://…`, with user and password if it needs them.
-    pub url: String,
-    /// The certificate authority, as PEM; `None`: those of this machine.
-    pub tls_ca: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Access")
-    }
-}
 
 /// A run that was joined, and the way to it.
 pub(super) struct Entered {

@@ -6,9 +6,9 @@
 //! | after it | nothing, but for keys that were made while the server was looked through; the same command finds these |
 
 use super::answer;
-use super::connect::{self, Access};
+use super::connect;
 use super::scripts::Scripts;
-use crate::broker::{Dropped, Fault, HeldPipeline, HeldRun, SHOWN_FOR, SILENT_AFTER};
+use crate::broker::{Access, Dropped, Fault, HeldPipeline, HeldRun, SHOWN_FOR, SILENT_AFTER};
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Value};
 use std::collections::BTreeMap;

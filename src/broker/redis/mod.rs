@@ -11,11 +11,10 @@ mod server;
 mod visit;
 
 use super::{
-    Broker, Commit, Fault, Full, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Progress,
-    Registered, Sequence, SharedQueue, SharedStage, Woken,
+    Access, Broker, Commit, Fault, Full, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership,
+    Progress, Registered, Sequence, SharedQueue, SharedStage, Woken,
 };
 use crate::model::Machines;
-pub use connect::Access;
 use connect::Entered;
 pub use inventory::Inventory;
 use redis::{PushInfo, PushKind, RedisError, ScriptInvocation, Value};

@@ -1,12 +1,12 @@
 //! A look at a run from outside: no machine of it, so it may come from anywhere.
 
 use super::answer;
-use super::connect::{self, Access};
+use super::connect;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use crate::broker::{
-    Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueView, SHOWN_FOR, SILENT_AFTER,
-    Writer, WriterState,
+    Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueView, SHOWN_FOR,
+    SILENT_AFTER, Writer, WriterState,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, ScriptInvocation, Value};

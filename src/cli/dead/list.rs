@@ -19,6 +19,11 @@ const ROWS_AT_ONCE: usize = 1000;
 const MAX_GROUPS: usize = 10_000;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun dead list
+  mprun dead list shop --by cause                                how many of each cause
+  mprun dead list shop --stage parse --json | jq -r '.[].item'   the items themselves")]
 pub(super) struct Args {
     /// The pipeline: its name or its file. Can be left out when only one runs, or only one has dead letters
     name: Option<String>,

@@ -21,6 +21,11 @@ use selection::{Chosen, Selection};
 use shared::Shared;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun dead list shop --by cause   what failed, by its cause
+  mprun dead show shop 7            all that is known of the letter in line 7
+  mprun dead retry shop --all       once the cause is mended")]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -36,13 +41,27 @@ enum Verb {
     /// List them, oldest first
     List(list::Args),
     /// Show all that is known of some
+    #[command(after_help = "\
+Examples:
+  mprun dead show shop 7
+  mprun dead show shop 7 8                   two of them
+  mprun dead show shop --all --json | jq .   for a script")]
     Show(Selection),
     /// Put items back into their queues, each once. Without a run under way: start one that works them off
     ///
     /// Such a run has its sources off and its queues in a file (as if `durable` was set). It first recovers what
     /// durable queues hold, and ends when all items are done. After an interruption, the same command continues.
+    #[command(after_help = "\
+Examples:
+  mprun dead retry shop 7
+  mprun dead retry shop --stage parse   all of a stage
+  mprun dead retry shop.toml --all      also when it does not run")]
     Retry(Selection),
     /// Forget items for good
+    #[command(after_help = "\
+Examples:
+  mprun dead drop shop 7
+  mprun dead drop shop --stage parse   all of a stage")]
     Drop(Selection),
 }
 

@@ -17,9 +17,9 @@ use crate::stage::Registry;
 use kubernetes::Request;
 
 #[derive(clap::Args)]
-#[command(
-    after_help = "The manifests go to standard output: mprun export kubernetes shop.toml --image shop:1 | kubectl apply -f -"
-)]
+#[command(after_help = "\
+Examples:
+  mprun export kubernetes shop.toml --image shop:1 | kubectl apply -f -")]
 pub(super) struct Args {
     #[command(subcommand)]
     to: To,
@@ -29,6 +29,10 @@ pub(super) struct Args {
 #[derive(clap::Subcommand)]
 enum To {
     /// Kubernetes: a workload for each group of stages that local queues join, and the file as a ConfigMap
+    #[command(after_help = "\
+Examples:
+  mprun export kubernetes shop.toml --image shop:1 | kubectl apply -f -
+  mprun export kubernetes shop.toml --image shop:1 > shop.yaml")]
     Kubernetes {
         /// The pipeline file
         file: PathBuf,

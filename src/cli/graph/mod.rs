@@ -16,6 +16,11 @@ use crate::stage::Registry;
 use common::Graph;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun graph shop.toml                                       on the terminal
+  mprun graph shop.toml --format mermaid > shop.mmd           for Markdown
+  mprun graph shop.toml --format dot | dot -Tsvg > shop.svg   with Graphviz")]
 pub(super) struct Args {
     /// The pipeline file
     file: PathBuf,

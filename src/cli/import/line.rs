@@ -40,6 +40,8 @@ const PARALLEL: Grammar = Grammar {
         "joblog",
         "jl",
         "halt",
+        "halt-on-error",
+        "haltonerror",
         "delay",
         "colsep",
         "results",
@@ -178,7 +180,8 @@ fn carried_parallel(words: Vec<String>) -> Carried {
             "-0" | "-k" | "--null" | "--keep-order" | "--tag" | "--resume" | "--resume-failed" => {
                 carried.option(&name, None);
             }
-            "--timeout" | "--retries" | "--joblog" => carried.option(&name, value),
+            "--timeout" | "--retries" | "--joblog" | "--halt" => carried.option(&name, value),
+            "--halt-on-error" | "--haltonerror" => carried.option("--halt", value),
             "--jl" => carried.option("--joblog", value),
             "--will-cite" | "--group" | "-r" | "--no-run-if-empty" | "--gnu" | "--bar" | "--progress"
             | "--eta" => {}
@@ -283,7 +286,11 @@ mod tests {
             ("parallel gzip", "-j cpus -- gzip", 0),
             ("parallel --bar --jobs 50% 'echo {} > {.}.x' :::: list", "-j 50% -a list -- echo {} > {.}.x", 0),
             ("parallel echo {} '|' wc", "-j cpus -- echo {} | wc", 0),
-            ("parallel --tag --jl x --halt now,fail=1 -j2 f", "--tag --joblog x -j 2 -- f", 1),
+            (
+                "parallel --tag --jl x --halt now,fail=1 -j2 f",
+                "--tag --joblog x --halt now,fail=1 -j 2 -- f",
+                0,
+            ),
             ("parallel echo ::: a b ::: c d", "-j cpus -- echo ::: a b", 1),
         ] {
             let carried = carried_parallel(words(line, "parallel").unwrap());

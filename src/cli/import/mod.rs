@@ -19,9 +19,10 @@ use crate::stage::Registry;
 use input::read;
 
 #[derive(clap::Args)]
-#[command(
-    after_help = "The pipeline file goes to standard output: mprun import procfile Procfile > pipeline.toml"
-)]
+#[command(after_help = "\
+Examples:
+  mprun import procfile > shop.toml   of ./Procfile
+  mprun import supervisord /etc/supervisor/supervisord.conf > shop.toml")]
 pub(super) struct Args {
     #[command(subcommand)]
     from: From,
@@ -31,27 +32,44 @@ pub(super) struct Args {
 #[derive(clap::Subcommand)]
 enum From {
     /// Lines of `NAME: COMMAND`, and the `.env` beside them
+    #[command(after_help = "\
+Examples:
+  mprun import procfile > shop.toml   of ./Procfile
+  mprun import procfile deploy/Procfile > shop.toml")]
     Procfile {
         /// The file; - for standard input
         #[arg(default_value = "Procfile")]
         file: PathBuf,
     },
     /// The programs of a supervisord, with the files that its `[include]` names
+    #[command(after_help = "\
+Examples:
+  mprun import supervisord /etc/supervisor/supervisord.conf > shop.toml")]
     Supervisord {
         /// The file; - for standard input
         file: PathBuf,
     },
     /// A line of xargs, as one word: `mprun import xargs 'xargs -0 -P4 gzip'`
+    #[command(after_help = "\
+Examples:
+  mprun import xargs 'xargs -0 -P4 gzip' > gzip.toml")]
     Xargs {
         /// The line
         line: String,
     },
     /// A line of GNU parallel, as one word
+    #[command(after_help = "\
+Examples:
+  mprun import parallel 'parallel -j4 gzip -k {} ::: *.txt' > gzip.toml")]
     Parallel {
         /// The line
         line: String,
     },
     /// The services of a compose file: what images would run has to be on this machine
+    #[command(after_help = "\
+Examples:
+  mprun import compose > shop.toml   of ./compose.yaml
+  mprun import compose deploy/compose.yaml > shop.toml")]
     Compose {
         /// The file; - for standard input
         #[arg(default_value = "compose.yaml")]

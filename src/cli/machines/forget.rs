@@ -12,6 +12,9 @@ use crate::stage::Registry;
 use serde::Serialize;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun forget shop.toml 3f2a   `mprun status shop.toml --all` shows the ids")]
 pub(in crate::cli) struct Args {
     /// The pipeline: its file, or its name where it runs here
     #[arg(value_name = "FILE")]

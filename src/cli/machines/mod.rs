@@ -113,8 +113,7 @@ impl SharedPipeline {
 
     /// Files with secrets are read each time.
     fn access(&self) -> Result<Access, Fault> {
-        let (url, tls_ca) = self.broker.read_files().map_err(|(_, why)| Fault::Fatal(why))?;
-        Ok(Access { url: url.with_secrets().to_owned(), tls_ca })
+        self.broker.read_files().map_err(|(_, why)| Fault::Fatal(why))
     }
 
     fn failure(&self, fault: &Fault) -> Failure {

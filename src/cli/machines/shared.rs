@@ -16,6 +16,10 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Runtime;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun shared list redis://queues.example
+  mprun shared drop shop.toml")]
 pub(in crate::cli) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -30,6 +34,10 @@ enum Verb {
 }
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun shared list redis://queues.example   what a broker holds
+  mprun shared list shop.toml                what the broker of this file holds")]
 struct ListArgs {
     /// The broker's address, or a pipeline file that names it. Can be left out where only one pipeline runs here
     #[arg(value_name = "URL|FILE")]
@@ -40,6 +48,10 @@ struct ListArgs {
 }
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun shared drop shop.toml
+  mprun shared drop shop --broker redis://queues.example --yes   without the file")]
 struct DropArgs {
     /// The pipeline file, or the pipeline's name with --broker
     #[arg(value_name = "FILE|PIPELINE")]
@@ -75,7 +87,7 @@ struct Server {
 impl Server {
     fn at(address: &str) -> Result<Server, Failure> {
         let url = BrokerUrl::parse(address).map_err(Failure::usage)?;
-        let access = Access { url: url.with_secrets().to_owned(), tls_ca: None };
+        let access = Access::at(url.with_secrets());
         Server::new(url, access)
     }
 
@@ -197,7 +209,7 @@ fn drop(args: &DropArgs, registry: &Registry) -> Result<u8, Failure> {
             MachineName(&machine)
         ))),
         Dropped::Keys(keys) => {
-            output::print(&format!("deleted {what}: {keys} keys\n"))?;
+            output::print(&format!("deleted {what}: {}\n", counted(keys, "key")))?;
             Ok(exit::DONE)
         }
     }

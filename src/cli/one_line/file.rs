@@ -4,9 +4,13 @@ use super::shell::{self, ShellLine, is_placeholder};
 use crate::cli::toml_text::{list, literal, table, text};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::placeholder::placeholder;
+use crate::model::Halt;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Of a stage that prints: where its standard output takes nothing, no command is run once more to see it.
+const NO_SECOND_TRY: &str = "{ restarts = 0, within = \"1m\" }";
 
 /// What a line says.
 pub(super) struct Line {
@@ -35,6 +39,7 @@ pub(super) struct LineStage {
     pub attempts: u32,
     pub tag: bool,
     pub joblog: Option<JobLog>,
+    pub halt: Option<Halt>,
     pub words: Vec<String>,
 }
 
@@ -141,7 +146,9 @@ impl File {
         if stage.keeps_order {
             self.set("order", &text("input"));
         }
-        if !prints_itself {
+        if prints_itself {
+            self.set("give_up", NO_SECOND_TRY);
+        } else {
             self.set("output", &text(&name));
         }
         self.end();
@@ -167,6 +174,9 @@ impl File {
             let resume = resume.map(|resume| ("resume", text(resume)));
             self.set("joblog", &table([("path", text(&literal(path)))].into_iter().chain(resume)));
         }
+        if let Some(halt) = stage.halt {
+            self.set("halt", &text(&halt.to_string()));
+        }
         if let Some(timeout) = stage.timeout {
             self.set("item_timeout", &text(&humantime::format_duration(timeout).to_string()));
         }
@@ -187,6 +197,7 @@ impl File {
         self.begin("print");
         self.set("use", &text("format"));
         self.set("with", &table([("template", text("{item}")), ("line_end", "false".to_owned())]));
+        self.set("give_up", NO_SECOND_TRY);
         self.set("input", &text(input));
         self.end();
     }

@@ -3,6 +3,7 @@
 use super::file::{Items, JobLog, Line, LineStage};
 use crate::cli::output::Failure;
 use crate::config::diagnostic::quote;
+use crate::model::{Halt, HaltOf};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::{OsStr, OsString};
@@ -81,6 +82,10 @@ struct StageOptions {
     /// Leave out those that have succeeded there; failed ones run again
     #[arg(long, requires = "joblog")]
     resume_failed: bool,
+    /// When to end although there are items left: soon,fail=1 lets the commands that run end, now,fail=30% stops them; also
+    /// `success`, and `done` for both
+    #[arg(long, value_name = "WHEN,WHAT=N", visible_alias = "halt-on-error", value_parser = halt, allow_hyphen_values = true)]
+    halt: Option<HaltOption>,
 }
 
 /// What stands after `::`.
@@ -94,7 +99,7 @@ struct Further {
 }
 
 /// Options of xargs and GNU parallel that are not there, and what to use.
-const INSTEAD: [(&str, &str); 35] = [
+const INSTEAD: [(&str, &str); 34] = [
     ("-P", "-j N"),
     ("--max-procs", "-j N"),
     ("-I", "`{}` is the placeholder"),
@@ -122,7 +127,6 @@ const INSTEAD: [(&str, &str); 35] = [
     ("--line-buffer", "a last stage `:: cat`: lines of several commands are mixed then"),
     ("--pipe", "a pipeline file with mode = \"stream\" or `batch`"),
     ("--pipepart", "a pipeline file with `use = \"lines\"`"),
-    ("--halt", "`when_failing = \"stop\"` in the pipeline file that --print prints"),
     ("--tagstring", "--tag"),
     ("-S", "a run on each machine"),
     ("--sshlogin", "a run on each machine"),
@@ -229,6 +233,12 @@ impl StageOptions {
         if words.first().is_none_or(String::is_empty) {
             return Err(Failure::usage("there is no command"));
         }
+        if let Some(word @ ("{}" | "{.}" | "{/}" | "{//}" | "{/.}")) = words.first().map(String::as_str) {
+            let why = format!(
+                "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
+            );
+            return Err(Failure::usage(why));
+        }
         Ok(LineStage {
             processes: processes(&self.jobs)?,
             max_args: self.max_args.filter(|most| *most > 1),
@@ -237,12 +247,22 @@ impl StageOptions {
             attempts: self.retries,
             tag: self.tag,
             joblog: self.job_log()?,
+            halt: self.halt()?,
             words,
         })
     }
 }
 
 impl StageOptions {
+    fn halt(&self) -> Result<Option<Halt>, Failure> {
+        let Some(HaltOption(Some(halt))) = self.halt else { return Ok(None) };
+        if halt.of != HaltOf::Fail && (self.resume || self.resume_failed) {
+            let why = "with --resume, --halt counts failures only: the items that are left out count as done";
+            return Err(Failure::usage(why));
+        }
+        Ok(Some(halt))
+    }
+
     fn job_log(&self) -> Result<Option<JobLog>, Failure> {
         let Some(path) = &self.joblog else { return Ok(None) };
         let why = || Failure::usage("the name of the job log is no text in UTF-8");
@@ -269,6 +289,25 @@ fn processes(jobs: &str) -> Result<String, Failure> {
             "-j {jobs}: it is a number from 1, a share of the CPUs (50%), or `cpus`"
         ))),
     }
+}
+
+/// `never` is no halt.
+#[derive(Clone, Copy, Debug)]
+struct HaltOption(Option<Halt>);
+
+/// Also in the short forms of GNU parallel.
+fn halt(text: &str) -> Result<HaltOption, String> {
+    let share = text.strip_suffix('%').map(|_| format!("soon,fail={text}"));
+    let long = match text {
+        "never" | "0" => return Ok(HaltOption(None)),
+        "1" => "soon,fail=1",
+        "2" => "now,fail=1",
+        "-1" => "soon,success=1",
+        "-2" => "now,success=1",
+        other => share.as_deref().filter(|_| !other.contains(',')).unwrap_or(other),
+    };
+    let help = "it is `soon` or `now`, then `fail`, `success` or `done`, and a number or a share: soon,fail=1 or now,fail=30%";
+    long.parse().map(|halt| HaltOption(Some(halt))).map_err(|_| help.to_owned())
 }
 
 /// Seconds, or a time with its unit.

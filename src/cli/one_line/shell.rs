@@ -103,7 +103,39 @@ fn refuse(word: &str, quotes: Quotes, before: &str) -> Result<(), String> {
             "`{word}` stands in `$((…))`, where an item could be code: `n={word}; … $((n + 1))`"
         ));
     }
+    if is_in_here_document(before) {
+        return Err(format!(
+            "`{word}` stands in a here-document, where the quotes around an item would be part of it: \
+             `x={word}` in a line before it, and `$x` in it"
+        ));
+    }
     Ok(())
+}
+
+/// Whether what follows belongs to the text after `<<END`, before the line `END`.
+fn is_in_here_document(before: &str) -> bool {
+    let mut rest = before;
+    while let Some(at) = rest.find("<<") {
+        let after = &rest[at + 2..];
+        if let Some(word) = after.strip_prefix('<') {
+            rest = word; // a word as input
+            continue;
+        }
+        let (first, text) = after.split_once('\n').unwrap_or((after, ""));
+        let end: String = first
+            .trim_start_matches('-')
+            .trim_start()
+            .chars()
+            .filter(|letter| !"'\"\\".contains(*letter))
+            .take_while(|letter| !letter.is_whitespace() && !";|&<>()".contains(*letter))
+            .collect();
+        let has_text = first.len() < after.len();
+        match text.lines().position(|line| line.trim_start_matches('\t') == end) {
+            None => return has_text,
+            Some(_) => rest = text,
+        }
+    }
+    false
 }
 
 impl ShellLine {
@@ -178,6 +210,12 @@ mod tests {
             assert!(take_apart(line, false).is_err(), "{line}");
         }
         assert!(take_apart("sed 's/a{2}/b/' {1}", true).is_err());
+        for line in ["cat <<END\n{}\nEND", "cat <<-'E' | wc\n\ta\n\t{}\n\tE\n", "cat << \"A B\"\n{}"] {
+            assert!(take_apart(line, false).unwrap_err().contains("here-document"), "{line}");
+        }
+        for line in ["cat <<END {}\na\nEND", "cat <<END\na\nEND\necho {}", "cat <<<{}\necho {}"] {
+            assert!(take_apart(line, false).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -11,6 +11,10 @@ use crate::stage::Registry;
 use request::{BAD_FILE, OLDEST_SYSTEMD, UnitArgs, text, unit};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun service install /etc/mprun/shop.toml
+  mprun service uninstall shop")]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -19,10 +23,23 @@ pub(super) struct Args {
 #[derive(clap::Subcommand)]
 enum Verb {
     /// Write the unit of a pipeline, and have it started now and with the machine
+    #[command(after_help = "\
+Examples:
+  mprun service install /etc/mprun/shop.toml   as root, for the machine
+  mprun service install --user shop.toml       for yourself
+  mprun service install shop.toml --run-as shop --writable /srv/shop")]
     Install(install::Args),
     /// Stop a pipeline's service, and remove its unit
+    #[command(after_help = "\
+Examples:
+  mprun service uninstall shop
+  mprun service uninstall --user shop   your own")]
     Uninstall(uninstall::Args),
     /// Print the unit that `install` would write
+    #[command(after_help = "\
+Examples:
+  mprun service show shop.toml
+  mprun service show shop.toml > shop.service   to install it by other means")]
     Show(UnitArgs),
 }
 

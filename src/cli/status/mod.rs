@@ -12,6 +12,13 @@ use super::target::OnePipeline;
 use crate::stage::Registry;
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun status                            of the only pipeline that runs here
+  mprun status shop                       of one of several, by its name or its file
+  mprun status shop --check               for a monitor: only what is wrong, and an exit code
+  mprun status shop --json | jq .queues   for a script
+  mprun status shop.toml --all            over all machines of shared queues")]
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,

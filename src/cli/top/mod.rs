@@ -24,6 +24,10 @@ use std::sync::mpsc::TryRecvError;
 use terminal::{Input, Session};
 
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun top
+  mprun top shop   one of several; the keys stand on its last line")]
 pub(super) struct Args {
     #[command(flatten)]
     pipeline: OnePipeline,

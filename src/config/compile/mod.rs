@@ -7,6 +7,7 @@ mod command;
 mod control;
 mod cycles;
 mod draft;
+mod halt;
 mod limits;
 mod machines;
 mod mode;
@@ -55,6 +56,7 @@ pub(super) fn compile(
     after::check(&drafts, keys.stages.value.lost.is_empty(), report);
     let queues = queues::compile(&mut declared, &wiring, report);
     order::check(&drafts, &stages, (&wiring, &queues), registry, report);
+    halt::check(&drafts, &stages, &queues, report);
     let declared = Declared {
         broker: &keys.broker,
         is_lost: keys.unread.may_be("broker"),

@@ -63,6 +63,7 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
     belongs(&keys.keep_failed_output.at, "keep_failed_output", "each", mode == ModeWord::Each, report);
     belongs(&keys.tag.at, "tag", "each", mode == ModeWord::Each, report);
     belongs(&keys.joblog.at, "joblog", "each", mode == ModeWord::Each, report);
+    belongs(&keys.halt.at, "halt", "each", mode == ModeWord::Each, report);
     belongs(&keys.max_args.at, "max_args", "each", mode == ModeWord::Each, report);
     if mode != ModeWord::Stream
         && let Some(at) = keys.mode.at.as_ref().or(keys.framing.at.as_ref())

@@ -2,7 +2,7 @@
 
 use super::draft::Off;
 use super::wiring::{End, Wire, Wiring};
-use crate::broker::QueueSettings;
+use crate::broker::{BrokerKind, QueueSettings};
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::elements::{At, Item, Named, Part, Setting};
 use crate::config::keys::{BrokerKeys, BrokerText, QueueKeys};
@@ -197,9 +197,10 @@ fn check_address(keys: &BrokerKeys, at: &At, report: &mut Report) {
         }
         return;
     };
-    if !cfg!(feature = "redis") {
-        let fault = Diagnostic::error("this mprun was built without brokers").at(&at.key);
-        report.push(fault.help("build it with the feature `redis`, which is on by default"));
+    if !url.kind().is_built() {
+        let fault = Diagnostic::error("this mprun was built without this broker").at(&at.key);
+        let feature = url.kind().feature();
+        report.push(fault.help(format!("build it with the feature `{feature}`, which is on by default")));
     }
     let written = keys.url.at.as_ref().map(|at| &at.value);
     if let (Some(file), Some(address), true) = (&keys.credentials_file.at, written, url.has_password()) {
@@ -208,7 +209,16 @@ fn check_address(keys: &BrokerKeys, at: &At, report: &mut Report) {
     }
     if let (Some(ca), Some(address), false) = (&keys.tls_ca.at, written, url.is_encrypted()) {
         let fault =
-            Diagnostic::error("`tls_ca` goes with an address that begins with `rediss://`").at(&ca.key);
+            Diagnostic::error("`tls_ca` goes with an address that begins with `rediss://` or `tls://`")
+                .at(&ca.key);
         report.push(fault.also(address, "the address"));
+    }
+    if let (Some(replicas), Some(address), BrokerKind::Redis) =
+        (&keys.stream_replicas.at, written, url.kind())
+    {
+        let fault = Diagnostic::error("`stream_replicas` goes with an address of NATS").at(&replicas.key);
+        report.push(
+            fault.also(address, "the address").help("leave it out: Redis copies to its replicas by itself"),
+        );
     }
 }

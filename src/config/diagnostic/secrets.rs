@@ -12,7 +12,12 @@ pub(super) fn hidden(line: &str) -> Cow<'_, str> {
         let start = scheme + 3;
         let end = start + line[start..].find(['"', '\'', ' ', '\t']).unwrap_or(line.len() - start);
         let Some(at) = line[start..end].rfind('@').map(|at| start + at) else { continue };
-        let Some(colon) = line[start..at].find(':').map(|colon| start + colon + 1) else { continue };
+        let is_nats = ["nats", "tls"].iter().any(|name| line[..scheme].ends_with(name));
+        let colon = match line[start..at].find(':') {
+            Some(colon) => start + colon + 1,
+            None if is_nats => start, // a token
+            None => continue,
+        };
         if !is_variable(&line[colon..at]) {
             shown.to_mut().replace_range(colon..at, &"*".repeat(at - colon));
         }

@@ -157,6 +157,7 @@ fn which_broker_it_is_and_which_queues_it_holds_is_told_apart_from_their_bounds(
         prefix: "p".into(),
         ack_wait: Duration::from_secs(30),
         allow_loss: false,
+        stream_replicas: 1,
     };
     let queue =
         |name: &str, capacity| QueueSettings { name: name.into(), capacity, when_full: WhenFull::Block };

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{Element, read_text};
+use crate::broker::BrokerKind;
 use crate::config::diagnostic::Report;
 use crate::config::document::Node;
 use crate::config::pipeline::BrokerUrl;
 
-/// `redis://HOST:PORT`, and more.
+/// `redis://HOST:PORT`, `nats://HOST:PORT`, and more.
 pub(crate) struct BrokerAddress;
 
 impl Element for BrokerAddress {
@@ -18,12 +19,13 @@ impl Element for BrokerAddress {
     }
 
     fn accepted() -> String {
-        r#"an address such as "redis://10.0.0.5:6379" or "rediss://USER:PASSWORD@HOST""#.into()
+        r#"an address such as "redis://10.0.0.5:6379", "rediss://USER:PASSWORD@HOST" or "nats://10.0.0.5:4222""#.into()
     }
 
     fn schema() -> Value {
-        let pattern = format!("^({})://.|\\$\\{{", BrokerUrl::SCHEMES.join("|"));
-        json!({ "type": "string", "pattern": pattern, "examples": ["redis://10.0.0.5:6379"] })
+        let schemes = BrokerKind::SCHEMES.map(|(scheme, _)| scheme).join("|");
+        let examples = ["redis://10.0.0.5:6379", "nats://10.0.0.5:4222"];
+        json!({ "type": "string", "pattern": format!("^({schemes})://.|\\$\\{{"), "examples": examples })
     }
 
     fn written(url: &BrokerUrl) -> Value {
@@ -38,10 +40,14 @@ mod tests {
 
     #[test]
     fn a_broker_has_an_address() {
-        accepts::<BrokerAddress>(&["\"redis://db\"", "\"rediss://ann:x@[::1]:6380/3\""]);
+        accepts::<BrokerAddress>(&[
+            "\"redis://db\"",
+            "\"rediss://ann:x@[::1]:6380/3\"",
+            "\"nats://a:4222,nats://b:4222\"",
+        ]);
         refuses::<BrokerAddress>(&[
             ("6379", "in quotes"),
-            ("\"nats://db\"", "no broker `nats`"),
+            ("\"kafka://db\"", "no broker `kafka`"),
             ("\"db\"", "address"),
         ]);
     }

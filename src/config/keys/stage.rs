@@ -11,9 +11,9 @@ use super::{
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
-    At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, Invocation, ModeWord, Nice, Pause, Period,
-    Processes, QueueNames, RateText, ReplyWord, ScheduleText, StageNames, Umask, Variables, With, Word, part,
-    table,
+    At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, HaltText, Invocation, ModeWord, Nice,
+    Pause, Period, Processes, QueueNames, RateText, ReplyWord, ScheduleText, StageNames, Umask, Variables,
+    With, Word, part, table,
 };
 use crate::config::pipeline::{
     Collect, Command, Framing, Machines, OnGiveUp, OrderOf, OutputOrder, Placeholders, Restart, Rules,
@@ -60,6 +60,10 @@ table! {
         tag: bool = false, also "tags";
         /// With `mode = "each"`, without `batch`: a file with a row for each item that has ended, in the columns of GNU parallel.
         joblog: JobLogKeys = JobLogKeys::default(), also "job_log";
+        /// With `mode = "each"`: when the run ends although there are items left. "soon,fail=1": as soon as an item has failed
+        /// for good no further one is tried; what runs ends by itself. "now,fail=1": what runs is stopped. Instead of `fail` also
+        /// `success`, or `done` for both; instead of a number a share of all items, such as `30%`.
+        halt: Option<HaltText> = None, also "halt_on_error" "stop_on_error" "fail_fast";
         /// How items are delimited on the program's standard input and output: "lines", or for bytes of any kind
         /// "nul" (a zero byte after each), "netstring" (`5:hello,`), "u32be" (four bytes of length before each).
         /// "mprun" is for programs that use mprun's Python module or speak its protocol (docs/helper-protocol.md): it
@@ -181,11 +185,11 @@ part! {
 }
 
 part! {
-    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, keep_failed_output, tag, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
+    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, keep_failed_output, tag, halt, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 27] = [
+const OF_A_PROGRAM: [&str; 28] = [
     "mode",
     "reply",
     "collect",
@@ -195,6 +199,7 @@ const OF_A_PROGRAM: [&str; 27] = [
     "keep_failed_output",
     "tag",
     "joblog",
+    "halt",
     "framing",
     "in_framing",
     "out_framing",
@@ -216,7 +221,7 @@ const OF_A_PROGRAM: [&str; 27] = [
 ];
 
 /// Keys that make a stage this one and no other: they have no default for all.
-const OF_ONE_STAGE: [&str; 21] = [
+const OF_ONE_STAGE: [&str; 22] = [
     "use",
     "with",
     "command",
@@ -229,6 +234,7 @@ const OF_ONE_STAGE: [&str; 21] = [
     "keep_failed_output",
     "tag",
     "joblog",
+    "halt",
     "input",
     "output",
     "routes",

@@ -189,8 +189,8 @@ fn the_files_of_the_broker_have_to_be_there() {
         assert!(report.contains(wrong) && report.contains("p.toml:3:"), "{report}");
     }
     let loaded = surveyed(home.load(&text("credentials_file = 'good'"))).unwrap();
-    let (url, _) = loaded.pipeline.broker.unwrap().read_files().unwrap();
-    assert_eq!(url.with_secrets(), "rediss://ann:w%3A%40rd@db");
+    let access = loaded.pipeline.broker.unwrap().read_files().unwrap();
+    assert_eq!(access.url, "rediss://ann:w%3A%40rd@db");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The broker that holds the queues of several machines.
 
-use crate::broker::{Layout, QueueSettings};
+use crate::broker::{Access, BrokerKind, Layout, QueueSettings};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -28,7 +28,7 @@ pub struct Broker {
 /// The keys of `[broker]` beside `url`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BrokerAccess {
-    /// A file with the password, or `USER:PASSWORD`, in its first line.
+    /// A file with the password, or `USER:PASSWORD`, in its first line; for NATS also a user's credentials.
     pub credentials_file: Option<PathBuf>,
     /// A file with the certificate authority, as PEM; `None`: those of the machine.
     pub tls_ca: Option<PathBuf>,
@@ -38,6 +38,8 @@ pub struct BrokerAccess {
     pub ack_wait: Duration,
     /// Run on settings of the broker under which it may lose items.
     pub allow_loss: bool,
+    /// Servers of a cluster that each keep what is in the queues.
+    pub stream_replicas: u8,
 }
 
 /// A file that the way to the broker needs, and why it is of no use: the key, and the reason.
@@ -52,91 +54,133 @@ impl Broker {
             queues: self.queues.clone(),
             ack_wait: self.access.ack_wait,
             max_deliveries: MAX_DELIVERIES,
+            replicas: self.access.stream_replicas,
         }
     }
 
-    /// The address with what the credentials file says now, and the certificate authority.
-    pub fn read_files(&self) -> Result<(BrokerUrl, Option<Vec<u8>>), UnusableFile> {
+    /// The way to it, with what the credentials file says now, and the certificate authority.
+    pub fn read_files(&self) -> Result<Access, UnusableFile> {
         let unusable =
             |key, path: &PathBuf, why: &dyn fmt::Display| (key, format!("{}: {why}", path.display()));
-        let url = match &self.access.credentials_file {
-            None => self.url.clone(),
-            Some(path) => {
-                let text =
-                    fs::read_to_string(path).map_err(|error| unusable("credentials_file", path, &error))?;
-                let line = text.lines().next().filter(|line| !line.is_empty());
-                let line =
-                    line.ok_or_else(|| unusable("credentials_file", path, &"its first line is empty"))?;
-                match line.split_once(':') {
-                    Some((user, password)) => self.url.with_user(user).with_password(password),
-                    None => self.url.with_password(line),
+        let mut access = Access::at(self.url.with_secrets());
+        if let Some(path) = &self.access.credentials_file {
+            let text =
+                fs::read_to_string(path).map_err(|error| unusable("credentials_file", path, &error))?;
+            let line = text.lines().next().filter(|line| !line.is_empty());
+            let line = line.ok_or_else(|| unusable("credentials_file", path, &"its first line is empty"))?;
+            match line.split_once(':') {
+                _ if self.url.kind() == BrokerKind::Nats && line.starts_with(CREDENTIALS) => {
+                    access.credentials = Some(text);
                 }
+                Some((user, password)) => {
+                    access.url = self.url.with_user(user).with_password(password).with_secrets();
+                }
+                None => access.url = self.url.with_password(line).with_secrets(),
             }
-        };
+        }
         let read = |path| fs::read(path).map_err(|error| unusable("tls_ca", path, &error));
-        Ok((url, self.access.tls_ca.as_ref().map(read).transpose()?))
+        access.tls_ca = self.access.tls_ca.as_ref().map(read).transpose()?;
+        Ok(access)
     }
 }
 
-/// The address of a broker. It shows itself without the password.
+/// The addresses of a broker: those of a cluster have several. They show themselves without what is secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct BrokerUrl(Url);
+pub struct BrokerUrl {
+    /// User and password stand here alone.
+    first: Url,
+    others: Vec<Url>,
+}
 
 impl BrokerUrl {
-    /// The ways to a broker, each as an address begins.
-    pub const SCHEMES: [&'static str; 2] = ["redis", "rediss"];
-
-    /// Reads an address; the error names no part that may be secret.
+    /// Reads an address, or several with commas between; the error names no part that may be secret.
     pub fn parse(text: &str) -> Result<BrokerUrl, String> {
-        let url = Url::parse(text).map_err(|error| format!("no address of a broker: {error}"))?;
-        if !Self::SCHEMES.contains(&url.scheme()) {
-            return Err(format!("there is no broker `{}`", url.scheme()));
+        let mut urls = text.split(',').map(|text| parse_one(text.trim()));
+        let first = urls.next().transpose()?.ok_or_else(|| "no address of a broker".to_owned())?;
+        let others = urls.collect::<Result<Vec<Url>, String>>()?;
+        if others.iter().any(|url| url.scheme() != first.scheme()) {
+            return Err("all addresses of a broker begin with the same word".into());
         }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err("the address has no host".into());
+        let has_user = |url: &Url| !url.username().is_empty() || url.password().is_some();
+        if others.iter().any(has_user) {
+            return Err("user and password stand in the first address alone".into());
         }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err("the address has more than a host, a port and a database".into());
+        let url = BrokerUrl { first, others };
+        if url.kind() == BrokerKind::Redis && !url.others.is_empty() {
+            return Err("Redis has one address here".into());
         }
-        let database = url.path().trim_matches('/');
-        if !database.is_empty() && database.parse::<u16>().is_err() {
-            return Err("the database behind the address is no number".into());
-        }
-        Ok(BrokerUrl(url))
+        Ok(url)
+    }
+
+    /// Which broker it is.
+    pub fn kind(&self) -> BrokerKind {
+        BrokerKind::of_scheme(self.first.scheme()).unwrap_or(BrokerKind::Redis) // `parse` has let in no other
+    }
+
+    fn joined(&self, first: &Url) -> String {
+        let others = self.others.iter().map(Url::as_str);
+        [first.as_str()].into_iter().chain(others).collect::<Vec<_>>().join(",")
     }
 
     /// Whole, with the password: only for the broker itself.
-    pub fn with_secrets(&self) -> &str {
-        self.0.as_str()
+    pub fn with_secrets(&self) -> String {
+        self.joined(&self.first)
+    }
+
+    /// A user without a password is a token of NATS.
+    fn has_token(&self) -> bool {
+        let has_password = self.first.password().is_some_and(|password| !password.is_empty());
+        self.kind() == BrokerKind::Nats && !has_password && !self.first.username().is_empty()
     }
 
     /// Whether a text holds an address with its password.
     pub fn is_password_in(&self, text: &str) -> bool {
-        self.0.password().is_some_and(|password| text.contains(&format!(":{password}@")))
+        let is_token_in = self.has_token() && text.contains(&format!("//{}@", self.first.username()));
+        is_token_in || self.first.password().is_some_and(|password| text.contains(&format!(":{password}@")))
     }
 
     /// Whether it holds a password.
     pub fn has_password(&self) -> bool {
-        self.0.password().is_some()
+        self.has_token() || self.first.password().is_some()
     }
 
     fn with_user(&self, user: &str) -> BrokerUrl {
-        let mut url = self.0.clone();
+        let mut url = self.clone();
         // It is refused only where an address has no host, and this one has a host.
-        let _ = url.set_username(&escaped(user));
-        BrokerUrl(url)
+        let _ = url.first.set_username(&escaped(user));
+        url
     }
 
     fn with_password(&self, password: &str) -> BrokerUrl {
-        let mut url = self.0.clone();
-        let _ = url.set_password(Some(&escaped(password)));
-        BrokerUrl(url)
+        let mut url = self.clone();
+        let _ = url.first.set_password(Some(&escaped(password)));
+        url
     }
 
     /// Whether the way to it is encrypted.
     pub fn is_encrypted(&self) -> bool {
-        self.0.scheme() == "rediss"
+        ["rediss", "tls"].contains(&self.first.scheme())
     }
+}
+
+fn parse_one(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("no address of a broker: {error}"))?;
+    let kind = BrokerKind::of_scheme(url.scheme())
+        .ok_or_else(|| format!("there is no broker `{}`", url.scheme()))?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("the address has no host".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("the address has more than a host, a port and a database".into());
+    }
+    let database = url.path().trim_matches('/');
+    if kind == BrokerKind::Nats && !database.is_empty() {
+        return Err("the address has more than a host and a port".into());
+    }
+    if !database.is_empty() && database.parse::<u16>().is_err() {
+        return Err("the database behind the address is no number".into());
+    }
+    Ok(url)
 }
 
 /// An address as it is handed to another process of ours.
@@ -145,13 +189,16 @@ mod whole {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(super) fn serialize<S: Serializer>(url: &BrokerUrl, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(url.with_secrets())
+        to.serialize_str(&url.with_secrets())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BrokerUrl, D::Error> {
         BrokerUrl::parse(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
+
+/// How the file of a NATS user's credentials begins.
+const CREDENTIALS: &str = "-----BEGIN";
 
 /// `Url` takes a percent sign for the beginning of an escape, and escapes the rest itself.
 fn escaped(text: &str) -> String {
@@ -160,9 +207,12 @@ fn escaped(text: &str) -> String {
 
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.0.clone();
+        let mut shown = self.first.clone();
+        if self.has_token() {
+            let _ = shown.set_username("");
+        }
         let _ = shown.set_password(None);
-        f.write_str(shown.as_str())
+        f.write_str(&self.joined(&shown))
     }
 }
 
@@ -188,6 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_has_several_addresses_and_a_token_is_a_secret() {
+        let url = BrokerUrl::parse("nats://ann:s3cret@a:4222, nats://b:4222").unwrap();
+        assert_eq!(
+            (url.to_string(), url.kind()),
+            ("nats://ann@a:4222,nats://b:4222".into(), BrokerKind::Nats)
+        );
+        assert_eq!(url.with_secrets(), "nats://ann:s3cret@a:4222,nats://b:4222");
+        let token = BrokerUrl::parse("tls://t0ken@a").unwrap();
+        assert!(token.has_password() && token.is_encrypted() && token.is_password_in("x tls://t0ken@a"));
+        assert_eq!(token.to_string(), "tls://a");
+    }
+
+    #[test]
     fn what_is_wrong_with_an_address_is_said_without_it() {
         for (text, wrong) in [
             ("db:6379", "no broker `db`"),
@@ -197,6 +260,10 @@ mod tests {
             ("redis://:s3cret@db:66000", "invalid port"),
             ("redis://:s3cret@db/jobs", "no number"),
             ("redis://:s3cret@db?timeout=1", "more than a host"),
+            ("nats://:s3cret@db/jobs", "more than a host and a port"),
+            ("nats://:s3cret@a,tls://b", "same word"),
+            ("nats://a,nats://:s3cret@b", "first address alone"),
+            ("redis://:s3cret@a,redis://b", "one address"),
         ] {
             let error = BrokerUrl::parse(text).unwrap_err();
             assert!(error.contains(wrong) && !error.contains("s3cret"), "{text}: {error}");

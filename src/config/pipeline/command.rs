@@ -3,6 +3,7 @@
 use super::placeholder::Placeholders;
 use crate::config::env_file::Variables;
 use crate::framing::Framing;
+use crate::model::Halt;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,9 @@ pub struct Command {
     /// A row for each item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joblog: Option<JobLog>,
+    /// When the run ends although there are items left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
     /// How items are delimited on its standard input.
     pub in_framing: Framing,
     /// The same on its standard output.

@@ -83,6 +83,8 @@ pub enum Ending {
     Ordered,
     /// It has served long enough; a fresh one takes over.
     Recycled,
+    /// No further item is to be tried, and the run to end (`halt`).
+    Halted,
     /// An item took longer than `item_timeout`. Stored by a signal handler.
     TimedOut,
     /// What went wrong.
@@ -102,6 +104,7 @@ impl Ending {
             Ending::TimedOut => 6,
             Ending::Failed(_) => 7,
             Ending::Lost(_) => 8,
+            Ending::Halted => 9,
         }
     }
 
@@ -127,6 +130,7 @@ impl Ending {
             6 => Ending::TimedOut,
             7 => Ending::Failed(text()),
             8 => Ending::Lost(text()),
+            9 => Ending::Halted,
             _ => return None,
         })
     }

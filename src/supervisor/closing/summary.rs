@@ -1,6 +1,7 @@
 //! The summary of a run: how it ended, what each stage did, where each item is.
 
 use crate::exit;
+use crate::model::HaltOf;
 pub(crate) use crate::numbers::counted as count;
 use crate::queue::QueueCounts;
 use crate::supervisor::machine::effect::Outcome;
@@ -43,6 +44,8 @@ impl Closing {
         }
         match (outcome.failed, self.dead() + self.too_long) {
             (true, _) => exit::FAILED,
+            // What has failed on the way there is what was expected.
+            (false, _) if outcome.halted_by(HaltOf::Success) => exit::DONE,
             (false, 0) => exit::DONE,
             (false, _) => exit::DEAD_LETTERS,
         }
@@ -84,11 +87,16 @@ impl Closing {
         format!("  stage {}: {done}{dead}{too_long}{repeated}{emitted} emitted, {restarts}", stage.name)
     }
 
-    /// What becomes of the items of a stage that is failing, if the run ends for that.
+    /// What becomes of the items that a run leaves which ends because of them.
     pub(crate) fn left(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
-        let Some(StopCause::Failing { .. }) = outcome.stopped else { return None };
+        let Some(cause @ (StopCause::Failing { .. } | StopCause::Halted { .. })) = &outcome.stopped else {
+            return None;
+        };
         let left = |(_, counts): &(String, QueueCounts)| counts.waiting + counts.delayed + counts.leased;
         let items = count(self.queues.iter().map(left).sum(), "item");
+        if let StopCause::Halted { .. } = cause {
+            return Some(format!("not tried, of what had come: {items}"));
+        }
         Some(match keeps {
             true => format!("{items} stay in the queues: the next run goes on with them"),
             false => format!("{items} are lost with the queues, which were kept in memory only"),

@@ -79,7 +79,7 @@ impl Performer<'_> {
             }
             ChildEvent::Stopped(pid, child) if self.services.is(child.slot, pid) => {
                 let (worker, pid) = (child.worker, Pid(pid));
-                self.events.push_back(Event::Halted { worker, pid, holds_lock: false });
+                self.events.push_back(Event::Suspended { worker, pid, holds_lock: false });
                 false
             }
             ChildEvent::Stopped(pid, child) => {
@@ -87,7 +87,7 @@ impl Performer<'_> {
                 self.admin(|admin| admin.set_stopped(1));
                 let owner = self.store.admin.lock_owner();
                 let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
-                self.events.push_back(Event::Halted { worker: child.worker, pid: Pid(pid), holds_lock });
+                self.events.push_back(Event::Suspended { worker: child.worker, pid: Pid(pid), holds_lock });
                 false
             }
             ChildEvent::Auxiliary(pid, auxiliary, exit) => {

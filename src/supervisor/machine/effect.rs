@@ -3,7 +3,7 @@
 use super::condition::Goal;
 use super::history::{History, TransitionKind};
 use super::ids::{Pid, RequestId, StageKey, WorkerId};
-use super::reason::End;
+use super::reason::{End, StopCause};
 use super::recovered::Label;
 use super::saved::SavedMachine;
 use super::totals::StageTotals;
@@ -13,6 +13,7 @@ use crate::config::pipeline::Probe;
 use crate::control::protocol::{Done, Refused};
 use crate::link::arena::LinkSpec;
 use crate::link::{LinkOrder, LinkPlan};
+use crate::model::HaltOf;
 use crate::queue::{FailureAttribution, Order, QueueId, SharedQueues, SlotId, StageId};
 use crate::service::Message;
 use log::Level;
@@ -196,7 +197,7 @@ impl Release {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// It was stopped before its work was through; why.
-    pub stopped: Option<super::reason::StopCause>,
+    pub stopped: Option<StopCause>,
     /// A stage gave up, or something else went wrong.
     pub failed: bool,
     /// Queues that are not in the file any more hold items.
@@ -209,6 +210,11 @@ impl Outcome {
     /// Whether all work is done: no other run has to continue it.
     pub(crate) fn is_through(&self) -> bool {
         self.stopped.is_none() && !self.failed && !self.retains_items
+    }
+
+    /// Whether a stage's `halt` that counts these ended the run.
+    pub(crate) fn halted_by(&self, of: HaltOf) -> bool {
+        matches!(self.stopped, Some(StopCause::Halted { halt, .. }) if halt.of == of)
     }
 }
 

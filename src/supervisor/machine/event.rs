@@ -58,7 +58,7 @@ pub(crate) enum Event {
     /// A worker's process is gone, and reaped.
     Ended(WorkerId, Pid, End, ProcessWork),
     /// A signal stopped a worker's process.
-    Halted {
+    Suspended {
         worker: WorkerId,
         pid: Pid,
         /// It holds the queues' lock, so that every other worker waits.

@@ -2,6 +2,7 @@
 //! the history, and shown by the status.
 
 use crate::exit;
+use crate::model::Halt;
 use crate::queue::Ending;
 use crate::sys::process::SpawnError;
 use crate::sys::wait::Exit;
@@ -124,6 +125,8 @@ pub(crate) enum StopCause {
     GaveUp(String),
     /// This stage is failing: with `when_failing = "stop"`, or for longer than its `failing_timeout`.
     Failing { stage: String, last_words: String },
+    /// This stage tries no further item, as its `halt` says.
+    Halted { stage: String, halt: Halt },
     /// The terminal it ran in is gone.
     TerminalGone,
     /// The run of the shared queues has ended.
@@ -145,6 +148,7 @@ impl fmt::Display for StopCause {
             StopCause::Failing { stage, last_words } => {
                 write!(f, "the stage {stage} is failing: {last_words}")
             }
+            StopCause::Halted { stage, halt } => write!(f, "the stage {stage}: halt = \"{halt}\""),
             StopCause::TerminalGone => f.write_str("the terminal is gone"),
             StopCause::RunEnded => f.write_str("the run of the shared queues has ended"),
             StopCause::NoBroker { why, .. } => write!(f, "the broker: {why}"),
@@ -209,6 +213,7 @@ impl fmt::Display for End {
             End::Said(Ending::OutputClosed) => f.write_str("finished: nobody reads its output any more"),
             End::Said(Ending::Ordered) => f.write_str("ended as told"),
             End::Said(Ending::Recycled) => f.write_str("ended after its share"),
+            End::Said(Ending::Halted) => f.write_str("tries no further item"),
             End::Said(Ending::Failed(why) | Ending::Lost(why)) => write!(f, "failed: {why}"),
             End::Died(Exit::Signal(signal)) => write!(f, "was killed by {signal}"),
             End::Died(Exit::Code(code)) => write!(f, "ended with exit code {code}"),

@@ -79,6 +79,7 @@ fn follows(end: &End, given: &Circumstances) -> Next {
         End::Said(Ending::Finished) => finished(given),
         End::Said(Ending::Ordered) => given.requested.map_or(Next::Now(StartReason::WantedAgain), obeyed),
         End::Said(Ending::Recycled) => given.requested.map_or(Next::Now(StartReason::Recycled), obeyed),
+        End::Said(Ending::Halted) => Next::Over(Over::Stopped),
         End::Terminated => match given.requested {
             Some(why) => obeyed(why),
             None if given.killed_externally => failed(given),

@@ -14,6 +14,7 @@ mod command;
 mod converge;
 mod exits;
 mod failing;
+mod halt;
 mod link;
 mod reload;
 mod saving;
@@ -266,7 +267,7 @@ impl State {
             Event::Ready(worker, pid) => self.ready(worker, pid, out),
             Event::AtRest(worker, pid) => self.at_rest(worker, pid),
             Event::Ended(worker, pid, end, work) => self.worker_ended(worker, pid, end, work, out),
-            Event::Halted { worker, pid, holds_lock } => self.halted(worker, pid, holds_lock, out),
+            Event::Suspended { worker, pid, holds_lock } => self.suspended(worker, pid, holds_lock, out),
             Event::Failing(stage, news) => self.failing(stage, news, out),
             Event::QueuesRemoved(queues) => queues.into_iter().for_each(|queue| self.queue_removed(queue)),
             Event::QueueHolds(queue, items) => self.queue_holds(queue, items, out),

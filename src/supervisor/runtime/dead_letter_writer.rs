@@ -147,7 +147,12 @@ fn cause(end: &End) -> Cause {
         }
         // None of these leaves a begun item behind; if one does, this is all there is to say.
         End::Said(
-            Ending::Finished | Ending::InputEnded | Ending::OutputClosed | Ending::Ordered | Ending::Recycled,
+            Ending::Finished
+            | Ending::InputEnded
+            | Ending::OutputClosed
+            | Ending::Ordered
+            | Ending::Recycled
+            | Ending::Halted,
         )
         | End::NotStarted(_)
         | End::CannotStart(_)

@@ -23,6 +23,11 @@ impl Tls {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         let (added, _) = roots.add_parsable_certificates(found.certs);
+        for error in found.errors.iter().filter(|_| added > 0) {
+            log::warn!(
+                "of the certificate authorities some can't be read: {error} (SSL_CERT_FILE, SSL_CERT_DIR)"
+            );
+        }
         if added == 0 {
             let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
             return Err(Failure::fatal(format!(

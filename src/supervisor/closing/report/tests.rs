@@ -80,7 +80,11 @@ fn the_words_of_both_forms_stay() {
 fn people_read_the_same() {
     let text = written("report.md");
     for line in [
-        "Stopped (SIGTERM) after 4s, exit code 3. Started 2023-11-14T22:13:20.000Z, from `p.toml`, by mprun 0.1.0.",
+        concat!(
+            "Stopped (SIGTERM) after 4s, exit code 3. Started 2023-11-14T22:13:20.000Z, from `p.toml`, by mprun ",
+            env!("CARGO_PKG_VERSION"),
+            "."
+        ),
         "| parse | 14 | 1 | 15 | 1 | 75 % | 25 % | 0 % | 0 % | 250ms |",
         "| q | 12 | 9 | 1 | 0 | 1 | 0 | 1 | yes |",
         "put = done + waiting + delayed + leased + dropped + dead: every item is accounted for.",

@@ -118,6 +118,7 @@ fn command(mode: Mode) -> Command {
         placeholders: crate::config::pipeline::Placeholders::Parallel,
         max_args: Some(9),
         keep_failed_output: true,
+        halt: "now,fail=30%".parse().ok(),
         tag: true,
         joblog: Some(crate::config::pipeline::JobLog {
             path: "jobs.log".into(),
@@ -210,6 +211,7 @@ fn changes() -> Vec<TransitionKind> {
         Ending::OutputClosed,
         Ending::Ordered,
         Ending::Recycled,
+        Ending::Halted,
         Ending::TimedOut,
         Ending::Failed("why".to_owned()),
         Ending::Lost("what".to_owned()),

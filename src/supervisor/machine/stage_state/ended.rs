@@ -239,7 +239,8 @@ impl StageState {
     }
 
     fn count_run(&mut self, i: usize, end: &End, lived: Lived) {
-        let obeyed = matches!(end, End::Said(Ending::Ordered | Ending::Recycled) | End::Terminated);
+        let obeyed =
+            matches!(end, End::Said(Ending::Ordered | Ending::Recycled | Ending::Halted) | End::Terminated);
         let innocent = obeyed && !lived.killed_externally;
         let bad_runs = &mut self.workers[i].bad_runs;
         *bad_runs = if lived.long || innocent { 0 } else { bad_runs.saturating_add(1) };

@@ -89,6 +89,9 @@ impl State {
         let is_failing = self.failing.contains_key(&self.stages[s].key);
         let exit = WorkerExit { end, work, stop, is_failing, jitter };
         let (verdict, dead_letter) = self.stages[s].ended(i, &exit, out);
+        if matches!(exit.end, End::Said(Ending::Halted)) {
+            self.halt(s, out);
+        }
         self.revive_if_heard(s, out);
         // Only now: a new worker gets the slot after the release of the old one, which is among the actions.
         match dead_letter {
@@ -133,7 +136,7 @@ impl State {
         matches!(self.stages[s].fate, Fate::Removed { .. })
     }
 
-    pub(super) fn halted(&mut self, worker: WorkerId, pid: Pid, holds_lock: bool, out: &mut Effects) {
+    pub(super) fn suspended(&mut self, worker: WorkerId, pid: Pid, holds_lock: bool, out: &mut Effects) {
         let Some((s, i)) = self.alive(worker, pid) else { return };
         let stage = &mut self.stages[s];
         if holds_lock {

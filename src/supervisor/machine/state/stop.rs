@@ -2,6 +2,7 @@
 
 use super::State;
 use super::shared::takes_from_broker;
+use crate::model::HaltWhen;
 use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::phase::{Phase, Stop};
 use crate::supervisor::machine::reason::{StopCause, StopReason, spoken};
@@ -132,8 +133,15 @@ impl State {
     }
 
     fn drain_but(&mut self, needed: &BTreeSet<usize>, out: &mut Effects) {
+        let halting = self.halting();
         for (s, stage) in self.stages.iter_mut().enumerate() {
             match stage.fate {
+                Fate::Wanted | Fate::Removed { .. } if halting.is_halting(s, HaltWhen::Now) => {
+                    stage.terminate(out)
+                }
+                Fate::Wanted | Fate::Removed { .. } if halting.is_halting(s, HaltWhen::Soon) => {
+                    stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
+                }
                 Fate::GaveUp => stage.finish_given_up(out),
                 Fate::Wanted | Fate::Removed { .. } if needed.contains(&s) => {}
                 Fate::Wanted | Fate::Removed { .. }

@@ -3,8 +3,8 @@
 use super::attempt::{Attempted, Attempts, Tag};
 use crate::config::pipeline::{Collect, Command};
 use crate::dead_letter::Cause;
-use crate::model::ItemFailure;
-use crate::queue::{Ending, Taken};
+use crate::model::{Halt, HaltOf, ItemFailure, Tried};
+use crate::queue::{Ending, QueueId, Taken};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
@@ -27,6 +27,7 @@ struct EachLoop<'a> {
     failed_output: FailedOutput,
     /// `joblog`.
     rows: Option<JobRows>,
+    halt: Option<Halt>,
 }
 
 /// An item whose command begins, for its row.
@@ -56,11 +57,11 @@ pub(crate) fn serve(
 ) -> Stop {
     worker.queues.set_max_leases(batch.map_or(1, |batch| batch as usize));
     let (stderr, input, outputs) = (StderrRelay::new(), Vec::new(), Outputs::default());
-    let Command { in_framing, out_framing, keep_failed_output, .. } = command;
+    let Command { in_framing, out_framing, keep_failed_output, halt, .. } = command;
     let failed_output = if keep_failed_output { FailedOutput::Kept } else { FailedOutput::Dropped };
     let tag = if command.tag { Tag::Item } else { Tag::None };
     let attempts = Attempts { spec, in_framing, out_framing, collect, tag, batch, stderr, input, outputs };
-    let mut each = EachLoop { worker, attempts, failed_output, rows };
+    let mut each = EachLoop { worker, attempts, failed_output, rows, halt };
     until_stop(|| each.round())
 }
 
@@ -72,6 +73,7 @@ impl EachLoop<'_> {
         }
         self.worker.recycling.check()?;
         spill::drain(self.worker)?;
+        self.check_halt()?;
         match self.take()? {
             Taken::Items { .. } if spill::keep_only_batch(self.worker)? => spill::publish_batch(self.worker),
             Taken::Items { before, after } => {
@@ -103,6 +105,8 @@ impl EachLoop<'_> {
                 self.worker.commit(1)?;
                 continue;
             }
+            // Others may have failed while this one was awaited.
+            self.check_halt()?;
             // What goes together comes out together.
             size = self.worker.admit(size.clamp(1, self.worker.queues.publishable()))?;
             let begun = self.rows.as_ref().map(|_| self.begun()).transpose()?;
@@ -131,6 +135,23 @@ impl EachLoop<'_> {
             self.worker.pause(|tuning| if done > 0 { tuning.sleep } else { Duration::ZERO })?;
         }
         Ok(())
+    }
+
+    /// `halt`: the queue's own ledger says whether another item may be tried, so that no worker can be late.
+    fn check_halt(&mut self) -> Result<(), Stop> {
+        let Some(halt) = self.halt else { return Ok(()) };
+        if halt.of != HaltOf::Fail {
+            self.worker.queues.settle()?;
+        }
+        let mut tried = Tried { is_all: true, ..Tried::default() };
+        for (input, _) in &self.worker.spec.inputs {
+            let (counts, has_ended) = self.worker.queues.counts_of(QueueId(*input))?;
+            tried.put += counts.put;
+            tried.done += counts.done;
+            tried.dead += counts.dead;
+            tried.is_all &= has_ended;
+        }
+        if halt.is_reached(tried) { Err(Stop(Ending::Halted)) } else { Ok(()) }
     }
 
     /// Returns whether the item has failed for good.

@@ -21,6 +21,7 @@ fn shared() -> Pipeline {
         prefix: "p".into(),
         ack_wait: Duration::from_secs(30),
         allow_loss: false,
+        stream_replicas: 1,
     };
     let queue = QueueSettings { name: "q".into(), capacity: 10, when_full: WhenFull::Block };
     let url = BrokerUrl::parse("redis://db").unwrap();

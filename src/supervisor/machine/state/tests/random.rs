@@ -26,7 +26,7 @@ enum Move {
     EndIdle(usize, End),
     Obey,
     Drain,
-    Halt(usize, bool),
+    Suspend(usize, bool),
     Touch,
     Hangup,
     Reload(Shape),
@@ -145,7 +145,7 @@ fn moves() -> impl Strategy<Value = Move> {
         4 => (any::<usize>(), ends()).prop_map(|(i, end)| Move::EndIdle(i, end)),
         6 => Just(Move::Obey),
         2 => Just(Move::Drain),
-        1 => (any::<usize>(), any::<bool>()).prop_map(|(i, lock)| Move::Halt(i, lock)),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(i, lock)| Move::Suspend(i, lock)),
         2 => Just(Move::Touch),
         1 => Just(Move::Hangup),
         8 => shapes().prop_map(Move::Reload),
@@ -216,10 +216,10 @@ fn play(bench: &mut Bench, step: Move) {
         Move::EndIdle(i, end) => pick(bench, i).into_iter().for_each(|pid| bench.end_idle(pid, end.clone())),
         Move::Obey => bench.obey(),
         Move::Drain => bench.obey_and_drain(),
-        Move::Halt(i, holds_lock) => {
+        Move::Suspend(i, holds_lock) => {
             if let Some(pid) = pick(bench, i) {
                 let worker = bench.knows(pid).unwrap();
-                bench.send(Event::Halted { worker, pid, holds_lock });
+                bench.send(Event::Suspended { worker, pid, holds_lock });
             }
         }
         Move::Touch => bench.send(Event::FileTouched),

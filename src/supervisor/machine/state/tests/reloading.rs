@@ -39,6 +39,7 @@ fn b_as_program() -> Pipeline {
             placeholders: Default::default(),
             max_args: None,
             keep_failed_output: false,
+            halt: None,
             tag: false,
             joblog: None,
             in_framing: Framing::Lines,

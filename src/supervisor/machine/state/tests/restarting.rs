@@ -328,9 +328,9 @@ fn a_worker_stopped_inside_the_lock_is_killed_and_followed_by_another() {
     let mut bench = Bench::up(two());
     let pid = bench.pid("read", 0);
     let worker = bench.knows(pid).unwrap();
-    bench.send(Event::Halted { worker, pid, holds_lock: false });
+    bench.send(Event::Suspended { worker, pid, holds_lock: false });
     assert!(!bench.procs[&pid].killed);
-    bench.send(Event::Halted { worker, pid, holds_lock: true });
+    bench.send(Event::Suspended { worker, pid, holds_lock: true });
     assert!(bench.procs[&pid].killed);
     bench.end(pid, signal(libc::SIGKILL));
     assert_eq!(bench.attributions, [("read[0]".to_owned(), FailureAttribution::Nobody)]);

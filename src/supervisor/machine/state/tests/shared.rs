@@ -25,6 +25,7 @@ fn shared(stages: Vec<Stage>, names: &[&str]) -> Pipeline {
         prefix: "mprun".into(),
         ack_wait: Duration::from_secs(30),
         allow_loss: false,
+        stream_replicas: 1,
     };
     let queues = names.iter().map(settings).collect();
     pipeline.broker =

@@ -1,0 +1,303 @@
+//! The broker that an address names: whoever asks need not know which one it is. A build without one of them refuses its addresses.
+
+#[cfg(feature = "nats")]
+use super::jetstream;
+#[cfg(feature = "redis")]
+use super::redis;
+use super::{
+    Access, Broker, Commit, Dropped, Fault, Forgotten, Heard, HeldPipeline, Joined, Judged, Layout, Lease,
+    Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, Sequence, SharedQueue,
+    SharedStage, Woken,
+};
+use std::time::Duration;
+
+/// The brokers that mprun knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerKind {
+    Redis,
+    Nats,
+}
+
+impl BrokerKind {
+    /// The ways to a broker, each as an address begins.
+    pub const SCHEMES: [(&'static str, BrokerKind); 4] = [
+        ("redis", BrokerKind::Redis),
+        ("rediss", BrokerKind::Redis),
+        ("nats", BrokerKind::Nats),
+        ("tls", BrokerKind::Nats),
+    ];
+
+    /// Of an address that begins so.
+    pub fn of_scheme(scheme: &str) -> Option<BrokerKind> {
+        Self::SCHEMES.iter().find(|(known, _)| *known == scheme).map(|(_, kind)| *kind)
+    }
+
+    /// Whether this build knows it.
+    pub fn is_built(self) -> bool {
+        match self {
+            BrokerKind::Redis => cfg!(feature = "redis"),
+            BrokerKind::Nats => cfg!(feature = "nats"),
+        }
+    }
+
+    /// The feature of the build.
+    pub fn feature(self) -> &'static str {
+        match self {
+            BrokerKind::Redis => "redis",
+            BrokerKind::Nats => "nats",
+        }
+    }
+
+    fn of(access: &Access) -> Result<BrokerKind, Fault> {
+        let scheme = access.url.split("://").next().unwrap_or_default();
+        let kind = Self::of_scheme(scheme).filter(|kind| kind.is_built());
+        kind.ok_or_else(|| Fault::Fatal("this mprun was built without this broker".into()))
+    }
+}
+
+/// Makes the enum of one thing that every broker has.
+macro_rules! choice {
+    ($(#[$about:meta])* $name:ident { $redis:path, $nats:path }) => {
+        $(#[$about])*
+        pub enum $name {
+            #[cfg(feature = "redis")]
+            Redis($redis),
+            #[cfg(feature = "nats")]
+            Nats($nats),
+        }
+    };
+}
+
+/// Asks the one that it is.
+macro_rules! each {
+    ($choice:expr, $name:ident, $it:ident => $answer:expr) => {
+        match *$choice {
+            #[cfg(feature = "redis")]
+            $name::Redis(ref $it) => $answer,
+            #[cfg(feature = "nats")]
+            $name::Nats(ref $it) => $answer,
+        }
+    };
+}
+
+/// Makes it by the address.
+macro_rules! open {
+    ($access:expr, $redis:expr, $nats:expr) => {
+        match BrokerKind::of($access)? {
+            #[cfg(feature = "redis")]
+            BrokerKind::Redis => $redis,
+            #[cfg(feature = "nats")]
+            BrokerKind::Nats => $nats,
+            #[allow(unreachable_patterns, reason = "of builds without all brokers")]
+            _ => Err(Fault::Fatal("this mprun was built without this broker".into())),
+        }
+    };
+}
+
+choice! {
+    /// A machine's membership of a run.
+    AnyBroker { redis::Redis, jetstream::JetStream }
+}
+
+choice! {
+    /// A connection to the latest run of a pipeline.
+    Visitor { redis::Visitor, jetstream::Visitor }
+}
+
+choice! {
+    /// A connection to a server, whatever it holds.
+    Inventory { redis::Inventory, jetstream::Inventory }
+}
+
+#[cfg_attr(
+    not(any(feature = "redis", feature = "nats")),
+    expect(unused_variables, reason = "no broker is built")
+)]
+impl AnyBroker {
+    /// Connects, looks at the broker's settings, and joins the run.
+    pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> Result<AnyBroker, Fault> {
+        open!(
+            access,
+            redis::Redis::join(access, layout, who).await.map(AnyBroker::Redis),
+            jetstream::JetStream::join(access, layout, who).await.map(AnyBroker::Nats)
+        )
+    }
+
+    /// Looks at the broker without joining a run. What its settings don't protect from.
+    pub async fn examine(access: &Access, layout: &Layout, allow_loss: bool) -> Result<Vec<String>, Fault> {
+        open!(
+            access,
+            redis::Redis::examine(access, layout, allow_loss).await,
+            jetstream::JetStream::examine(access, layout, allow_loss).await
+        )
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "redis", feature = "nats")),
+    expect(unused_variables, reason = "no broker is built")
+)]
+impl Broker for AnyBroker {
+    fn joined(&self) -> &Joined {
+        each!(self, AnyBroker, it => it.joined())
+    }
+
+    async fn take(&self, queue: SharedQueue, n: usize, look_for_expired: bool) -> Result<Vec<Lease>, Fault> {
+        each!(self, AnyBroker, it => it.take(queue, n, look_for_expired).await)
+    }
+
+    async fn extend(&self, queue: SharedQueue, leases: &[Sequence]) -> Result<Vec<Sequence>, Fault> {
+        each!(self, AnyBroker, it => it.extend(queue, leases).await)
+    }
+
+    async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
+        each!(self, AnyBroker, it => it.commit(stage, commits).await)
+    }
+
+    async fn give_back(&self, queue: SharedQueue, leases: &[(Sequence, u32)]) -> Result<(), Fault> {
+        each!(self, AnyBroker, it => it.give_back(queue, leases).await)
+    }
+
+    async fn held(&self, queue: SharedQueue) -> Result<Vec<Sequence>, Fault> {
+        each!(self, AnyBroker, it => it.held(queue).await)
+    }
+
+    async fn register(&self, queue: SharedQueue, stage: &SharedStage) -> Result<Registered, Fault> {
+        each!(self, AnyBroker, it => it.register(queue, stage).await)
+    }
+
+    async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault> {
+        each!(self, AnyBroker, it => it.progress(queue, before).await)
+    }
+
+    async fn finish(&self) -> Result<bool, Fault> {
+        each!(self, AnyBroker, it => it.finish().await)
+    }
+
+    async fn claim(&self, stage: &SharedStage) -> Result<Option<Vec<u8>>, Fault> {
+        each!(self, AnyBroker, it => it.claim(stage).await)
+    }
+
+    async fn resign(&self, stage: &SharedStage) -> Result<(), Fault> {
+        each!(self, AnyBroker, it => it.resign(stage).await)
+    }
+
+    async fn letters(
+        &self,
+        queue: SharedQueue,
+        after: Option<Sequence>,
+        n: usize,
+    ) -> Result<Vec<Letter>, Fault> {
+        each!(self, AnyBroker, it => it.letters(queue, after, n).await)
+    }
+
+    async fn ledger(&self, queue: SharedQueue) -> Result<Ledger, Fault> {
+        each!(self, AnyBroker, it => it.ledger(queue).await)
+    }
+
+    async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault> {
+        each!(self, AnyBroker, it => it.show(snapshot, time).await)
+    }
+
+    async fn hear(&self) -> Result<Heard, Fault> {
+        each!(self, AnyBroker, it => it.hear().await)
+    }
+
+    async fn leave(&self) -> Result<(), Fault> {
+        each!(self, AnyBroker, it => it.leave().await)
+    }
+
+    async fn woken(&self) -> Woken {
+        each!(self, AnyBroker, it => it.woken().await)
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "redis", feature = "nats")),
+    expect(unused_variables, reason = "no broker is built")
+)]
+impl Visitor {
+    /// `None`: the broker holds no run of the pipeline.
+    pub async fn open(access: &Access, layout: &Layout) -> Result<Option<Visitor>, Fault> {
+        open!(
+            access,
+            redis::Visitor::open(access, layout).await.map(|visitor| visitor.map(Visitor::Redis)),
+            jetstream::Visitor::open(access, layout).await.map(|visitor| visitor.map(Visitor::Nats))
+        )
+    }
+
+    /// The machines are to show themselves each second, for a while.
+    pub async fn watch(&self) -> Result<(), Fault> {
+        each!(self, Visitor, it => it.watch().await)
+    }
+
+    /// The run at one moment.
+    pub async fn overview(&self) -> Result<Overview, Fault> {
+        each!(self, Visitor, it => it.overview().await)
+    }
+
+    /// All machines that the run has had.
+    pub async fn machines(&self) -> Result<Vec<Member>, Fault> {
+        each!(self, Visitor, it => it.machines().await)
+    }
+
+    /// A machine that is gone for good is struck off.
+    pub async fn forget(&self, machine: &str) -> Result<Forgotten, Fault> {
+        each!(self, Visitor, it => it.forget(machine).await)
+    }
+
+    /// Dead letters of a queue (by its place in the layout), the oldest first, after `after`.
+    pub async fn letters(
+        &self,
+        queue: usize,
+        after: Option<Sequence>,
+        n: usize,
+    ) -> Result<Vec<Letter>, Fault> {
+        each!(self, Visitor, it => it.letters(queue, after, n).await)
+    }
+
+    /// The letter of that name.
+    pub async fn letter(&self, queue: usize, id: Sequence) -> Result<Option<Letter>, Fault> {
+        each!(self, Visitor, it => it.letter(queue, id).await)
+    }
+
+    /// They become items of their queue again; what became of each.
+    pub async fn retry(&self, queue: usize, letters: &[Sequence]) -> Result<Vec<Retried>, Fault> {
+        each!(self, Visitor, it => it.retry(queue, letters).await)
+    }
+
+    /// They are dropped for good; how many there were.
+    pub async fn discard(&self, queue: usize, letters: &[Sequence]) -> Result<u64, Fault> {
+        each!(self, Visitor, it => it.discard(queue, letters).await)
+    }
+}
+
+#[cfg_attr(
+    not(any(feature = "redis", feature = "nats")),
+    expect(unused_variables, reason = "no broker is built")
+)]
+impl Inventory {
+    /// Connects.
+    pub async fn open(access: &Access) -> Result<Inventory, Fault> {
+        open!(
+            access,
+            redis::Inventory::open(access).await.map(Inventory::Redis),
+            jetstream::Inventory::open(access).await.map(Inventory::Nats)
+        )
+    }
+
+    /// All pipelines that it holds.
+    pub async fn pipelines(&self) -> Result<Vec<HeldPipeline>, Fault> {
+        each!(self, Inventory, it => it.pipelines().await)
+    }
+
+    /// One of them; `None`: nothing of it is there.
+    pub async fn pipeline(&self, prefix: &str, pipeline: &str) -> Result<Option<HeldPipeline>, Fault> {
+        each!(self, Inventory, it => it.pipeline(prefix, pipeline).await)
+    }
+
+    /// Deletes all of a pipeline. Without `force` not while a machine of it is alive.
+    pub async fn drop(&self, held: &HeldPipeline, force: bool) -> Result<Dropped, Fault> {
+        each!(self, Inventory, it => it.drop(held, force).await)
+    }
+}

@@ -1,0 +1,408 @@
+//! The log of a pipeline: a stream in which every request has its place. What is asked is appended; the answer is what this machine's
+//! own copy of the state says at that place.
+//!
+//! | what happens | what follows |
+//! |---|---|
+//! | the connection breaks with a request under way | it may be in the log or not: the link joins anew, and asks again |
+//! | a message comes that is not the next one | this machine was too slow, or the server has lost what it had: the same |
+//! | the server says nothing for 10 s, though it beats every 2 s | the same |
+//! | a message of another version of mprun | an error: it may mean what this version can't know |
+
+use super::api::{Api, Refusal, Stored};
+use super::connect::{self, Connection};
+use super::names::Names;
+use super::replica::{self, Logged, Pending, Replica};
+use super::server::{self, Settings};
+use super::snapshot;
+use super::state::{Answer, ItemRef, Request};
+use super::wire::{self, Framed, RequestId, Unreadable};
+use crate::broker::{Access, Fault, Layout, SharedQueue};
+use async_nats::{Message, StatusCode, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::{join_all, try_join_all};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+/// The server says something at least that often.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A server that says nothing for so long is away.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Snapshots change while they are read: so often that is tried.
+const LOADS: usize = 5;
+
+/// What is wanted of a log that is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// A machine: the stream is made if it is not there, and its settings are looked at.
+    Machine { allow_loss: bool },
+    /// One who looks.
+    Visitor,
+}
+
+pub(super) struct Log {
+    api: Api,
+    names: Names,
+    replica: Arc<Replica>,
+    connection: u64,
+    next: AtomicU64,
+    max_payload: usize,
+    /// What the stream's settings don't protect from.
+    pub warnings: Vec<String>,
+    /// End with it.
+    _tasks: JoinSet<()>,
+}
+
+impl Log {
+    /// `None`: there is no stream for one who looks.
+    pub(super) async fn open(access: &Access, layout: &Layout, what_for: For) -> Result<Option<Log>, Fault> {
+        let Connection { client, mut ends } = connect::connect(access).await?;
+        let info = client.server_info();
+        server::check_server(&info.version, info.jetstream)?;
+        let (api, names) = (Api(client.clone()), Names::new(&layout.prefix, &layout.pipeline));
+        let warnings = match what_for {
+            For::Machine { allow_loss } => {
+                make(&api, &names, layout).await?;
+                settings(&api, &names.stream).await?.check(&names.stream, allow_loss)?
+            }
+            For::Visitor => match api.info(&names.stream).await {
+                Ok(_) => Vec::new(),
+                Err(Refusal::NoStream) => return Ok(None),
+                Err(refusal) => return Err(refusal.fault()),
+            },
+        };
+        let connection = fastrand::u64(..);
+        let is_machine = what_for != For::Visitor;
+        let (replica, messages) = load(&api, &names, connection, is_machine).await?;
+        let replica = Arc::new(replica);
+        let mut tasks = JoinSet::new();
+        let reader = Reader {
+            api: api.clone(),
+            names: names.clone(),
+            replica: Arc::clone(&replica),
+            saves: is_machine,
+            next: 1,
+        };
+        tasks.spawn(reader.run(messages));
+        let failing = Arc::clone(&replica);
+        tasks.spawn(async move {
+            while let Some(fault) = ends.recv().await {
+                failing.fail(fault);
+            }
+        });
+        let (next, max_payload) = (AtomicU64::new(1), info.max_payload);
+        Ok(Some(Log { api, names, replica, connection, next, max_payload, warnings, _tasks: tasks }))
+    }
+
+    pub(super) fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Appends the request, and returns what the state answers at its place. `data`: what its spans are of.
+    pub(super) async fn append(
+        &self,
+        request: &Request,
+        data: &[u8],
+        wants: Option<(SharedQueue, u32)>,
+    ) -> Result<Answer, Refusal> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let whole = wire::encode(RequestId { connection: self.connection, number }, request, data);
+        let (parts, rest) = wire::split(&whole, self.max_payload);
+        let is_plain = data.is_empty() && parts.is_empty();
+        let parts =
+            parts.into_iter().map(|bytes| self.api.append(self.names.data(), None, wire::part(bytes).into()));
+        let parts = try_join_all(parts).await?;
+        let message = wire::last(&parts, wire::part_len(self.max_payload), rest);
+        let (sender, answer) = oneshot::channel();
+        self.replica.expect(number, Pending { answer: sender, wants }).map_err(Refusal::Fault)?;
+        let subject = if is_plain { self.names.requests() } else { self.names.data() };
+        let appended = self.answer(subject, message.into(), answer).await;
+        self.replica.forget(number);
+        appended
+    }
+
+    async fn answer(
+        &self,
+        subject: String,
+        message: Bytes,
+        mut answer: oneshot::Receiver<Answer>,
+    ) -> Result<Answer, Refusal> {
+        let gone = || {
+            let fault = self.replica.fault();
+            Refusal::Fault(fault.unwrap_or_else(|| Fault::Away("the connection broke".into())))
+        };
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer.map_err(|_| gone()),
+            appended = self.api.append(subject, None, message) => drop(appended?),
+        }
+        match tokio::time::timeout(SILENCE, answer).await {
+            Ok(answer) => answer.map_err(|_| gone()),
+            Err(_) => Err(Refusal::Fault(Fault::Away("no answer within 10 s".into()))),
+        }
+    }
+
+    /// Waits until all that is in the log by now is applied here.
+    pub(super) async fn catch_up(&self) -> Result<(), Fault> {
+        let info = self.api.info(&self.names.stream).await.map_err(Refusal::fault)?;
+        let last = info.pointer("/state/last_seq").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let reached = tokio::time::timeout(SILENCE, self.replica.reach(last)).await;
+        reached.unwrap_or_else(|_| Err(Fault::Away("what is in the stream does not come".into())))
+    }
+
+    /// The bytes of items; `None` where nothing holds it any more.
+    pub(super) async fn fetch(&self, items: &[ItemRef]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+        let places: Vec<_> = {
+            let inner = self.replica.lock();
+            items.iter().map(|item| inner.places(*item)).collect()
+        };
+        let mut wanted: BTreeMap<u64, Option<Bytes>> = BTreeMap::new();
+        for (message, _) in places.iter().flatten().flatten() {
+            wanted.insert(*message, None);
+        }
+        let found = wanted.keys().map(|&message| message_of(&self.api, &self.names, &self.replica, message));
+        let found = join_all(found).await;
+        for (bytes, found) in wanted.values_mut().zip(found) {
+            *bytes = found?;
+        }
+        let item = |places: Option<Vec<(u64, Range<usize>)>>| {
+            let parts = places?
+                .into_iter()
+                .map(|(message, range)| wanted.get(&message)?.as_ref()?.get(range).map(<[u8]>::to_vec));
+            parts.collect::<Option<Vec<Vec<u8>>>>().map(|parts| parts.concat())
+        };
+        Ok(places.into_iter().map(item).collect())
+    }
+}
+
+/// The bytes of a message behind its head; `None`: it is gone.
+async fn message_of(
+    api: &Api,
+    names: &Names,
+    replica: &Replica,
+    message: u64,
+) -> Result<Option<Bytes>, Fault> {
+    if let Some(bytes) = replica.lock().cached(message) {
+        return Ok(Some(bytes));
+    }
+    match api.get(&names.stream, message).await {
+        Ok(Stored { data, .. }) => Ok(match replica::read(&data) {
+            Ok(Framed::Part(bytes) | Framed::Last { bytes, .. }) => Some(bytes),
+            Err(_) => None,
+        }),
+        Err(Refusal::NoMessage) => Ok(None),
+        Err(refusal) => Err(refusal.fault()),
+    }
+}
+
+async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {
+    match api.info(&names.stream).await {
+        Ok(_) => return Ok(()),
+        Err(Refusal::NoStream) => {}
+        Err(refusal) => return Err(refusal.fault()),
+    }
+    let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
+    match api.call(&format!("STREAM.CREATE.{}", names.stream), &wanted).await {
+        Ok(_) | Err(Refusal::Exists) => Ok(()),
+        Err(Refusal::Fault(Fault::Away(why))) => {
+            Err(Fault::Away(format!("it does not make the stream {}: {why}", names.stream)))
+        }
+        Err(refusal) => Err(refusal.fault()),
+    }
+}
+
+pub(super) async fn settings(api: &Api, stream: &str) -> Result<Settings, Fault> {
+    Settings::of(&api.info(stream).await.map_err(Refusal::fault)?)
+}
+
+/// The state as the last snapshot has it, and the messages from there on.
+async fn load(
+    api: &Api,
+    names: &Names,
+    connection: u64,
+    is_machine: bool,
+) -> Result<(Replica, Subscriber), Fault> {
+    for _ in 0..LOADS {
+        let Some(loaded) = snapshot::load(api, names).await? else { continue };
+        let (inbox, start) = (api.0.new_inbox(), loaded.through + 1);
+        let messages =
+            api.0.subscribe(inbox.clone()).await.map_err(|error| Fault::Away(error.to_string()))?;
+        let config = json!({
+            "deliver_subject": inbox,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "flow_control": true,
+            "idle_heartbeat": HEARTBEAT.as_nanos() as u64,
+            "mem_storage": true,
+            "num_replicas": 1,
+        });
+        let consumer = json!({ "stream_name": names.stream, "config": config });
+        api.call(&format!("CONSUMER.CREATE.{}", names.stream), &consumer).await.map_err(Refusal::fault)?;
+        let replica = Replica::new(loaded.state, loaded.through, loaded.head, connection, is_machine);
+        return Ok((replica, messages));
+    }
+    Err(Fault::Away("its snapshots change faster than they can be read".into()))
+}
+
+/// Where a message stands: what the server writes into the subject for its acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    stream: u64,
+    /// The number of the delivery.
+    delivery: u64,
+    /// Milliseconds since 1970.
+    time: u64,
+}
+
+impl Place {
+    /// `$JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.DELIVERY.TIME.PENDING`, on newer servers with a domain and an account behind ACK.
+    fn read(reply: &str) -> Option<Place> {
+        let words: Vec<&str> = reply.split('.').collect();
+        let first = if words.len() > 9 { 4 } else { 2 };
+        let number = |n: usize| words.get(first + n)?.parse::<u64>().ok();
+        Some(Place { stream: number(3)?, delivery: number(4)?, time: number(5)? / 1_000_000 })
+    }
+}
+
+/// Applies what comes.
+struct Reader {
+    api: Api,
+    names: Names,
+    replica: Arc<Replica>,
+    /// It writes snapshots.
+    saves: bool,
+    /// The number of the next delivery.
+    next: u64,
+}
+
+impl Reader {
+    async fn run(mut self, mut messages: Subscriber) {
+        let fault = loop {
+            match tokio::time::timeout(SILENCE, messages.next()).await {
+                Err(_) => break Fault::Away("nothing was heard for 10 s".into()),
+                Ok(None) => break Fault::Away("the connection broke".into()),
+                Ok(Some(message)) => {
+                    if let Err(fault) = self.message(message).await {
+                        break fault;
+                    }
+                }
+            }
+            if self.saves {
+                snapshot::save_if_due(&self.api, &self.names, &self.replica);
+            }
+        };
+        self.replica.fail(fault);
+    }
+
+    async fn message(&mut self, message: Message) -> Result<(), Fault> {
+        if message.status == Some(StatusCode::IDLE_HEARTBEAT) {
+            return self.beat(&message).await;
+        }
+        let Some(place) = message.reply.as_deref().and_then(Place::read) else { return Ok(()) };
+        let expected = self.replica.lock().at + 1;
+        if place.delivery != self.next || place.stream != expected {
+            return Err(Fault::Away(match place.stream < expected {
+                true => "it has lost what it had acknowledged".into(),
+                false => "this machine was too slow for what comes".into(),
+            }));
+        }
+        self.next += 1;
+        self.apply(place, &message).await
+    }
+
+    /// The server is there, and may ask for an answer before it sends more.
+    async fn beat(&self, message: &Message) -> Result<(), Fault> {
+        let stalled = message.headers.as_ref().and_then(|headers| headers.get("Nats-Consumer-Stalled"));
+        let reply = message.reply.as_ref().map(|reply| reply.to_string());
+        match reply.or_else(|| stalled.map(|subject| subject.to_string())) {
+            Some(subject) => self
+                .api
+                .0
+                .publish(subject, Bytes::new())
+                .await
+                .map_err(|error| Fault::Away(error.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    async fn apply(&self, place: Place, message: &Message) -> Result<(), Fault> {
+        let subject = message.subject.as_str();
+        if subject == self.names.heads() {
+            snapshot::note_head(&self.replica, place.stream, &message.payload);
+        }
+        if subject != self.names.data() && subject != self.names.requests() {
+            self.replica.pass(place.stream);
+            return Ok(());
+        }
+        match replica::read(&message.payload) {
+            Ok(Framed::Part(bytes)) => self.replica.apply_part(place.stream, place.time, &bytes),
+            Ok(Framed::Last { parts, part_len, bytes }) => {
+                let whole = self.whole(&parts, &bytes).await?;
+                let Some(decoded) = whole.and_then(|whole| wire::decode(&whole).ok()) else {
+                    self.replica.pass(place.stream);
+                    return Ok(());
+                };
+                let Place { stream, time, .. } = place;
+                let logged = Logged { place: stream, time, parts: &parts, part_len, bytes: &bytes };
+                self.replica.apply(&logged, &decoded);
+            }
+            Err(Unreadable::Garbled) => self.replica.pass(place.stream),
+            Err(Unreadable::Format(format)) => return Err(other_version(format)),
+        }
+        Ok(())
+    }
+
+    /// What the parts of a request hold together; `None`: the state knows nothing of them (any more), on no machine.
+    async fn whole(&self, parts: &[u64], rest: &Bytes) -> Result<Option<Bytes>, Fault> {
+        if parts.is_empty() {
+            return Ok(Some(rest.clone()));
+        }
+        if !self.replica.lock().state.blobs.has_parts(parts) {
+            return Ok(None);
+        }
+        let mut whole = Vec::new();
+        for part in parts {
+            let bytes = message_of(&self.api, &self.names, &self.replica, *part).await?;
+            // The others have read it before it was deleted.
+            whole.extend_from_slice(
+                &bytes.ok_or_else(|| Fault::Away("this machine was too slow for what comes".into()))?,
+            );
+        }
+        whole.extend_from_slice(rest);
+        Ok(Some(whole.into()))
+    }
+}
+
+pub(super) fn other_version(format: u8) -> Fault {
+    Fault::Fatal(format!(
+        "the broker holds messages of another version of mprun (format {format}, this one writes {}): use one version on all machines, \
+         or begin anew after `mprun shared drop`",
+        wire::FORMAT
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_message_is_read_from_old_and_new_servers() {
+        let expected = Some(Place { stream: 12, delivery: 7, time: 1_795_939_800_123 });
+        for reply in [
+            "$JS.ACK.mprun+shop.abc.1.12.7.1795939800123456789.0",
+            "$JS.ACK.hub.ACCHASH.mprun+shop.abc.1.12.7.1795939800123456789.0",
+            "$JS.ACK.hub.ACCHASH.mprun+shop.abc.1.12.7.1795939800123456789.0.token",
+        ] {
+            assert_eq!(Place::read(reply), expected, "{reply}");
+        }
+        assert_eq!(Place::read("$JS.FC.x.y"), None);
+    }
+}

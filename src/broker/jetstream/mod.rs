@@ -1,0 +1,254 @@
+//! Shared queues in NATS JetStream: one stream a pipeline, which is the log of a state that every machine makes for itself (`state/`).
+//!
+//! What a machine asks is appended (`log.rs`), and happens at its place in the log, once for all. So nothing hangs on who acknowledges what:
+//! a message that comes late or twice is judged by the state, as a script of Redis judges it. Items lie in the messages of the commits
+//! that have put them; the state names them by place. `snapshot.rs` bounds the log.
+
+mod api;
+mod connect;
+mod inventory;
+mod log;
+mod names;
+mod replica;
+mod server;
+mod snapshot;
+mod state;
+mod visit;
+mod wire;
+
+use super::{
+    Access, Broker, Commit, Fault, Full, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership,
+    Progress, Registered, Sequence, SharedQueue, SharedStage, Woken,
+};
+use crate::model::Machines;
+use api::Refusal;
+pub use inventory::Inventory;
+use log::{For, Log};
+use state::{Action, Answer, Request, Run, StoredCommit, Who};
+use std::time::Duration;
+pub use visit::Visitor;
+
+/// A machine's membership of a run on one connection. A broken connection makes a new one.
+pub struct JetStream {
+    log: Log,
+    layout: Layout,
+    who: Who,
+    joined: Joined,
+}
+
+fn ms(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
+
+/// What the broker holds under the pipeline's name is no run of this file.
+fn foreign(layout: &Layout) -> Fault {
+    Fault::Fatal(format!(
+        "the broker holds other shared queues of a pipeline named {}: give this one a `prefix`, or begin another run",
+        layout.pipeline
+    ))
+}
+
+/// An answer that can't be had in this order.
+fn unexpected(answer: &Answer) -> Fault {
+    match answer {
+        Answer::Superseded => Fault::Superseded,
+        _ => Fault::Away("the broker has lost what the request was about".into()),
+    }
+}
+
+impl JetStream {
+    /// Connects, looks at the settings of server and stream, and joins the run.
+    pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> Result<JetStream, Fault> {
+        let what_for = For::Machine { allow_loss: who.allow_loss };
+        let log = Log::open(access, layout, what_for).await?;
+        let log = log.ok_or_else(|| Fault::Away("its stream is gone".into()))?;
+        let warnings = log.warnings.clone();
+        let me = Who { machine: who.machine.clone(), life: who.life.clone() };
+        let request = Request::Join { who: me.clone(), queues: layout.queues.clone(), new_run: who.new_run };
+        match log.append(&request, &[], None).await.map_err(Refusal::fault)? {
+            Answer::Joined { run, begun, ended } => {
+                log.replica().belongs_to(run);
+                let joined = Joined { run, begun, ended, warnings };
+                Ok(JetStream { log, layout: layout.clone(), who: me, joined })
+            }
+            Answer::Foreign => Err(foreign(layout)),
+            Answer::Struck => {
+                Err(Fault::Fatal("this machine was struck off the run (`mprun forget`)".into()))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Looks at the server without joining a run. What its settings don't protect from.
+    pub async fn examine(access: &Access, layout: &Layout, allow_loss: bool) -> Result<Vec<String>, Fault> {
+        visit::examine(access, layout, allow_loss).await
+    }
+
+    /// Under which name the state keeps what a stage says: its position, and whether it has ended.
+    fn place(&self, stage: &SharedStage) -> String {
+        match stage.machines {
+            Machines::All => format!("{}/{}", self.who.machine, stage.name),
+            Machines::One => format!("/{}", stage.name),
+        }
+    }
+
+    fn request(&self, action: Action) -> Request {
+        Request::Machine { run: self.joined.run, who: self.who.clone(), action }
+    }
+
+    async fn ask(&self, action: Action) -> Result<Answer, Fault> {
+        self.log.append(&self.request(action), &[], None).await.map_err(Refusal::fault)
+    }
+
+    /// Looks at the run as it is here.
+    fn see<T>(&self, look: impl FnOnce(&Run, u64) -> Option<T>) -> Result<T, Fault> {
+        let seen = self
+            .log
+            .replica()
+            .see(|state, now| state.runs.get(&self.joined.run).and_then(|run| look(run, now)))?;
+        seen.ok_or(Fault::Superseded)
+    }
+
+    async fn leases(&self, taken: Vec<state::Taken>) -> Result<Vec<Lease>, Fault> {
+        let items: Vec<_> = taken.iter().map(|taken| taken.item).collect();
+        let bytes = self.log.fetch(&items).await?;
+        // What nothing holds any more has become another machine's meanwhile, and is done.
+        let lease = |(taken, item): (state::Taken, Option<Vec<u8>>)| {
+            let state::Taken { sequence, attempts, deliveries, .. } = taken;
+            Some(Lease { sequence, item: item?, attempts, deliveries })
+        };
+        Ok(taken.into_iter().zip(bytes).filter_map(lease).collect())
+    }
+}
+
+impl Broker for JetStream {
+    fn joined(&self) -> &Joined {
+        &self.joined
+    }
+
+    async fn take(&self, queue: SharedQueue, n: usize, look_for_expired: bool) -> Result<Vec<Lease>, Fault> {
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let expired_after = look_for_expired.then(|| ms(self.layout.ack_wait));
+        let max_deliveries = self.layout.max_deliveries;
+        let request = self.request(Action::Take { queue, n, expired_after, max_deliveries });
+        match self.log.append(&request, &[], Some((queue, n))).await.map_err(Refusal::fault)? {
+            Answer::Taken(taken) => self.leases(taken).await,
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn extend(&self, queue: SharedQueue, leases: &[Sequence]) -> Result<Vec<Sequence>, Fault> {
+        match self.ask(Action::Extend { queue, leases: leases.to_vec() }).await? {
+            Answer::Lost(lost) => Ok(lost),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
+        let mut data = Vec::new();
+        let commits = commits.iter().map(|commit| StoredCommit::of(commit, &mut data)).collect();
+        let request =
+            self.request(Action::Commit { line: stage.name.clone(), place: self.place(stage), commits });
+        match self.log.append(&request, &data, None).await {
+            Ok(Answer::Judged(judged)) => Ok(judged),
+            Ok(other) => Err(unexpected(&other)),
+            Err(Refusal::Full(_)) => Ok(Judged { full: Some(Full::Memory), ..Judged::default() }),
+            Err(refusal) => Err(refusal.fault()),
+        }
+    }
+
+    async fn give_back(&self, queue: SharedQueue, leases: &[(Sequence, u32)]) -> Result<(), Fault> {
+        self.ask(Action::GiveBack { queue, leases: leases.to_vec() }).await.map(drop)
+    }
+
+    /// The machine has joined on this connection: what it had before is known here.
+    async fn held(&self, queue: SharedQueue) -> Result<Vec<Sequence>, Fault> {
+        self.see(|run, _| Some(run.queue(queue)?.held(&self.who)))
+    }
+
+    async fn register(&self, queue: SharedQueue, stage: &SharedStage) -> Result<Registered, Fault> {
+        let place = self.place(stage);
+        match self.ask(Action::Register { queue, place }).await? {
+            Answer::Registered(registered) => Ok(registered),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Only what changes the queue is asked of the log: this is asked again and again.
+    async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault> {
+        let (progress, may_end) =
+            self.see(|run, _| Some((run.progress(queue)?, run.may_be_sealed(queue, before))))?;
+        if !may_end {
+            return Ok(progress);
+        }
+        match self.ask(Action::Seal { queue, before: before.to_vec() }).await? {
+            Answer::Progress(progress) => Ok(progress),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn finish(&self) -> Result<bool, Fault> {
+        if !self.see(|run, _| Some(run.may_finish()))? {
+            return Ok(false);
+        }
+        match self.ask(Action::Finish).await? {
+            Answer::Finished(has_ended) => Ok(has_ended),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn claim(&self, stage: &SharedStage) -> Result<Option<Vec<u8>>, Fault> {
+        let place = self.place(stage);
+        let time = match stage.machines {
+            Machines::All => 0,
+            Machines::One => ms(self.layout.ack_wait),
+        };
+        match self.ask(Action::Claim { place, time }).await? {
+            Answer::Claimed(position) => Ok(position),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn resign(&self, stage: &SharedStage) -> Result<(), Fault> {
+        self.ask(Action::Resign { place: self.place(stage) }).await.map(drop)
+    }
+
+    async fn letters(
+        &self,
+        queue: SharedQueue,
+        after: Option<Sequence>,
+        n: usize,
+    ) -> Result<Vec<Letter>, Fault> {
+        visit::letters(&self.log, self.joined.run, queue, after, n).await
+    }
+
+    async fn ledger(&self, queue: SharedQueue) -> Result<Ledger, Fault> {
+        self.log.catch_up().await?;
+        self.see(|run, _| Some(run.queue(queue)?.ledger()))
+    }
+
+    async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault> {
+        let text = state::Span { at: 0, len: snapshot.len() as u32 };
+        let request = self.request(Action::Show { text, time: ms(time) });
+        match self.log.append(&request, snapshot, None).await {
+            Ok(Answer::Done) => Ok(()),
+            Ok(other) => Err(unexpected(&other)),
+            Err(refusal) => Err(refusal.fault()),
+        }
+    }
+
+    async fn hear(&self) -> Result<Heard, Fault> {
+        self.see(|run, now| {
+            let is_watched = run.watched_until > now;
+            run.is_present(&self.who).then_some(Heard { is_watched })
+        })
+    }
+
+    async fn leave(&self) -> Result<(), Fault> {
+        self.ask(Action::Leave).await.map(drop)
+    }
+
+    async fn woken(&self) -> Woken {
+        self.log.replica().woken().await
+    }
+}

@@ -1,0 +1,216 @@
+//! The state as it was after some message of the log, written into the stream itself: who joins reads it and what comes behind it. Then
+//! what nothing needs any more is deleted, so the stream holds live items, letters and a bounded part of the log.
+//!
+//! Invariant: only messages up to that one, and none that the state of then needs, are ever deleted. So who has read less meets a gap,
+//! and begins with the snapshot.
+//!
+//! | the machine that writes it is killed | what is left |
+//! |---|---|
+//! | before the head | parts that no head names; the next cleaning deletes them |
+//! | between the head and the deletions, or among them | more messages than needed; the next cleaning deletes them, for the state names those until it hears that they are gone |
+//! | after the deletions, before that is said | nothing more; the next cleaning deletes again what is gone |
+//! | two machines write one at once | one head is refused: it expects the head before it to be the last |
+
+use super::api::{Api, Refusal, Stored};
+use super::log::other_version;
+use super::names::Names;
+use super::replica::{Inner, Replica};
+use super::state::{Request, State};
+use super::wire::{self, FORMAT, RequestId};
+use crate::broker::Fault;
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages, or bytes, of the log after which the state is written anew: a joiner reads that much.
+const MESSAGES: u64 = 5000;
+const BYTES: u64 = 8 << 20;
+/// A large state is written only after so much more than its own length.
+const TIMES_ITS_LENGTH: u64 = 2;
+/// Machines that are behind each other by that many messages write it one after the other, mostly.
+const SPREAD: u64 = 1000;
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Deletions under way at once.
+const DELETIONS: usize = 64;
+
+/// Where a snapshot is.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Head {
+    /// The last message that is in it.
+    through: u64,
+    len: u64,
+    /// Messages that hold it.
+    parts: Vec<u64>,
+}
+
+impl Head {
+    fn encode(&self) -> Vec<u8> {
+        let head = postcard::to_allocvec(self).unwrap_or_default(); // it fails for types only that this one has none of
+        [&[FORMAT], &head[..]].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Option<Head>, Fault> {
+        Ok(unframed(bytes)?.and_then(|bytes| postcard::from_bytes(bytes).ok()))
+    }
+}
+
+/// Without its format.
+fn unframed(bytes: &[u8]) -> Result<Option<&[u8]>, Fault> {
+    match bytes {
+        [FORMAT, rest @ ..] => Ok(Some(rest)),
+        [format, ..] => Err(other_version(*format)),
+        [] => Ok(None),
+    }
+}
+
+pub(super) struct Loaded {
+    pub state: State,
+    pub through: u64,
+    /// The place of its head; 0: there is none yet.
+    pub head: u64,
+}
+
+/// The last snapshot; `None`: it has just been replaced.
+pub(super) async fn load(api: &Api, names: &Names) -> Result<Option<Loaded>, Fault> {
+    let Stored { sequence, data } = match api.last_of(&names.stream, &names.heads()).await {
+        Ok(stored) => stored,
+        Err(Refusal::NoMessage) => return begin(api, names).await,
+        Err(refusal) => return Err(refusal.fault()),
+    };
+    let lost = || Fault::Fatal(format!("the snapshot in the stream {} can't be read", names.stream));
+    let head = Head::read(&data)?.ok_or_else(lost)?;
+    let mut bytes = Vec::new();
+    for part in try_get(api, names, &head.parts).await? {
+        let Some(part) = part else { return Ok(None) };
+        bytes.extend_from_slice(unframed(&part)?.ok_or_else(lost)?);
+    }
+    let state = postcard::from_bytes(&bytes).map_err(|_| lost())?;
+    Ok(Some(Loaded { state, through: head.through, head: sequence }))
+}
+
+async fn try_get(api: &Api, names: &Names, places: &[u64]) -> Result<Vec<Option<Bytes>>, Fault> {
+    let get = async |place: u64| match api.get(&names.stream, place).await {
+        Ok(stored) => Ok(Some(stored.data)),
+        Err(Refusal::NoMessage) => Ok(None),
+        Err(refusal) => Err(refusal.fault()),
+    };
+    try_join_all(places.iter().map(|&place| get(place))).await
+}
+
+/// Nothing was written yet: the log is whole.
+async fn begin(api: &Api, names: &Names) -> Result<Option<Loaded>, Fault> {
+    let info = api.info(&names.stream).await.map_err(Refusal::fault)?;
+    let number = |path| info.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    if number("/state/first_seq") > 1 {
+        // A snapshot may have come this moment; without one somebody else has deleted messages.
+        return match api.last_of(&names.stream, &names.heads()).await {
+            Ok(_) => Ok(None),
+            Err(Refusal::NoMessage) => Err(Fault::Fatal(format!(
+                "the stream {} has lost its beginning: somebody has purged it; `mprun shared drop` deletes what is left",
+                names.stream
+            ))),
+            Err(refusal) => Err(refusal.fault()),
+        };
+    }
+    Ok(Some(Loaded { state: State::default(), through: 0, head: 0 }))
+}
+
+/// A head has come, of whichever machine.
+pub(super) fn note_head(replica: &Replica, place: u64, bytes: &[u8]) {
+    if let Ok(Some(head)) = Head::read(bytes) {
+        let mut inner = replica.lock();
+        (inner.head, inner.snapshot_through, inner.snapshot_len) = (place, head.through, head.len);
+        inner.bytes_since = 0;
+    }
+}
+
+fn is_due(inner: &Inner, spread: u64) -> bool {
+    let messages = inner.at.saturating_sub(inner.snapshot_through);
+    let is_long = messages >= MESSAGES + spread || inner.bytes_since >= BYTES + (spread << 10);
+    let is_worth_it = inner.bytes_since >= inner.snapshot_len * TIMES_ITS_LENGTH;
+    let may_try = inner.saves_again_at.is_none_or(|at| at <= Instant::now());
+    !inner.is_saving && is_long && is_worth_it && may_try
+}
+
+/// Writes the state, if the log has grown by enough, and deletes what nothing needs.
+pub(super) fn save_if_due(api: &Api, names: &Names, replica: &Arc<Replica>) {
+    let mut inner = replica.lock();
+    if !is_due(&inner, replica.connection() % SPREAD) {
+        return;
+    }
+    inner.is_saving = true;
+    let snapshot = Snapshot::of(&inner);
+    drop(inner);
+    let (api, names, replica) = (api.clone(), names.clone(), Arc::clone(replica));
+    tokio::spawn(async move {
+        let saved = snapshot.save(&api, &names).await;
+        let mut inner = replica.lock();
+        inner.is_saving = false;
+        inner.saves_again_at = saved.is_err().then(|| Instant::now() + TRY_AGAIN);
+    });
+}
+
+struct Snapshot {
+    state: Vec<u8>,
+    through: u64,
+    /// The head that is the last one.
+    before: u64,
+    /// Before this message nothing is needed.
+    floor: u64,
+    /// Nor are these behind it.
+    garbage: Vec<u64>,
+}
+
+impl Snapshot {
+    fn of(inner: &Inner) -> Snapshot {
+        let floor = inner.state.blobs.floor(inner.at);
+        Snapshot {
+            state: postcard::to_allocvec(&inner.state).unwrap_or_default(), // as above
+            through: inner.at,
+            before: inner.head,
+            floor,
+            garbage: inner.state.blobs.garbage(floor),
+        }
+    }
+
+    async fn save(&self, api: &Api, names: &Names) -> Result<(), Refusal> {
+        let most = api.0.server_info().max_payload.saturating_sub(1).max(1);
+        let mut parts = Vec::new();
+        for part in self.state.chunks(most) {
+            let part = [&[FORMAT], part].concat();
+            parts.push(api.append(names.snapshots(), None, part.into()).await?);
+        }
+        let head = Head { through: self.through, len: self.state.len() as u64, parts };
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Last-Subject-Sequence", self.before.to_string().as_str());
+        let place = match api.append(names.heads(), Some(headers), head.encode().into()).await {
+            Err(Refusal::Late) => return Ok(()),
+            place => place?,
+        };
+        self.clean(api, names, place).await
+    }
+
+    async fn clean(&self, api: &Api, names: &Names, head: u64) -> Result<(), Refusal> {
+        api.purge(&names.stream, None, self.floor).await?;
+        if self.floor <= self.through {
+            for subject in [names.requests(), names.snapshots()] {
+                api.purge(&names.stream, Some(&subject), self.through + 1).await?;
+            }
+            api.purge(&names.stream, Some(&names.heads()), head).await?;
+            for some in self.garbage.chunks(DELETIONS) {
+                let delete = |message: u64| {
+                    let (api, stream) = (api.clone(), names.stream.clone());
+                    async move { api.delete(&stream, message).await }
+                };
+                try_join_all(some.iter().copied().map(delete)).await?;
+            }
+        }
+        let request = Request::Cleaned { through: self.through };
+        let whole = wire::encode(RequestId { connection: 0, number: 0 }, &request, &[]);
+        api.append(names.requests(), None, wire::last(&[], 0, &whole).into()).await.map(drop)
+    }
+}

@@ -1,0 +1,134 @@
+//! Commits of one line (a stage of a machine), in order: each happens as a whole or not at all.
+//!
+//! * A commit happens only while each of its inputs is leased to this life, and its end takes them away: so the outputs of an item are
+//!   published once, by one machine.
+//! * A commit with a step happens only where its stage is at the step's beginning.
+//! * A number that is not greater than the line's last one was judged before: the answer is that of before, and nothing happens. One
+//!   request a line is under way and starts at the oldest without an answer, so the line keeps the verdicts from the first number
+//!   of the last request on.
+//! * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
+
+use super::request::{StoredCommit, Who};
+use super::run::{Line, News, Run, Step};
+use crate::broker::{Full, Judged, SharedQueue, Verdict, WriterState};
+use crate::model::WhenFull;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Run {
+    pub(super) fn commit(
+        &mut self,
+        who: &Who,
+        line: &str,
+        place: &str,
+        commits: &[StoredCommit],
+        step: &mut Step<'_>,
+    ) -> Judged {
+        let field = format!("{}:{}/{line}", who.machine, who.life);
+        let before = self.lines.get(&field).cloned().unwrap_or_default();
+        let asked_from = commits.first().map_or(1, |commit| commit.number);
+        let (mut last, mut verdicts, mut full) = (before.last, Vec::new(), None);
+        for commit in commits {
+            if commit.number <= before.last {
+                verdicts.push(judged_before(&before, commit.number));
+                continue;
+            }
+            let is_allowed = self.is_allowed(who, place, commit);
+            if is_allowed {
+                match self.look_for_room(commit) {
+                    Ok(dropped) => self.happen(place, commit, &dropped, step),
+                    Err(queue) => {
+                        full = Some(Full::Queue(queue));
+                        break;
+                    }
+                }
+            }
+            verdicts.push(is_allowed);
+            last = commit.number;
+        }
+        let judged = Judged {
+            verdicts: verdicts.iter().map(|&done| verdict(done)).collect(),
+            full,
+            before: before.last,
+        };
+        if last > before.last {
+            self.lines.insert(field, Line { last, first: asked_from, verdicts });
+        }
+        judged
+    }
+
+    fn is_allowed(&self, who: &Who, place: &str, commit: &StoredCommit) -> bool {
+        if commit.step.as_ref().is_some_and(|(from, _)| *from != self.position(place)) {
+            return false;
+        }
+        let is_held = |end: &super::request::StoredEnd| {
+            self.queue(end.queue).is_some_and(|queue| queue.is_held(end.sequence, who))
+        };
+        let is_open =
+            |(queue, _): &(SharedQueue, _)| self.queue(*queue).is_some_and(|queue| !queue.is_sealed);
+        commit.ends.iter().all(is_held) && commit.outputs.iter().all(is_open)
+    }
+
+    /// The queues whose outputs are dropped, or the first that has no room. An empty queue takes any number.
+    fn look_for_room(&self, commit: &StoredCommit) -> Result<BTreeSet<SharedQueue>, SharedQueue> {
+        let mut wanted: BTreeMap<SharedQueue, u64> = BTreeMap::new();
+        for (queue, _) in &commit.outputs {
+            *wanted.entry(*queue).or_default() += 1;
+        }
+        let mut dropped = BTreeSet::new();
+        for (name, _) in &commit.outputs {
+            let Some(queue) = self.queue(*name).filter(|_| !dropped.contains(name)) else { continue };
+            let wanted = wanted.get(name).copied().unwrap_or(0);
+            if queue.len() > 0 && queue.len() + wanted > queue.settings.capacity {
+                if queue.settings.when_full == WhenFull::Block {
+                    return Err(*name);
+                }
+                dropped.insert(*name);
+            }
+        }
+        Ok(dropped)
+    }
+
+    fn happen(
+        &mut self,
+        place: &str,
+        commit: &StoredCommit,
+        dropped: &BTreeSet<SharedQueue>,
+        step: &mut Step<'_>,
+    ) {
+        let now = step.now;
+        for end in &commit.ends {
+            let Some(queue) = self.queue_mut(end.queue) else { continue };
+            match &end.dead {
+                None => queue.end(end.sequence, step.blobs),
+                Some((cause, attempts)) => queue.dead_letter(end.sequence, cause, *attempts, now),
+            }
+            step.tell(News::Room(end.queue));
+        }
+        for (name, span) in &commit.outputs {
+            let Some(queue) = self.queue_mut(*name) else { continue };
+            if dropped.contains(name) {
+                queue.drop_new();
+            } else {
+                queue.put(step.source.item(*span), now, step.blobs);
+                step.tell(News::Items(*name));
+            }
+        }
+        if let Some((_, to)) = &commit.step {
+            self.positions.insert(place.to_owned(), to.clone());
+        }
+        for mark in &commit.marks {
+            if let Some(queue) = self.queue_mut(*mark) {
+                queue.writers.insert(place.to_owned(), WriterState::Ended);
+            }
+        }
+    }
+}
+
+fn verdict(is_done: bool) -> Verdict {
+    if is_done { Verdict::Done } else { Verdict::Refused }
+}
+
+fn judged_before(line: &Line, number: u64) -> bool {
+    let place = number.checked_sub(line.first).and_then(|place| usize::try_from(place).ok());
+    place.and_then(|place| line.verdicts.get(place)).copied().unwrap_or(true)
+}

@@ -1,0 +1,167 @@
+//! The state of a pipeline's shared queues, which every machine makes for itself from the log: pure, the same everywhere, for the log
+//! has one order and the times in it are the server's.
+//!
+//! Invariants:
+//! * [`State::apply`] is the only way to change it, and depends on nothing but the message.
+//! * The rules are those of `redis/scripts/*.lua`. `tests/broker/same.rs` asks both the same and compares the answers.
+//! * `put = done + dead + dropped + waiting + leased`, for each queue.
+//! * Time never goes back, whatever the server's clock does.
+
+mod blobs;
+mod commit;
+mod queue;
+mod request;
+mod run;
+
+pub(super) use blobs::{Blobs, ItemRef, Source, Span};
+pub(super) use queue::{Queue, StoredLetter};
+pub(super) use request::{Action, Answer, Request, StoredCommit, Taken, Visit, Who};
+pub(super) use run::{Machine, News, Run, Standing};
+
+use crate::broker::QueueSettings;
+use run::Step;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The server's time of the last message, in milliseconds since 1970.
+    pub now: u64,
+    /// The number of the last run that was begun: none is used twice.
+    last_run: u64,
+    pub runs: BTreeMap<u64, Run>,
+    pub blobs: Blobs,
+}
+
+/// A message of the log.
+pub(super) enum Message<'a> {
+    /// A part of a later request.
+    Part,
+    Request(&'a Request, Source<'a>),
+}
+
+/// What a message has changed for those who wait: the run, and what there is.
+pub(super) struct Applied {
+    pub answer: Answer,
+    pub run: u64,
+    pub news: Vec<News>,
+}
+
+impl State {
+    /// The message at this place of the log, stored by the server at that time (ms).
+    pub(super) fn apply(&mut self, sequence: u64, time: u64, message: &Message<'_>) -> Applied {
+        self.now = self.now.max(time);
+        self.blobs.begin(sequence, self.now);
+        match message {
+            Message::Part => {
+                self.blobs.add_part(self.now);
+                Applied { answer: Answer::Done, run: 0, news: Vec::new() }
+            }
+            Message::Request(request, source) => self.request(request, *source),
+        }
+    }
+
+    fn request(&mut self, request: &Request, source: Source<'_>) -> Applied {
+        if !self.blobs.has_parts(source.parts) {
+            return Applied { answer: Answer::Nothing, run: 0, news: Vec::new() };
+        }
+        self.blobs.claim(&source);
+        let mut news = Vec::new();
+        let (run, answer) = self.answer(request, source, &mut news);
+        if source.has_data {
+            self.blobs.settle();
+        }
+        Applied { answer, run, news }
+    }
+
+    fn answer(&mut self, request: &Request, source: Source<'_>, news: &mut Vec<News>) -> (u64, Answer) {
+        let State { now, blobs, runs, last_run } = self;
+        let now = *now;
+        let mut step = Step { blobs, news, source, now };
+        match request {
+            Request::Join { who, queues, new_run } => {
+                let has_shape =
+                    |run: &Run| run.queues.iter().map(|queue| &queue.settings.name).eq(names(queues));
+                let before = runs.get(last_run);
+                if before.is_some_and(|run| !has_shape(run)) && !new_run {
+                    return (0, Answer::Foreign);
+                }
+                if before.is_none() || *new_run {
+                    *last_run += 1;
+                }
+                let run = runs.entry(*last_run).or_insert_with(|| Run::new(now));
+                match run.join(who, queues, &mut step) {
+                    true => {
+                        (*last_run, Answer::Joined { run: *last_run, begun: run.begun, ended: run.ended })
+                    }
+                    false => (*last_run, Answer::Struck),
+                }
+            }
+            Request::Machine { run, who, action } => match (runs.get_mut(run), action) {
+                (None, _) => (*run, Answer::Superseded),
+                (Some(state), Action::Commit { .. }) if !state.is_present(who) => (*run, Answer::Superseded),
+                (Some(state), Action::Commit { line, place, commits }) => {
+                    (*run, Answer::Judged(state.commit(who, line, place, commits, &mut step)))
+                }
+                (Some(state), action) => (*run, state.act(who, action, &mut step)),
+            },
+            Request::Visitor { run, visit } => match runs.get_mut(run) {
+                None => (*run, Answer::Nothing),
+                Some(state) => (*run, state.visit(visit, &mut step)),
+            },
+            Request::Drop { shown_for, alive_for } => {
+                if let Some(machine) = alive_for.and_then(|time| alive(runs, *shown_for, time, now)) {
+                    return (0, Answer::Alive(machine));
+                }
+                std::mem::take(runs).into_values().for_each(|run| run.forget_all(step.blobs));
+                (0, Answer::Dropped)
+            }
+            Request::Cleaned { through } => {
+                step.blobs.cleaned(*through);
+                (0, Answer::Done)
+            }
+        }
+    }
+
+    /// The run that machines join.
+    pub(super) fn latest(&self) -> Option<(u64, &Run)> {
+        self.runs.get(&self.last_run).map(|run| (self.last_run, run))
+    }
+}
+
+fn names(queues: &[QueueSettings]) -> impl Iterator<Item = &String> {
+    queues.iter().map(|queue| &queue.name)
+}
+
+/// A machine of any run that has shown itself within that time.
+fn alive(runs: &BTreeMap<u64, Run>, shown_for: u64, time: u64, now: u64) -> Option<String> {
+    let mut all = runs.values().flat_map(|run| run.machines.keys().map(move |machine| (run, machine)));
+    let is_alive =
+        |run: &Run, machine: &str| run.shown_before(machine, shown_for, now).is_some_and(|age| age < time);
+    all.find(|(run, machine)| is_alive(run, machine)).map(|(_, machine)| machine.clone())
+}
+
+impl Run {
+    fn visit(&mut self, visit: &Visit, step: &mut Step<'_>) -> Answer {
+        match visit {
+            Visit::Watch { time } => {
+                self.watched_until = step.now + time;
+                Answer::Done
+            }
+            Visit::Forget { machine, shown_for, silent_after } => {
+                Answer::Forgotten(self.forget(machine, *shown_for, *silent_after, step))
+            }
+            Visit::Retry { queue: name, letters } => {
+                let Some(queue) = self.queues.get_mut(usize::from(name.0)) else { return Answer::Nothing };
+                let now = step.now;
+                let answers: Vec<_> = letters.iter().map(|letter| queue.retry(*letter, now)).collect();
+                step.tell(News::Items(*name));
+                Answer::Retried(answers)
+            }
+            Visit::Discard { queue, letters } => match self.queues.get_mut(usize::from(queue.0)) {
+                None => Answer::Nothing,
+                Some(queue) => Answer::Discarded(queue.discard(letters, step.blobs)),
+            },
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! One shared queue: its items, leases, letters and ledger. The rules are those of `redis/scripts/`, so that a pipeline can't tell one
+//! broker from another.
+
+use super::blobs::{Blobs, ItemRef};
+use super::request::{Taken, Who};
+use crate::broker::{Ledger, QueueSettings, Registered, Retried, Sequence, WriterState};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// The cause of a dead letter that no machine wrote.
+const ALL_DIED: &str = "every machine that had it died";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Item {
+    bytes: ItemRef,
+    attempts: u32,
+}
+
+/// An item that is delivered, or that was given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Delivery {
+    /// `None`: it was given back.
+    owner: Option<Who>,
+    since: u64,
+    count: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct StoredLetter {
+    pub item: ItemRef,
+    pub cause: String,
+    pub attempts: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct Queue {
+    pub settings: QueueSettings,
+    put: u64,
+    done: u64,
+    dead: u64,
+    dropped: u64,
+    pub is_sealed: bool,
+    /// Waiting and leased.
+    items: BTreeMap<Sequence, Item>,
+    last_item: Sequence,
+    /// Items up to this one have been delivered.
+    last_delivered: Sequence,
+    deliveries: BTreeMap<Sequence, Delivery>,
+    pub letters: BTreeMap<Sequence, StoredLetter>,
+    last_letter: Sequence,
+    pub letters_dropped: u64,
+    /// By the places of their stages.
+    pub writers: BTreeMap<String, WriterState>,
+}
+
+fn next(last: &mut Sequence, now: u64) -> Sequence {
+    *last = if now > last.0 { Sequence(now, 0) } else { Sequence(last.0, last.1 + 1) };
+    *last
+}
+
+impl Queue {
+    pub(super) fn new(settings: &QueueSettings) -> Queue {
+        let zero = Sequence(0, 0);
+        Queue {
+            settings: settings.clone(),
+            put: 0,
+            done: 0,
+            dead: 0,
+            dropped: 0,
+            is_sealed: false,
+            items: BTreeMap::new(),
+            last_item: zero,
+            last_delivered: zero,
+            deliveries: BTreeMap::new(),
+            letters: BTreeMap::new(),
+            last_letter: zero,
+            letters_dropped: 0,
+            writers: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.items.len() as u64
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_sealed && self.items.is_empty()
+    }
+
+    pub(super) fn put(&mut self, bytes: ItemRef, now: u64, blobs: &mut Blobs) {
+        blobs.add(bytes);
+        self.put += 1;
+        self.items.insert(next(&mut self.last_item, now), Item { bytes, attempts: 0 });
+    }
+
+    /// The queue is full, and drops what comes.
+    pub(super) fn drop_new(&mut self) {
+        self.put += 1;
+        self.dropped += 1;
+    }
+
+    pub(super) fn is_held(&self, id: Sequence, who: &Who) -> bool {
+        self.deliveries.get(&id).is_some_and(|delivery| delivery.owner.as_ref() == Some(who))
+    }
+
+    pub(in crate::broker::jetstream) fn held(&self, who: &Who) -> Vec<Sequence> {
+        let of =
+            |(id, delivery): (&Sequence, &Delivery)| (delivery.owner.as_ref() == Some(who)).then_some(*id);
+        self.deliveries.iter().filter_map(of).collect()
+    }
+
+    /// Up to `n` items: those given back first, then those whose lease has expired, then new ones. Whether an item became a letter.
+    pub(super) fn take(
+        &mut self,
+        who: &Who,
+        n: usize,
+        expired_after: Option<u64>,
+        most: u32,
+        now: u64,
+    ) -> (Vec<Taken>, bool) {
+        let mut taking = Taking { who, now, most, taken: Vec::new(), has_letters: false };
+        let returned: Vec<Sequence> = self.returned().take(n).collect();
+        returned.into_iter().for_each(|id| taking.claim(self, id));
+        if let Some(wait) = expired_after
+            && taking.taken.len() < n
+        {
+            let room = n - taking.taken.len();
+            let is_idle = |delivery: &Delivery| now.saturating_sub(delivery.since) >= wait;
+            let idle = self.deliveries.iter().filter(|(_, delivery)| is_idle(delivery));
+            let idle: Vec<Sequence> = idle.map(|(id, _)| *id).take(room).collect();
+            idle.into_iter().for_each(|id| taking.claim(self, id));
+        }
+        let room = n.saturating_sub(taking.taken.len());
+        let new = self.items.range((Excluded(self.last_delivered), Unbounded)).map(|(id, _)| *id);
+        let new: Vec<Sequence> = new.take(room).collect();
+        new.into_iter().for_each(|id| {
+            self.last_delivered = id;
+            taking.hand_out(self, id, 1);
+        });
+        (taking.taken, taking.has_letters)
+    }
+
+    fn returned(&self) -> impl Iterator<Item = Sequence> {
+        self.deliveries.iter().filter(|(_, delivery)| delivery.owner.is_none()).map(|(id, _)| *id)
+    }
+
+    pub(super) fn extend(&mut self, leases: &[Sequence], who: &Who, now: u64) -> Vec<Sequence> {
+        let mut lost = Vec::new();
+        for id in leases {
+            match self.deliveries.get_mut(id).filter(|delivery| delivery.owner.as_ref() == Some(who)) {
+                Some(delivery) => delivery.since = now,
+                None => lost.push(*id),
+            }
+        }
+        lost
+    }
+
+    /// The delivery is taken back as well: a machine that drains charges nothing. Whether something went back.
+    pub(super) fn give_back(&mut self, leases: &[(Sequence, u32)], who: &Who, now: u64) -> bool {
+        let mut has_given = false;
+        for (id, attempts) in leases {
+            let delivery =
+                self.deliveries.get_mut(id).filter(|delivery| delivery.owner.as_ref() == Some(who));
+            let Some(delivery) = delivery else { continue };
+            *delivery = Delivery { owner: None, since: now, count: delivery.count.saturating_sub(1) };
+            if let Some(item) = self.items.get_mut(id).filter(|_| *attempts > 0) {
+                item.attempts = *attempts;
+            }
+            has_given = true;
+        }
+        has_given
+    }
+
+    /// All that it holds goes back; deliveries stay counted, as nothing says that it was innocent.
+    pub(super) fn release_all(&mut self, who: &Who, now: u64) -> u64 {
+        let mut released = 0;
+        for delivery in self.deliveries.values_mut().filter(|delivery| delivery.owner.as_ref() == Some(who)) {
+            (delivery.owner, delivery.since) = (None, now);
+            released += 1;
+        }
+        released
+    }
+
+    fn remove(&mut self, id: Sequence) -> Option<Item> {
+        self.deliveries.remove(&id);
+        self.items.remove(&id)
+    }
+
+    pub(super) fn end(&mut self, id: Sequence, blobs: &mut Blobs) {
+        if let Some(item) = self.remove(id) {
+            blobs.release_item(item.bytes);
+            self.done += 1;
+        }
+    }
+
+    pub(super) fn dead_letter(&mut self, id: Sequence, cause: &str, attempts: u32, now: u64) {
+        if let Some(item) = self.remove(id) {
+            let letter = StoredLetter { item: item.bytes, cause: cause.to_owned(), attempts };
+            self.letters.insert(next(&mut self.last_letter, now), letter);
+            self.dead += 1;
+        }
+    }
+
+    /// The capacity does not count: under backpressure there would never be room.
+    pub(super) fn retry(&mut self, id: Sequence, now: u64) -> Retried {
+        if self.letters.contains_key(&id) && self.is_finished() {
+            return Retried::Ended;
+        }
+        let Some(letter) = self.letters.remove(&id) else { return Retried::Missing };
+        let item = Item { bytes: letter.item, attempts: 0 };
+        self.items.insert(next(&mut self.last_item, now), item);
+        self.dead -= 1;
+        Retried::Put
+    }
+
+    pub(super) fn discard(&mut self, letters: &[Sequence], blobs: &mut Blobs) -> u64 {
+        let gone: Vec<StoredLetter> = letters.iter().filter_map(|id| self.letters.remove(id)).collect();
+        gone.iter().for_each(|letter| blobs.release_item(letter.item));
+        self.letters_dropped += gone.len() as u64;
+        gone.len() as u64
+    }
+
+    /// A sealed queue gets no new writer; one that was struck off with its machine is new.
+    pub(super) fn register(&mut self, place: &str) -> Registered {
+        match self.registered(place) {
+            Some(known) => known,
+            None => {
+                self.writers.insert(place.to_owned(), WriterState::Open);
+                Registered::Open
+            }
+        }
+    }
+
+    /// What it says to the writer without a change; `None`: it would be new.
+    pub(in crate::broker::jetstream) fn registered(&self, place: &str) -> Option<Registered> {
+        match self.writers.get(place) {
+            Some(WriterState::Open) => Some(Registered::Open),
+            Some(WriterState::Ended) => Some(Registered::Ended),
+            Some(WriterState::Struck) | None => self.is_sealed.then_some(Registered::Sealed),
+        }
+    }
+
+    pub(in crate::broker::jetstream) fn ledger(&self) -> Ledger {
+        let leased = self.deliveries.values().filter(|delivery| delivery.owner.is_some()).count() as u64;
+        let Queue { put, done, dead, dropped, .. } = *self;
+        Ledger { put, done, dead, dropped, waiting: self.len() - leased, leased }
+    }
+
+    /// When the oldest item that waits was put.
+    pub(in crate::broker::jetstream) fn oldest(&self) -> Option<u64> {
+        let new = self.items.range((Excluded(self.last_delivered), Unbounded)).map(|(id, _)| id.0).next();
+        let returned = self.returned().map(|id| id.0).next();
+        new.into_iter().chain(returned).min()
+    }
+
+    /// Leased items by machine.
+    pub(in crate::broker::jetstream) fn leased(&self) -> BTreeMap<String, u64> {
+        let mut by_machine = BTreeMap::new();
+        for owner in self.deliveries.values().filter_map(|delivery| delivery.owner.as_ref()) {
+            *by_machine.entry(owner.machine.clone()).or_default() += 1;
+        }
+        by_machine
+    }
+
+    pub(super) fn forget_items(self, blobs: &mut Blobs) {
+        self.items.into_values().for_each(|item| blobs.release_item(item.bytes));
+        self.letters.into_values().for_each(|letter| blobs.release_item(letter.item));
+    }
+}
+
+/// One request for items.
+struct Taking<'a> {
+    who: &'a Who,
+    now: u64,
+    most: u32,
+    taken: Vec<Taken>,
+    has_letters: bool,
+}
+
+impl Taking<'_> {
+    fn claim(&mut self, queue: &mut Queue, id: Sequence) {
+        let Some(count) = queue.deliveries.get(&id).map(|delivery| delivery.count) else { return };
+        if count >= self.most {
+            let attempts = queue.items.get(&id).map_or(0, |item| item.attempts);
+            queue.dead_letter(id, ALL_DIED, attempts, self.now);
+            self.has_letters = true;
+        } else {
+            self.hand_out(queue, id, count + 1);
+        }
+    }
+
+    fn hand_out(&mut self, queue: &mut Queue, id: Sequence, count: u32) {
+        let Some(item) = queue.items.get(&id) else { return };
+        let delivery = Delivery { owner: Some(self.who.clone()), since: self.now, count };
+        queue.deliveries.insert(id, delivery);
+        let taken = Taken { sequence: id, item: item.bytes, attempts: item.attempts, deliveries: count };
+        self.taken.push(taken);
+    }
+}

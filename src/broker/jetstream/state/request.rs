@@ -1,0 +1,166 @@
+//! What machines and visitors ask of a pipeline's state, and what it answers. A request is a message of the log; an answer never
+//! travels, each machine comes to it by itself.
+
+use super::blobs::{ItemRef, Span};
+use crate::broker::{
+    Commit, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, Sequence, SharedQueue,
+};
+use serde::{Deserialize, Serialize};
+
+/// A life of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct Who {
+    pub machine: String,
+    pub life: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) enum Request {
+    /// The machine joins the run there is, or begins a new one.
+    Join { who: Who, queues: Vec<QueueSettings>, new_run: bool },
+    /// A machine of a run.
+    Machine { run: u64, who: Who, action: Action },
+    /// One who looks at a run.
+    Visitor { run: u64, visit: Visit },
+    /// All runs go, unless a machine is alive. `alive_for`: ms without a word after which it may be gone; `None`: they go anyway.
+    Drop { shown_for: u64, alive_for: Option<u64> },
+    /// What had become of no use up to this place in the log is deleted.
+    Cleaned { through: u64 },
+}
+
+/// See [`crate::broker::Broker`]. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) enum Action {
+    Take {
+        queue: SharedQueue,
+        n: u32,
+        expired_after: Option<u64>,
+        max_deliveries: u32,
+    },
+    Extend {
+        queue: SharedQueue,
+        leases: Vec<Sequence>,
+    },
+    Commit {
+        line: String,
+        place: String,
+        commits: Vec<StoredCommit>,
+    },
+    GiveBack {
+        queue: SharedQueue,
+        leases: Vec<(Sequence, u32)>,
+    },
+    Register {
+        queue: SharedQueue,
+        place: String,
+    },
+    /// The queue ends, if it may.
+    Seal {
+        queue: SharedQueue,
+        before: Vec<SharedQueue>,
+    },
+    Finish,
+    /// `time`: 0 where there is no claim to the stage.
+    Claim {
+        place: String,
+        time: u64,
+    },
+    Resign {
+        place: String,
+    },
+    Show {
+        text: Span,
+        time: u64,
+    },
+    Leave,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) enum Visit {
+    Watch { time: u64 },
+    Forget { machine: String, shown_for: u64, silent_after: u64 },
+    Retry { queue: SharedQueue, letters: Vec<Sequence> },
+    Discard { queue: SharedQueue, letters: Vec<Sequence> },
+}
+
+/// A commit whose outputs lie in the data of its message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct StoredCommit {
+    pub number: u64,
+    pub ends: Vec<StoredEnd>,
+    pub outputs: Vec<(SharedQueue, Span)>,
+    /// From where to where.
+    pub step: Option<(Vec<u8>, Vec<u8>)>,
+    pub marks: Vec<SharedQueue>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct StoredEnd {
+    pub queue: SharedQueue,
+    pub sequence: Sequence,
+    pub dead: Option<(String, u32)>,
+}
+
+impl StoredCommit {
+    /// The bytes of the outputs go behind `data`.
+    pub(in crate::broker::jetstream) fn of(commit: &Commit, data: &mut Vec<u8>) -> StoredCommit {
+        let mut stored = |item: &[u8]| {
+            let span = Span { at: data.len() as u32, len: item.len() as u32 };
+            data.extend_from_slice(item);
+            span
+        };
+        let outputs = commit.outputs.iter().map(|output| (output.queue, stored(&output.item))).collect();
+        let end = |end: &crate::broker::End| StoredEnd {
+            queue: end.queue,
+            sequence: end.sequence,
+            dead: end.dead.clone(),
+        };
+        StoredCommit {
+            number: commit.number,
+            ends: commit.ends.iter().map(end).collect(),
+            outputs,
+            step: commit.step.as_ref().map(|step| (step.from.clone(), step.to.clone())),
+            marks: commit.marks.clone(),
+        }
+    }
+}
+
+/// An item that was handed out; its bytes are still to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::broker::jetstream) struct Taken {
+    pub sequence: Sequence,
+    pub item: ItemRef,
+    pub attempts: u32,
+    pub deliveries: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::broker::jetstream) enum Answer {
+    Done,
+    /// The message has no meaning here: nothing has happened.
+    Nothing,
+    Superseded,
+    Joined {
+        run: u64,
+        begun: u64,
+        ended: Option<u64>,
+    },
+    /// The run has other queues.
+    Foreign,
+    Struck,
+    Taken(Vec<Taken>),
+    /// Leases that are no longer the machine's.
+    Lost(Vec<Sequence>),
+    Judged(Judged),
+    Registered(Registered),
+    Progress(Progress),
+    Finished(bool),
+    /// The position; `None`: the stage is another's.
+    Claimed(Option<Vec<u8>>),
+    Forgotten(Forgotten),
+    Retried(Vec<Retried>),
+    Discarded(u64),
+    /// This machine is alive.
+    Alive(String),
+    Dropped,
+}

@@ -1,0 +1,349 @@
+//! One run of a pipeline: its machines, queues, lines, positions and claims.
+
+use super::blobs::{Blobs, ItemRef, Source};
+use super::queue::Queue;
+use super::request::{Action, Answer, Who};
+use crate::broker::{Forgotten, Progress, QueueSettings, SharedQueue, WriterState};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What others may want to know of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::broker::jetstream) enum News {
+    Items(SharedQueue),
+    Room(SharedQueue),
+    /// The queue was sealed, or a stage is free: whoever waits or not.
+    Change(SharedQueue),
+}
+
+/// One step of a run, and what it changes beside the run.
+pub(super) struct Step<'a> {
+    pub blobs: &'a mut Blobs,
+    pub news: &'a mut Vec<News>,
+    pub source: Source<'a>,
+    pub now: u64,
+}
+
+impl Step<'_> {
+    pub(super) fn tell(&mut self, news: News) {
+        if !self.news.contains(&news) {
+            self.news.push(news);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) enum Standing {
+    Present,
+    Left,
+    Struck,
+}
+
+/// What a machine shows of itself, until that time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct Shown {
+    pub text: ItemRef,
+    pub until: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct Machine {
+    pub life: String,
+    pub standing: Standing,
+    pub shown: Option<Shown>,
+}
+
+/// What was judged of a line: the number of the last commit, and the verdicts from the first number of its request on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub last: u64,
+    pub first: u64,
+    pub verdicts: Vec<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    until: u64,
+    who: Who,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct Run {
+    /// Milliseconds since 1970.
+    pub begun: u64,
+    /// Seconds since 1970.
+    pub ended: Option<u64>,
+    pub machines: BTreeMap<String, Machine>,
+    pub queues: Vec<Queue>,
+    /// By MACHINE:LIFE/STAGE.
+    pub(super) lines: BTreeMap<String, Line>,
+    pub(super) positions: BTreeMap<String, Vec<u8>>,
+    claims: BTreeMap<String, Claim>,
+    pub watched_until: u64,
+}
+
+impl Run {
+    pub(super) fn new(now: u64) -> Run {
+        Run {
+            begun: now,
+            ended: None,
+            machines: BTreeMap::new(),
+            queues: Vec::new(),
+            lines: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            watched_until: 0,
+        }
+    }
+
+    pub(in crate::broker::jetstream) fn queue(&self, queue: SharedQueue) -> Option<&Queue> {
+        self.queues.get(usize::from(queue.0))
+    }
+
+    pub(super) fn queue_mut(&mut self, queue: SharedQueue) -> Option<&mut Queue> {
+        self.queues.get_mut(usize::from(queue.0))
+    }
+
+    /// The last life of the machine that joined, and it is there still.
+    pub(in crate::broker::jetstream) fn is_present(&self, who: &Who) -> bool {
+        let machine = self.machines.get(&who.machine);
+        machine.is_some_and(|known| known.standing == Standing::Present && known.life == who.life)
+    }
+
+    /// A machine has one life, the last that joined. One that was struck off does not come back.
+    pub(super) fn join(&mut self, who: &Who, queues: &[QueueSettings], step: &mut Step<'_>) -> bool {
+        let known = self.machines.get(&who.machine);
+        if known.is_some_and(|known| known.standing == Standing::Struck && known.life == who.life) {
+            return false;
+        }
+        let before = known.filter(|known| known.life != who.life).map(|known| known.life.clone());
+        for (settings, place) in queues.iter().zip(0_u16..) {
+            match self.queues.get_mut(usize::from(place)) {
+                Some(queue) => queue.settings = settings.clone(),
+                None => self.queues.push(Queue::new(settings)),
+            }
+        }
+        if let Some(life) = before {
+            self.release(&Who { machine: who.machine.clone(), life }, step);
+        }
+        let shown = self.machines.get(&who.machine).and_then(|known| known.shown);
+        let machine = Machine { life: who.life.clone(), standing: Standing::Present, shown };
+        self.machines.insert(who.machine.clone(), machine);
+        true
+    }
+
+    /// What a life holds goes back; how many items of each queue.
+    fn release(&mut self, who: &Who, step: &mut Step<'_>) -> Vec<u64> {
+        let mut released = Vec::new();
+        for (queue, place) in self.queues.iter_mut().zip(0..) {
+            let items = queue.release_all(who, step.now);
+            if items > 0 {
+                step.tell(News::Items(SharedQueue(place)));
+            }
+            released.push(items);
+        }
+        released
+    }
+
+    fn free_claims(&mut self, machine: &str, step: &mut Step<'_>) {
+        let before = self.claims.len();
+        self.claims.retain(|_, claim| claim.who.machine != machine);
+        if self.claims.len() < before {
+            self.tell_all(step);
+        }
+    }
+
+    fn tell_all(&self, step: &mut Step<'_>) {
+        (0..self.queues.len() as u16).for_each(|place| step.tell(News::Change(SharedQueue(place))));
+    }
+
+    /// All but commits.
+    pub(super) fn act(&mut self, who: &Who, action: &Action, step: &mut Step<'_>) -> Answer {
+        self.do_act(who, action, step).unwrap_or(Answer::Nothing)
+    }
+
+    /// `None`: it names a queue that is not there.
+    fn do_act(&mut self, who: &Who, action: &Action, step: &mut Step<'_>) -> Option<Answer> {
+        let now = step.now;
+        Some(match action {
+            Action::Commit { .. } => Answer::Nothing,
+            Action::Take { .. } | Action::Claim { .. } | Action::Show { .. } if !self.is_present(who) => {
+                Answer::Superseded
+            }
+            Action::Take { queue: name, n, expired_after, max_deliveries } => {
+                let queue = self.queue_mut(*name)?;
+                let (taken, has_letters) = queue.take(who, *n as usize, *expired_after, *max_deliveries, now);
+                if has_letters {
+                    step.tell(News::Room(*name));
+                }
+                Answer::Taken(taken)
+            }
+            Action::Extend { queue, leases } => {
+                Answer::Lost(self.queue_mut(*queue)?.extend(leases, who, now))
+            }
+            Action::GiveBack { queue, leases } => {
+                if self.queue_mut(*queue)?.give_back(leases, who, now) {
+                    step.tell(News::Items(*queue));
+                }
+                Answer::Done
+            }
+            Action::Register { queue, place } => Answer::Registered(self.queue_mut(*queue)?.register(place)),
+            Action::Seal { queue, before } => {
+                if self.may_be_sealed(*queue, before) {
+                    self.queue_mut(*queue)?.is_sealed = true;
+                    step.tell(News::Change(*queue));
+                }
+                Answer::Progress(self.progress(*queue)?)
+            }
+            Action::Finish => Answer::Finished(self.finish(now)),
+            Action::Claim { place, time } => Answer::Claimed(self.claim(who, place, *time, now)),
+            Action::Resign { place } => {
+                if self.claims.get(place).is_some_and(|claim| claim.who == *who) {
+                    self.claims.remove(place);
+                    self.tell_all(step);
+                }
+                Answer::Done
+            }
+            Action::Show { text, time } => {
+                let shown = Shown { text: step.source.item(*text), until: now + time };
+                self.show(who, shown, step);
+                Answer::Done
+            }
+            Action::Leave => {
+                self.leave(who, step);
+                Answer::Done
+            }
+        })
+    }
+
+    /// All its writers have marked their ends, and all queues before it are finished. One without a writer and without a queue
+    /// before it is open: its writers have yet to come.
+    pub(in crate::broker::jetstream) fn may_be_sealed(
+        &self,
+        queue: SharedQueue,
+        before: &[SharedQueue],
+    ) -> bool {
+        let Some(queue) = self.queue(queue).filter(|queue| !queue.is_sealed) else { return false };
+        let is_finished = |before: &SharedQueue| self.queue(*before).is_some_and(Queue::is_finished);
+        let have_ended = queue.writers.values().all(|writer| *writer != WriterState::Open);
+        have_ended && before.iter().all(is_finished) && !(queue.writers.is_empty() && before.is_empty())
+    }
+
+    pub(in crate::broker::jetstream) fn progress(&self, queue: SharedQueue) -> Option<Progress> {
+        let queue = self.queue(queue)?;
+        Some(match (queue.is_sealed, queue.is_finished()) {
+            (false, _) => Progress::Open,
+            (true, false) => Progress::Sealed,
+            (true, true) => Progress::Finished,
+        })
+    }
+
+    pub(in crate::broker::jetstream) fn may_finish(&self) -> bool {
+        self.queues.iter().all(Queue::is_finished)
+    }
+
+    fn finish(&mut self, now: u64) -> bool {
+        let may = self.may_finish();
+        if may {
+            self.ended.get_or_insert(now / 1000);
+        }
+        may
+    }
+
+    pub(in crate::broker::jetstream) fn position(&self, place: &str) -> Vec<u8> {
+        self.positions.get(place).cloned().unwrap_or_default()
+    }
+
+    /// Whether the stage is another machine's.
+    pub(in crate::broker::jetstream) fn is_elsewhere(&self, machine: &str, place: &str, now: u64) -> bool {
+        let claim = self.claims.get(place);
+        claim.is_some_and(|claim| claim.who.machine != machine && claim.until > now)
+    }
+
+    /// No two machines have a claim at one time. It keeps machines from working in vain: that nothing happens twice is the step's
+    /// to see to.
+    fn claim(&mut self, who: &Who, place: &str, time: u64, now: u64) -> Option<Vec<u8>> {
+        if time > 0 {
+            if self.is_elsewhere(&who.machine, place, now) {
+                return None;
+            }
+            self.claims.insert(place.to_owned(), Claim { until: now + time, who: who.clone() });
+        }
+        Some(self.position(place))
+    }
+
+    fn show(&mut self, who: &Who, shown: Shown, step: &mut Step<'_>) {
+        step.blobs.add(shown.text);
+        for (name, machine) in &mut self.machines {
+            let is_over = machine.shown.is_some_and(|shown| shown.until <= step.now);
+            if is_over || *name == who.machine {
+                machine.shown.take().into_iter().for_each(|shown| step.blobs.release_item(shown.text));
+            }
+            if *name == who.machine {
+                machine.shown = Some(shown);
+            }
+        }
+    }
+
+    fn leave(&mut self, who: &Who, step: &mut Step<'_>) {
+        if !self.is_present(who) {
+            return;
+        }
+        self.release(who, step);
+        self.free_claims(&who.machine, step);
+        if let Some(machine) = self.machines.get_mut(&who.machine) {
+            machine.standing = Standing::Left;
+        }
+    }
+
+    /// How long ago the machine has shown itself, if it is there.
+    pub(in crate::broker::jetstream) fn shown_before(
+        &self,
+        machine: &str,
+        shown_for: u64,
+        now: u64,
+    ) -> Option<u64> {
+        let known = self.machines.get(machine).filter(|known| known.standing == Standing::Present)?;
+        let left = known.shown?.until.checked_sub(now).filter(|left| *left > 0)?;
+        Some(shown_for.saturating_sub(left))
+    }
+
+    /// A machine that is gone for good is struck off, unless it has shown itself lately. A queue keeps a writer that was struck off:
+    /// one without any would wait for its writers.
+    pub(super) fn forget(
+        &mut self,
+        machine: &str,
+        shown_for: u64,
+        silent_after: u64,
+        step: &mut Step<'_>,
+    ) -> Forgotten {
+        if let Some(age) = self.shown_before(machine, shown_for, step.now).filter(|age| *age < silent_after) {
+            return Forgotten::Alive(std::time::Duration::from_millis(age));
+        }
+        let Some(known) = self.machines.get_mut(machine) else { return Forgotten::Unknown };
+        known.standing = Standing::Struck;
+        let who = Who { machine: machine.to_owned(), life: known.life.clone() };
+        let released = self.release(&who, step);
+        self.free_claims(machine, step);
+        let names = self.queues.iter().map(|queue| queue.settings.name.clone());
+        let items = names.zip(released).filter(|(_, items)| *items > 0).collect();
+        let mut writers = Vec::new();
+        for queue in &mut self.queues {
+            for (place, state) in &mut queue.writers {
+                let stage = place.strip_prefix(machine).and_then(|rest| rest.strip_prefix('/'));
+                if let (Some(stage), WriterState::Open) = (stage, *state) {
+                    *state = WriterState::Struck;
+                    writers.push((queue.settings.name.clone(), stage.to_owned()));
+                }
+            }
+        }
+        Forgotten::Struck { items, writers }
+    }
+
+    /// Nothing of it is needed any more.
+    pub(super) fn forget_all(self, blobs: &mut Blobs) {
+        self.queues.into_iter().for_each(|queue| queue.forget_items(blobs));
+        let shown = self.machines.into_values().filter_map(|machine| machine.shown);
+        shown.for_each(|shown| blobs.release_item(shown.text));
+    }
+}

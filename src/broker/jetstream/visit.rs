@@ -1,0 +1,222 @@
+//! A look at a run from outside: no machine of it, so it may come from anywhere.
+
+use super::api::{Api, Refusal};
+use super::connect;
+use super::log::{self, For, Log};
+use super::names::Names;
+use super::state::{Answer, Machine, Queue, Request, Run, Standing, StoredLetter, Visit};
+use super::{foreign, ms, server, unexpected};
+use crate::broker::{
+    Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, SHOWN_FOR,
+    SILENT_AFTER, Sequence, SharedQueue, Writer,
+};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::Duration;
+
+/// For so long a look counts as one that goes on.
+const WATCHED_FOR: Duration = Duration::from_secs(5);
+/// Letters of one request.
+const AT_ONCE: usize = 200;
+
+/// A connection to the latest run of a pipeline.
+pub struct Visitor {
+    log: Log,
+    run: u64,
+}
+
+/// Looks at the server and at what it holds of the pipeline, and changes nothing. What its settings don't protect from.
+pub(super) async fn examine(
+    access: &Access,
+    layout: &Layout,
+    allow_loss: bool,
+) -> Result<Vec<String>, Fault> {
+    let (client, names) =
+        (connect::connect(access).await?.client, Names::new(&layout.prefix, &layout.pipeline));
+    let info = client.server_info();
+    server::check_server(&info.version, info.jetstream)?;
+    let api = Api(client);
+    match api.info(&names.stream).await {
+        Ok(_) => {}
+        Err(Refusal::NoStream) => {
+            // JetStream of the account has answered: it makes the stream at the start of a run.
+            let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
+            return server::Settings::of(&serde_json::json!({ "config": wanted }))?
+                .check(&names.stream, allow_loss);
+        }
+        Err(refusal) => return Err(refusal.fault()),
+    }
+    let warnings = log::settings(&api, &names.stream).await?.check(&names.stream, allow_loss)?;
+    // It refuses another shape.
+    Visitor::open(access, layout).await.map(|_| warnings)
+}
+
+/// Dead letters of a queue, the oldest first, after `after`.
+pub(super) async fn letters(
+    log: &Log,
+    run: u64,
+    queue: SharedQueue,
+    after: Option<Sequence>,
+    n: usize,
+) -> Result<Vec<Letter>, Fault> {
+    log.catch_up().await?;
+    let found: Vec<(Sequence, StoredLetter)> = log.replica().see(|state, _| {
+        let letters = state.runs.get(&run).and_then(|run| run.queue(queue)).map(|queue| &queue.letters);
+        let from = after.map_or(Unbounded, Excluded);
+        let range = letters.into_iter().flat_map(|letters| letters.range((from, Unbounded)));
+        range.take(n).map(|(id, letter)| (*id, letter.clone())).collect()
+    })?;
+    let items: Vec<_> = found.iter().map(|(_, letter)| letter.item).collect();
+    let bytes = log.fetch(&items).await?;
+    let letter = |((sequence, stored), item): ((Sequence, StoredLetter), Option<Vec<u8>>)| {
+        let StoredLetter { cause, attempts, .. } = stored;
+        Some(Letter { sequence, item: item?, cause, attempts })
+    };
+    Ok(found.into_iter().zip(bytes).filter_map(letter).collect())
+}
+
+impl Visitor {
+    /// `None`: the broker holds no run of the pipeline.
+    pub async fn open(access: &Access, layout: &Layout) -> Result<Option<Visitor>, Fault> {
+        let Some(log) = Log::open(access, layout, For::Visitor).await? else { return Ok(None) };
+        log.catch_up().await?;
+        let names: Vec<&String> = layout.queues.iter().map(|queue| &queue.name).collect();
+        let found = log.replica().see(|state, _| {
+            let (number, run) = state.latest()?;
+            Some((number, run.queues.iter().map(|queue| &queue.settings.name).eq(names)))
+        })?;
+        match found {
+            None => Ok(None),
+            Some((_, false)) => Err(foreign(layout)),
+            Some((run, true)) => Ok(Some(Visitor { log, run })),
+        }
+    }
+
+    async fn ask(&self, visit: Visit) -> Result<Answer, Fault> {
+        self.log.append(&Request::Visitor { run: self.run, visit }, &[], None).await.map_err(Refusal::fault)
+    }
+
+    async fn see<T>(&self, look: impl FnOnce(&Run, u64) -> T) -> Result<T, Fault> {
+        self.log.catch_up().await?;
+        let seen =
+            self.log.replica().see(|state, now| state.runs.get(&self.run).map(|run| look(run, now)))?;
+        seen.ok_or_else(|| Fault::Away("the broker holds no such run any more".into()))
+    }
+
+    /// The machines are to show themselves each second, for a while.
+    pub async fn watch(&self) -> Result<(), Fault> {
+        let request = Request::Visitor { run: self.run, visit: Visit::Watch { time: ms(WATCHED_FOR) } };
+        match self.log.append(&request, &[], None).await {
+            // A server whose store is full is one to look at.
+            Ok(_) | Err(Refusal::Full(_)) => Ok(()),
+            Err(refusal) => Err(refusal.fault()),
+        }
+    }
+
+    pub async fn overview(&self) -> Result<Overview, Fault> {
+        let machines = self.machines().await?;
+        self.see(|run, now| {
+            let queues = run.queues.iter().map(|queue| queue_view(queue, now)).collect();
+            Overview { run: self.run, begun: run.begun / 1000, ended: run.ended, machines, queues }
+        })
+        .await
+    }
+
+    /// All machines that the run has had.
+    pub async fn machines(&self) -> Result<Vec<Member>, Fault> {
+        let (now, machines) =
+            self.see(|run, now| (now, run.machines.clone().into_iter().collect::<Vec<_>>())).await?;
+        let shown = |machine: &Machine| machine.shown.filter(|shown| shown.until > now);
+        let texts: Vec<_> =
+            machines.iter().filter_map(|(_, machine)| shown(machine)).map(|shown| shown.text).collect();
+        let mut texts = self.log.fetch(&texts).await?.into_iter();
+        let member = |(name, machine): (String, Machine)| {
+            let shown = shown(&machine).and_then(|shown| {
+                let left = Duration::from_millis(shown.until - now);
+                Some((SHOWN_FOR.saturating_sub(left), texts.next()??))
+            });
+            member(name, machine, shown)
+        };
+        Ok(machines.into_iter().map(member).collect())
+    }
+
+    /// A machine that is gone for good is struck off.
+    pub async fn forget(&self, machine: &str) -> Result<Forgotten, Fault> {
+        let (shown_for, silent_after) = (ms(SHOWN_FOR), ms(SILENT_AFTER));
+        match self.ask(Visit::Forget { machine: machine.to_owned(), shown_for, silent_after }).await? {
+            Answer::Forgotten(forgotten) => Ok(forgotten),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Dead letters of a queue (by its place in the layout), the oldest first, after `after`.
+    pub async fn letters(
+        &self,
+        queue: usize,
+        after: Option<Sequence>,
+        n: usize,
+    ) -> Result<Vec<Letter>, Fault> {
+        letters(&self.log, self.run, SharedQueue(queue as u16), after, n).await
+    }
+
+    /// The letter of that name.
+    pub async fn letter(&self, queue: usize, id: Sequence) -> Result<Option<Letter>, Fault> {
+        let queue = SharedQueue(queue as u16);
+        let found = self.see(|run, _| run.queue(queue)?.letters.get(&id).cloned()).await?;
+        let Some(StoredLetter { item, cause, attempts }) = found else { return Ok(None) };
+        let item = self.log.fetch(&[item]).await?.pop().flatten();
+        Ok(item.map(|item| Letter { sequence: id, item, cause, attempts }))
+    }
+
+    /// They become items of their queue again; what became of each.
+    pub async fn retry(&self, queue: usize, letters: &[Sequence]) -> Result<Vec<Retried>, Fault> {
+        let (queue, mut all) = (SharedQueue(queue as u16), Vec::new());
+        for some in letters.chunks(AT_ONCE) {
+            match self.ask(Visit::Retry { queue, letters: some.to_vec() }).await? {
+                Answer::Retried(retried) => all.extend(retried),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(all)
+    }
+
+    /// They are dropped for good; how many there were.
+    pub async fn discard(&self, queue: usize, letters: &[Sequence]) -> Result<u64, Fault> {
+        let (queue, mut dropped) = (SharedQueue(queue as u16), 0);
+        for some in letters.chunks(AT_ONCE) {
+            match self.ask(Visit::Discard { queue, letters: some.to_vec() }).await? {
+                Answer::Discarded(letters) => dropped += letters,
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(dropped)
+    }
+}
+
+fn member(machine: String, known: Machine, shown: Option<(Duration, Vec<u8>)>) -> Member {
+    let is_fresh = shown.as_ref().is_some_and(|(age, _)| *age < SILENT_AFTER);
+    let state = match known.standing {
+        Standing::Left => MemberState::Left,
+        Standing::Struck => MemberState::Struck,
+        Standing::Present if is_fresh => MemberState::Alive,
+        Standing::Present => MemberState::Silent,
+    };
+    Member { machine, life: known.life, state, shown }
+}
+
+fn queue_view(queue: &Queue, now: u64) -> QueueView {
+    let writer = |(place, state): (&String, _)| {
+        let (machine, stage) = place.split_once('/')?;
+        Some(Writer { machine: machine.to_owned(), stage: stage.to_owned(), state })
+    };
+    QueueView {
+        name: queue.settings.name.clone(),
+        ledger: queue.ledger(),
+        capacity: queue.settings.capacity,
+        sealed: queue.is_sealed,
+        letters: queue.letters.len() as u64,
+        letters_dropped: queue.letters_dropped,
+        oldest: queue.oldest().map(|put| Duration::from_millis(now.saturating_sub(put))),
+        leased: queue.leased().into_iter().collect(),
+        writers: queue.writers.iter().filter_map(|(place, state)| writer((place, *state))).collect(),
+    }
+}

@@ -1,0 +1,261 @@
+//! Completion while a person types: the shell asks this program at each TAB, so pipelines that run, their stages and their
+//! queues are completed as verbs and options are.
+//!
+//! A shell waits for the answer. What can't be found at once is left out, and nothing is said of it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Arg, Command};
+use clap_complete::Shell;
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
+use clap_complete::env::{CompleteEnv, Shells};
+
+use super::output::{self, Failure};
+use super::target;
+use crate::control::claim::{self, Holder};
+use crate::control::runtime_folder;
+use crate::exit;
+use crate::numbers::counted;
+use crate::status::Snapshot;
+
+/// Names the shell that asks, in the environment of this program.
+const VARIABLE: &str = "MPRUN_COMPLETE";
+/// For the answer of a running pipeline. One that works answers in a millisecond.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  mprun completions bash > ~/.local/share/bash-completion/completions/mprun
+  mprun completions zsh > ~/.zfunc/_mprun                          in a folder of $fpath
+  mprun completions fish > ~/.config/fish/completions/mprun.fish
+
+The script asks mprun at each TAB, so it knows the pipelines that run, their stages and their queues.")]
+pub(super) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+/// Prints the script that makes a shell ask.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let name = args.shell.to_string();
+    let mut script = Vec::new();
+    let shells = Shells::builtins();
+    let shell =
+        shells.completer(&name).ok_or_else(|| Failure::usage(format!("no completions for {name}")))?;
+    shell
+        .write_registration(VARIABLE, "mprun", "mprun", "mprun", &mut script)
+        .map_err(|error| Failure::io("write completions", &error))?;
+    output::print(&String::from_utf8_lossy(&script))
+}
+
+/// Whether a shell asks, not a person.
+pub(super) fn is_asked() -> bool {
+    std::env::var_os(VARIABLE).is_some_and(|shell| !shell.is_empty())
+}
+
+/// Answers the shell: what the last word can become, a candidate a line. The result is an exit code.
+pub(super) fn answer(args: &[OsString], command: impl Fn() -> Command) -> u8 {
+    let index = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
+    let line = Line::of(args, index);
+    let folder = std::env::current_dir().ok();
+    let complete = CompleteEnv::with_factory(|| with_values(command(), &line)).var(VARIABLE);
+    match complete.bin("mprun").completer("mprun").try_complete(args.to_vec(), folder.as_deref()) {
+        Ok(_) => exit::DONE,
+        // A message would stand in the middle of the line that is typed.
+        Err(_) => exit::FAILED,
+    }
+}
+
+/// What has been typed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Line {
+    /// The words before the one that is completed, without the program's.
+    before: Vec<String>,
+    /// The beginning of the one that is completed.
+    current: String,
+}
+
+impl Line {
+    /// `index`: of the word that is completed, if it is not the last.
+    fn of(args: &[OsString], index: Option<usize>) -> Line {
+        let words = args.iter().skip_while(|word| *word != "--").skip(1);
+        let mut words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        let index = index.unwrap_or(words.len().saturating_sub(1));
+        let current = words.get(index).cloned().unwrap_or_default();
+        words.truncate(index);
+        Line { before: words.into_iter().skip(1).collect(), current }
+    }
+}
+
+/// What a word of the line can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A pipeline file.
+    File,
+    /// The name of a pipeline that runs.
+    Running,
+    /// The same, or of one that was killed: its last lines are there.
+    Known,
+    /// A stage of the pipeline that an earlier word names, or of the only one.
+    Stage,
+    /// A queue of it.
+    Queue,
+    /// `STAGE=`
+    Amount,
+}
+
+/// What the argument `id` of a verb can be, where clap can't tell.
+fn kinds(verb: &str, id: &str) -> &'static [Kind] {
+    match (verb, id) {
+        ("mprun" | "run" | "graph" | "kubernetes" | "install" | "show", "file") | ("check", "files") => {
+            &[Kind::File]
+        }
+        ("status" | "top" | "audit" | "open" | "reload" | "upgrade" | "drain" | "stop" | "start", "name")
+        | ("list", "name" | "place")
+        | ("show" | "retry" | "drop", "words")
+        | ("drop" | "forget", "pipeline")
+        | ("plan" | "uninstall", "what") => &[Kind::Running, Kind::File],
+        ("plan", "pipeline") => &[Kind::Running],
+        ("why" | "restart" | "pause" | "resume", "words") => &[Kind::Running, Kind::Stage],
+        ("logs", "words") => &[Kind::Known, Kind::Stage],
+        ("tap", "words") => &[Kind::Running, Kind::Queue],
+        ("scale", "words") => &[Kind::Running, Kind::Amount],
+        (_, "stage") => &[Kind::Stage],
+        _ => &[],
+    }
+}
+
+/// A verb with what its arguments can be.
+fn with_values(command: Command, line: &Line) -> Command {
+    let verb = command.get_name().to_owned();
+    // `mprun FILE` is `mprun run FILE`.
+    let command = if verb == "mprun" { command.arg(Arg::new("file")) } else { command };
+    // One name that fits is put in at once, unless an option fits as well: they are offered where nothing else is.
+    let without_options = !line.current.starts_with('-');
+    let command = match without_options {
+        true => command.disable_help_flag(true).disable_version_flag(true),
+        false => command,
+    };
+    let command = command.mut_args(|argument| {
+        let is_hidden = argument.is_hide_set() || without_options && !argument.is_positional();
+        let argument = argument.hide(is_hidden);
+        let kinds = kinds(&verb, argument.get_id().as_str());
+        if kinds.is_empty() {
+            return argument;
+        }
+        let before = line.before.clone();
+        argument.add(ArgValueCompleter::new(move |current: &OsStr| candidates(kinds, &before, current)))
+    });
+    command.mut_subcommands(|verb| with_values(verb, line))
+}
+
+fn candidates(kinds: &[Kind], words: &[String], current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut candidates = Vec::new();
+    for kind in kinds {
+        candidates.extend(match kind {
+            Kind::File => pipeline_files(current),
+            Kind::Running => {
+                pipelines(target::running(|_| true).into_iter().map(|(holder, _)| holder), words)
+            }
+            Kind::Known => pipelines(claim::known(&runtime_folder::folders_here()), words),
+            Kind::Stage => names(words, |snapshot| stages(snapshot, "")),
+            Kind::Queue => names(words, queues),
+            Kind::Amount => names(words, |snapshot| stages(snapshot, "=")),
+        });
+    }
+    let current = current.to_string_lossy();
+    candidates.retain(|candidate| candidate.get_value().to_string_lossy().starts_with(&*current));
+    candidates
+}
+
+/// TOML files, and folders on the way to some.
+fn pipeline_files(current: &OsStr) -> Vec<CompletionCandidate> {
+    let is_wanted = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
+    PathCompleter::any().filter(is_wanted).complete(current)
+}
+
+/// None where an earlier word names one already.
+fn pipelines(holders: impl IntoIterator<Item = Holder>, words: &[String]) -> Vec<CompletionCandidate> {
+    let holders: Vec<Holder> = holders.into_iter().collect();
+    if holders.iter().any(|holder| is_named(holder, words)) {
+        return Vec::new();
+    }
+    let of_one = |holder: &Holder| candidate(holder.label(), holder.file.display().to_string());
+    holders.iter().map(of_one).collect()
+}
+
+fn is_named(holder: &Holder, words: &[String]) -> bool {
+    words.iter().any(|word| target::is_called(holder, word))
+}
+
+/// What is in the pipeline that an earlier word names, or in the only one.
+fn names(words: &[String], of: impl Fn(&Snapshot) -> Vec<CompletionCandidate>) -> Vec<CompletionCandidate> {
+    let mut found = target::running(|_| true);
+    if found.len() > 1 {
+        found.retain(|(holder, _)| is_named(holder, words));
+    }
+    let [(_, client)] = found.as_mut_slice() else { return Vec::new() };
+    client.status_within(ANSWER_TIMEOUT).map(|snapshot| of(&snapshot)).unwrap_or_default()
+}
+
+fn stages(snapshot: &Snapshot, end: &str) -> Vec<CompletionCandidate> {
+    let stages = snapshot.stages.iter();
+    stages
+        .map(|stage| candidate(format!("{}{end}", stage.name), counted(stage.processes.into(), "process")))
+        .collect()
+}
+
+fn queues(snapshot: &Snapshot) -> Vec<CompletionCandidate> {
+    let queues = snapshot.queues.iter();
+    queues.map(|queue| candidate(queue.name.clone(), format!("{} waiting", queue.waiting))).collect()
+}
+
+/// With what zsh and fish show beside it.
+fn candidate(name: String, help: String) -> CompletionCandidate {
+    CompletionCandidate::new(name).help(Some(help.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn a_line_is_what_stands_before_a_word_and_its_beginning() {
+        let line = |text: &str, index| {
+            let Line { before, current } =
+                Line::of(&text.split(' ').map(OsString::from).collect::<Vec<_>>(), index);
+            (before.join(" "), current)
+        };
+        let is = |before: &str, current: &str| (before.to_owned(), current.to_owned());
+        assert_eq!(line("mprun -- mprun stop shop ", None), is("stop shop", ""));
+        assert_eq!(line("mprun -- mprun stop sh parse", Some(2)), is("stop", "sh"));
+        // zsh leaves an empty last word out.
+        assert_eq!(line("mprun -- mprun stop", Some(2)), is("stop", ""));
+        assert_eq!(line("mprun", None), is("", ""));
+    }
+
+    /// The table of [`kinds`] names verbs and arguments by hand: one with another name would be completed no more.
+    #[test]
+    fn each_word_for_a_pipeline_a_stage_or_a_queue_is_completed() {
+        let mut left_out = Vec::new();
+        look(&Cli::command(), &mut left_out);
+        assert!(left_out.is_empty(), "no completion of {left_out:?}");
+    }
+
+    fn look(command: &Command, left_out: &mut Vec<String>) {
+        for argument in command.get_arguments().filter(|argument| argument.is_positional()) {
+            let names: Vec<&str> =
+                argument.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
+            let is_meant = names.iter().any(|name| ["NAME", "STAGE", "QUEUE"].contains(name));
+            if is_meant && kinds(command.get_name(), argument.get_id().as_str()).is_empty() {
+                left_out.push(format!("{} {names:?}", command.get_name()));
+            }
+        }
+        command.get_subcommands().for_each(|verb| look(verb, left_out));
+    }
+}

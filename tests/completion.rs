@@ -1,0 +1,135 @@
+//! Completion while a person types: what a shell is told, and what bash makes of it.
+
+mod support;
+
+use std::process::{Command, Output};
+use support::pty::Pty;
+use support::{Run, command, wait_until};
+
+const PIPELINE: &str = "\
+[queues.lines]
+[queues.hits]
+[stages.read]
+use = 'repeat'
+with = { text = '2' }
+output = 'lines'
+sleep = '1s'
+[stages.parse]
+use = 'filter'
+with = { keep = 'even' }
+input = 'lines'
+output = 'hits'
+[stages.keep]
+use = 'discard'
+input = 'hits'
+processes = 2
+";
+
+fn start() -> Run {
+    let run = Run::start(PIPELINE);
+    run.wait_for_log("up after");
+    run
+}
+
+/// What a shell is told at TAB behind these words; the last one may be empty.
+fn ask(run: &Run, words: &[&str]) -> Output {
+    let mut command = command(&run.folder);
+    command.env("MPRUN_COMPLETE", "bash").env("_CLAP_IFS", " ");
+    command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+    command.args(["--", "mprun"]).args(words).output().unwrap()
+}
+
+#[track_caller]
+fn told(run: &Run, words: &[&str]) -> String {
+    let output = ask(run, words);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn pipelines_stages_and_queues_are_completed() {
+    let run = start();
+    run.folder.file("other/shop.toml", "");
+    run.folder.file("notes.txt", "");
+    for (words, candidates) in [
+        (&["status", ""][..], "pipeline pipeline.toml other/ run/ state/"),
+        (&["stop", "pi"], "pipeline pipeline.toml"),
+        (&["stop", "pipeline", ""], "read parse keep"),
+        (&["restart", "--wait", "pipeline", "p"], "parse"),
+        (&["restart", "pa"], "parse"),
+        (&["tap", "pipeline.toml", ""], "lines hits"),
+        (&["tap", "h"], "hits"),
+        (&["scale", "pipeline", "k"], "keep="),
+        (&["dead", "list", "--stage", ""], "read parse keep"),
+        (&["dead", "retry", "pipe"], "pipeline pipeline.toml"),
+        (&["check", "other/"], "other/shop.toml"),
+        (&["oth"], "other/"),
+        (&["status", "other"], "other/"),
+        (&["grap"], "graph"),
+        (&["graph", "--format", "m"], "mermaid"),
+        (&["status", "--che"], "--check"),
+        (&["help", "dead", "re"], "retry"),
+        (&["stop", "nobody", "zz"], ""),
+    ] {
+        assert_eq!(told(&run, words), candidates, "{words:?}");
+    }
+}
+
+#[test]
+fn a_pipeline_that_hangs_or_was_killed_holds_up_no_shell() {
+    let mut run = start();
+    run.signal(libc::SIGSTOP);
+    assert_eq!(told(&run, &["stop", "pipeline", "p"]), "");
+    run.signal(libc::SIGCONT);
+    wait_until("it to answer again", || (told(&run, &["stop", "pipeline", "p"]) == "parse").then_some(()));
+    run.signal(libc::SIGKILL);
+    run.wait();
+    assert_eq!(told(&run, &["stop", "pipeline", "p"]), "");
+    assert_eq!(told(&run, &["logs", "pi"]), "pipeline", "its last lines are there");
+}
+
+#[test]
+fn a_question_that_is_none_gets_an_exit_code_and_no_words() {
+    let run = start();
+    let output =
+        command(&run.folder).env("MPRUN_COMPLETE", "tcsh").args(["--", "mprun", ""]).output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    let output = ask(&run, &[]);
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// A person at a terminal: TAB puts in what is the only thing that fits.
+#[test]
+fn bash_completes_a_stage_at_the_prompt() {
+    let run = start();
+    let mut pty = Pty::open();
+    let path = std::env::var("PATH").unwrap();
+    std::fs::create_dir(run.folder.path().join("bin")).unwrap();
+    std::os::unix::fs::symlink(support::binary(), run.folder.path().join("bin/mprun")).unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile", "-i"]).env_clear().current_dir(run.folder.path());
+    bash.env("PATH", format!("{}/bin:{path}", run.folder.path().display()))
+        .env("TERM", "dumb")
+        .env("PS1", "$ ");
+    bash.env("XDG_RUNTIME_DIR", run.folder.path().join("run")).env("HISTFILE", "/dev/null");
+    pty.take(&mut bash);
+    let mut bash = bash.spawn().unwrap();
+    pty.press("source <(mprun completions bash); echo read\"\"y\n");
+    wait_until("bash to be ready", || pty.text().contains("\nready").then_some(()));
+    pty.press("mprun stop pipeline par\t--wait\n");
+    wait_until("the completed line", || {
+        pty.text().contains("mprun stop pipeline parse --wait").then_some(())
+    });
+    wait_until("the stage to be stopped", || {
+        run.tell(&["status"])
+            .lines()
+            .any(|line| line.contains("parse") && line.contains("stopped"))
+            .then_some(())
+    });
+    pty.press("mprun scale pipeline ke\t3 --wait; echo do\"\"ne\n");
+    wait_until("another line", || pty.text().contains("mprun scale pipeline keep=3 --wait").then_some(()));
+    wait_until("a third process", || (run.workers("keep").len() == 3).then_some(()));
+    wait_until("the prompt", || pty.text().contains("\ndone").then_some(()));
+    support::process::kill(bash.id(), libc::SIGKILL);
+    bash.wait().unwrap();
+}
