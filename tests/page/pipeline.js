@@ -7,7 +7,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-const MPRUN = process.env.MPRUN_TEST_BINARY ?? path.resolve("../../target/debug/mprun");
+export const MPRUN = process.env.MPRUN_TEST_BINARY ?? path.resolve("../../target/debug/mprun");
 const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 export const LIMIT = 30_000;
 

@@ -28,35 +28,9 @@ pub(crate) struct Holder {
     /// Of the supervisor.
     pub pid: u32,
     /// The pipeline file, absolute.
-    #[serde(with = "file_name")]
+    #[serde(with = "crate::model::path_bytes")]
     pub file: PathBuf,
     pub socket: PathBuf,
-}
-
-/// JSON holds no name that is not UTF-8: such a one is a list of its bytes.
-mod file_name {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use serde_json::Value;
-    use std::ffi::OsString;
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    use std::path::{Path, PathBuf};
-
-    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        match path.to_str() {
-            Some(text) => text.serialize(serializer),
-            None => path.as_os_str().as_bytes().serialize(serializer),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) => Ok(PathBuf::from(text)),
-            bytes => {
-                let bytes: Vec<u8> = serde_json::from_value(bytes).map_err(serde::de::Error::custom)?;
-                Ok(PathBuf::from(OsString::from_vec(bytes)))
-            }
-        }
-    }
 }
 
 impl Holder {
