@@ -106,7 +106,7 @@ fn throughput(run: &Run, requests: u32) -> f64 {
 
 /// Pages that are open.
 const VIEWERS: usize = 50;
-const LOOK: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_secs(2);
 const LOOKS: u32 = 20;
 
 /// Reads events until it is dropped. The clients of all viewers are one thread, which waits for them.
@@ -126,7 +126,7 @@ impl Viewers {
         let reading = thread::spawn(move || {
             let (mut bytes, mut part) = (0, vec![0; 1 << 16]);
             // One after the other: each has an event a second.
-            loop {
+            while !readers.is_empty() {
                 for reader in &mut readers {
                     match reader.read(&mut part) {
                         Ok(0) | Err(_) => return bytes,
@@ -134,6 +134,7 @@ impl Viewers {
                     }
                 }
             }
+            bytes
         });
         Viewers(clients, reading)
     }
