@@ -1,9 +1,10 @@
 //! The life of the link's process.
 
 use super::arena::LinkArena;
+use super::board::Board;
 use super::driver::{Driver, End};
 use super::overview::Looks;
-use super::pipes::{Board, Pipes};
+use super::pipes::Pipes;
 use super::request::LinkRequest;
 use super::{FDS, VERB};
 use crate::exit;
