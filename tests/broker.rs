@@ -2,6 +2,8 @@
 
 #[path = "broker/commits.rs"]
 mod commits;
+#[path = "broker/jetstream.rs"]
+mod jetstream;
 #[path = "broker/online.rs"]
 mod online;
 #[path = "broker/same.rs"]

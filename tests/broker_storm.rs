@@ -1,15 +1,16 @@
-//! Machines as processes of their own at a real redis-server: killed, stopped for longer than a lease, and the server killed under
+//! Machines as processes of their own at a real redis-server and a real nats-server: killed, stopped for longer than a lease, and the server killed under
 //! them. In the end every item has passed once, and the ledger adds up.
 
+#[allow(dead_code, reason = "what only the tests of each request use")]
 #[path = "broker/server.rs"]
 mod server;
 mod support;
 
-use mprun::broker::redis::{Access, Redis};
 use mprun::broker::{
-    self, Broker, Commit, End, Fault, Layout, Lease, Membership, Output, SharedQueue, SharedStage, Verdict,
+    self, Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Layout, Lease, Membership, Output,
+    SharedQueue, SharedStage, Verdict,
 };
-use server::{SAFE, Server, audit, layout, member};
+use server::{Server, audit, layout, member, on_both};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use support::{process, wait_until};
@@ -17,8 +18,8 @@ use support::{process, wait_until};
 const A: SharedQueue = SharedQueue(0);
 const B: SharedQueue = SharedQueue(1);
 const ITEMS: u32 = 20_000;
-/// Names the server's port to a process that is a machine.
-const PORT: &str = "MPRUN_STORM_PORT";
+/// Names the server to a process that is a machine.
+const ADDRESS: &str = "MPRUN_STORM_ADDRESS";
 
 fn stage(name: &str) -> SharedStage {
     SharedStage { name: name.to_owned(), machines: broker::Machines::All }
@@ -48,7 +49,7 @@ fn passes(number: u64, leases: &[Lease]) -> Commit {
 async fn live(access: &Access) -> Fault {
     let life = format!("{:x}", fastrand::u64(..));
     let who = Membership { life, ..member(&format!("m{}", std::process::id())) };
-    let redis = match Redis::join(access, &settings(), &who).await {
+    let redis = match AnyBroker::join(access, &settings(), &who).await {
         Ok(redis) => redis,
         Err(fault) => return fault,
     };
@@ -76,8 +77,8 @@ async fn live(access: &Access) -> Fault {
 /// Not a test: what a process does that the storm starts.
 #[test]
 fn machine() {
-    let Ok(port) = std::env::var(PORT) else { return };
-    let access = Access { url: format!("redis://127.0.0.1:{port}"), tls_ca: None };
+    let Ok(address) = std::env::var(ADDRESS) else { return };
+    let access = Access::at(address);
     loop {
         let fault = run(live(&access));
         assert!(matches!(fault, Fault::Away(_)), "{fault}");
@@ -106,11 +107,11 @@ impl Drop for Machines {
 
 fn spawn(server: &Server) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["machine", "--exact"]).env(PORT, server.port.to_string());
+    command.args(["machine", "--exact"]).env(ADDRESS, server.url());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-async fn fill(redis: &Redis) {
+async fn fill(redis: &AnyBroker) {
     let all: Vec<u32> = (0..ITEMS).collect();
     let commit = |(number, some): (u64, &[u32])| Commit {
         number,
@@ -123,7 +124,7 @@ async fn fill(redis: &Redis) {
 }
 
 /// Everything has passed once.
-async fn settle_accounts(redis: &Redis) {
+async fn settle_accounts(redis: &AnyBroker) {
     audit(redis, &settings()).await;
     let mut seen: Vec<u32> = Vec::new();
     loop {
@@ -144,8 +145,8 @@ fn done(access: &Access) -> u64 {
 }
 
 /// `strike` happens again and again until all has passed. Returns how often it did.
-fn storm(count: usize, mut strike: impl FnMut(u32, &mut Server, &mut Machines)) -> u32 {
-    let mut server = Server::start(SAFE);
+fn storm(kind: BrokerKind, count: usize, mut strike: impl FnMut(u32, &mut Server, &mut Machines)) -> u32 {
+    let mut server = Server::safe(kind);
     run(async { fill(&server.join(&settings(), "source").await).await });
     let mut machines = Machines::start(&server, count);
     let mut strikes = 0;
@@ -161,25 +162,24 @@ fn storm(count: usize, mut strike: impl FnMut(u32, &mut Server, &mut Machines)) 
     strikes
 }
 
-fn machines_die(count: usize) {
-    let strikes = storm(count, |n, server, machines| {
-        let which = n as usize % count;
-        machines.kill(which);
-        machines.0[which] = spawn(server);
+fn machines_die(kind: BrokerKind, count: usize) {
+    let strikes = storm(kind, count, |_, server, machines| {
+        for which in 0..count {
+            machines.kill(which);
+            machines.0[which] = spawn(server);
+        }
     });
-    assert!(strikes > 5, "only {strikes} deaths");
+    assert!(strikes as usize * count > 5, "only {strikes} times {count} deaths");
 }
 
-#[test]
-fn machines_that_are_killed_at_any_moment_lose_and_double_nothing() {
+fn machines_that_are_killed_at_any_moment_lose_and_double_nothing(kind: BrokerKind) {
     for count in [1, 2, 5] {
-        machines_die(count);
+        machines_die(kind, count);
     }
 }
 
-#[test]
-fn machines_that_stand_still_for_longer_than_a_lease_double_nothing_when_they_go_on() {
-    let strikes = storm(3, |n, _, machines| {
+fn machines_that_stand_still_for_longer_than_a_lease_double_nothing_when_they_go_on(kind: BrokerKind) {
+    let strikes = storm(kind, 3, |n, _, machines| {
         let pid = machines.0[n as usize % 3].id();
         process::kill(pid, libc::SIGSTOP);
         wait_until("the stop", || process::state(pid).filter(|state| *state == 'T'));
@@ -190,11 +190,16 @@ fn machines_that_stand_still_for_longer_than_a_lease_double_nothing_when_they_go
     assert!(strikes > 1, "only {strikes} stops");
 }
 
-#[test]
-fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing() {
-    let strikes = storm(3, |_, server, _| {
+fn a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(kind: BrokerKind) {
+    let strikes = storm(kind, 3, |_, server, _| {
         server.kill();
         server.start_again();
     });
     assert!(strikes > 2, "only {strikes} deaths of the server");
 }
+
+on_both!(
+    machines_that_are_killed_at_any_moment_lose_and_double_nothing,
+    machines_that_stand_still_for_longer_than_a_lease_double_nothing_when_they_go_on,
+    a_server_that_is_killed_again_and_again_loses_and_doubles_nothing,
+);

@@ -227,19 +227,21 @@ fn a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine(kind: Br
 
 /// Where others write the file as well its length says nothing: none of their lines may be cut off.
 fn a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back(kind: BrokerKind) {
-    const ITEMS: u32 = 1500;
+    const ITEMS: u32 = 4000;
     let server = Server::safe(kind);
     let folder = support::Folder::new();
     let path = folder.path().join("all.txt");
-    let work = format!("{PASS}\nsleep = '1ms'\nattempts = 1000000");
+    let work = format!("{PASS}\nsleep = '4ms'\nattempts = 1000000");
     let text = moving(&server, ITEMS, &work)
         .replace("path = 'out.txt'", &format!("path = '{}', append = true", path.display()));
     let mut stays = machine(&text, ALL);
-    let mut dies = machine(&text, ALL);
     let lines = || -> Vec<u32> {
         let text = fs::read_to_string(&path).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     };
+    // One that has begun alone takes the file for its own until its next turn.
+    wait_until("its first lines", || (lines().len() > 20).then_some(()));
+    let mut dies = machine(&text, ALL);
     let mut deaths = 0;
     while deaths < 5 {
         let before = lines().len();

@@ -61,9 +61,9 @@ macro_rules! choice {
         $(#[$about])*
         pub enum $name {
             #[cfg(feature = "redis")]
-            Redis($redis),
+            Redis(Box<$redis>),
             #[cfg(feature = "nats")]
-            Nats($nats),
+            Nats(Box<$nats>),
         }
     };
 }
@@ -118,8 +118,8 @@ impl AnyBroker {
     pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> Result<AnyBroker, Fault> {
         open!(
             access,
-            redis::Redis::join(access, layout, who).await.map(AnyBroker::Redis),
-            jetstream::JetStream::join(access, layout, who).await.map(AnyBroker::Nats)
+            redis::Redis::join(access, layout, who).await.map(|it| AnyBroker::Redis(Box::new(it))),
+            jetstream::JetStream::join(access, layout, who).await.map(|it| AnyBroker::Nats(Box::new(it)))
         )
     }
 
@@ -221,8 +221,12 @@ impl Visitor {
     pub async fn open(access: &Access, layout: &Layout) -> Result<Option<Visitor>, Fault> {
         open!(
             access,
-            redis::Visitor::open(access, layout).await.map(|visitor| visitor.map(Visitor::Redis)),
-            jetstream::Visitor::open(access, layout).await.map(|visitor| visitor.map(Visitor::Nats))
+            redis::Visitor::open(access, layout)
+                .await
+                .map(|found| found.map(|it| Visitor::Redis(Box::new(it)))),
+            jetstream::Visitor::open(access, layout)
+                .await
+                .map(|found| found.map(|it| Visitor::Nats(Box::new(it))))
         )
     }
 
@@ -286,8 +290,8 @@ impl Inventory {
     pub async fn open(access: &Access) -> Result<Inventory, Fault> {
         open!(
             access,
-            redis::Inventory::open(access).await.map(Inventory::Redis),
-            jetstream::Inventory::open(access).await.map(Inventory::Nats)
+            redis::Inventory::open(access).await.map(|it| Inventory::Redis(Box::new(it))),
+            jetstream::Inventory::open(access).await.map(|it| Inventory::Nats(Box::new(it)))
         )
     }
 
@@ -303,6 +307,6 @@ impl Inventory {
 
     /// Deletes all of a pipeline. Without `force` not while a machine of it is alive.
     pub async fn drop(&self, held: &HeldPipeline, force: bool) -> Result<Dropped, Fault> {
-        each!(self, Inventory, it => it.drop(held, force).await)
+        each!(self, Inventory, it => it.as_ref().drop(held, force).await)
     }
 }

@@ -1,5 +1,6 @@
 //! Why the broker did not do what it was asked. What a commit met (a lost lease, a full queue) is no fault: see `Judged`.
 
+use super::Layout;
 use std::fmt;
 
 /// The text never holds a password, nor the address as the file has it.
@@ -11,6 +12,21 @@ pub enum Fault {
     Superseded,
     /// A wrong password, settings under which items get lost, the queues of another pipeline: no try helps.
     Fatal(String),
+}
+
+impl Fault {
+    /// What the broker holds under the pipeline's name is no run of this file.
+    pub fn foreign(layout: &Layout) -> Fault {
+        Fault::Fatal(format!(
+            "the broker holds other shared queues of a pipeline named {}: give this one a `prefix`, or begin another run",
+            layout.pipeline
+        ))
+    }
+
+    /// The machine of this life was struck off.
+    pub fn struck() -> Fault {
+        Fault::Fatal("this machine was struck off the run (`mprun forget`)".into())
+    }
 }
 
 impl fmt::Display for Fault {

@@ -2,6 +2,7 @@
 
 use crate::server::{SAFE, Server};
 use crate::support::{Folder, binary};
+use mprun::broker::BrokerKind;
 use std::process::{Command, Output};
 
 fn check(address: &str, broker_keys: &str, queue: &str) -> (Option<i32>, String, String) {
@@ -71,4 +72,19 @@ fn a_server_that_is_not_there_is_no_fault_of_the_file() {
     drop(server);
     let (code, stdout, stderr) = check(&address, "", "jobs");
     assert!(code == Some(1) && stdout.is_empty() && stderr.contains("can't be reached"), "{stderr}");
+}
+
+#[test]
+fn a_nats_server_is_looked_at_as_well() {
+    let server = Server::safe(BrokerKind::Nats);
+    let (code, stdout, stderr) = check(&server.url(), "", "jobs");
+    assert!(code == Some(0) && stdout.contains("ok:") && stderr.contains("sync_interval"), "{stderr}");
+    let forgets = Server::nats(&[], "");
+    let (code, stdout, stderr) = check(&forgets.url(), "", "jobs");
+    assert!(code == Some(2) && stdout.is_empty() && stderr.contains("JetStream is not enabled"), "{stderr}");
+    let guarded = Server::nats(&["-js", "--user", "pass", "--pass", "w@rd"], "");
+    let (code, _, stderr) = check(&guarded.url(), "credentials_file = \"secret\"", "jobs");
+    assert_eq!(code, Some(0), "{stderr}");
+    let (code, stdout, stderr) = check(&guarded.url_of("t0ken"), "", "jobs");
+    assert!(code == Some(2) && !format!("{stdout}{stderr}").contains("t0ken"), "{stdout}{stderr}");
 }

@@ -77,6 +77,11 @@ impl Server {
         self.wait();
     }
 
+    /// Where a nats-server keeps its streams.
+    pub fn store(&self) -> std::path::PathBuf {
+        self.folder.path().join("store")
+    }
+
     /// The address, with who asks.
     pub fn url_of(&self, user: &str) -> String {
         let at = if user.is_empty() { "" } else { "@" };

@@ -22,6 +22,20 @@ pub(super) struct Connection {
     pub ends: UnboundedReceiver<Fault>,
 }
 
+impl Connection {
+    /// What comes first: the work's end, or the connection's.
+    pub(super) async fn or_end<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        tokio::select! {
+            biased;
+            Some(fault) = self.ends.recv() => Err(fault),
+            done = work => done,
+        }
+    }
+}
+
 pub(super) async fn connect(access: &Access) -> Result<Connection, Fault> {
     // Not the error's own words: they may hold the address, with its password.
     let unreadable = || Fault::Fatal("the address of the broker can't be read".into());

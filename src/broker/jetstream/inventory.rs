@@ -3,14 +3,13 @@
 //! | killed | what is left |
 //! |---|---|
 //! | before the request is in the log | all of it |
-//! | after it, before the stream is deleted | a stream without a run; the same command deletes it |
+//! | after it, before its streams are deleted | a stream without a run; the same command deletes it |
 
-use super::api::{Api, Refusal};
+use super::api::{Api, Refusal, ms};
 use super::connect;
 use super::log::{For, Log};
 use super::names::Names;
 use super::state::{Answer, Request, Run};
-use super::{ms, unexpected};
 use crate::broker::{Access, Dropped, Fault, HeldPipeline, HeldRun, Layout, SHOWN_FOR, SILENT_AFTER};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -87,7 +86,8 @@ impl Inventory {
         let runs = log
             .replica()
             .see(|state, now| state.runs.iter().map(|(number, run)| held_run(*number, run, now)).collect())?;
-        let keys = vec![Names::new(prefix, pipeline).stream];
+        let names = Names::new(prefix, pipeline);
+        let keys = vec![names.reserve_stream(), names.stream];
         Ok(Some(HeldPipeline { prefix: prefix.to_owned(), pipeline: pipeline.to_owned(), runs, keys }))
     }
 
@@ -103,13 +103,16 @@ impl Inventory {
             // Where the store is full nothing can be said before: the machines hear it by the stream's end.
             Err(Refusal::Full(_)) if force => {}
             Ok(Answer::Dropped) => {}
-            Ok(other) => return Err(unexpected(&other)),
+            Ok(other) => return Err(other.fault()),
             Err(refusal) => return Err(refusal.fault()),
         }
-        let stream = Names::new(&held.prefix, &held.pipeline).stream;
-        match self.api.call(&format!("STREAM.DELETE.{stream}"), &Value::Null).await {
-            Ok(_) | Err(Refusal::NoStream) => Ok(Dropped::Keys(1)),
-            Err(refusal) => Err(refusal.fault()),
+        let names = Names::new(&held.prefix, &held.pipeline);
+        for stream in [names.reserve_stream(), names.stream] {
+            match self.api.call(&format!("STREAM.DELETE.{stream}"), &Value::Null).await {
+                Ok(_) | Err(Refusal::NoStream) => {}
+                Err(refusal) => return Err(refusal.fault()),
+            }
         }
+        Ok(Dropped::Keys(held.keys.len() as u64))
     }
 }

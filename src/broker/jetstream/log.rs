@@ -12,6 +12,7 @@ use super::api::{Api, Refusal, Stored};
 use super::connect::{self, Connection};
 use super::names::Names;
 use super::replica::{self, Logged, Pending, Replica};
+use super::reserve;
 use super::server::{self, Settings};
 use super::snapshot;
 use super::state::{Answer, ItemRef, Request};
@@ -62,24 +63,17 @@ pub(super) struct Log {
 impl Log {
     /// `None`: there is no stream for one who looks.
     pub(super) async fn open(access: &Access, layout: &Layout, what_for: For) -> Result<Option<Log>, Fault> {
-        let Connection { client, mut ends } = connect::connect(access).await?;
-        let info = client.server_info();
+        let mut connection = connect::connect(access).await?;
+        let info = connection.client.server_info();
         server::check_server(&info.version, info.jetstream)?;
-        let (api, names) = (Api(client.clone()), Names::new(&layout.prefix, &layout.pipeline));
-        let warnings = match what_for {
-            For::Machine { allow_loss } => {
-                make(&api, &names, layout).await?;
-                settings(&api, &names.stream).await?.check(&names.stream, allow_loss)?
-            }
-            For::Visitor => match api.info(&names.stream).await {
-                Ok(_) => Vec::new(),
-                Err(Refusal::NoStream) => return Ok(None),
-                Err(refusal) => return Err(refusal.fault()),
-            },
+        let api = Api(connection.client.clone());
+        let names = Names::new(&layout.prefix, &layout.pipeline);
+        let Some(warnings) = connection.or_end(prepare(&api, &names, layout, what_for)).await? else {
+            return Ok(None);
         };
-        let connection = fastrand::u64(..);
-        let is_machine = what_for != For::Visitor;
-        let (replica, messages) = load(&api, &names, connection, is_machine).await?;
+        let (id, is_machine) = (fastrand::u64(..), what_for != For::Visitor);
+        let (replica, messages) = connection.or_end(load(&api, &names, id, is_machine)).await?;
+        let Connection { mut ends, .. } = connection;
         let replica = Arc::new(replica);
         let mut tasks = JoinSet::new();
         let reader = Reader {
@@ -97,15 +91,42 @@ impl Log {
             }
         });
         let (next, max_payload) = (AtomicU64::new(1), info.max_payload);
-        Ok(Some(Log { api, names, replica, connection, next, max_payload, warnings, _tasks: tasks }))
+        Ok(Some(Log { api, names, replica, connection: id, next, max_payload, warnings, _tasks: tasks }))
     }
 
     pub(super) fn replica(&self) -> &Replica {
         &self.replica
     }
 
-    /// Appends the request, and returns what the state answers at its place. `data`: what its spans are of.
+    /// Appends the request, and returns what the state answers at its place. `data`: what its spans are of. Where the store is full
+    /// the reserve makes room for it.
     pub(super) async fn append(
+        &self,
+        request: &Request,
+        data: &[u8],
+        wants: Option<(SharedQueue, u32)>,
+    ) -> Result<Answer, Refusal> {
+        loop {
+            match self.append_once(request, data, wants).await {
+                Err(Refusal::Full(why)) => {
+                    if !reserve::give_back(&self.api, &self.names).await? {
+                        return Err(Refusal::Full(why));
+                    }
+                    if !self.replica.see(|state, _| state.is_short).map_err(Refusal::Fault)? {
+                        self.append_once(&Request::Room { is_short: true }, &[], None).await?;
+                    }
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The same for what may wait: the reserve is not for it.
+    pub(super) async fn append_if_room(&self, request: &Request, data: &[u8]) -> Result<Answer, Refusal> {
+        self.append_once(request, data, None).await
+    }
+
+    async fn append_once(
         &self,
         request: &Request,
         data: &[u8],
@@ -201,6 +222,31 @@ async fn message_of(
     }
 }
 
+/// Makes the streams of a machine; `None`: there is none for one who looks. What their settings don't protect from.
+async fn prepare(
+    api: &Api,
+    names: &Names,
+    layout: &Layout,
+    what_for: For,
+) -> Result<Option<Vec<String>>, Fault> {
+    let allow_loss = match what_for {
+        For::Machine { allow_loss } => allow_loss,
+        For::Visitor => {
+            return match api.info(&names.stream).await {
+                Ok(_) => Ok(Some(Vec::new())),
+                Err(Refusal::NoStream) => Ok(None),
+                Err(refusal) => Err(refusal.fault()),
+            };
+        }
+    };
+    make(api, names, layout).await?;
+    let settings = Settings::of(&api.info(&names.stream).await.map_err(Refusal::fault)?)?;
+    let warnings = settings.check(&names.stream, allow_loss)?;
+    // Where there is no room for it now, a snapshot fills it up later.
+    let filled = reserve::fill(api, names, settings.num_replicas, reserve::blocks(0)).await;
+    filled.map_err(Refusal::fault).map(|_| Some(warnings))
+}
+
 async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {
     match api.info(&names.stream).await {
         Ok(_) => return Ok(()),
@@ -215,10 +261,6 @@ async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {
         }
         Err(refusal) => Err(refusal.fault()),
     }
-}
-
-pub(super) async fn settings(api: &Api, stream: &str) -> Result<Settings, Fault> {
-    Settings::of(&api.info(stream).await.map_err(Refusal::fault)?)
 }
 
 /// The state as the last snapshot has it, and the messages from there on.
@@ -355,7 +397,7 @@ impl Reader {
                 self.replica.apply(&logged, &decoded);
             }
             Err(Unreadable::Garbled) => self.replica.pass(place.stream),
-            Err(Unreadable::Format(format)) => return Err(other_version(format)),
+            Err(Unreadable::Format(format)) => return Err(wire::other_version(format)),
         }
         Ok(())
     }
@@ -379,14 +421,6 @@ impl Reader {
         whole.extend_from_slice(rest);
         Ok(Some(whole.into()))
     }
-}
-
-pub(super) fn other_version(format: u8) -> Fault {
-    Fault::Fatal(format!(
-        "the broker holds messages of another version of mprun (format {format}, this one writes {}): use one version on all machines, \
-         or begin anew after `mprun shared drop`",
-        wire::FORMAT
-    ))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod inventory;
 mod log;
 mod names;
 mod replica;
+mod reserve;
 mod server;
 mod snapshot;
 mod state;
@@ -21,7 +22,7 @@ use super::{
     Progress, Registered, Sequence, SharedQueue, SharedStage, Woken,
 };
 use crate::model::Machines;
-use api::Refusal;
+use api::{Refusal, ms};
 pub use inventory::Inventory;
 use log::{For, Log};
 use state::{Action, Answer, Request, Run, StoredCommit, Who};
@@ -36,24 +37,9 @@ pub struct JetStream {
     joined: Joined,
 }
 
-fn ms(time: Duration) -> u64 {
-    time.as_millis() as u64
-}
-
-/// What the broker holds under the pipeline's name is no run of this file.
-fn foreign(layout: &Layout) -> Fault {
-    Fault::Fatal(format!(
-        "the broker holds other shared queues of a pipeline named {}: give this one a `prefix`, or begin another run",
-        layout.pipeline
-    ))
-}
-
-/// An answer that can't be had in this order.
-fn unexpected(answer: &Answer) -> Fault {
-    match answer {
-        Answer::Superseded => Fault::Superseded,
-        _ => Fault::Away("the broker has lost what the request was about".into()),
-    }
+/// Whether the broker has more to keep for it than before.
+fn grows(commit: &Commit) -> bool {
+    !commit.outputs.is_empty() || commit.step.is_some() && commit.ends.is_empty()
 }
 
 impl JetStream {
@@ -71,11 +57,9 @@ impl JetStream {
                 let joined = Joined { run, begun, ended, warnings };
                 Ok(JetStream { log, layout: layout.clone(), who: me, joined })
             }
-            Answer::Foreign => Err(foreign(layout)),
-            Answer::Struck => {
-                Err(Fault::Fatal("this machine was struck off the run (`mprun forget`)".into()))
-            }
-            other => Err(unexpected(&other)),
+            Answer::Foreign => Err(Fault::foreign(layout)),
+            Answer::Struck => Err(Fault::struck()),
+            other => Err(other.fault()),
         }
     }
 
@@ -109,6 +93,27 @@ impl JetStream {
         seen.ok_or(Fault::Superseded)
     }
 
+    /// `needs_none`: the broker has room for it also where its store is full.
+    async fn ask_commits(
+        &self,
+        stage: &SharedStage,
+        commits: &[Commit],
+        needs_none: bool,
+    ) -> Result<Judged, Refusal> {
+        let mut data = Vec::new();
+        let commits = commits.iter().map(|commit| StoredCommit::of(commit, &mut data)).collect();
+        let request =
+            self.request(Action::Commit { line: stage.name.clone(), place: self.place(stage), commits });
+        let answer = match needs_none {
+            true => self.log.append(&request, &data, None).await?,
+            false => self.log.append_if_room(&request, &data).await?,
+        };
+        match answer {
+            Answer::Judged(judged) => Ok(judged),
+            other => Err(Refusal::Fault(other.fault())),
+        }
+    }
+
     async fn leases(&self, taken: Vec<state::Taken>) -> Result<Vec<Lease>, Fault> {
         let items: Vec<_> = taken.iter().map(|taken| taken.item).collect();
         let bytes = self.log.fetch(&items).await?;
@@ -133,28 +138,35 @@ impl Broker for JetStream {
         let request = self.request(Action::Take { queue, n, expired_after, max_deliveries });
         match self.log.append(&request, &[], Some((queue, n))).await.map_err(Refusal::fault)? {
             Answer::Taken(taken) => self.leases(taken).await,
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
     async fn extend(&self, queue: SharedQueue, leases: &[Sequence]) -> Result<Vec<Sequence>, Fault> {
         match self.ask(Action::Extend { queue, leases: leases.to_vec() }).await? {
             Answer::Lost(lost) => Ok(lost),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
+    /// Where room is short only what needs none is asked for.
     async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
-        let mut data = Vec::new();
-        let commits = commits.iter().map(|commit| StoredCommit::of(commit, &mut data)).collect();
-        let request =
-            self.request(Action::Commit { line: stage.name.clone(), place: self.place(stage), commits });
-        match self.log.append(&request, &data, None).await {
-            Ok(Answer::Judged(judged)) => Ok(judged),
-            Ok(other) => Err(unexpected(&other)),
-            Err(Refusal::Full(_)) => Ok(Judged { full: Some(Full::Memory), ..Judged::default() }),
-            Err(refusal) => Err(refusal.fault()),
+        let is_short = self.log.replica().see(|state, _| state.is_short)?;
+        let smaller = commits.iter().take_while(|commit| !grows(commit)).count();
+        if !is_short {
+            match self.ask_commits(stage, commits, smaller == commits.len()).await {
+                Err(Refusal::Full(_)) => {}
+                judged => return judged.map_err(Refusal::fault),
+            }
         }
+        if smaller == 0 {
+            return Ok(Judged { full: Some(Full::Memory), ..Judged::default() });
+        }
+        let mut judged = self.ask_commits(stage, &commits[..smaller], true).await.map_err(Refusal::fault)?;
+        if judged.full.is_none() && smaller < commits.len() {
+            judged.full = Some(Full::Memory);
+        }
+        Ok(judged)
     }
 
     async fn give_back(&self, queue: SharedQueue, leases: &[(Sequence, u32)]) -> Result<(), Fault> {
@@ -170,12 +182,13 @@ impl Broker for JetStream {
         let place = self.place(stage);
         match self.ask(Action::Register { queue, place }).await? {
             Answer::Registered(registered) => Ok(registered),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
-    /// Only what changes the queue is asked of the log: this is asked again and again.
+    /// Only what changes the queue goes into the log: this is asked again and again.
     async fn progress(&self, queue: SharedQueue, before: &[SharedQueue]) -> Result<Progress, Fault> {
+        self.log.catch_up().await?;
         let (progress, may_end) =
             self.see(|run, _| Some((run.progress(queue)?, run.may_be_sealed(queue, before))))?;
         if !may_end {
@@ -183,7 +196,7 @@ impl Broker for JetStream {
         }
         match self.ask(Action::Seal { queue, before: before.to_vec() }).await? {
             Answer::Progress(progress) => Ok(progress),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
@@ -193,7 +206,7 @@ impl Broker for JetStream {
         }
         match self.ask(Action::Finish).await? {
             Answer::Finished(has_ended) => Ok(has_ended),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
@@ -205,7 +218,7 @@ impl Broker for JetStream {
         };
         match self.ask(Action::Claim { place, time }).await? {
             Answer::Claimed(position) => Ok(position),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
@@ -227,13 +240,20 @@ impl Broker for JetStream {
         self.see(|run, _| Some(run.queue(queue)?.ledger()))
     }
 
+    /// Where the store is full the text of before stays, and begins anew to live: no machine falls silent for that.
     async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault> {
-        let text = state::Span { at: 0, len: snapshot.len() as u32 };
-        let request = self.request(Action::Show { text, time: ms(time) });
-        match self.log.append(&request, snapshot, None).await {
-            Ok(Answer::Done) => Ok(()),
-            Ok(other) => Err(unexpected(&other)),
-            Err(refusal) => Err(refusal.fault()),
+        let time = ms(time);
+        let text = Some(state::Span { at: 0, len: snapshot.len() as u32 });
+        let answer = match self.log.append_if_room(&self.request(Action::Show { text, time }), snapshot).await
+        {
+            Err(Refusal::Full(_)) => {
+                self.log.append(&self.request(Action::Show { text: None, time }), &[], None).await
+            }
+            answer => answer,
+        };
+        match answer.map_err(Refusal::fault)? {
+            Answer::Done => Ok(()),
+            other => Err(other.fault()),
         }
     }
 

@@ -17,12 +17,23 @@ impl Names {
 
     /// The prefix and the pipeline of a stream; `None`: it is none of mprun's.
     pub(super) fn read(stream: &str) -> Option<(String, String)> {
-        let (prefix, pipeline) = stream.split_once(BETWEEN)?;
+        let (prefix, pipeline) =
+            stream.split_once(BETWEEN).filter(|(_, pipeline)| !pipeline.contains(BETWEEN))?;
         Some((unescaped(prefix)?, unescaped(pipeline)?))
     }
 
-    pub(super) fn all(&self) -> String {
-        format!("{}.>", self.base)
+    /// The subjects of the stream.
+    pub(super) fn all(&self) -> [String; 4] {
+        [self.requests(), self.data(), self.snapshots(), self.heads()]
+    }
+
+    /// The stream of the reserve: see `reserve.rs`.
+    pub(super) fn reserve_stream(&self) -> String {
+        format!("{}{BETWEEN}reserve", self.stream)
+    }
+
+    pub(super) fn reserve(&self) -> String {
+        format!("{}.reserve", self.base)
     }
 
     /// Requests without items.
@@ -81,5 +92,6 @@ mod tests {
             assert_eq!(Names::read(&names.stream), Some((prefix.into(), pipeline.into())));
         }
         assert_eq!(Names::read("ORDERS"), None);
+        assert_eq!(Names::read(&names.reserve_stream()), None);
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Settings {
     #[serde(default)]
     max_msgs_per_subject: i64,
     #[serde(default)]
-    num_replicas: usize,
+    pub num_replicas: usize,
     #[serde(default)]
     sealed: bool,
     #[serde(default)]
@@ -30,11 +30,11 @@ pub(super) struct Settings {
 }
 
 /// Of a stream that is to be made.
-pub(super) fn wanted(name: &str, subjects: &str, pipeline: &str, replicas: u8) -> Value {
+pub(super) fn wanted(name: &str, subjects: &[String], pipeline: &str, replicas: u8) -> Value {
     json!({
         "name": name,
         "description": format!("shared queues of the mprun pipeline {pipeline}"),
-        "subjects": [subjects],
+        "subjects": subjects,
         "retention": "limits",
         "storage": "file",
         "discard": "new",
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     fn settings(change: (&str, Value)) -> Settings {
-        let mut config = wanted("s", "s.>", "p", 1);
+        let mut config = wanted("s", &["s.log".to_owned()], "p", 1);
         config[change.0] = change.1;
         Settings::of(&json!({ "config": config })).unwrap()
     }

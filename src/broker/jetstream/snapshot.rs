@@ -1,8 +1,8 @@
 //! The state as it was after some message of the log, written into the stream itself: who joins reads it and what comes behind it. Then
 //! what nothing needs any more is deleted, so the stream holds live items, letters and a bounded part of the log.
 //!
-//! Invariant: only messages up to that one, and none that the state of then needs, are ever deleted. So who has read less meets a gap,
-//! and begins with the snapshot.
+//! Invariant: only messages up to the last one of the snapshot *before* are deleted, and none that the state needs. So who has just read that
+//! snapshot finds all that comes behind it; who is further behind meets a gap, and begins with the next snapshot.
 //!
 //! | the machine that writes it is killed | what is left |
 //! |---|---|
@@ -12,11 +12,12 @@
 //! | two machines write one at once | one head is refused: it expects the head before it to be the last |
 
 use super::api::{Api, Refusal, Stored};
-use super::log::other_version;
 use super::names::Names;
 use super::replica::{Inner, Replica};
+use super::reserve;
+use super::server::Settings;
 use super::state::{Request, State};
-use super::wire::{self, FORMAT, RequestId};
+use super::wire::{self, FORMAT, RequestId, other_version};
 use crate::broker::Fault;
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -27,13 +28,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Messages, or bytes, of the log after which the state is written anew: a joiner reads that much.
-const MESSAGES: u64 = 5000;
+const MESSAGES: u64 = 2000;
 const BYTES: u64 = 8 << 20;
+/// The same while the server's store is full: more than a snapshot itself is.
+const MESSAGES_IF_SHORT: u64 = 16;
 /// A large state is written only after so much more than its own length.
 const TIMES_ITS_LENGTH: u64 = 2;
 /// Machines that are behind each other by that many messages write it one after the other, mostly.
-const SPREAD: u64 = 1000;
+const SPREAD: u64 = 500;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+const TRY_AGAIN_IF_SHORT: Duration = Duration::from_millis(200);
 /// Deletions under way at once.
 const DELETIONS: usize = 64;
 
@@ -130,10 +134,12 @@ pub(super) fn note_head(replica: &Replica, place: u64, bytes: &[u8]) {
 
 fn is_due(inner: &Inner, spread: u64) -> bool {
     let messages = inner.at.saturating_sub(inner.snapshot_through);
-    let is_long = messages >= MESSAGES + spread || inner.bytes_since >= BYTES + (spread << 10);
+    let is_long = messages >= MESSAGES + spread || inner.bytes_since >= BYTES + (spread << 11);
     let is_worth_it = inner.bytes_since >= inner.snapshot_len * TIMES_ITS_LENGTH;
     let may_try = inner.saves_again_at.is_none_or(|at| at <= Instant::now());
-    !inner.is_saving && is_long && is_worth_it && may_try
+    // Where room is short it is looked for at once.
+    let is_pressed = inner.state.is_short && messages >= MESSAGES_IF_SHORT;
+    !inner.is_saving && (is_long && is_worth_it || is_pressed) && may_try
 }
 
 /// Writes the state, if the log has grown by enough, and deletes what nothing needs.
@@ -150,7 +156,11 @@ pub(super) fn save_if_due(api: &Api, names: &Names, replica: &Arc<Replica>) {
         let saved = snapshot.save(&api, &names).await;
         let mut inner = replica.lock();
         inner.is_saving = false;
-        inner.saves_again_at = saved.is_err().then(|| Instant::now() + TRY_AGAIN);
+        let pause = match saved {
+            Err(_) => Some(TRY_AGAIN),
+            Ok(()) => inner.state.is_short.then_some(TRY_AGAIN_IF_SHORT),
+        };
+        inner.saves_again_at = pause.map(|pause| Instant::now() + pause);
     });
 }
 
@@ -159,21 +169,27 @@ struct Snapshot {
     through: u64,
     /// The head that is the last one.
     before: u64,
+    /// The last message of the snapshot before.
+    deletes_through: u64,
     /// Before this message nothing is needed.
     floor: u64,
     /// Nor are these behind it.
     garbage: Vec<u64>,
+    is_short: bool,
 }
 
 impl Snapshot {
     fn of(inner: &Inner) -> Snapshot {
-        let floor = inner.state.blobs.floor(inner.at);
+        let deletes_through = inner.snapshot_through;
+        let floor = inner.state.blobs.floor(deletes_through);
         Snapshot {
             state: postcard::to_allocvec(&inner.state).unwrap_or_default(), // as above
             through: inner.at,
             before: inner.head,
+            deletes_through,
             floor,
-            garbage: inner.state.blobs.garbage(floor),
+            garbage: inner.state.blobs.garbage(floor, deletes_through),
+            is_short: inner.state.is_short,
         }
     }
 
@@ -182,12 +198,12 @@ impl Snapshot {
         let mut parts = Vec::new();
         for part in self.state.chunks(most) {
             let part = [&[FORMAT], part].concat();
-            parts.push(api.append(names.snapshots(), None, part.into()).await?);
+            parts.push(append(api, names, names.snapshots(), None, part).await?);
         }
         let head = Head { through: self.through, len: self.state.len() as u64, parts };
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", self.before.to_string().as_str());
-        let place = match api.append(names.heads(), Some(headers), head.encode().into()).await {
+        let place = match append(api, names, names.heads(), Some(headers), head.encode()).await {
             Err(Refusal::Late) => return Ok(()),
             place => place?,
         };
@@ -196,9 +212,9 @@ impl Snapshot {
 
     async fn clean(&self, api: &Api, names: &Names, head: u64) -> Result<(), Refusal> {
         api.purge(&names.stream, None, self.floor).await?;
-        if self.floor <= self.through {
+        if self.floor <= self.deletes_through {
             for subject in [names.requests(), names.snapshots()] {
-                api.purge(&names.stream, Some(&subject), self.through + 1).await?;
+                api.purge(&names.stream, Some(&subject), self.deletes_through + 1).await?;
             }
             api.purge(&names.stream, Some(&names.heads()), head).await?;
             for some in self.garbage.chunks(DELETIONS) {
@@ -209,8 +225,44 @@ impl Snapshot {
                 try_join_all(some.iter().copied().map(delete)).await?;
             }
         }
-        let request = Request::Cleaned { through: self.through };
-        let whole = wire::encode(RequestId { connection: 0, number: 0 }, &request, &[]);
-        api.append(names.requests(), None, wire::last(&[], 0, &whole).into()).await.map(drop)
+        let Snapshot { through, deletes_through, .. } = *self;
+        tell(api, names, &Request::Cleaned { through, deletes_through }).await?;
+        self.see_to_the_reserve(api, names).await
     }
+
+    /// It is to have room for the next snapshot; once it has, queues may grow again.
+    async fn see_to_the_reserve(&self, api: &Api, names: &Names) -> Result<(), Refusal> {
+        let settings = Settings::of(&api.info(&names.stream).await?).map_err(Refusal::Fault)?;
+        let blocks = reserve::blocks(self.state.len() as u64);
+        if reserve::fill(api, names, settings.num_replicas, blocks).await? && self.is_short {
+            tell(api, names, &Request::Room { is_short: false }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the store is full the reserve makes room for it.
+async fn append(
+    api: &Api,
+    names: &Names,
+    subject: String,
+    headers: Option<HeaderMap>,
+    bytes: Vec<u8>,
+) -> Result<u64, Refusal> {
+    let bytes = Bytes::from(bytes);
+    loop {
+        match api.append(subject.clone(), headers.clone(), bytes.clone()).await {
+            Err(Refusal::Full(why)) if !reserve::give_back(api, names).await? => {
+                return Err(Refusal::Full(why));
+            }
+            Err(Refusal::Full(_)) => {}
+            place => return place,
+        }
+    }
+}
+
+/// A request whose answer nobody waits for.
+async fn tell(api: &Api, names: &Names, request: &Request) -> Result<(), Refusal> {
+    let whole = wire::encode(RequestId { connection: 0, number: 0 }, request, &[]);
+    append(api, names, names.requests(), None, wire::last(&[], 0, &whole)).await.map(drop)
 }

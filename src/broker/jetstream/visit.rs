@@ -1,15 +1,16 @@
 //! A look at a run from outside: no machine of it, so it may come from anywhere.
 
-use super::api::{Api, Refusal};
+use super::api::{Api, Refusal, ms};
 use super::connect;
-use super::log::{self, For, Log};
+use super::log::{For, Log};
 use super::names::Names;
-use super::state::{Answer, Machine, Queue, Request, Run, Standing, StoredLetter, Visit};
-use super::{foreign, ms, server, unexpected};
+use super::server::{self, Settings};
+use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
 use crate::broker::{
     Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, RunOrder,
     SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, Writer,
 };
+use serde_json::json;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
@@ -30,24 +31,27 @@ pub(super) async fn examine(
     layout: &Layout,
     allow_loss: bool,
 ) -> Result<Vec<String>, Fault> {
-    let (client, names) =
-        (connect::connect(access).await?.client, Names::new(&layout.prefix, &layout.pipeline));
-    let info = client.server_info();
+    let mut connection = connect::connect(access).await?;
+    let info = connection.client.server_info();
     server::check_server(&info.version, info.jetstream)?;
-    let api = Api(client);
-    match api.info(&names.stream).await {
-        Ok(_) => {}
-        Err(Refusal::NoStream) => {
-            // JetStream of the account has answered: it makes the stream at the start of a run.
-            let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
-            return server::Settings::of(&serde_json::json!({ "config": wanted }))?
-                .check(&names.stream, allow_loss);
-        }
-        Err(refusal) => return Err(refusal.fault()),
-    }
-    let warnings = log::settings(&api, &names.stream).await?.check(&names.stream, allow_loss)?;
+    let api = Api(connection.client.clone());
+    let warnings = connection.or_end(warnings(&api, layout, allow_loss)).await?;
     // It refuses another shape.
     Visitor::open(access, layout).await.map(|_| warnings)
+}
+
+/// Of the stream that is there, or would be made.
+async fn warnings(api: &Api, layout: &Layout, allow_loss: bool) -> Result<Vec<String>, Fault> {
+    let names = Names::new(&layout.prefix, &layout.pipeline);
+    let info = match api.info(&names.stream).await {
+        Ok(info) => info,
+        Err(Refusal::NoStream) => {
+            let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
+            json!({ "config": wanted })
+        }
+        Err(refusal) => return Err(refusal.fault()),
+    };
+    Settings::of(&info)?.check(&names.stream, allow_loss)
 }
 
 /// Dead letters of a queue, the oldest first, after `after`.
@@ -86,7 +90,7 @@ impl Visitor {
         })?;
         match found {
             None => Ok(None),
-            Some((_, false)) => Err(foreign(layout)),
+            Some((_, false)) => Err(Fault::foreign(layout)),
             Some((run, true)) => Ok(Some(Visitor { log, run })),
         }
     }
@@ -143,7 +147,7 @@ impl Visitor {
     pub async fn order(&self, order: RunOrder) -> Result<u64, Fault> {
         match self.ask(Visit::Order { order }).await? {
             Answer::Ordered(machines) => Ok(machines),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
@@ -152,7 +156,7 @@ impl Visitor {
         let (shown_for, silent_after) = (ms(SHOWN_FOR), ms(SILENT_AFTER));
         match self.ask(Visit::Forget { machine: machine.to_owned(), shown_for, silent_after }).await? {
             Answer::Forgotten(forgotten) => Ok(forgotten),
-            other => Err(unexpected(&other)),
+            other => Err(other.fault()),
         }
     }
 
@@ -181,7 +185,7 @@ impl Visitor {
         for some in letters.chunks(AT_ONCE) {
             match self.ask(Visit::Retry { queue, letters: some.to_vec() }).await? {
                 Answer::Retried(retried) => all.extend(retried),
-                other => return Err(unexpected(&other)),
+                other => return Err(other.fault()),
             }
         }
         Ok(all)
@@ -193,7 +197,7 @@ impl Visitor {
         for some in letters.chunks(AT_ONCE) {
             match self.ask(Visit::Discard { queue, letters: some.to_vec() }).await? {
                 Answer::Discarded(letters) => dropped += letters,
-                other => return Err(unexpected(&other)),
+                other => return Err(other.fault()),
             }
         }
         Ok(dropped)
@@ -211,7 +215,7 @@ fn member(machine: String, known: Machine, shown: Option<(Duration, Vec<u8>)>) -
     Member { machine, life: known.life, state, shown }
 }
 
-fn queue_view(queue: &Queue, now: u64) -> QueueView {
+fn queue_view(queue: &StoredQueue, now: u64) -> QueueView {
     let writer = |(place, state): (&String, _)| {
         let (machine, stage) = place.split_once('/')?;
         Some(Writer { machine: machine.to_owned(), stage: stage.to_owned(), state })

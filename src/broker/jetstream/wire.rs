@@ -4,6 +4,7 @@
 //! the log; then the bytes. What all parts hold together: the connection, the request's number there, the request, its data.
 
 use super::state::{Request, Source};
+use crate::broker::Fault;
 use bytes::Bytes;
 
 /// Counts changes of the messages, and of what the state makes of them: machines that differ in it can't share a log.
@@ -83,6 +84,14 @@ pub(super) enum Unreadable {
     Format(u8),
     /// Nothing of mprun's.
     Garbled,
+}
+
+pub(super) fn other_version(format: u8) -> Fault {
+    Fault::Fatal(format!(
+        "the broker holds messages of another version of mprun (format {format}, this one writes {}): use one version on all machines, \
+         or begin anew after `mprun shared drop`",
+        FORMAT
+    ))
 }
 
 fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Unreadable> {

@@ -62,16 +62,8 @@ pub(super) async fn examine(
         get.query_async(&mut connection).await.map_err(|error| answer::fault(&error))?;
     match held.is_none_or(|held| held == shape(layout)) {
         true => Ok(warnings),
-        false => Err(foreign(layout)),
+        false => Err(Fault::foreign(layout)),
     }
-}
-
-/// What the broker holds under the pipeline's name is no run of this file.
-pub(super) fn foreign(layout: &Layout) -> Fault {
-    Fault::Fatal(format!(
-        "the broker holds other shared queues of a pipeline named {}: give this one a `prefix`, or begin another run",
-        layout.pipeline
-    ))
 }
 
 pub(super) async fn connect(
@@ -133,7 +125,7 @@ async fn begin(
     match &value {
         Value::Array(words) => match &words[..] {
             [_, Value::Int(run)] => Ok(*run as u64),
-            [_, _] => Err(foreign(layout)),
+            [_, _] => Err(Fault::foreign(layout)),
             _ => Err(answer::unexpected(&value)),
         },
         _ => Err(answer::unexpected(&value)),
@@ -157,7 +149,7 @@ async fn join(
     }
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     if matches!(&value, Value::Array(words) if words.len() == 1) {
-        return Err(Fault::Fatal("this machine was struck off the run (`mprun forget`)".into()));
+        return Err(Fault::struck());
     }
     answer::parsed(value)
 }

@@ -41,7 +41,7 @@ impl Visitor {
             get.query_async(&mut connection).await.map_err(|error| answer::fault(&error))?;
         let (Some(run), Some(shape)) = found else { return Ok(None) };
         if shape != connect::shape(layout) {
-            return Err(connect::foreign(layout));
+            return Err(Fault::foreign(layout));
         }
         let names = layout.queues.iter().map(|queue| queue.name.clone()).collect();
         Ok(Some(Visitor { connection, scripts: Scripts::new(), keys: pipeline.run(run), run, names }))

@@ -161,12 +161,14 @@ impl Blobs {
         first.copied().unwrap_or(u64::MAX).min(through + 1)
     }
 
-    /// Messages from `floor` on that nothing needs, and that carry data.
-    pub(in crate::broker::jetstream) fn garbage(&self, floor: u64) -> Vec<u64> {
-        self.garbage.iter().map(|garbage| garbage.message).filter(|message| *message >= floor).collect()
+    /// Messages from `floor` on, up to `through`, that nothing needs and that carry data.
+    pub(in crate::broker::jetstream) fn garbage(&self, floor: u64, through: u64) -> Vec<u64> {
+        let all = self.garbage.iter().map(|garbage| garbage.message);
+        all.filter(|message| (floor..=through).contains(message)).collect()
     }
 
-    pub(super) fn cleaned(&mut self, through: u64) {
-        self.garbage.retain(|garbage| garbage.since > through);
+    /// What had become garbage up to `through` is deleted, up to `deletes_through`.
+    pub(super) fn cleaned(&mut self, through: u64, deletes_through: u64) {
+        self.garbage.retain(|garbage| garbage.since > through || garbage.message > deletes_through);
     }
 }

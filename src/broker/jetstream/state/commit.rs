@@ -6,6 +6,7 @@
 //! * A number that is not greater than the line's last one was judged before: the answer is that of before, and nothing happens. One
 //!   request a line is under way and starts at the oldest without an answer, so the line keeps the verdicts from the first number
 //!   of the last request on.
+//! * While the server's store is full no commit happens for which there would be more to keep.
 //! * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
 
 use super::request::{StoredCommit, Who};
@@ -31,6 +32,10 @@ impl Run {
             if commit.number <= before.last {
                 verdicts.push(judged_before(&before, commit.number));
                 continue;
+            }
+            if step.is_short && commit.grows() {
+                full = Some(Full::Memory);
+                break;
             }
             let is_allowed = self.is_allowed(who, place, commit);
             if is_allowed {

@@ -12,9 +12,11 @@ mod commit;
 mod queue;
 mod request;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub(super) use blobs::{Blobs, ItemRef, Source, Span};
-pub(super) use queue::{Queue, StoredLetter};
+pub(super) use queue::{StoredLetter, StoredQueue};
 pub(super) use request::{Action, Answer, Request, StoredCommit, Taken, Visit, Who};
 pub(super) use run::{Machine, News, Run, Standing};
 
@@ -30,6 +32,8 @@ pub(super) struct State {
     /// The number of the last run that was begun: none is used twice.
     last_run: u64,
     pub runs: BTreeMap<u64, Run>,
+    /// The server's store is full.
+    pub is_short: bool,
     pub blobs: Blobs,
 }
 
@@ -75,9 +79,9 @@ impl State {
     }
 
     fn answer(&mut self, request: &Request, source: Source<'_>, news: &mut Vec<News>) -> (u64, Answer) {
-        let State { now, blobs, runs, last_run } = self;
+        let State { now, blobs, runs, last_run, is_short } = self;
         let now = *now;
-        let mut step = Step { blobs, news, source, now };
+        let mut step = Step { blobs, news, source, now, is_short: *is_short };
         match request {
             Request::Join { who, queues, new_run } => {
                 let has_shape =
@@ -116,8 +120,12 @@ impl State {
                 std::mem::take(runs).into_values().for_each(|run| run.forget_all(step.blobs));
                 (0, Answer::Dropped)
             }
-            Request::Cleaned { through } => {
-                step.blobs.cleaned(*through);
+            Request::Room { is_short: is_so } => {
+                *is_short = *is_so;
+                (0, Answer::Done)
+            }
+            Request::Cleaned { through, deletes_through } => {
+                step.blobs.cleaned(*through, *deletes_through);
                 (0, Answer::Done)
             }
         }

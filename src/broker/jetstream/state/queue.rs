@@ -34,7 +34,7 @@ pub(in crate::broker::jetstream) struct StoredLetter {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::broker::jetstream) struct Queue {
+pub(in crate::broker::jetstream) struct StoredQueue {
     pub settings: QueueSettings,
     put: u64,
     done: u64,
@@ -59,10 +59,10 @@ fn next(last: &mut Sequence, now: u64) -> Sequence {
     *last
 }
 
-impl Queue {
-    pub(super) fn new(settings: &QueueSettings) -> Queue {
+impl StoredQueue {
+    pub(super) fn new(settings: &QueueSettings) -> StoredQueue {
         let zero = Sequence(0, 0);
-        Queue {
+        StoredQueue {
             settings: settings.clone(),
             put: 0,
             done: 0,
@@ -243,7 +243,7 @@ impl Queue {
 
     pub(in crate::broker::jetstream) fn ledger(&self) -> Ledger {
         let leased = self.deliveries.values().filter(|delivery| delivery.owner.is_some()).count() as u64;
-        let Queue { put, done, dead, dropped, .. } = *self;
+        let StoredQueue { put, done, dead, dropped, .. } = *self;
         Ledger { put, done, dead, dropped, waiting: self.len() - leased, leased }
     }
 
@@ -279,7 +279,7 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    fn claim(&mut self, queue: &mut Queue, id: Sequence) {
+    fn claim(&mut self, queue: &mut StoredQueue, id: Sequence) {
         let Some(count) = queue.deliveries.get(&id).map(|delivery| delivery.count) else { return };
         if count >= self.most {
             let attempts = queue.items.get(&id).map_or(0, |item| item.attempts);
@@ -290,7 +290,7 @@ impl Taking<'_> {
         }
     }
 
-    fn hand_out(&mut self, queue: &mut Queue, id: Sequence, count: u32) {
+    fn hand_out(&mut self, queue: &mut StoredQueue, id: Sequence, count: u32) {
         let Some(item) = queue.items.get(&id) else { return };
         let delivery = Delivery { owner: Some(self.who.clone()), since: self.now, count };
         queue.deliveries.insert(id, delivery);

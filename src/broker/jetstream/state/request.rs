@@ -3,7 +3,8 @@
 
 use super::blobs::{ItemRef, Span};
 use crate::broker::{
-    Commit, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, RunOrder, Sequence, SharedQueue,
+    Commit, Fault, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, RunOrder, Sequence,
+    SharedQueue,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +25,10 @@ pub(in crate::broker::jetstream) enum Request {
     Visitor { run: u64, visit: Visit },
     /// All runs go, unless a machine is alive. `alive_for`: ms without a word after which it may be gone; `None`: they go anyway.
     Drop { shown_for: u64, alive_for: Option<u64> },
-    /// What had become of no use up to this place in the log is deleted.
-    Cleaned { through: u64 },
+    /// The server's store is full, or no more.
+    Room { is_short: bool },
+    /// What had become of no use up to one place in the log is deleted, as far as it lies before another.
+    Cleaned { through: u64, deletes_through: u64 },
 }
 
 /// See [`crate::broker::Broker`]. Times are in milliseconds.
@@ -68,8 +71,9 @@ pub(in crate::broker::jetstream) enum Action {
     Resign {
         place: String,
     },
+    /// `None`: what was shown before stays.
     Show {
-        text: Span,
+        text: Option<Span>,
         time: u64,
     },
     Leave,
@@ -103,6 +107,11 @@ pub(in crate::broker::jetstream) struct StoredEnd {
 }
 
 impl StoredCommit {
+    /// Whether there is more to keep for it than before.
+    pub(super) fn grows(&self) -> bool {
+        !self.outputs.is_empty() || self.step.is_some() && self.ends.is_empty()
+    }
+
     /// The bytes of the outputs go behind `data`.
     pub(in crate::broker::jetstream) fn of(commit: &Commit, data: &mut Vec<u8>) -> StoredCommit {
         let mut stored = |item: &[u8]| {
@@ -166,4 +175,14 @@ pub(in crate::broker::jetstream) enum Answer {
     /// This machine is alive.
     Alive(String),
     Dropped,
+}
+
+impl Answer {
+    /// Of an answer that was not looked for.
+    pub(in crate::broker::jetstream) fn fault(&self) -> Fault {
+        match self {
+            Answer::Superseded => Fault::Superseded,
+            _ => Fault::Away("the broker has lost what the request was about".into()),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! One run of a pipeline: its machines, queues, lines, positions and claims.
 
 use super::blobs::{Blobs, ItemRef, Source};
-use super::queue::Queue;
+use super::queue::StoredQueue;
 use super::request::{Action, Answer, Who};
 use crate::broker::{Forgotten, Progress, QueueSettings, RunOrder, SharedQueue, WriterState};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub(super) struct Step<'a> {
     pub news: &'a mut Vec<News>,
     pub source: Source<'a>,
     pub now: u64,
+    /// The server's store is full: nothing may grow.
+    pub is_short: bool,
 }
 
 impl Step<'_> {
@@ -76,7 +78,7 @@ pub(in crate::broker::jetstream) struct Run {
     /// Seconds since 1970.
     pub ended: Option<u64>,
     pub machines: BTreeMap<String, Machine>,
-    pub queues: Vec<Queue>,
+    pub queues: Vec<StoredQueue>,
     /// By MACHINE:LIFE/STAGE.
     pub(super) lines: BTreeMap<String, Line>,
     pub(super) positions: BTreeMap<String, Vec<u8>>,
@@ -98,11 +100,11 @@ impl Run {
         }
     }
 
-    pub(in crate::broker::jetstream) fn queue(&self, queue: SharedQueue) -> Option<&Queue> {
+    pub(in crate::broker::jetstream) fn queue(&self, queue: SharedQueue) -> Option<&StoredQueue> {
         self.queues.get(usize::from(queue.0))
     }
 
-    pub(super) fn queue_mut(&mut self, queue: SharedQueue) -> Option<&mut Queue> {
+    pub(super) fn queue_mut(&mut self, queue: SharedQueue) -> Option<&mut StoredQueue> {
         self.queues.get_mut(usize::from(queue.0))
     }
 
@@ -122,7 +124,7 @@ impl Run {
         for (settings, place) in queues.iter().zip(0_u16..) {
             match self.queues.get_mut(usize::from(place)) {
                 Some(queue) => queue.settings = settings.clone(),
-                None => self.queues.push(Queue::new(settings)),
+                None => self.queues.push(StoredQueue::new(settings)),
             }
         }
         if let Some(life) = before {
@@ -209,8 +211,7 @@ impl Run {
                 Answer::Done
             }
             Action::Show { text, time } => {
-                let shown = Shown { text: step.source.item(*text), until: now + time };
-                self.show(who, shown, step);
+                self.show(who, text.map(|text| step.source.item(text)), now + time, step);
                 Answer::Done
             }
             Action::Leave => {
@@ -228,7 +229,7 @@ impl Run {
         before: &[SharedQueue],
     ) -> bool {
         let Some(queue) = self.queue(queue).filter(|queue| !queue.is_sealed) else { return false };
-        let is_finished = |before: &SharedQueue| self.queue(*before).is_some_and(Queue::is_finished);
+        let is_finished = |before: &SharedQueue| self.queue(*before).is_some_and(StoredQueue::is_finished);
         let have_ended = queue.writers.values().all(|writer| *writer != WriterState::Open);
         have_ended && before.iter().all(is_finished) && !(queue.writers.is_empty() && before.is_empty())
     }
@@ -243,7 +244,7 @@ impl Run {
     }
 
     pub(in crate::broker::jetstream) fn may_finish(&self) -> bool {
-        self.queues.iter().all(Queue::is_finished)
+        self.queues.iter().all(StoredQueue::is_finished)
     }
 
     fn finish(&mut self, now: u64) -> bool {
@@ -276,15 +277,18 @@ impl Run {
         Some(self.position(place))
     }
 
-    fn show(&mut self, who: &Who, shown: Shown, step: &mut Step<'_>) {
-        step.blobs.add(shown.text);
+    fn show(&mut self, who: &Who, text: Option<ItemRef>, until: u64, step: &mut Step<'_>) {
         for (name, machine) in &mut self.machines {
-            let is_over = machine.shown.is_some_and(|shown| shown.until <= step.now);
-            if is_over || *name == who.machine {
+            let is_own = *name == who.machine;
+            let is_over = machine.shown.is_some_and(|shown| shown.until <= step.now) && !is_own;
+            if is_over || is_own && text.is_some() {
                 machine.shown.take().into_iter().for_each(|shown| step.blobs.release_item(shown.text));
             }
-            if *name == who.machine {
-                machine.shown = Some(shown);
+            if let (true, Some(text)) = (is_own, text) {
+                step.blobs.add(text);
+                machine.shown = Some(Shown { text, until });
+            } else if let (true, Some(shown)) = (is_own, &mut machine.shown) {
+                shown.until = until;
             }
         }
     }

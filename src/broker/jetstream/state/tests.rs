@@ -1,0 +1,202 @@
+//! What a state is made of: the log alone. That its rules are those of Redis `tests/broker/same.rs` shows.
+
+use super::*;
+use crate::broker::{QueueSettings, Sequence, SharedQueue};
+use crate::model::WhenFull;
+use proptest::prelude::*;
+
+const A: SharedQueue = SharedQueue(0);
+
+fn who(machine: u8, life: u8) -> Who {
+    Who { machine: format!("m{machine}"), life: life.to_string() }
+}
+
+fn queues() -> Vec<QueueSettings> {
+    let queue = |name: &str| QueueSettings { name: name.into(), capacity: 4, when_full: WhenFull::Block };
+    vec![queue("a"), queue("b")]
+}
+
+fn machine(who: Who, action: Action) -> Request {
+    Request::Machine { run: 1, who, action }
+}
+
+fn emits(number: u64, items: u32) -> Vec<StoredCommit> {
+    let outputs = (0..items).map(|n| (A, Span { at: n * 10, len: 10 })).collect();
+    vec![StoredCommit { number, ends: Vec::new(), outputs, step: None, marks: Vec::new() }]
+}
+
+/// A log that is being read.
+#[derive(Clone, Default)]
+struct Reading {
+    state: State,
+    at: u64,
+}
+
+impl Reading {
+    fn tell(&mut self, time: u64, request: &Request) -> Answer {
+        self.at += 1;
+        let source = Source { blob: self.at, base: 20, parts: &[], part_len: 0, has_data: true };
+        self.state.apply(self.at, time, &Message::Request(request, source)).answer
+    }
+
+    fn join(&mut self, machine: u8, life: u8) {
+        let request = Request::Join { who: who(machine, life), queues: queues(), new_run: false };
+        assert!(matches!(self.tell(1000, &request), Answer::Joined { run: 1, .. }));
+    }
+
+    fn take(&mut self, time: u64, who: Who, n: u32) -> Vec<Taken> {
+        let take = Action::Take { queue: A, n, expired_after: Some(100), max_deliveries: 3 };
+        let Answer::Taken(taken) = self.tell(time, &machine(who, take)) else { panic!("superseded") };
+        taken
+    }
+
+    fn commit(&mut self, time: u64, who: Who, commits: Vec<StoredCommit>) -> Answer {
+        self.tell(time, &machine(who, Action::Commit { line: "s".into(), place: "m/s".into(), commits }))
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_takes_nothing_back() {
+    let mut log = Reading::default();
+    log.join(1, 1);
+    log.join(2, 1);
+    log.commit(5000, who(1, 1), emits(1, 1));
+    assert_eq!(log.take(5000, who(1, 1), 1).len(), 1);
+    // The server that leads now has a clock that is an hour behind: the lease lasts.
+    assert_eq!(log.take(1400, who(2, 1), 1), []);
+    assert_eq!(log.take(5099, who(2, 1), 1), []);
+    assert_eq!(log.take(5100, who(2, 1), 1).len(), 1);
+}
+
+#[test]
+fn a_message_is_needed_as_long_as_an_item_or_a_letter_of_it_is_there() {
+    let mut log = Reading::default();
+    log.join(1, 1);
+    log.commit(1000, who(1, 1), emits(1, 2));
+    let put = log.at;
+    let taken = log.take(1000, who(1, 1), 2);
+    let end = |sequence: Sequence, dead| request::StoredEnd { queue: A, sequence, dead };
+    let ends = vec![end(taken[0].sequence, None), end(taken[1].sequence, Some(("boom".into(), 1)))];
+    let commit = StoredCommit { number: 2, ends, outputs: Vec::new(), step: None, marks: Vec::new() };
+    log.commit(1000, who(1, 1), vec![commit]);
+    assert!(log.state.blobs.is_used(put));
+    assert_eq!(log.state.blobs.floor(log.at), put, "the letter lies there");
+    // The requests themselves have data that nothing needs.
+    assert!(log.state.blobs.garbage(put, log.at).len() > 1);
+    let letters = vec![*log.state.runs[&1].queues[0].letters.keys().next().unwrap()];
+    let discard = Request::Visitor { run: 1, visit: Visit::Discard { queue: A, letters } };
+    assert_eq!(log.tell(1000, &discard), Answer::Discarded(1));
+    assert!(!log.state.blobs.is_used(put) && log.state.blobs.garbage(put, log.at).contains(&put));
+    let through = log.at;
+    log.tell(1000, &Request::Cleaned { through, deletes_through: through });
+    assert!(!log.state.blobs.garbage(0, through).contains(&put));
+}
+
+#[test]
+fn parts_count_with_their_last_one_and_only_once() {
+    let mut state = State::default();
+    let join = Request::Join { who: who(1, 1), queues: queues(), new_run: false };
+    let tell = |state: &mut State, at, request: &Request, parts: &[u64]| {
+        let source = Source { blob: at, base: 20, parts, part_len: 8, has_data: true };
+        state.apply(at, 1000, &Message::Request(request, source)).answer
+    };
+    tell(&mut state, 1, &join, &[]);
+    for at in [2, 3] {
+        state.apply(at, 1000, &Message::Part);
+    }
+    let commit = Action::Commit { line: "s".into(), place: "m/s".into(), commits: emits(1, 1) };
+    let commit = machine(who(1, 1), commit);
+    assert_eq!(tell(&mut state, 4, &commit, &[2, 9]), Answer::Nothing, "a part that never came");
+    assert!(matches!(tell(&mut state, 5, &commit, &[2, 3]), Answer::Judged(_)));
+    assert_eq!(tell(&mut state, 6, &commit, &[2, 3]), Answer::Nothing, "its parts are another's");
+    // The item lies in what the parts and the message hold together, from 20 on: 8 bytes are in each part.
+    let item = ItemRef { blob: 5, at: 6, len: 12 };
+    assert_eq!(state.blobs.places(item), Some(vec![(2, 6..8), (3, 0..8), (5, 0..2)]));
+    assert_eq!(state.blobs.places(ItemRef { blob: 5, at: 20, len: 0 }), Some(Vec::new()));
+    assert_eq!(state.blobs.floor(6), 2);
+    // One whose request never comes is given up.
+    state.apply(7, 1000, &Message::Part);
+    state.apply(8, 1_000_000, &Message::Part);
+    assert!(!state.blobs.has_parts(&[7]) && state.blobs.has_parts(&[8]));
+}
+
+/// What lies in a broker is read by the next version of mprun.
+#[test]
+fn the_bytes_of_a_state_are_those_of_the_golden_one() {
+    let mut log = Reading::default();
+    log.join(1, 1);
+    log.commit(1000, who(1, 1), emits(1, 1));
+    log.take(1000, who(1, 1), 1);
+    let bytes = postcard::to_allocvec(&log.state).unwrap();
+    let golden: Vec<u8> =
+        include_str!("golden.txt").split_whitespace().map(|byte| byte.parse().unwrap()).collect();
+    assert_eq!(bytes, golden, "a change of it is a change of FORMAT");
+    assert_eq!(postcard::from_bytes::<State>(&golden).unwrap(), log.state);
+}
+
+fn requests() -> impl Strategy<Value = Request> {
+    let who = || (0_u8..3, 0_u8..2).prop_map(|(machine, life)| who(machine, life));
+    let queue = || (0_u16..2).prop_map(SharedQueue);
+    let sequence = || (1000_u64..1100, 0_u64..3).prop_map(|(ms, n)| Sequence(ms, n));
+    let end = (queue(), sequence(), any::<bool>()).prop_map(|(queue, sequence, dead)| request::StoredEnd {
+        queue,
+        sequence,
+        dead: dead.then(|| ("boom".to_owned(), 1)),
+    });
+    let output = (queue(), 0_u32..9).prop_map(|(queue, at)| (queue, Span { at, len: 3 }));
+    let commit =
+        (1_u64..6, prop::collection::vec(end, 0..2), prop::collection::vec(output, 0..3), any::<bool>());
+    let commit = commit.prop_map(|(number, ends, outputs, mark)| StoredCommit {
+        number,
+        ends,
+        outputs,
+        step: None,
+        marks: if mark { vec![A] } else { Vec::new() },
+    });
+    let commits = prop::collection::vec(commit, 1..3);
+    let action = prop_oneof![
+        4 => (queue(), 1_u32..4, any::<Option<bool>>()).prop_map(|(queue, n, look)| Action::Take {
+            queue, n, expired_after: look.map(|_| 50), max_deliveries: 2,
+        }),
+        6 => commits.prop_map(|commits| Action::Commit { line: "s".into(), place: "/s".into(), commits }),
+        1 => queue().prop_map(|queue| Action::Register { queue, place: "/s".into() }),
+        1 => queue().prop_map(|queue| Action::Seal { queue, before: Vec::new() }),
+        1 => Just(Action::Claim { place: "/s".into(), time: 50 }),
+        1 => Just(Action::Show { text: Some(Span { at: 0, len: 2 }), time: 50 }),
+        1 => Just(Action::Leave),
+    ];
+    prop_oneof![
+        2 => (who(), any::<u8>()).prop_map(|(who, new)| Request::Join { who, queues: queues(), new_run: new == 0 }),
+        12 => (1_u64..3, who(), action).prop_map(|(run, who, action)| Request::Machine { run, who, action }),
+        1 => Just(Request::Drop { shown_for: 100, alive_for: Some(50) }),
+        1 => any::<bool>().prop_map(|is_short| Request::Room { is_short }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_snapshot_and_what_comes_behind_it_are_the_whole_log(
+        log in prop::collection::vec((requests(), 0_u64..40), 1..80),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let (mut whole, mut joined) = (Reading::default(), None::<Reading>);
+        let (cut, mut time) = (at.index(log.len()), 1000);
+        for (n, (request, later)) in log.iter().enumerate() {
+            time += later;
+            if n == cut {
+                let bytes = postcard::to_allocvec(&whole.state).unwrap();
+                joined = Some(Reading { state: postcard::from_bytes(&bytes).unwrap(), at: whole.at });
+            }
+            let answer = whole.tell(time, request);
+            if let Some(joined) = &mut joined {
+                prop_assert_eq!(joined.tell(time, request), answer);
+            }
+            for queue in whole.state.runs.values().flat_map(|run| &run.queues) {
+                prop_assert!(queue.ledger().adds_up(), "{:?}", queue.ledger());
+            }
+        }
+        prop_assert_eq!(joined.unwrap().state, whole.state);
+    }
+}
