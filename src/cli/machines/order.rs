@@ -48,8 +48,8 @@ pub(in crate::cli) fn stop(
 pub(in crate::cli) fn drain(name: Option<&str>, json: bool, registry: &Registry) -> Result<u8, Failure> {
     let pipeline = SharedPipeline::named(name, registry)?;
     tell(&pipeline, RunOrder::Drain)?;
-    let told = Instant::now();
-    while !is_drained(&pipeline.watch()?, told.elapsed()) {
+    let since = Instant::now();
+    while !is_drained(&pipeline.watch()?, since.elapsed()) {
         thread::sleep(LOOK_AGAIN);
     }
     let machines = tell(&pipeline, RunOrder::Stop)?;
