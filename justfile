@@ -24,6 +24,18 @@ lint:
 golden *ARGS:
     UPDATE_GOLDEN=1 cargo test --locked {{ARGS}}
 
+# The docs as a site, in target/book; `cargo install mdbook` for it.
+book:
+    mdbook build
+
+# Draws docs/pictures anew, from a run; look at them before you commit them.
+pictures:
+    UPDATE_PICTURES=1 cargo test --locked --test pictures
+
+# The packages, each tried in a fresh folder or box: deb, archive, wheel, crate.
+package *ARGS:
+    dist/package {{ARGS}}
+
 # The queue beside its peers; benches/README.md says what a row means.
 bench *PARTS:
     benches/queue.sh {{PARTS}}

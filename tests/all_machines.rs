@@ -379,7 +379,89 @@ fn a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run
     assert_eq!(numbers(&run), (1..=30).collect::<Vec<_>>());
 }
 
+fn all_machines_stop_and_the_run_goes_on_where_they_start_again(kind: BrokerKind) {
+    let server = server(kind);
+    // A source that is far ahead of the others would wait for room as long as `drain_timeout` lets it.
+    let text = file(&server, 1000, SLOW).replace("[stages.work]", "sleep = '8ms'\n[stages.work]");
+    let mut machines = [machine(&text, "read,write"), machine(&text, "work"), machine(&text, "work")];
+    wait_until("some items", || (numbers(&machines[0]).len() > 20).then_some(()));
+    let looker = Looker::new(&text);
+    wait_until("all machines", || (ids(&looker.status(), "alive").len() == 3).then_some(()));
+    let told = looker.tell(&["stop", "--all", "pipeline.toml", "--wait"]);
+    assert_eq!(told, "3 machines of pipeline told to stop\n");
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    assert!(numbers(&machines[0]).len() < 1000);
+    let status = looker.status();
+    assert_eq!((ids(&status, "left").len(), status["run"]["ended"].is_null()), (3, true), "{status}");
+    assert!(status["queues"].as_array().unwrap().iter().all(|queue| queue["leased"] == 0), "{status}");
+    let said = looker.ask(&["stop", "--all", "pipeline.toml"]);
+    assert!(said.code == Some(1) && said.stderr.contains("all have left"), "{said:?}");
+    // The same file, and the one that is there stops no more.
+    let [first, mut others @ ..] = machines;
+    let mut ends = again(first, "read,write");
+    others = others.map(|run| again(run, "work"));
+    assert_eq!(ends.wait(), 0, "{}", ends.stderr());
+    assert_eq!(numbers(&ends), (1..=1000).collect::<Vec<_>>());
+    for run in &mut others {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+}
+
+/// The same machine again.
+fn again(mut run: Run, stages: &str) -> Run {
+    let folder = std::mem::replace(&mut run.folder, Folder::new());
+    drop(run);
+    Run::in_folder(folder, &["--stages", stages])
+}
+
+fn a_run_that_is_drained_ends_its_sources_and_works_off_what_there_is(kind: BrokerKind) {
+    let server = server(kind);
+    // What a source has emitted is worked off: a fast one is far ahead.
+    let text = file(&server, 100_000_000, SLOW).replace("[stages.work]", "sleep = '8ms'\n[stages.work]");
+    let mut machines = [machine(&text, "read"), machine(&text, "read,work"), machine(&text, "work,write")];
+    let lines = |run: &Run| numbers(run).len() as u64;
+    wait_until("some items", || (lines(&machines[2]) > 20).then_some(()));
+    let looker = Looker::new(&text);
+    wait_until("all machines", || (ids(&looker.status(), "alive").len() == 3).then_some(()));
+    let told = looker.tell(&["drain", "--all", "pipeline.toml"]);
+    assert_eq!(told, "3 machines of pipeline told to stop\n");
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    let status = looker.status();
+    let queues = status["queues"].as_array().unwrap();
+    let jobs = queues.iter().find(|queue| queue["name"] == "jobs").unwrap();
+    assert!(queues.iter().all(|queue| queue["waiting"] == 0 && queue["leased"] == 0), "{status}");
+    assert!(jobs["put"].as_u64().unwrap() > 20, "{status}");
+    assert_eq!(jobs["put"], lines(&machines[2]), "{status}");
+    assert!(status["run"]["ended"].is_null(), "{status}");
+}
+
+fn a_machine_that_was_away_obeys_once_it_is_there_again(kind: BrokerKind) {
+    let server = server(kind);
+    let text = file(&server, 100_000_000, SLOW);
+    let mut run = machine(&text, "read,work,write");
+    wait_until("some items", || (numbers(&run).len() > 5).then_some(()));
+    let all = process::in_folder(run.folder.path());
+    signal_all(&all, libc::SIGSTOP);
+    let looker = Looker::new(&text);
+    looker.tell(&["stop", "--all", "pipeline.toml"]);
+    signal_all(&all, libc::SIGCONT);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(run.stderr().contains("mprun stop --all: this machine stops"), "{}", run.stderr());
+    for refused in
+        [&["stop", "--all", "pipeline.toml", "read"][..], &["stop", "--all", "--now", "pipeline.toml"]]
+    {
+        assert_eq!(looker.ask(refused).code, Some(2));
+    }
+}
+
 on_both!(
+    all_machines_stop_and_the_run_goes_on_where_they_start_again,
+    a_run_that_is_drained_ends_its_sources_and_works_off_what_there_is,
+    a_machine_that_was_away_obeys_once_it_is_there_again,
     five_machines_are_summed_and_each_is_there_with_what_it_runs,
     one_machine_is_seen_until_its_run_has_ended_and_after_that,
     a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_by_another,

@@ -167,10 +167,21 @@ fn tokens_are_for_their_owner_alone_stay_over_runs_and_are_never_logged() {
     assert!(tokens[0].len() >= 43 && tokens[0] != tokens[1]);
     tcp(&address, "GET", "/v1/status", &bearer(&tokens[0]), "");
     tcp(&address, "POST", "/v1/pause", &bearer(&tokens[1]), "{}");
+    // A token with a slip of the pen is a secret, too; so are the code of a link, and what it is exchanged for.
+    let slip = tokens[0].replacen(&tokens[0][..1], "~", 1);
+    assert_eq!(tcp(&address, "GET", &format!("/v1/status?token={slip}"), &bearer(&slip), "").0, 401);
+    let link = run.tell(&["open", "--print"]);
+    let code = link.trim().rsplit_once('#').unwrap().1.to_owned();
+    assert_eq!(tcp(&address, "POST", "/open", "", &format!("{{\"code\":\"{code}\"}}")).0, 200);
+    let (cookie, body) = session(&address, &run, &["open", "--print"]);
+    let key: Value = serde_json::from_str(&body).unwrap();
+    let key = key["key"].as_str().unwrap().to_owned();
+    tcp(&address, "GET", "/v1/status", &format!("cookie: {cookie}\r\nx-mprun-key: {key}\r\n"), "");
+    let cookie = cookie.split_once('=').unwrap().1.to_owned();
     run.signal(libc::SIGTERM);
     run.finish();
-    for token in &tokens {
-        assert!(!run.stderr().contains(token.as_str()), "{}", run.stderr());
+    for secret in tokens.iter().chain([&slip, &code, &key, &cookie]) {
+        assert!(!run.stderr().contains(secret.as_str()), "{}", run.stderr());
     }
     let folder = std::mem::replace(&mut run.folder, support::Folder::new());
     let next = Run::in_folder(folder, &[]);
@@ -211,13 +222,14 @@ fn a_reload_moves_the_address_and_the_tokens_and_disconnects_the_old_clients() {
     // The same port at another address: the old listener must make room.
     run.edit(&text(&format!("listen = '127.0.0.2:{port}'\ntoken_file = 'other'")));
     run.tell(&["reload", "--wait"]);
-    let second = address(&run);
-    assert_eq!(second, format!("127.0.0.2:{port}"));
+    let second = format!("127.0.0.2:{port}");
+    // The log comes by a process of its own.
+    wait_until("the new address", || (address(&run) == second).then_some(()));
     let _ = open.read_to_end(&mut Vec::new()); // it ends
     assert!(TcpStream::connect(&first).is_err());
     assert_eq!(tcp(&second, "GET", "/v1/status", &old, "").0, 401);
     assert_eq!(tcp(&second, "GET", "/v1/status", &bearer("0123456789abcdef-other"), "").0, 200);
-    assert!(run.stderr().contains("reload: control: listen: 127.0.0.1:0 -> 127.0.0.2"), "{}", run.stderr());
+    run.wait_for_log("reload: control: listen: 127.0.0.1:0 -> 127.0.0.2");
     run.edit(&text(""));
     run.tell(&["reload", "--wait"]);
     wait_until("the address to be closed", || TcpStream::connect(&second).is_err().then_some(()));
@@ -282,6 +294,39 @@ fn the_sockets_group_and_permissions_can_be_given_and_taken_away() {
     assert!(is(0o600).is_some());
 }
 
+#[test]
+fn other_pipelines_are_listed_for_the_token_for_everything_and_the_socket_and_no_other_users_is_asked() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let socket = || UnixStream::connect(run.socket()).unwrap();
+    // A pipeline that this user has, or, if root can give it away, another one.
+    let place = run.socket().parent().unwrap().to_owned();
+    let theirs = std::os::unix::net::UnixListener::bind(place.join("theirs.sock")).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let is_root = nix::unistd::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(place.join("theirs.sock"), Some(65534), Some(65534)).unwrap();
+    }
+    let holder = serde_json::json!({
+        "name": "theirs", "pid": std::process::id(), "file": "/x.toml", "socket": place.join("theirs.sock")
+    });
+    fs::write(place.join("theirs.lock"), holder.to_string()).unwrap();
+    let list = |text: &str| -> Vec<Value> { serde_json::from_str(text).unwrap() };
+    let (code, _, said) = tcp(&address, "GET", "/v1/pipelines", &bearer(&token(&run, "token")), "");
+    assert_eq!(code, 200, "{said}");
+    let names: Vec<Value> = list(&said).into_iter().map(|one| one["name"].clone()).collect();
+    assert!(!names.contains(&"pipeline".into()), "its own: {names:?}");
+    assert_eq!(names.contains(&"theirs".into()), !is_root, "{names:?}");
+    assert_eq!(theirs.accept().is_ok(), !is_root);
+    let (code, _, said) = tcp(&address, "GET", "/v1/pipelines", &bearer(&token(&run, "read-token")), "");
+    assert_eq!((code, said.contains("this pipeline only")), (403, true), "{said}");
+    assert_eq!(tcp(&address, "GET", "/v1/pipelines", "", "").0, 401);
+    assert_eq!(exchange(socket(), &request("GET", "/v1/pipelines", "host: x\r\n", "")).0, 200);
+    // All machines are those of this pipeline: who may look at it may look at them. Here is no broker.
+    for (headers, expected) in [(bearer(&token(&run, "read-token")), 409), (String::new(), 401)] {
+        assert_eq!(tcp(&address, "GET", "/v1/machines", &headers, "").0, expected);
+    }
+}
+
 /// A stream of events, up to `count` snapshots.
 fn events(mut stream: impl Read + Write, headers: &str, count: usize) -> String {
     write!(stream, "GET /v1/events HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").unwrap();
@@ -311,20 +356,55 @@ fn the_event_stream_has_the_layout_first_and_a_snapshot_a_second_on_both_transpo
     assert_eq!(code, 401);
 }
 
+/// Connections that the run's process has, and the bytes of memory that it has needed at most.
+fn cost(run: &Run) -> (usize, u64) {
+    let fds = fs::read_dir(format!("/proc/{}/fd", run.pid())).unwrap().filter_map(Result::ok);
+    let is_socket = |fd: &fs::DirEntry| {
+        fs::read_link(fd.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+    };
+    let status = fs::read_to_string(format!("/proc/{}/status", run.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    (fds.filter(is_socket).count(), kilobytes * 1024)
+}
+
 #[test]
-fn a_client_that_does_not_read_its_events_is_disconnected_and_the_others_are_not_held_up() {
-    let (run, address) = up("listen = '127.0.0.1:0'");
+fn a_client_that_never_reads_its_events_is_disconnected_costs_bounded_memory_and_holds_up_no_other() {
+    const CLIENTS: usize = 40;
+    // A snapshot of many stages is long.
+    let stages: String = (0..30)
+        .map(|n| {
+            format!(
+                "[stages.t{n}]\nuse = 'tick'\nwith = {{ every = '1h' }}\noutput = 'q{n}'\n\
+                 [stages.d{n}]\nuse = 'discard'\ninput = 'q{n}'\n"
+            )
+        })
+        .collect();
+    let run = Run::start(&format!("[control]\nlisten = '127.0.0.1:0'\n{stages}"));
+    run.wait_for_log("up after");
+    let address = address(&run);
     let read = bearer(&token(&run, "read-token"));
-    let slow: Vec<TcpStream> = (0..20)
+    let length = events(TcpStream::connect(&address).unwrap(), &read, 2).len() as u64 / 2;
+    let (before, memory) = cost(&run);
+    let slow: Vec<TcpStream> = (0..CLIENTS)
         .map(|_| {
             let mut stream = TcpStream::connect(&address).unwrap();
+            // The kernel at this end takes little, too.
+            nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::RcvBuf, &4096).unwrap();
             write!(stream, "GET /v1/events HTTP/1.1\r\nhost: localhost\r\n{read}\r\n").unwrap();
             stream
         })
         .collect();
+    wait_until("the clients to be served", || (cost(&run).0 >= before + CLIENTS).then_some(()));
+    // Another one gets its events meanwhile, one a second.
     let started = std::time::Instant::now();
-    events(TcpStream::connect(&address).unwrap(), &read, 4);
-    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+    events(TcpStream::connect(&address).unwrap(), &read, 6);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    wait_until("the end of their connections", || (cost(&run).0 < before + CLIENTS / 4).then_some(()));
+    // Events are shared: what waits costs as much for all as for one, and a little for each.
+    let grown = cost(&run).1 - memory;
+    let bound = 16 * length + CLIENTS as u64 * 256 * 1024;
+    assert!(grown < bound, "{grown} bytes more for {CLIENTS} clients and events of {length} bytes");
     drop(slow);
 }
 

@@ -1,4 +1,4 @@
-//! The tables of docs/pipeline-file.md come from the schema, and so from the code:
+//! Examples, verbs and options of the docs are those of mprun. The tables of docs/pipeline-file.md come from the schema:
 //! `UPDATE_GOLDEN=1 cargo test --test docs` writes them anew.
 
 use std::fmt::Write;
@@ -108,4 +108,91 @@ fn built_ins(stage: &Value) -> String {
         }
     }
     text
+}
+
+/// What an example may leave to the rest of its file, or to the environment.
+const LEFT_OUT: [&str; 6] = [
+    "the file has no stage",
+    "nothing reads the queue",
+    "nothing writes the queue",
+    "no stage uses the queue",
+    "neither reads nor writes a shared queue",
+    "the variable `",
+];
+
+/// The pages and the README with their names.
+fn pages() -> Vec<(String, String)> {
+    let docs = std::fs::read_dir("docs").expect("docs").map(|entry| entry.expect("an entry").path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let all = pages.chain([std::path::PathBuf::from("README.md")]);
+    all.map(|path| (path.display().to_string(), std::fs::read_to_string(path).expect("read a page")))
+        .collect()
+}
+
+#[test]
+fn an_example_of_a_pipeline_file_has_no_fault_but_for_what_it_leaves_out() {
+    let folder = std::env::temp_dir().join(format!("mprun-docs-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut count = 0;
+    for (page, text) in pages() {
+        for example in text.split("```toml\n").skip(1) {
+            let example = example.split("```").next().expect("a block");
+            let file = folder.join("example.toml");
+            std::fs::write(&file, example).expect("write the example");
+            let mut check = Command::new(env!("CARGO_BIN_EXE_mprun"));
+            let output = check.args(["check", "--syntax"]).arg(&file).output().expect("run mprun");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let faults = said.lines().filter(|line| line.starts_with("error"));
+            let wrong: Vec<&str> =
+                faults.filter(|fault| !LEFT_OUT.iter().any(|left_out| fault.contains(left_out))).collect();
+            assert!(wrong.is_empty(), "{page}: {wrong:?} in\n{example}");
+            count += 1;
+        }
+    }
+    std::fs::remove_dir_all(&folder).expect("remove the folder");
+    assert!(count > 35, "only {count} examples");
+}
+
+/// The commands of a page that begin with `mprun`: typed, or named in a sentence.
+fn mprun_commands(text: &str) -> impl Iterator<Item = &str> {
+    let typed = text.lines().filter_map(|line| line.strip_prefix("$ mprun "));
+    let named = text.split('`').filter_map(|piece| piece.strip_prefix("mprun "));
+    typed.chain(named).flat_map(|line| line.lines().next())
+}
+
+#[test]
+fn verbs_and_options_of_the_docs_are_there() {
+    let help = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mprun"));
+        let output = command.args(arguments).arg("--help").output().expect("run mprun");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let mut texts = std::collections::BTreeMap::new();
+    let mut count = 0;
+    for (page, text) in pages() {
+        for command in mprun_commands(&text) {
+            // What stands behind the words of mprun are those of another program.
+            let words =
+                command.split([' ', '|', '[', ']', '>', '&', ';', '"']).take_while(|word| *word != "--");
+            let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+            let is_verb = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+            let Some(verb) = words.first().copied().filter(|word| is_verb(word)) else { continue };
+            let text = texts.entry(verb.to_owned()).or_insert_with(|| {
+                let of_verb =
+                    help(&[verb]).unwrap_or_else(|| panic!("{page}: there is no verb {verb}: {command}"));
+                let inner = ["install", "show", "uninstall", "list", "retry", "drop"];
+                inner.iter().filter_map(|word| help(&[verb, word])).fold(of_verb, |all, text| all + &text)
+            });
+            count += 1;
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let option = option.split(['=', ',', '.', ')']).next().expect("an option");
+                let of_text = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+                assert!(
+                    text.split(of_text).any(|word| word == option),
+                    "{page}: mprun {verb} has no {option}: {command}"
+                );
+            }
+        }
+    }
+    assert!(count > 100, "only {count} commands");
 }

@@ -3,7 +3,6 @@
 
 #[path = "machines/cable.rs"]
 mod cable;
-#[allow(dead_code, reason = "what only other tests of machines use")]
 #[path = "machines/cluster.rs"]
 mod cluster;
 #[allow(dead_code, reason = "what only the tests of the broker itself use")]

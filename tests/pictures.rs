@@ -1,4 +1,5 @@
-//! The pictures of docs/pictures, from a real run: `mprun top`, and a recording of it while a worker is killed.
+//! The pictures of docs/pictures: the graph of the tutorial; from a real run `mprun top`, and a recording of it while a worker
+//! is killed.
 //! `UPDATE_PICTURES=1 cargo test --test pictures` draws them anew.
 
 mod support;
@@ -7,6 +8,7 @@ use std::fs;
 use std::process::Child;
 use std::time::Duration;
 
+use support::docs_page::folder_of;
 use support::pty::Pty;
 use support::terminal_svg::{Line, Recording, lines, still};
 use support::{Folder, Run, command, process, project, wait_until};
@@ -125,6 +127,16 @@ fn keep(name: &str, svg: &str, words: &[&str]) {
         assert!(!text.contains("/tmp/") && !text.contains("<script"), "{name} shows what it should not");
         assert_eq!(text.matches("<g").count(), text.matches("</g>").count(), "{name}");
     }
+}
+
+#[test]
+fn the_graph_of_the_tutorial_is_that_of_its_file() {
+    let folder = folder_of("tutorial.md");
+    let drawn = command(&folder).args(["graph", "--format", "svg", "orders.toml"]).output().unwrap();
+    let drawn = String::from_utf8(drawn.stdout).unwrap();
+    keep("graph.svg", &drawn, &["price"]);
+    let kept = fs::read_to_string(project().join("docs/pictures/graph.svg")).unwrap();
+    assert_eq!(kept, drawn, "UPDATE_PICTURES=1 draws it anew");
 }
 
 #[test]

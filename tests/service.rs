@@ -117,8 +117,13 @@ fn process_1_of_a_container_reaps_and_drains() {
 }
 
 #[test]
+fn the_image_runs_as_its_user_is_found_healthy_and_drains() {
+    run("image.sh", &[program_and_template(), vec![project("dist/Dockerfile")]].concat());
+}
+
+#[test]
 fn the_debian_package_installs_and_its_service_starts() {
-    let built = Command::new(project("dist/package")).arg("dev").output().unwrap();
+    let built = Command::new(project("dist/package")).args(["dev", "deb"]).output().unwrap();
     if !built.status.success() {
         let said = String::from_utf8_lossy(&built.stderr);
         assert!(said.contains("there is no cargo-deb") && !is_ci(), "{said}");

@@ -6,8 +6,8 @@ use super::jetstream;
 use super::redis;
 use super::{
     Access, Broker, Commit, Dropped, Fault, Forgotten, Heard, HeldPipeline, Joined, Judged, Layout, Lease,
-    Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, Sequence, SharedQueue,
-    SharedStage, Woken,
+    Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, RunOrder, Sequence,
+    SharedQueue, SharedStage, Woken,
 };
 use std::time::Duration;
 
@@ -251,6 +251,11 @@ impl Visitor {
         each!(self, Visitor, it => it.machines().await)
     }
 
+    /// All machines that are there are told; how many there are.
+    pub async fn order(&self, order: RunOrder) -> Result<u64, Fault> {
+        each!(self, Visitor, it => it.order(order).await)
+    }
+
     /// A machine that is gone for good is struck off.
     pub async fn forget(&self, machine: &str) -> Result<Forgotten, Fault> {
         each!(self, Visitor, it => it.forget(machine).await)
@@ -308,6 +313,6 @@ impl Inventory {
 
     /// Deletes all of a pipeline. Without `force` not while a machine of it is alive.
     pub async fn drop(&self, held: &HeldPipeline, force: bool) -> Result<Dropped, Fault> {
-        each!(self, Inventory, it => it.drop(held, force).await)
+        each!(self, Inventory, it => it.as_ref().drop(held, force).await)
     }
 }

@@ -33,7 +33,7 @@ pub use choice::{AnyBroker, BrokerKind, Inventory, Visitor};
 pub use fault::Fault;
 pub use overview::{
     Dropped, Forgotten, Heard, HeldPipeline, HeldRun, MachineName, Member, MemberState, Overview, QueueView,
-    Retried, SHOWN_FOR, SILENT_AFTER, Writer, WriterState,
+    Retried, RunOrder, SHOWN_FOR, SILENT_AFTER, Writer, WriterState,
 };
 pub use stored::MARK_LEN;
 pub use values::{

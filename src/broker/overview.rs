@@ -15,6 +15,32 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(15);
 pub struct Heard {
     /// Somebody looks at the run: snapshots are to be fresh.
     pub is_watched: bool,
+    /// What the machines of this time were last told.
+    pub order: Option<RunOrder>,
+}
+
+/// What all machines of a run are told; one that joins later is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunOrder {
+    /// Sources end; all else works on.
+    Drain,
+    /// Every machine stops.
+    Stop,
+}
+
+impl RunOrder {
+    const ALL: [(&str, RunOrder); 2] = [("drain", RunOrder::Drain), ("stop", RunOrder::Stop)];
+
+    /// As a broker keeps it.
+    pub(super) fn name(self) -> &'static str {
+        RunOrder::ALL.iter().find(|(_, order)| *order == self).map_or("", |(name, _)| name)
+    }
+
+    /// The same, read back.
+    pub(super) fn named(name: &str) -> Option<RunOrder> {
+        RunOrder::ALL.iter().find(|(own, _)| *own == name).map(|(_, order)| *order)
+    }
 }
 
 /// A run at one moment.

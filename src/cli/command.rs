@@ -1,5 +1,6 @@
 //! The verbs that change a running pipeline, or show what would change. Most send one command.
 
+use super::machines::{self, AllMachines};
 use super::output::Failure;
 use super::request::{AnswerOptions, PipelineArgs, send, send_last};
 use super::target::{OneOrAllStages, OnePipeline, Where, find};
@@ -50,15 +51,17 @@ Examples:
     /// Let a pipeline work off all its items, then end
     #[command(after_help = "\
 Examples:
-  mprun drain shop --wait   return when all its items are done")]
-    Drain(PipelineArgs),
+  mprun drain shop --wait       return when all its items are done
+  mprun drain --all shop.toml   all machines of a run with shared queues: returns when nothing is left in them")]
+    Drain(DrainArgs),
     /// Stop a running pipeline, or one stage of it
     #[command(override_usage = "mprun stop [OPTIONS] [NAME]\n       mprun stop [OPTIONS] NAME STAGE")]
     #[command(after_help = "\
 Examples:
   mprun stop              the only one that runs here, after its items
   mprun stop shop --now   leave what is in the queues
-  mprun stop shop parse   one stage; `mprun start shop parse` starts it again")]
+  mprun stop shop parse   one stage; `mprun start shop parse` starts it again
+  mprun stop --all shop.toml   all machines of a run with shared queues, from any that has the file")]
     Stop(StopArgs),
     /// Start a stage again that was stopped
     #[command(after_help = "\
@@ -86,6 +89,18 @@ pub(super) struct StopArgs {
     /// Do not work off what is in the queues
     #[arg(long)]
     now: bool,
+    #[command(flatten)]
+    all: AllMachines,
+    #[command(flatten)]
+    answer: AnswerOptions,
+}
+
+#[derive(clap::Args)]
+pub(super) struct DrainArgs {
+    #[command(flatten)]
+    pipeline: OnePipeline,
+    #[command(flatten)]
+    all: AllMachines,
     #[command(flatten)]
     answer: AnswerOptions,
 }
@@ -120,10 +135,23 @@ pub(super) fn run(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
         Verb::Reload(PipelineArgs { pipeline, answer }) => {
             send(&mut pipeline.find()?, &Command::Reload(Reload { wait: answer.wait }), *answer)
         }
-        Verb::Drain(PipelineArgs { pipeline, answer }) => {
+        Verb::Drain(DrainArgs { pipeline, all: AllMachines { all: true }, answer }) => {
+            machines::order::drain(pipeline.name(), answer.json, registry)
+        }
+        Verb::Drain(DrainArgs { pipeline, answer, .. }) => {
             send_last(&mut pipeline.find()?, &Command::Drain, *answer)
         }
-        Verb::Stop(StopArgs { pipeline, stage: Some(stage), now: false, answer }) => {
+        Verb::Stop(StopArgs {
+            pipeline,
+            stage: None,
+            now: false,
+            all: AllMachines { all: true },
+            answer,
+        }) => machines::order::stop(pipeline.name(), (answer.wait, answer.json), registry),
+        Verb::Stop(StopArgs { all: AllMachines { all: true }, .. }) => Err(Failure::usage(
+            "`--all` is for whole machines, and each gives back what it has not begun: leave the stage and `--now` out",
+        )),
+        Verb::Stop(StopArgs { pipeline, stage: Some(stage), now: false, answer, .. }) => {
             let command = Command::StopStage(OneStage { stage: stage.clone(), wait: answer.wait });
             send(&mut pipeline.find()?, &command, *answer)
         }
@@ -134,7 +162,7 @@ pub(super) fn run(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
             let command = Command::StartStage(OneStage { stage: stage.clone(), wait: answer.wait });
             send(&mut find(Some(name), place)?, &command, *answer)
         }
-        Verb::Stop(StopArgs { pipeline, stage: None, now, answer }) => {
+        Verb::Stop(StopArgs { pipeline, stage: None, now, answer, .. }) => {
             send_last(&mut pipeline.find()?, &Command::Stop(Stop { now: *now }), *answer)
         }
     }

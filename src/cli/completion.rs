@@ -25,6 +25,10 @@ const VARIABLE: &str = "MPRUN_COMPLETE";
 /// For the answer of a running pipeline. One that works answers in a millisecond.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// zsh loads a file of `$fpath` at the first TAB, and takes it for the function that completes.
+const ZSH_FIRST_TAB: &[u8] =
+    b"if [[ $funcstack[1] = _mprun ]]; then _clap_dynamic_completer_mprun \"$@\"; fi\n";
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +52,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     shell
         .write_registration(VARIABLE, "mprun", "mprun", "mprun", &mut script)
         .map_err(|error| Failure::io("write completions", &error))?;
+    if args.shell == Shell::Zsh {
+        script.extend(ZSH_FIRST_TAB);
+    }
     output::print(&String::from_utf8_lossy(&script))
 }
 

@@ -29,7 +29,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let (recent_logs, stage) = find(args)?;
     let read = |error: io::Error| match error.kind() {
-        ErrorKind::NotFound => Failure::failed("the run keeps no lines, or it is over"),
+        ErrorKind::NotFound => {
+            Failure::failed("the run keeps no lines for `mprun logs` (its log says why), or it is over")
+        }
         _ => Failure::io(&format!("read the lines in {}", recent_logs.folder().display()), &error),
     };
     if !args.follow {

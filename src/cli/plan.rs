@@ -73,6 +73,8 @@ fn find_by_file(args: &Args, file: &Path, registry: &Registry) -> Result<Client,
 
 fn absolute(file: &Path) -> Result<String, Failure> {
     let path = std::path::absolute(file).map_err(|error| Failure::io("find the file", &error))?;
-    let text = path.to_str().ok_or_else(|| Failure::usage(format!("{} is no UTF-8", file.display())))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| Failure::usage(format!("the name {} is no UTF-8: rename the file", file.display())))?;
     Ok(text.to_owned())
 }

@@ -14,7 +14,7 @@ pub(super) struct AnswerOptions {
     pub wait: bool,
     /// Print the answer as JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Of a command for the whole pipeline.

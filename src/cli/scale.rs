@@ -12,7 +12,7 @@ use crate::control::protocol::{Command, Scale};
 Examples:
   mprun scale parse=8               eight processes, until the file is read again
   mprun scale shop parse=+2         two more than now
-  mprun scale shop parse=0 --wait   none; return when they have ended")]
+  mprun scale shop parse=2 --wait   return when it is done")]
 pub(super) struct Args {
     /// The pipeline (can be left out when only one runs), and the stage with its number of processes, or how many more
     /// (+1) or fewer (-1)

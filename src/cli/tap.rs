@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     let mut client = target::find(name, &args.place)?;
     // What has no place in an address is no queue's name.
     if !queue.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-        return Err(Failure::usage(format!("there is no queue {}", quote(queue))));
+        return Err(Failure::usage(format!("there is no queue {}: `mprun status` lists them", quote(queue))));
     }
     let (mut pending, mut left, mut outcome) = (Vec::new(), args.count.unwrap_or(u64::MAX), Ok(true));
     let streamed = client.tap(queue, |bytes| {

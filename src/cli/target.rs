@@ -165,7 +165,8 @@ fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<St
 
 /// What to say of a stage that there is not, where these are.
 pub(super) fn no_such_stage<'a>(wanted: &str, stages: impl Iterator<Item = &'a str>) -> Failure {
-    let hint = nearest(wanted, stages).map_or(String::new(), |near| format!(": did you mean {near}?"));
+    let hint = nearest(wanted, stages)
+        .map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
     Failure::usage(format!("there is no stage {wanted}{hint}"))
 }
 

@@ -12,7 +12,7 @@ use super::request::{LineRequest, LinkNews, LinkOrder, LinkPlan};
 use super::show::Showing;
 use crate::broker::link::{Effect, Event, LineId, Link, Note};
 use crate::broker::{
-    Broker, Commit, Fault, Heard, Joined, Judged, Lease, Progress, Registered, SHOWN_FOR, Sequence,
+    Broker, Commit, Fault, Heard, Joined, Judged, Lease, Progress, Registered, RunOrder, SHOWN_FOR, Sequence,
     SharedQueue, Step, Verdict, Woken,
 };
 use crate::queue;
@@ -102,6 +102,8 @@ pub(super) struct Driver<C: Connect, S> {
     registering: usize,
     finished: BTreeSet<SharedQueue>,
     showing: Showing,
+    /// What all machines are told, as the supervisor knows it.
+    told: Option<RunOrder>,
     is_finishing: bool,
     /// It leaves the run then, or once it has shown what it has done.
     leaves_at: Option<tokio::time::Instant>,
@@ -136,6 +138,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             registering: 0,
             finished: BTreeSet::new(),
             showing,
+            told: None,
             is_finishing: false,
             leaves_at: None,
             end: None,
@@ -221,6 +224,10 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn heard(&mut self, heard: Heard) {
+        if let Some(order) = heard.order.filter(|order| self.told != Some(*order)) {
+            self.told = Some(order);
+            self.supervisor.tell(LinkNews::Ordered { order });
+        }
         if self.showing.is_due(heard.is_watched, Instant::now()) {
             self.supervisor.tell(LinkNews::Look);
         }

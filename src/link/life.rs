@@ -1,9 +1,10 @@
 //! The life of the link's process.
 
 use super::arena::LinkArena;
+use super::board::Board;
 use super::driver::{Driver, End};
 use super::overview::Looks;
-use super::pipes::{Board, Pipes};
+use super::pipes::Pipes;
 use super::request::LinkRequest;
 use super::{FDS, VERB};
 use crate::exit;
@@ -70,5 +71,6 @@ async fn serve(request: Rc<LinkRequest>, arena: LinkArena, pipes: Pipes) -> Resu
 fn read(mut file: File) -> Result<LinkRequest, String> {
     let mut text = Vec::new();
     file.rewind().and_then(|()| file.read_to_end(&mut text)).map_err(|error| error.to_string())?;
-    serde_json::from_slice(&text).map_err(|error| format!("the request makes no sense: {error}"))
+    serde_json::from_slice(&text)
+        .map_err(|error| format!("the request is not of this version of mprun: {error}"))
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod arena;
+mod board;
 mod connect;
 mod driver;
 mod held;
@@ -16,8 +17,8 @@ mod show;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use board::Board;
 pub(crate) use life::run;
-pub(crate) use pipes::Board;
 pub(crate) use request::{LinkNews, LinkOrder, LinkPlan, LinkRequest};
 
 use std::os::fd::RawFd;

@@ -8,7 +8,7 @@
 //! | the link, while it looks or writes | nothing, or a part of what was found | the next link has a file of its own |
 //! | the supervisor, after it has asked | a look that nobody reads | the link goes with it |
 
-use super::pipes::Board;
+use super::board::Board;
 use super::request::LinkRequest;
 use crate::broker::{Fault, Visitor};
 use crate::machines::{self, Known};

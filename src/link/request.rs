@@ -2,7 +2,7 @@
 
 use super::arena::LinkSpec;
 use crate::broker::link::Role;
-use crate::broker::{Layout, Membership, SharedQueue, SharedStage};
+use crate::broker::{Layout, Membership, RunOrder, SharedQueue, SharedStage};
 use crate::config::{Broker, Pipeline, Stage};
 use crate::logs::Logging;
 use crate::model::Machines;
@@ -145,6 +145,8 @@ pub(crate) enum LinkNews {
     Forgotten { stage: String, commits: u64 },
     /// No try helps.
     Hopeless { why: String },
+    /// What all machines of the run are told.
+    Ordered { order: RunOrder },
     /// A snapshot is wanted, for those who look at the whole run.
     Look,
 }

@@ -5,6 +5,7 @@ mod failing;
 mod halt;
 mod limits;
 mod machines;
+pub(crate) mod path_bytes;
 mod rate;
 mod retry;
 mod route;

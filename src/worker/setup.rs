@@ -76,8 +76,9 @@ fn read_spec() -> Result<WorkerSpec, String> {
     // The writer left the offset, which is shared, at its end.
     file.rewind()
         .and_then(|()| file.read_to_string(&mut text))
-        .map_err(|error| format!("no spec: {error}"))?;
-    serde_json::from_str(&text).map_err(|error| format!("the spec makes no sense: {error}"))
+        .map_err(|error| format!("the description of the work can't be read: {error}"))?;
+    serde_json::from_str(&text)
+        .map_err(|error| format!("the description of the work is not of this version of mprun: {error}"))
 }
 
 fn holding_pipe(spec: &WorkerSpec) -> Result<Option<Pipe>, String> {

@@ -6,7 +6,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { launch, shown, until } from "./pipeline.js";
+import { MPRUN, launch, shown, until } from "./pipeline.js";
 
 const DOCS = fs.readFileSync(path.resolve("../../docs/page.md"), "utf8");
 const SHOP = `
@@ -95,8 +95,8 @@ test("the page works through a tunnel of SSH as docs/page.md shows it", async ()
   let [server, tunnel] = [null, null];
   try {
     await shown(browser, SHOP, async (_page, pipeline) => {
-      const binary = path.dirname(process.env.MPRUN_TEST_BINARY ?? path.resolve("../../target/debug/mprun"));
-      const variables = { XDG_RUNTIME_DIR: pipeline.env.XDG_RUNTIME_DIR, XDG_STATE_HOME: pipeline.env.XDG_STATE_HOME, PATH: `${binary}:${process.env.PATH}` };
+      fs.symlinkSync(path.resolve(MPRUN), `${place}/mprun`);
+      const variables = { XDG_RUNTIME_DIR: pipeline.env.XDG_RUNTIME_DIR, XDG_STATE_HOME: pipeline.env.XDG_STATE_HOME, PATH: `${place}:${process.env.PATH}` };
       fs.writeFileSync(`${place}/sshd_config`, [`Port ${ssh}`, "ListenAddress 127.0.0.1", `HostKey ${place}/host`, `PidFile ${place}/pid`, `AuthorizedKeysFile ${place}/authorized_keys`, "StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes",
         `SetEnv ${Object.entries(variables).map(([name, value]) => `${name}=${value}`).join(" ")}`].join("\n") + "\n");
       fs.writeFileSync(`${place}/ssh_config`, `Host server\n  HostName 127.0.0.1\n  Port ${ssh}\n  User ${os.userInfo().username}\n  IdentityFile ${place}/user\n  IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n`);

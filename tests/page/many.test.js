@@ -113,8 +113,9 @@ sleep = "15ms"
 test("a run on two machines is on the page of each, and what the broker's absence means is said", async () => {
   const redis = await new Redis().start();
   const text = shared(redis.port);
-  const other = await new Pipeline(text).start();
+  const other = new Pipeline(text);
   try {
+    await other.start();
     await shown(browser, text, async (page) => {
       const machines = page.locator("#machines");
       await machines.getByText("on 2 machines").waitFor();

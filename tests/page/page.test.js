@@ -181,6 +181,10 @@ test("one stream is enough for all tabs of a browser, which has six connections"
     const before = await tab.locator("#state").textContent();
     await until("the next second", async () => (await tab.locator("#state").textContent()) !== before);
   }
+  await tabs[0].bringToFront();
+  await open(tabs[0], "stage/check");
+  await tabs[0].locator("#panel .legend").waitFor();
+  await shot(tabs[0], "page.png");
   await tabs.at(-1).locator("header").getByRole("button", { name: "Pause" }).click();
   await tabs[0].bringToFront();
   await tabs[0].locator("#state", { hasText: "paused" }).waitFor();

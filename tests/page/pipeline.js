@@ -7,7 +7,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-const MPRUN = process.env.MPRUN_TEST_BINARY ?? path.resolve("../../target/debug/mprun");
+export const MPRUN = process.env.MPRUN_TEST_BINARY ?? path.resolve("../../target/debug/mprun");
 const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 export const LIMIT = 30_000;
 
@@ -85,7 +85,7 @@ export class Pipeline {
   }
 
   async end() {
-    if (this.child.exitCode === null && this.child.signalCode === null) await this.kill();
+    if (this.child && this.child.exitCode === null && this.child.signalCode === null) await this.kill();
     await until("the processes to be gone", () => {
       const found = fs.readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
         try { return fs.readlinkSync(`/proc/${pid}/cwd`) === this.folder; } catch { return false; }
@@ -119,9 +119,10 @@ export async function visit(browser, pipeline, { args = [], ...options } = {}) {
 
 // Uses a page of a running pipeline, which is ended whatever happens.
 export async function shown(browser, text, use, { pipeline: place, ...options } = {}) {
-  const pipeline = await new Pipeline(text, place).start();
+  const pipeline = new Pipeline(text, place);
   let page;
   try {
+    await pipeline.start();
     page = await visit(browser, pipeline, options);
     await use(page, pipeline);
     assert.deepEqual(page.faults, []);

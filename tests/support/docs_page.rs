@@ -91,8 +91,8 @@ pub struct Page {
 pub fn folder_of(page: &str) -> Folder {
     let folder = Folder::new();
     let page = Page::read(page, "");
-    let files = page.files().map(|(name, body)| folder.file(name, &body)).count();
-    assert!(files > 0, "{} has no file", page.path.display());
+    let files: Vec<PathBuf> = page.files().map(|(name, body)| folder.file(name, &body)).collect();
+    assert!(!files.is_empty(), "{} has no file", page.path.display());
     folder
 }
 

@@ -260,7 +260,8 @@ impl Broker for JetStream {
     async fn hear(&self) -> Result<Heard, Fault> {
         self.see(|run, now| {
             let is_watched = run.watched_until > now;
-            run.is_present(&self.who).then_some(Heard { is_watched })
+            let order = run.machines.get(&self.who.machine).and_then(|machine| machine.order);
+            run.is_present(&self.who).then_some(Heard { is_watched, order })
         })
     }
 

@@ -7,8 +7,8 @@ use super::names::Names;
 use super::server::{self, Settings};
 use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
 use crate::broker::{
-    Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, SHOWN_FOR,
-    SILENT_AFTER, Sequence, SharedQueue, Writer,
+    Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, RunOrder,
+    SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, Writer,
 };
 use serde_json::json;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -141,6 +141,14 @@ impl Visitor {
             member(name, machine, shown)
         };
         Ok(machines.into_iter().map(member).collect())
+    }
+
+    /// All machines that are there are told; how many there are.
+    pub async fn order(&self, order: RunOrder) -> Result<u64, Fault> {
+        match self.ask(Visit::Order { order }).await? {
+            Answer::Ordered(machines) => Ok(machines),
+            other => Err(other.fault()),
+        }
     }
 
     /// A machine that is gone for good is struck off.

@@ -12,7 +12,7 @@ mod visit;
 
 use super::{
     Access, Broker, Commit, Fault, Full, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership,
-    Progress, Registered, Sequence, SharedQueue, SharedStage, Woken,
+    Progress, Registered, RunOrder, Sequence, SharedQueue, SharedStage, Woken,
 };
 use crate::model::Machines;
 use connect::Entered;
@@ -233,10 +233,11 @@ impl Broker for Redis {
 
     async fn hear(&self) -> Result<Heard, Fault> {
         let mut script = self.at.scripts.hear.prepare_invoke();
-        script.key(self.at.keys.machines()).key(self.at.keys.watched());
+        script.key(self.at.keys.machines()).key(self.at.keys.watched()).key(self.at.keys.run());
         script.arg(&self.machine).arg(&self.life);
-        let is_watched = answer::parsed(answer::unless_superseded(self.ask(&script).await?)?)?;
-        Ok(Heard { is_watched })
+        let (is_watched, order): (bool, String) =
+            answer::parsed(answer::unless_superseded(self.ask(&script).await?)?)?;
+        Ok(Heard { is_watched, order: RunOrder::named(&order) })
     }
 
     async fn leave(&self) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use super::connect;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use crate::broker::{
-    Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueView, SHOWN_FOR,
+    Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueView, RunOrder, SHOWN_FOR,
     SILENT_AFTER, Writer, WriterState,
 };
 use redis::aio::MultiplexedConnection;
@@ -102,6 +102,13 @@ impl Visitor {
             members.push(member(machine, &record, text, left_to_live));
         }
         Ok(members)
+    }
+
+    /// All machines that are there are told; how many there are.
+    pub async fn order(&self, order: RunOrder) -> Result<u64, Fault> {
+        let mut script = self.scripts.order.prepare_invoke();
+        script.key(self.keys.machines()).key(self.keys.run()).arg(order.name());
+        self.ask(&script).await
     }
 
     /// A machine that is gone for good is struck off.

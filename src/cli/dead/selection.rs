@@ -63,7 +63,12 @@ impl Selection {
         }
         let mut lines = BTreeSet::new();
         for word in words {
-            lines.insert(word.parse().map_err(|_| Failure::usage(format!("{} is no line", quote(word))))?);
+            lines.insert(word.parse().map_err(|_| {
+                Failure::usage(format!(
+                    "{} is no line: write its number, as `mprun dead list` shows it",
+                    quote(word)
+                ))
+            })?);
         }
         let chosen = Chosen { lines, stage: self.stage.clone(), with_nameless: true };
         let mut missing = chosen.lines.clone();
@@ -75,7 +80,9 @@ impl Selection {
         }
         match missing.first() {
             None => Ok(chosen),
-            Some(line) => Err(Failure::usage(format!("there is no dead letter {line}"))),
+            Some(line) => Err(Failure::usage(format!(
+                "there is no dead letter {line}: `mprun dead list` shows those that there are"
+            ))),
         }
     }
 }

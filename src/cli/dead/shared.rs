@@ -109,7 +109,9 @@ impl Shared {
         for word in words {
             let (queue, id) = self.id(word)?;
             if self.letter(queue, id)?.is_none() {
-                return Err(Failure::usage(format!("there is no dead letter {word}")));
+                return Err(Failure::usage(format!(
+                    "there is no dead letter {word}: `mprun dead list --shared` shows those that there are"
+                )));
             }
             ids.push((queue, id));
         }

@@ -18,9 +18,9 @@ use common::Graph;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  mprun graph shop.toml                                       on the terminal
-  mprun graph shop.toml --format mermaid > shop.mmd           for Markdown
-  mprun graph shop.toml --format dot | dot -Tsvg > shop.svg   with Graphviz")]
+  mprun graph shop.toml                               on the terminal
+  mprun graph shop.toml --format svg > shop.svg       as a picture
+  mprun graph shop.toml --format mermaid > shop.mmd   for Markdown")]
 pub(super) struct Args {
     /// The pipeline file
     file: PathBuf,

@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod forget;
+pub(super) mod order;
 pub(super) mod shared;
 pub(super) mod status;
 mod table;

@@ -83,7 +83,7 @@ fn parse(text: &str) -> Result<u128, Fault> {
     let unit = unit.trim_start();
     let bad = |title: &str, meant| Err(Fault::Text(format!("{} {title}", quote(text)), meant));
     if number.is_empty() {
-        let title = if unit.starts_with('-') { "can't be: a size is not negative" } else { "is no size" };
+        let title = if unit.starts_with('-') { "is negative, which no size can be" } else { "is no size" };
         return bad(title, None);
     }
     if unit.is_empty() {
@@ -95,7 +95,7 @@ fn parse(text: &str) -> Result<u128, Fault> {
     let unit = if unit == "kB" { "KB" } else { unit };
     match UNITS.iter().find(|(name, _)| *name == unit) {
         Some((_, size)) => Ok(number.parse::<u128>().unwrap_or(u128::MAX).saturating_mul(u128::from(*size))),
-        None => bad("has no unit that I know", usual_unit(unit).map(|unit| format!("\"{number}{unit}\""))),
+        None => bad("has an unknown unit", usual_unit(unit).map(|unit| format!("\"{number}{unit}\""))),
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct Holder {
     /// Of the supervisor.
     pub pid: u32,
     /// The pipeline file, absolute.
+    #[serde(with = "crate::model::path_bytes")]
     pub file: PathBuf,
     pub socket: PathBuf,
 }

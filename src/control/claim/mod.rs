@@ -84,7 +84,10 @@ impl Claim {
     /// # Errors
     /// [`ClaimError::Running`] if the same pipeline runs; else the last folder's fault.
     pub(crate) fn take(request: &ClaimRequest<'_>, folders: &[PathBuf]) -> Result<Claim, ClaimError> {
-        let mut fault = ClaimError::Failed("".into(), io::Error::other("there is no runtime folder"));
+        let mut fault = ClaimError::Failed(
+            "runtime folder".into(),
+            io::Error::other("none is known: set XDG_RUNTIME_DIR"),
+        );
         for folder in folders {
             if let Err(error) = runtime_folder::prepare(folder) {
                 fault = ClaimError::Failed(folder.clone(), error);
@@ -129,7 +132,7 @@ impl Claim {
                 }
             }
         }
-        Err(failed(io::Error::other("all names are taken")))
+        Err(failed(io::Error::other("other runs have this pipeline's name: give it another `name`")))
     }
 
     /// At a path of the user's choice, which no other run may have.
@@ -183,7 +186,7 @@ fn bind(path: &Path, request: &ClaimRequest<'_>) -> io::Result<UnixListener> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "something else than a socket is there",
+                "something else than a socket is there: remove it, or name another `socket` in [control]",
             ));
         }
         Ok(_) => fs::remove_file(path)?,

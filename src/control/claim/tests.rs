@@ -143,3 +143,14 @@ fn what_is_left_of_a_killed_run_is_waited_for() {
     assert!(next.is_ok(), "{next:?}");
     std::mem::forget(killed); // the files are the next one's by now
 }
+
+#[test]
+fn a_file_whose_name_is_no_utf_8_is_known_by_its_bytes() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new("bytes");
+    let file = Path::new(std::ffi::OsStr::from_bytes(b"/a/\xff\n\".toml"));
+    let request = ClaimRequest { name: "p", pid: std::process::id(), file, socket: None, inherited: None };
+    let claim = Claim::take(&request, std::slice::from_ref(&folder.0)).unwrap();
+    assert_eq!(known(std::slice::from_ref(&folder.0))[0].file, file);
+    drop(claim);
+}

@@ -134,7 +134,7 @@ async fn respond(
         Route::Drop(letters) => Ok(reply::value(&shared.letters.drop_some(letters).await?)),
         Route::Pipelines => Ok(reply::value(&*shared.neighbours.list(shared.place.socket.as_deref()).await)),
         Route::Machines => machines::answer(state).await,
-        Route::Open(open) => Ok(reply::value(&shared.open(&open)?)),
+        Route::Open(open) => Ok(reply::value(&shared.open(&open).await?)),
     }
 }
 

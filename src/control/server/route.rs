@@ -86,7 +86,7 @@ fn parse_command(path: &str, body: &[u8]) -> Result<Command, Refused> {
 }
 
 fn malformed(error: &impl std::fmt::Display) -> Refused {
-    Refused::new(Reason::Malformed, format!("the request makes no sense: {error}"))
+    Refused::new(Reason::Malformed, format!("the request can't be read: {error}; docs/control.md shows each"))
 }
 
 fn from_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {

@@ -69,7 +69,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
         self.up = LinkNews::Up { run: *run, begun: *begun, warnings: warnings.clone() };
         self.broker = Some(broker);
-        self.heard(Heard { is_watched: true });
+        self.heard(Heard { is_watched: true, order: None });
         self.wait_for_messages();
         self.registering = 1;
         for (n, line) in self.plan.lines.clone().into_iter().enumerate() {

@@ -257,7 +257,7 @@ pub(in crate::queue) fn read(bytes: &[u8]) -> Result<Image<'_>, String> {
     if !(1..=FORMAT).contains(&format) {
         return Err(format!("its format is {format}, not {FORMAT}"));
     }
-    let image = from.image().ok_or("its parts make no sense")?;
+    let image = from.image().ok_or("its parts do not fit each other")?;
     if from.rest.is_empty() { Ok(image) } else { Err("there is something behind its end".to_owned()) }
 }
 

@@ -55,7 +55,9 @@ pub(super) fn take_skip(state: &mut &[u8]) -> Result<Option<Skip>, Failure> {
 }
 
 pub(super) fn damaged() -> Failure {
-    Failure::fatal("the saved position makes no sense")
+    Failure::fatal(
+        "the saved position is damaged, or of another version of mprun: remove the durable queues to start anew",
+    )
 }
 
 #[cfg(test)]

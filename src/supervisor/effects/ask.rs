@@ -86,7 +86,8 @@ impl Performer<'_> {
             return Ok(*queue);
         }
         let near = nearest(name, self.names.values().map(String::as_str));
-        let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
+        let hint =
+            near.map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
         let error = format!("the pipeline has no queue {name}{hint}");
         Err(Refused { reason: Reason::NoSuchQueue, error })
     }

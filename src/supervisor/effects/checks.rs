@@ -17,7 +17,7 @@ impl Performer<'_> {
         match self.services.checker.start(&environment, self.log_writer.stderr()) {
             Ok(pid) => self.children.add_auxiliary(pid, Auxiliary::Checker),
             Err(error) => {
-                log!(target: "mprun", Level::Error, "no process to make checks with: {error}");
+                log!(target: "mprun", Level::Error, "services are not checked (`ready`, `health`), as the process for that can't be started: {error}");
                 self.events.push_back(Event::CheckerEnded);
             }
         }

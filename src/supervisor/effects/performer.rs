@@ -277,7 +277,9 @@ impl Performer<'_> {
     pub(crate) fn close(mut self) -> Ended {
         match self.children.sweep(&self.inbox) {
             Ok(left) if left.is_empty() => {}
-            Ok(left) => log!(target: "mprun", Level::Error, "these processes would not die: {left:?}"),
+            Ok(left) => {
+                log!(target: "mprun", Level::Error, "processes do not end after SIGKILL: {left:?}; does a disk or network file system not answer them?")
+            }
             Err(error) => log!(target: "mprun", Level::Error, "failed to wait for children: {error}"),
         }
         if let Some(guardian) = self.guardian.take() {

@@ -47,7 +47,7 @@ impl Performer<'_> {
         match labelled.and_then(|()| self.store.admin.set_queue(queue, &spec.limits)) {
             // It keeps its old bounds, and its workers go on.
             Err(full @ Fault::DiskFull(..)) if !is_new => {
-                log!(target: "mprun", Level::Error, "queue {} keeps its bounds: {full}", spec.name);
+                log!(target: "mprun", Level::Error, "queue {} keeps its old bounds until the next reload: {full}", spec.name);
             }
             set => self.made(queue, set),
         }

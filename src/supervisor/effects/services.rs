@@ -129,7 +129,9 @@ impl Performer<'_> {
                 self.take_service_in(service, adopted);
             }
             Some(Err(error)) => log!(target: "mprun", Level::Error, "{}: {error}", service.stage),
-            None => log!(target: "mprun", Level::Error, "{}: its pipes are lost", service.stage),
+            None => {
+                log!(target: "mprun", Level::Error, "{}: what its process prints is lost, as its pipes did not come over the upgrade; `mprun restart` gives it new ones", service.stage)
+            }
         }
     }
 

@@ -127,7 +127,7 @@ impl Performer<'_> {
                 self.guardian = Some(guardian);
             }
             Err(error) => {
-                log!(target: "mprun", Level::Warn, "no guardian process: {error}");
+                log!(target: "mprun", Level::Warn, "no guardian process: {error}; a kill -9 of mprun leaves its programs running until one can be started");
                 self.events.push_back(Event::GuardianEnded);
             }
         }

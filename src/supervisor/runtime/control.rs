@@ -55,7 +55,7 @@ pub(crate) fn claim(
     match Claim::take(&request, &runtime_folder::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
         Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
-            log!(target: "mprun", Level::Warn, "no control socket: {error}");
+            log!(target: "mprun", Level::Warn, "no control socket: {error}; `mprun status` and the other verbs do not reach this run");
             Ok(None)
         }
         Err(error) => Err(SetUpError::Control(error)),
@@ -121,7 +121,7 @@ pub(crate) fn serve(
     let place = Place { socket, state_folder };
     let Listeners { control: socket, metrics, web } = listeners;
     let started = server::start((socket, metrics), place, ask, dead_letters);
-    let failed = |error: &io::Error| log!(target: "mprun", Level::Warn, "nothing is served: {error}");
+    let failed = |error: &io::Error| log!(target: "mprun", Level::Warn, "no control socket, no page and no metrics are served: {error}");
     let server = started.inspect_err(failed).ok()?;
     server.set(Settings { control: control.clone(), listener: web });
     Some(server)

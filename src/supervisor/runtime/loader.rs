@@ -14,8 +14,10 @@ pub(crate) const VERB: &str = "__load";
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
+    #[serde(with = "crate::model::path_bytes")]
     pub file: PathBuf,
     /// The file whose place it is to take.
+    #[serde(with = "crate::model::path_bytes")]
     pub place: PathBuf,
     /// What the command line adds.
     pub options: LoadOptions,

@@ -49,11 +49,11 @@ fn publish_whole(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize)
 
 fn into_spill_queue(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
     let Some(spill_queue) = of(worker) else {
-        return Err(Failure::fatal("the supervisor gave this worker no outbox").into());
+        return Err(Failure::fatal("the supervisor gave this worker no spill queue (a bug in mprun)").into());
     };
     let lease = n.checked_sub(1);
     let put = worker.queues.put(&[spill_queue], outputs.bytes, lease);
-    put.map_err(|error| failure_of(&error, "the stage's outbox"))?;
+    put.map_err(|error| failure_of(&error, "the stage's spill queue"))?;
     match worker.queues.commit(n, Wait::Forever)? {
         Committed::Done { .. } | Committed::Full { .. } => drain(worker),
         Committed::Ordered => Err(Stop(Ending::Ordered)),

@@ -156,6 +156,7 @@ impl Run {
                 self.watched_until = step.now + time;
                 Answer::Done
             }
+            Visit::Order { order } => Answer::Ordered(self.order(*order)),
             Visit::Forget { machine, shown_for, silent_after } => {
                 Answer::Forgotten(self.forget(machine, *shown_for, *silent_after, step))
             }

@@ -3,7 +3,8 @@
 
 use super::blobs::{ItemRef, Span};
 use crate::broker::{
-    Commit, Fault, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, Sequence, SharedQueue,
+    Commit, Fault, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, RunOrder, Sequence,
+    SharedQueue,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,7 @@ pub(in crate::broker::jetstream) enum Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) enum Visit {
     Watch { time: u64 },
+    Order { order: RunOrder },
     Forget { machine: String, shown_for: u64, silent_after: u64 },
     Retry { queue: SharedQueue, letters: Vec<Sequence> },
     Discard { queue: SharedQueue, letters: Vec<Sequence> },
@@ -165,6 +167,8 @@ pub(in crate::broker::jetstream) enum Answer {
     Finished(bool),
     /// The position; `None`: the stage is another's.
     Claimed(Option<Vec<u8>>),
+    /// So many machines.
+    Ordered(u64),
     Forgotten(Forgotten),
     Retried(Vec<Retried>),
     Discarded(u64),

@@ -3,7 +3,7 @@
 use super::blobs::{Blobs, ItemRef, Source};
 use super::queue::StoredQueue;
 use super::request::{Action, Answer, Who};
-use crate::broker::{Forgotten, Progress, QueueSettings, SharedQueue, WriterState};
+use crate::broker::{Forgotten, Progress, QueueSettings, RunOrder, SharedQueue, WriterState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -53,6 +53,8 @@ pub(in crate::broker::jetstream) struct Machine {
     pub life: String,
     pub standing: Standing,
     pub shown: Option<Shown>,
+    /// Of this life.
+    pub order: Option<RunOrder>,
 }
 
 /// What was judged of a line: the number of the last commit, and the verdicts from the first number of its request on.
@@ -128,8 +130,10 @@ impl Run {
         if let Some(life) = before {
             self.release(&Who { machine: who.machine.clone(), life }, step);
         }
-        let shown = self.machines.get(&who.machine).and_then(|known| known.shown);
-        let machine = Machine { life: who.life.clone(), standing: Standing::Present, shown };
+        let known = self.machines.get(&who.machine);
+        let shown = known.and_then(|known| known.shown);
+        let order = known.filter(|known| known.life == who.life).and_then(|known| known.order);
+        let machine = Machine { life: who.life.clone(), standing: Standing::Present, shown, order };
         self.machines.insert(who.machine.clone(), machine);
         true
     }
@@ -298,6 +302,12 @@ impl Run {
         if let Some(machine) = self.machines.get_mut(&who.machine) {
             machine.standing = Standing::Left;
         }
+    }
+
+    /// All machines that are there are told the same; how many there are.
+    pub(super) fn order(&mut self, order: RunOrder) -> u64 {
+        let present = self.machines.values_mut().filter(|machine| machine.standing == Standing::Present);
+        present.map(|machine| machine.order = Some(order)).count() as u64
     }
 
     /// How long ago the machine has shown itself, if it is there.

@@ -17,6 +17,7 @@ use super::shared::{Place, Shared};
 use super::slots::{ACCEPT_RETRY_DELAY, Slots, either};
 use crate::config::Control;
 use log::{Level, log};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Group;
 use site::Site;
 use std::fs::{self, Permissions};
@@ -29,6 +30,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
 const MAX_CONNECTIONS: usize = 256;
+/// What the kernel holds for a client that does not read; it would grow to megabytes.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// How clients are to be served from now on.
 #[derive(Debug)]
@@ -78,6 +81,7 @@ async fn accept(current: Option<&Current>) -> TcpStream {
         match current.listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true); // answers are short
+                let _ = setsockopt(&stream, sockopt::SndBuf, &SEND_BUFFER_BYTES);
                 return stream;
             }
             Err(error) => {

@@ -36,7 +36,7 @@ pub(in crate::control::server) fn respond(
             let name = path.strip_prefix("/page/")?;
             match FILES.iter().find(|(known, _, _)| *known == name) {
                 Some((_, kind, text)) if method == Method::GET => file(kind, text),
-                _ => Some(Err(Refused::new(Reason::NoSuchPath, "there is no such file"))),
+                _ => Some(Err(Refused::new(Reason::NoSuchPath, "the page has no such file"))),
             }
         }
     }

@@ -72,7 +72,8 @@ impl State {
         self.refuse_if_stopping()?;
         let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
             let names = self.stages.iter().map(|stage| stage.spec.name.as_str());
-            let hint = nearest(name, names).map_or(String::new(), |near| format!(": did you mean {near}?"));
+            let hint = nearest(name, names)
+                .map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
             return Err(refused(Reason::NoSuchStage, format!("there is no stage {name}{hint}")));
         };
         let stage = &mut self.stages[s];

@@ -4,6 +4,7 @@
 //! run ends. On a stop it is told at once, so that other machines get what no worker here has begun.
 
 use super::State;
+use crate::broker::RunOrder;
 use crate::link::{self, LinkNews, LinkPlan};
 use crate::queue::SlotId;
 use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
@@ -173,8 +174,32 @@ impl State {
                 out.log(Level::Error, text);
             }
             LinkNews::Hopeless { why } => self.no_broker(why, out),
+            LinkNews::Ordered { order } => self.run_ordered(order, out),
             // It is answered where the counters are.
             LinkNews::Look => {}
+        }
+    }
+
+    /// The same for all machines of the run: `mprun drain --all` and `mprun stop --all`. Told twice, it means nothing more.
+    fn run_ordered(&mut self, order: RunOrder, out: &mut Effects) {
+        if self.stopping() != Stopping::No {
+            return;
+        }
+        match order {
+            RunOrder::Drain => {
+                let is_source = |stage: &&mut StageState| {
+                    stage.version.is_source() && !stage.version.is_service() && !stage.is_over()
+                };
+                let sources =
+                    self.stages.iter_mut().filter(is_source).map(|stage| stage.switch = Switch::Off);
+                if sources.count() > 0 {
+                    out.log(Level::Info, "mprun drain --all: the sources end".to_owned());
+                }
+            }
+            RunOrder::Stop => {
+                out.log(Level::Info, "mprun stop --all: this machine stops".to_owned());
+                self.begin_stop(StopCause::Requested("stop --all"), out);
+            }
         }
     }
 

@@ -21,7 +21,7 @@ impl State {
     /// All of it; or why it is in the middle of something that can't be saved.
     pub(super) fn save(&self, out: &Effects) -> Result<SavedMachine, &'static str> {
         let now = out.now;
-        let Some(wanted) = &self.wanted else { return Err("it has not begun") };
+        let Some(wanted) = &self.wanted else { return Err("the run has not begun yet") };
         if self.phase.stop().is_some() {
             return Err("the pipeline stops");
         }

@@ -30,7 +30,7 @@ impl State {
         let why = match (&self.upgrade, self.phase.stop(), &self.wanted) {
             (Some(_), ..) => "an upgrade is under way already",
             (_, Some(_), _) => "the pipeline stops",
-            (.., None) => "it has not begun",
+            (.., None) => "the run has not begun yet",
             (None, None, Some(_)) => {
                 self.upgrade = Some(Upgrade { request, since: out.now, phase: UpgradePhase::Requested });
                 return;
@@ -81,7 +81,7 @@ impl State {
             (Ok(saved), UpgradePhase::Ready) => out.push(Effect::ReplaceProgram(Box::new(saved))),
             (Err(why), _) if is_late || self.phase.stop().is_some() => self.end_upgrade(why, out),
             (Err(_), _) => {}
-            (Ok(_), _) => self.end_upgrade("signals and requests came all the time", out),
+            (Ok(_), _) => self.end_upgrade("signals and requests came all the time: ask again", out),
         }
     }
 

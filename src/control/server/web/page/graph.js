@@ -57,8 +57,8 @@ export class Graph {
     const step = (STAGE.width + QUEUE.width) / 2 + GAP.along;
     const wide = (length - 1) * step + STAGE.width;
     // Many stages are drawn smaller, for an overview; `Find` leads to one.
-    const least = this.nodes.size > 60 ? 0.65 : 0.72;
-    const across = wide * least <= document.documentElement.clientWidth - 40;
+    const least = 0.65;
+    const across = wide * (this.nodes.size > 60 ? least : 0.72) <= document.documentElement.clientWidth - 40;
     const space = byId("graph").clientWidth - 8;
     const most = this.nodes.size > 60 ? least : 1;
     const zoom = across ? Math.min(most, Math.max(least, space / wide)) : most;

@@ -1,7 +1,7 @@
 // Dead letters: by stage and cause; shown, tried again, or dropped.
 import { get, isReadOnly, post } from "./api.js";
 import { element } from "./dom.js";
-import { bytes, number } from "./words.js";
+import { bytes, counted, moment, number } from "./words.js";
 
 const BATCH = 500;
 
@@ -32,13 +32,13 @@ export class LettersView {
   }
 
   async group(group) {
-    const what = `${number(group.letters)} of ${group.stage}`;
+    const what = `${counted(group.letters, "letter")} of ${group.stage}`;
     const button = (label, act, more = {}) => element("button", { type: "button", "data-act": `${label} ${group.group}`, "aria-label": `${label} ${what}: ${group.cause}`, onclick: act, ...more }, label);
     const isOpen = this.open === group.group;
     const toggle = () => { this.open = isOpen ? null : group.group; this.show(); };
     return element("li", {},
       element("p", { class: "lead" }, element("b", {}, what), ` ${group.cause}`),
-      element("p", { class: "hint" }, `${group.first.slice(0, 19)} – ${group.last.slice(0, 19)}`),
+      element("p", { class: "hint" }, `${moment(group.first)} – ${moment(group.last)}`),
       element("div", { class: "buttons" },
         button(isOpen ? "Hide" : "Show", toggle, { "aria-expanded": String(isOpen) }),
         button("Retry", () => this.each(group, "retry"), { disabled: isReadOnly() }),
@@ -49,7 +49,7 @@ export class LettersView {
   async letters(group) {
     const letters = await get(`/v1/dead?group=${group.group}&most=20`).catch(() => []);
     return letters.map((letter) => element("li", {},
-      element("p", { class: "hint" }, `Line ${letter.line}, ${letter.time.slice(0, 19)}, from ${letter.queue || "no queue"}, tried ${letter.attempts} times, ${bytes(letter.bytes)}`),
+      element("p", { class: "hint" }, `Line ${letter.line}, ${moment(letter.time)}, from ${letter.queue || "no queue"}, tried ${letter.attempts === 1 ? "once" : `${letter.attempts} times`}, ${bytes(letter.bytes)}`),
       element("pre", { tabindex: 0, "aria-label": "Item" }, letter.item.slice(0, 4096) + (letter.bytes > 4096 ? " …" : "")),
       letter.stderr.length > 0 && element("pre", { class: "words", tabindex: 0, "aria-label": "Last words" }, letter.stderr.join("\n"))));
   }

@@ -49,8 +49,8 @@ function tables({ run, broker, bottleneck, machines, stages, queues }, own) {
   ]);
   return [
     element("p", { class: "hint" }, head.filter(Boolean).join(" · ")),
-    bottleneck?.text && element("p", {}, bottleneck.text),
-    table("On each machine", ["machine", "state", "seen", "up", "leased", "commits", "runs"], rows),
+    bottleneck?.text && element("p", {}, `On all machines, ${bottleneck.text}`),
+    table("On each machine", ["machine", "state", "seen", "up", "leased", "commits to send", "runs"], rows),
     table("Shared queues", ["queue", "waiting", "leased", "of", "oldest", "put", "done", "dead letters"], queues.map((queue) => [
       queue.name, number(queue.waiting), number(queue.leased), number(queue.capacity), queue.oldest === null ? "–" : time(queue.oldest), number(queue.put), number(queue.done), number(queue.letters)])),
     table("Stages on all machines", ["stage", "state", "machines", "workers", "done", "emitted", "restarts"], stages.map((stage) => [

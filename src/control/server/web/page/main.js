@@ -53,7 +53,7 @@ function show() {
   say(byId("state"), `${state}, up ${time(uptime)}${isReadOnly() ? ", for looking only" : ""}`);
   set(byId("state"), "data-state", kind);
   showSummary(snapshot);
-  say(byId("bottleneck"), bottleneck?.text ?? "");
+  say(byId("bottleneck"), bottleneck ? `${broker ? "On this machine, " : ""}${bottleneck.text}` : "");
   say(byId("letters"), letters.letters ? counted(letters.letters, "dead letter") : "Dead letters");
   set(byId("letters"), "data-some", letters.letters ? "" : null);
   say(byId("pause"), snapshot.paused ? "Resume" : "Pause");
@@ -77,6 +77,8 @@ function showGone(status) {
   goneSince ??= new Date();
   const ended = status === 401 || status === 403;
   set(document.body, "data-gone", "");
+  say(byId("state"), "no answer");
+  set(byId("state"), "data-state", "bad");
   byId("gone").hidden = false;
   say(byId("gone"), ended
     ? "This browser's session has ended. Run `mprun open` where the pipeline runs, and follow its link."

@@ -22,6 +22,9 @@ export function time(seconds) {
   return Math.round(seconds / 86400) + " d";
 }
 
+// Of RFC 3339, to the second.
+export const moment = (text) => text.slice(0, 19).replace("T", " ");
+
 export function bytes(count) {
   if (count >= 1 << 30) return (count / (1 << 30)).toFixed(1) + " GiB";
   if (count >= 1 << 20) return (count / (1 << 20)).toFixed(1) + " MiB";

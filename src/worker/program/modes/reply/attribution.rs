@@ -38,8 +38,8 @@ impl Replies<'_> {
             1 => self.failed_with_item(run.worker, failed),
             several => {
                 log::warn!(
-                    "the program failed with {several} items on their way: {failed}; nobody can say which one it was, so \
-                     none is blamed: they are tried again, one by one"
+                    "the program failed with {several} items on their way: {failed}; which of them it failed on is not known, \
+                     so none is charged an attempt: they are tried again, one by one"
                 );
                 self.window.try_singly(several);
                 Ok(())

@@ -79,7 +79,10 @@ impl Unaccounted {
 
     pub(super) fn warn(&self) {
         if self.items > 0 {
-            log::warn!("up to {} items that its program had taken are unaccounted for", self.items);
+            log::warn!(
+                "up to {} items that its program had read may be lost: with mode = \"stream\" mprun can't know which are done (docs/delivery.md)",
+                self.items
+            );
         }
     }
 
