@@ -73,15 +73,9 @@ macro_rules! each {
     ($choice:expr, $name:ident, $it:ident => $answer:expr) => {
         match *$choice {
             #[cfg(feature = "redis")]
-            $name::Redis(ref broker) => {
-                let $it = broker.as_ref();
-                $answer
-            }
+            $name::Redis(ref $it) => $answer,
             #[cfg(feature = "nats")]
-            $name::Nats(ref broker) => {
-                let $it = broker.as_ref();
-                $answer
-            }
+            $name::Nats(ref $it) => $answer,
         }
     };
 }
