@@ -171,7 +171,11 @@ impl Log {
 
     /// Waits until all that is in the log by now is applied here.
     pub(super) async fn catch_up(&self) -> Result<(), Fault> {
-        let info = self.api.info(&self.names.stream).await.map_err(Refusal::fault)?;
+        let info = match self.api.info(&self.names.stream).await {
+            // Why it was deleted is the last that has come from it.
+            Err(Refusal::NoStream) => return Ok(()),
+            info => info.map_err(Refusal::fault)?,
+        };
         let last = info.pointer("/state/last_seq").and_then(serde_json::Value::as_u64).unwrap_or(0);
         let reached = tokio::time::timeout(SILENCE, self.replica.reach(last)).await;
         reached.unwrap_or_else(|_| Err(Fault::Away("what is in the stream does not come".into())))

@@ -258,6 +258,7 @@ impl Broker for JetStream {
     }
 
     async fn hear(&self) -> Result<Heard, Fault> {
+        self.log.catch_up().await?;
         self.see(|run, now| {
             let is_watched = run.watched_until > now;
             let order = run.machines.get(&self.who.machine).and_then(|machine| machine.order);
