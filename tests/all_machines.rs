@@ -387,8 +387,8 @@ fn all_machines_stop_and_the_run_goes_on_where_they_start_again(kind: BrokerKind
     wait_until("some items", || (numbers(&machines[0]).len() > 20).then_some(()));
     let looker = Looker::new(&text);
     wait_until("all machines", || (ids(&looker.status(), "alive").len() == 3).then_some(()));
-    let told = looker.tell(&["stop", "--all", "pipeline.toml", "--wait"]);
-    assert_eq!(told, "3 machines of pipeline told to stop\n");
+    let said = looker.tell(&["stop", "--all", "pipeline.toml", "--wait"]);
+    assert_eq!(said, "3 machines of pipeline told to stop\n");
     for run in &mut machines {
         assert_eq!(run.wait(), 0, "{}", run.stderr());
     }
@@ -425,8 +425,8 @@ fn a_run_that_is_drained_ends_its_sources_and_works_off_what_there_is(kind: Brok
     wait_until("some items", || (lines(&machines[2]) > 20).then_some(()));
     let looker = Looker::new(&text);
     wait_until("all machines", || (ids(&looker.status(), "alive").len() == 3).then_some(()));
-    let told = looker.tell(&["drain", "--all", "pipeline.toml"]);
-    assert_eq!(told, "3 machines of pipeline told to stop\n");
+    let said = looker.tell(&["drain", "--all", "pipeline.toml"]);
+    assert_eq!(said, "3 machines of pipeline told to stop\n");
     for run in &mut machines {
         assert_eq!(run.wait(), 0, "{}", run.stderr());
     }

@@ -103,7 +103,7 @@ pub(super) struct Driver<C: Connect, S> {
     finished: BTreeSet<SharedQueue>,
     showing: Showing,
     /// What all machines are told, as the supervisor knows it.
-    told: Option<RunOrder>,
+    order: Option<RunOrder>,
     is_finishing: bool,
     /// It leaves the run then, or once it has shown what it has done.
     leaves_at: Option<tokio::time::Instant>,
@@ -138,7 +138,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             registering: 0,
             finished: BTreeSet::new(),
             showing,
-            told: None,
+            order: None,
             is_finishing: false,
             leaves_at: None,
             end: None,
@@ -224,8 +224,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn heard(&mut self, heard: Heard) {
-        if let Some(order) = heard.order.filter(|order| self.told != Some(*order)) {
-            self.told = Some(order);
+        if let Some(order) = heard.order.filter(|order| self.order != Some(*order)) {
+            self.order = Some(order);
             self.supervisor.tell(LinkNews::Ordered { order });
         }
         if self.showing.is_due(heard.is_watched, Instant::now()) {
