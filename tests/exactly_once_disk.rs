@@ -161,7 +161,7 @@ fn a_stop_that_finds_no_room_for_what_a_program_has_printed_says_that_it_is_lost
     assert!(disk.read("printed").ends_with('\n'));
     let log = run.stderr();
     assert!(log.contains("told to finish while standard output could not be written"), "{log}");
-    assert!(log.contains("are unaccounted for"), "{log}");
+    assert!(log.contains("may be lost"), "{log}");
 }
 
 /// Runs of a durable pipeline that saves its queues.

@@ -153,6 +153,12 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("--halt soon,fail=0 echo", "a number or a share"),
         ("--halt soon,done=1 --joblog x --resume echo", "counts failures only"),
         ("--resume echo", "--joblog"),
+        ("--joblog x echo :: cat", "goes with one command"),
+        ("echo :: --joblog x cat", "goes with one command"),
+        ("-j2 -k --joblog x echo", "with -j1 only"),
+        ("-j+2 echo", "from 1"),
+        ("'echo {= s/a/b/ =}'", "no {= perl =}"),
+        ("-- echo {1} {}", "which -n N makes"),
         ("echo :: -P3 cat", "-j N"),
         ("echo ::: a ::: b", "no combinations"),
         ("echo :::: f", "-a FILE"),
@@ -210,7 +216,7 @@ fn a_worker_that_is_killed_makes_no_difference_to_a_halt() {
 fn a_dry_run_prints_what_a_run_would_do_and_does_nothing() {
     let folder = Folder::new();
     let print = |line: &str, input: &[u8]| line_of(&folder, &words(line), input);
-    let all = print("--dry-run --joblog log -j2 touch {} :: cat", b"a\nb c\n\nd");
+    let all = print("--dry-run -j2 touch {} :: cat", b"a\nb c\n\nd");
     assert_eq!(String::from_utf8_lossy(&all.stdout), "touch a\ntouch 'b c'\ntouch ''\ntouch d\n");
     assert!(String::from_utf8_lossy(&all.stderr).contains("the first stage"));
     assert!(!folder.path().join("a").exists() && !folder.path().join("log").exists());

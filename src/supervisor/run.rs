@@ -207,15 +207,15 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
     let put_away = store.conclude(outcome.is_through(), run.manager, &mut last_wait::for_room(&inbox));
     let written = write_report(run, name, outcome, &closing);
     let code = if replaced && put_away && written { closing.exit_code(outcome) } else { exit::FAILED };
-    let code = if code == exit::DONE { of_a_line(run, outcome) } else { code };
+    let code = if code == exit::DONE { of_a_line(run, outcome, closing.left_items()) } else { code };
     notify::send_exit(run.manager, &lines[0], code);
     code
 }
 
 /// What comes after a line (`mprun do … && …`) relies on all of its items.
-fn of_a_line(run: &Run<'_>, outcome: &Outcome) -> u8 {
+fn of_a_line(run: &Run<'_>, outcome: &Outcome, left: u64) -> u8 {
     let is_enough = outcome.halted_by(HaltOf::Success) || outcome.halted_by(HaltOf::Done);
-    if run.options.text.is_none() || outcome.is_through() || is_enough {
+    if run.options.text.is_none() || outcome.is_through() && left == 0 || is_enough {
         return exit::DONE;
     }
     log!(target: "mprun", Level::Error, "stopped before all items were tried");

@@ -181,6 +181,11 @@ impl Args {
                 _ => further(words)?,
             });
         }
+        if stages.len() > 1 && stages.iter().any(|stage| stage.joblog.is_some()) {
+            let why = "--joblog goes with one command: behind `::` an item is on its way still when its row says that it is done; let a \
+                       script run the commands one after the other";
+            return Err(Failure::usage(why));
+        }
         let items = match (arguments, self.arg_file) {
             (Some(_), Some(_)) => {
                 return Err(Failure::usage("the items are after `:::` or in a file, not both"));
@@ -233,16 +238,43 @@ impl StageOptions {
         if words.first().is_none_or(String::is_empty) {
             return Err(Failure::usage("there is no command"));
         }
+        if let Some(word) = words.iter().find(|word| word.contains("{=") && word.contains("=}")) {
+            let why = format!(
+                "`mprun do` has no {{= perl =}} ({}); one word for the shell has it: 'x={{}}; echo \"${{x%.*}}\"'",
+                quote(word)
+            );
+            return Err(Failure::usage(why));
+        }
+        let is_numbered = |word: &&String| {
+            let inner = word.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            inner.is_some_and(|inner| !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        if let Some(word) =
+            words.iter().find(is_numbered).filter(|_| self.max_args.is_none_or(|most| most < 2))
+        {
+            let why = format!(
+                "`{word}` is an argument of a group, which -n N makes; the item is `{{}}`, and `{{{word}}}` stands for `{word}` itself"
+            );
+            return Err(Failure::usage(why));
+        }
         if let Some(word @ ("{}" | "{.}" | "{/}" | "{//}" | "{/.}")) = words.first().map(String::as_str) {
             let why = format!(
                 "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
             );
             return Err(Failure::usage(why));
         }
+        let processes = processes(&self.jobs)?;
+        let is_one = processes == "1";
+        if self.keep_order && self.joblog.is_some() && !is_one {
+            let why = "-k and --joblog go together with -j1 only: else a row says that an item is done while its output waits for \
+                       those before it; leave one of them out";
+            return Err(Failure::usage(why));
+        }
         Ok(LineStage {
-            processes: processes(&self.jobs)?,
+            processes,
             max_args: self.max_args.filter(|most| *most > 1),
-            keeps_order: self.keep_order,
+            // One process puts out in order as it is; with a job log each row is to come behind its output.
+            keeps_order: self.keep_order && !(is_one && self.joblog.is_some()),
             timeout: self.timeout,
             attempts: self.retries,
             tag: self.tag,
@@ -284,7 +316,9 @@ fn processes(jobs: &str) -> Result<String, Failure> {
         Some(percent) if share(percent).is_some() => {
             Ok((cpus * share(percent).unwrap_or(100)).div_ceil(100).to_string())
         }
-        None if jobs.parse::<u32>().is_ok_and(|jobs| jobs > 0) => Ok(jobs.to_owned()),
+        None if !jobs.starts_with('+') && jobs.parse::<u32>().is_ok_and(|jobs| jobs > 0) => {
+            Ok(jobs.to_owned())
+        }
         _ => Err(Failure::usage(format!(
             "-j {jobs}: it is a number from 1, a share of the CPUs (50%), or `cpus`"
         ))),

@@ -87,13 +87,18 @@ impl Closing {
         format!("  stage {}: {done}{dead}{too_long}{repeated}{emitted} emitted, {restarts}", stage.name)
     }
 
+    /// Items that no stage has worked off.
+    pub(crate) fn left_items(&self) -> u64 {
+        let left = |(_, counts): &(String, QueueCounts)| counts.waiting + counts.delayed + counts.leased;
+        self.queues.iter().map(left).sum()
+    }
+
     /// What becomes of the items that a run leaves which ends because of them.
     pub(crate) fn left(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
         let Some(cause @ (StopCause::Failing { .. } | StopCause::Halted { .. })) = &outcome.stopped else {
             return None;
         };
-        let left = |(_, counts): &(String, QueueCounts)| counts.waiting + counts.delayed + counts.leased;
-        let items = count(self.queues.iter().map(left).sum(), "item");
+        let items = count(self.left_items(), "item");
         if let StopCause::Halted { .. } = cause {
             return Some(format!("not tried, of what had come: {items}"));
         }
