@@ -30,6 +30,8 @@ pub(super) struct Inlet {
     /// The last answer was as long as it could be, or a message came since.
     has_more: bool,
     is_taking: bool,
+    /// The last request looked for leases that have expired.
+    is_look: bool,
     /// When leases that have expired are looked for next; `None`: at once.
     look: Option<Instant>,
     extension: Option<Due>,
@@ -52,6 +54,7 @@ impl Inlet {
             places: 0,
             has_more: true,
             is_taking: false,
+            is_look: false,
             look: None,
             extension: None,
             is_open: true,
@@ -117,6 +120,9 @@ impl Inlet {
         self.is_taking = false;
         // A message that came while the request was under way counts.
         self.has_more |= sequences.len() >= asked;
+        if self.is_look && sequences.len() >= asked {
+            self.look = None; // a machine that is gone may have had more
+        }
         // An item that has come twice, because its lease had expired and was taken again, is there once.
         let new: Vec<Sequence> =
             sequences.iter().filter(|sequence| !self.held.contains_key(sequence)).copied().collect();
@@ -216,6 +222,7 @@ impl Inlet {
         if !self.is_open || self.is_taking || self.places == 0 || !(self.has_more || looks) {
             return;
         }
+        self.is_look = looks;
         if looks {
             self.look = Some(now + self.ack_wait / LOOKED_FOR_IN);
         }

@@ -146,6 +146,21 @@ fn leases_are_extended_thrice_in_their_time_and_expired_ones_looked_for() {
 }
 
 #[test]
+fn where_a_look_for_expired_leases_found_as_many_as_asked_for_there_may_be_more_at_once() {
+    let now = Instant::now();
+    let held = Event::Held { queue: A, sequences: vec![HELD, COMMITTED] };
+    let mut link = after(away(now), &[Event::Tick, Event::Joined, held], now);
+    let take = |look_for_expired| Effect::Take { queue: A, n: 1, look_for_expired };
+    let stored = |n| Effect::Store { queue: A, sequences: vec![Sequence(n, 0)] };
+    assert_eq!(link.handle(Event::Room { queue: A, places: 1 }, now), [take(true)]);
+    for n in 1001..1004 {
+        let taken = Event::Taken { queue: A, asked: 1, sequences: vec![Sequence(n, 0)] };
+        assert_eq!(link.handle(taken, now), [stored(n)]);
+        assert_eq!(link.handle(Event::Room { queue: A, places: 1 }, now), [take(true)]);
+    }
+}
+
+#[test]
 fn a_full_queue_is_asked_again_once_there_is_room_or_a_time_has_passed() {
     let now = Instant::now();
     let held = Event::Held { queue: A, sequences: vec![HELD, COMMITTED] };
