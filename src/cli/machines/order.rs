@@ -14,6 +14,7 @@ use crate::machines::Whole;
 use crate::numbers::counted;
 use crate::stage::Registry;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,10 +47,18 @@ pub(in crate::cli) fn stop(
 
 /// The sources of all machines end; once nothing is left in any queue, the machines stop.
 pub(in crate::cli) fn drain(name: Option<&str>, json: bool, registry: &Registry) -> Result<u8, Failure> {
-    let pipeline = SharedPipeline::named(name, registry)?;
+    let (pipeline, mut silent) = (SharedPipeline::named(name, registry)?, BTreeSet::new());
     tell(&pipeline, RunOrder::Drain)?;
     let since = Instant::now();
-    while !is_drained(&pipeline.watch()?, since.elapsed()) {
+    output::say(
+        "the sources end; the machines stop once nothing is left (Ctrl-C leaves the sources stopped)",
+    );
+    loop {
+        let whole = pipeline.watch()?;
+        if is_drained(&whole, since.elapsed()) {
+            break;
+        }
+        name_the_silent(&whole, &mut silent);
         thread::sleep(LOOK_AGAIN);
     }
     let machines = tell(&pipeline, RunOrder::Stop)?;
@@ -61,6 +70,17 @@ fn tell(pipeline: &SharedPipeline, order: RunOrder) -> Result<u64, Failure> {
     match pipeline.ask(async |visitor| visitor.order(order).await)? {
         0 => Err(Failure::failed(format!("no machine of {} is there: all have left", pipeline.name))),
         machines => Ok(machines),
+    }
+}
+
+/// What such a machine holds is waited for, until it is back or another has it.
+fn name_the_silent(whole: &Whole, named: &mut BTreeSet<String>) {
+    let silent = whole.machines.iter().filter(|machine| machine.state == MemberState::Silent);
+    for machine in silent.filter(|machine| named.insert(machine.id.clone())) {
+        let (id, items) = (MachineName(&machine.id), counted(machine.leased, "item"));
+        output::say(&format!(
+            "{id} has fallen silent and holds {items}: `mprun forget` gives them to the others"
+        ));
     }
 }
 
