@@ -174,6 +174,17 @@ fn a_stream_with_settings_that_lose_items_is_refused_with_the_setting() {
 }
 
 #[test]
+fn another_stream_with_the_same_subjects_is_refused_and_not_waited_for() {
+    crate::run(async {
+        let (server, layout) = (start(), layout(&[10, 10]));
+        let config = json!({ "name": "other", "subjects": ["mprun.test.*"] });
+        api(&server, "STREAM.CREATE.other", config).await;
+        let why = refused(&server.access(), &layout).await;
+        assert!(why.contains("another `prefix`"), "{why}");
+    });
+}
+
+#[test]
 fn what_is_no_message_of_mprun_is_passed_over_and_another_version_is_told() {
     crate::run(async {
         let (server, layout) = (start(), layout(&[10, 10]));

@@ -21,6 +21,8 @@ const NO_STREAM: u64 = 10059;
 const NO_MESSAGE: u64 = 10037;
 const STREAM_EXISTS: u64 = 10058;
 const WRONG_SEQUENCE: u64 = 10071;
+/// Another stream takes the same subjects.
+const SUBJECTS_OVERLAP: u64 = 10065;
 /// The account or the server has no room for more.
 const FULL: [u64; 5] = [10002, 10023, 10028, 10047, 10077];
 /// JetStream is off, for the server or for the account.
@@ -70,6 +72,9 @@ fn refusal(error: Error) -> Refusal {
         code if OFF.contains(&code) => {
             Refusal::Fault(Fault::Fatal(format!("JetStream is not enabled: {description}")))
         }
+        SUBJECTS_OVERLAP => Refusal::Fault(Fault::Fatal(
+            "another stream there takes the same subjects (`nats stream ls --subject`): give this pipeline another `prefix`".into(),
+        )),
         _ => Refusal::Fault(Fault::Away(description)),
     }
 }
