@@ -55,7 +55,7 @@ const XARGS: [Row; 24] = [
     ),
 ];
 
-const PARALLEL: [Row; 60] = [
+const PARALLEL: [Row; 59] = [
     (
         Bytes,
         "parallel -j1 --halt soon,fail=1 'echo {}; test {} != 2' ::: 1 2 3 4",
@@ -85,12 +85,6 @@ const PARALLEL: [Row; 60] = [
         Bytes,
         "parallel -j1 --halt never 'echo {}; false' ::: 1 2",
         "--halt never 'echo {}; false' ::: 1 2",
-        "",
-    ),
-    (
-        Bytes,
-        "parallel -j1 --halt soon,done=2 'echo {}' ::: 1 2 3",
-        "--halt soon,done=2 'echo {}' ::: 1 2 3",
         "",
     ),
     (
