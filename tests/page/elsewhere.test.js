@@ -6,7 +6,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { MPRUN, launch, shown, until } from "./pipeline.js";
+import { MPRUN, freePort, launch, shown, until } from "./pipeline.js";
 
 const DOCS = fs.readFileSync(path.resolve("../../docs/page.md"), "utf8");
 const SHOP = `
@@ -18,14 +18,6 @@ output = "ticks"
 use = "discard"
 input = "ticks"
 `;
-
-async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((done) => server.once("listening", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 const answers = (port) => new Promise((done) => {
   const socket = net.connect(port, "127.0.0.1", () => { socket.destroy(); done(true); });

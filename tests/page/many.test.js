@@ -6,7 +6,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { Pipeline, axe, launch, shot, shown, until, visit } from "./pipeline.js";
+import { Pipeline, axe, freePort, launch, shot, shown, until, visit } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -65,14 +65,6 @@ test("the other pipelines of a user are listed, with links to pages that want th
     await quiet.end();
   }
 }));
-
-async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((done) => server.once("listening", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 class Redis {
   async start() {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import fs from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 
@@ -142,4 +143,13 @@ export async function axe(page) {
   await session.send("Runtime.evaluate", { expression: AXE, contextId });
   const { result } = await session.send("Runtime.evaluate", { expression: "axe.run().then((found) => JSON.stringify(found.violations.map((one) => [one.id, one.help, ...one.nodes.slice(0, 3).map((node) => node.html)])))", contextId, awaitPromise: true, returnByValue: true });
   return JSON.parse(result.value);
+}
+
+// One that the system has given away, and nobody has.
+export async function freePort() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await new Promise((done) => server.once("listening", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
 }

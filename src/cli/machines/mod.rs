@@ -34,6 +34,11 @@ fn failure(url: &BrokerUrl, fault: &Fault) -> Failure {
     Failure::with_code(format!("{url}: {fault}"), code)
 }
 
+/// Whether a word means a file, be it there or not.
+fn is_path(word: &str) -> bool {
+    word.ends_with(".toml") || Path::new(word).is_file()
+}
+
 /// What every one of these verbs takes.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct AllMachines {
@@ -56,7 +61,7 @@ impl SharedPipeline {
     /// Of a file, or of the pipeline of that name that runs here.
     pub(super) fn find(pipeline: &OnePipeline, registry: &Registry) -> Result<SharedPipeline, Failure> {
         match pipeline.name() {
-            Some(name) if Path::new(name).is_file() => SharedPipeline::of_file(Path::new(name), registry),
+            Some(name) if is_path(name) => SharedPipeline::of_file(Path::new(name), registry),
             _ => {
                 let file = pipeline.find()?.status(false)?.file;
                 SharedPipeline::of_file(Path::new(&file), registry)
@@ -67,7 +72,7 @@ impl SharedPipeline {
     /// The same where only a name or nothing may be said.
     pub(super) fn named(name: Option<&str>, registry: &Registry) -> Result<SharedPipeline, Failure> {
         match name {
-            Some(name) if Path::new(name).is_file() => SharedPipeline::of_file(Path::new(name), registry),
+            Some(name) if is_path(name) => SharedPipeline::of_file(Path::new(name), registry),
             name => {
                 let file = target::find(name, &target::Where::default())?.status(false)?.file;
                 SharedPipeline::of_file(Path::new(&file), registry)
@@ -76,9 +81,8 @@ impl SharedPipeline {
     }
 
     pub(super) fn of_file(file: &Path, registry: &Registry) -> Result<SharedPipeline, Failure> {
-        let loaded = config::load(file, &LoadOptions::default(), registry).map_err(|report| {
-            Failure::usage(format!("{}: {}", file.display(), report.render(false).trim_end()))
-        })?;
+        let loaded = config::load(file, &LoadOptions::default(), registry)
+            .map_err(|report| Failure::usage(report.render(false).trim_end()))?;
         let pipeline = loaded.pipeline;
         let no_broker = || Failure::usage(format!("{}: it names no `broker`", file.display()));
         let broker = pipeline.broker.filter(|broker| !broker.queues.is_empty()).ok_or_else(no_broker)?;

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Element, read_text};
+use super::{Element, read_text, reject};
 use crate::broker::BrokerKind;
-use crate::config::diagnostic::Report;
+use crate::config::diagnostic::{Report, nearest, quote};
 use crate::config::document::Node;
 use crate::config::pipeline::BrokerUrl;
 
@@ -15,6 +15,10 @@ impl Element for BrokerAddress {
     type Output = BrokerUrl;
 
     fn read(node: &Node, report: &mut Report) -> Option<BrokerUrl> {
+        if let Some((title, meant)) = node.text().and_then(meant) {
+            report.push(reject::<Self>(node, title).did_you_mean(Some(format!("`{meant}://`"))));
+            return None;
+        }
         read_text::<Self>(node, report, "an address in quotes", BrokerUrl::parse)
     }
 
@@ -33,6 +37,22 @@ impl Element for BrokerAddress {
     }
 }
 
+/// What is wrong, and the scheme that is probably meant: the nearest one, or that of the port. The address may hold a password.
+fn meant(text: &str) -> Option<(String, &'static str)> {
+    let schemes = BrokerKind::SCHEMES.map(|(scheme, _)| scheme);
+    match text.split_once("://") {
+        Some((scheme, _)) if schemes.contains(&scheme) => None,
+        Some((scheme, _)) => {
+            Some((format!("there is no broker {}", quote(scheme)), nearest(scheme, schemes)?))
+        }
+        None => {
+            let ports = [(":4222", "nats"), (":6379", "redis")];
+            let (_, scheme) = ports.into_iter().find(|(port, _)| text.ends_with(port))?;
+            Some(("the address does not say which broker it is of".to_owned(), scheme))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +68,8 @@ mod tests {
         refuses::<BrokerAddress>(&[
             ("6379", "in quotes"),
             ("\"kafka://db\"", "no broker `kafka`"),
+            ("\"nat://db\"", "did you mean `nats://`?"),
+            ("\"db:6379\"", "did you mean `redis://`?"),
             ("\"db\"", "address"),
         ]);
     }
