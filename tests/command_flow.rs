@@ -283,7 +283,7 @@ fn memory_stays_the_same_under_an_endless_input_with_a_slow_consumer() {
     wait_until("some output", || (run.lines().len() > 10).then_some(()));
     let memory = || -> u64 {
         let workers = ["y", "c", "e"].map(|stage| run.workers(stage)[0]);
-        workers.iter().filter_map(|&pid| process::resident_kib(pid)).sum()
+        workers.iter().filter_map(|&pid| process::private_kib(pid)).sum()
     };
     let before = memory();
     let seen = run.lines().len();

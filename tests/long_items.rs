@@ -147,11 +147,6 @@ fn feed(mut into: impl Write, mib: usize) {
     into.write_all(b"\nafter\n").unwrap();
 }
 
-/// The most memory that the process has had, without what it shares.
-fn peak_kib(pid: u32) -> u64 {
-    process::resident_kib(pid).unwrap_or(0)
-}
-
 #[test]
 fn an_endless_line_takes_little_memory_in_a_pipe_and_from_a_program() {
     const MIB: usize = 96;
@@ -172,7 +167,8 @@ fn an_endless_line_takes_little_memory_in_a_pipe_and_from_a_program() {
     ];
     let mut peak = 0;
     let code = wait_until("the end", || {
-        peak = run.workers("r").into_iter().chain(run.workers("p")).map(peak_kib).fold(peak, u64::max);
+        let both = run.workers("r").into_iter().chain(run.workers("p"));
+        peak = both.filter_map(process::private_kib).fold(peak, u64::max);
         run.child.try_wait().unwrap()
     });
     for feeder in feeders {
