@@ -87,7 +87,7 @@ function showGone(status) {
   const since = goneSince.toTimeString().slice(0, 8);
   say(byId("gone"), isOver
     ? "This browser's session has ended. Run `mprun open` where the pipeline runs, and follow its link."
-    : wasEnding ? `The run ended at ${since}, as it was on its way to. This page comes back with the next run.`
+    : wasEnding ? `The run ended at ${since}: it was ${snapshot.phase}. This page comes back with the next run.`
     : `No answer since ${since}: the pipeline is gone, or the way to it. This page comes back by itself.`);
 }
 
