@@ -53,7 +53,7 @@ test("a queue shows its ledger, the age of its oldest item, and items", () => sh
   await page.locator("#panel .lead", { hasText: "the oldest waits" }).waitFor();
   await press(page, "Show items");
   await page.locator(".items li").nth(3).waitFor();
-  await page.locator(".items li .hint", { hasText: / (under|over|\d)[^·]* s/ }).first().waitFor();
+  await page.locator(".items li .hint", { hasText: /waited (under |over )?[\d.]+ s/ }).first().waitFor();
   await shot(page, "page-queue.png");
   await press(page, "Stop");
   await press(page, "Close details");

@@ -15,7 +15,7 @@ export class QueueView {
     this.watch = element("button", { type: "button", onclick: () => (this.tap ? this.stop() : this.start()) }, "Show items");
     this.items = element("ol", { class: "items", tabindex: 0, "aria-label": "Items" });
     this.body = element("div", { class: "view" }, this.state, this.meter, this.ledger,
-      element("h3", {}, "Items that pass"), element("p", { class: "hint" }, "Up to ten a second, each shortened, with the time that it has waited. No item is taken, and no worker is delayed."), this.watch, this.items);
+      element("h3", {}, "Items that pass"), element("p", { class: "hint" }, "Up to ten a second, each shortened, with how long it has waited. No item is taken, and no worker is delayed."), this.watch, this.items);
   }
 
   update(snapshot, _history, _before, puts) {
@@ -40,7 +40,7 @@ export class QueueView {
     say(this.watch, "Stop");
     const show = (item) => {
       const notes = [this.age(item), item.attempt > 1 && `try ${item.attempt}`, item.bytes > 160 && bytes(item.bytes)].filter(Boolean);
-      this.items.prepend(element("li", {}, element("b", {}, `#${item.id}`), element("span", { class: "hint" }, ` ${notes.join(" · ")}`), element("div", {}, `${item.text}${item.bytes > 160 ? " …" : ""}`)));
+      this.items.prepend(element("li", {}, element("b", {}, `#${item.id}`), ` ${item.text}${item.bytes > 160 ? " …" : ""} `, element("span", { class: "hint" }, notes.join(" · "))));
       while (this.items.children.length > SHOWN) this.items.lastChild.remove();
     };
     lines(`/v1/tap?queue=${encodeURIComponent(this.name)}`, this.tap.signal, show).catch(() => {}).finally(() => this.stop());
@@ -51,8 +51,8 @@ export class QueueView {
     const { seen, uptime, heard } = this.puts ?? { seen: [] };
     const before = putBefore(seen, id);
     const now = uptime + (performance.now() - heard) / 1000;
-    if (before !== null) return now - before < 1.5 ? "under 2 s" : time(now - before);
-    return seen.length && now - seen[0][0] >= 2 ? `over ${time(now - seen[0][0])}` : null;
+    if (before !== null) return now - before < 1.5 ? "waited under 2 s" : `waited ${time(now - before)}`;
+    return seen.length && now - seen[0][0] >= 2 ? `waited over ${time(now - seen[0][0])}` : null;
   }
 
   stop() {
