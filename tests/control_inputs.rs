@@ -241,6 +241,24 @@ fn every_route_refuses_every_wrong_request_with_its_reason() {
 }
 
 #[test]
+fn the_docs_have_every_route_and_no_other() {
+    let docs = fs::read_to_string(support::project().join("docs/control.md")).unwrap();
+    let server = Server::start();
+    let hello = server.ask(Over::Socket, "GET", "/v1", "").body;
+    assert!(docs.contains(&format!("\n{hello}")), "docs/control.md should show: {hello}");
+    let rows: String = docs.lines().filter(|line| line.starts_with("| `")).collect();
+    let routes = server.routes();
+    for (method, path) in &routes {
+        let is_there = rows.contains(&format!("`{method} {path}`")) || rows.contains(&format!("`, `{path}`"));
+        assert!(is_there, "docs/control.md has no row of {method} {path}");
+    }
+    let paths = rows.split('`').filter(|word| word.contains("/v1/"));
+    for path in paths.map(|word| word.trim_start_matches(|letter| letter != '/')) {
+        assert!(routes.iter().any(|(_, known)| known == path), "{path} is not there any more");
+    }
+}
+
+#[test]
 fn a_name_that_is_none_is_refused_with_the_nearest_one() {
     let server = Server::start();
     for over in BOTH {
