@@ -112,6 +112,17 @@ test("the keyboard does all, and axe finds nothing: light, dark, on a phone", as
         await page.getByText("It adds up.").waitFor();
         assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, ${id}`);
       }
+      await page.getByRole("button", { name: /dead letter/ }).click();
+      await page.getByRole("button", { name: /^Show / }).first().click();
+      await page.locator(".letters pre").first().waitFor();
+      assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, dead letters`);
+      await press(page, "Reload …");
+      await page.getByText("nothing to do").waitFor();
+      assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, a reload`);
+      await page.keyboard.press("Escape");
+      process.kill(pipeline.child.pid, "SIGSTOP");
+      await page.getByRole("alert").waitFor().finally(() => process.kill(pipeline.child.pid, "SIGCONT"));
+      assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, no answer`);
     }, { colorScheme, viewport: { width, height } });
   }
 });
