@@ -193,11 +193,14 @@ impl Page {
 pub fn commands_without_a_test(text: &str, is_run: bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut before = "";
-    let mut lines = text.lines();
+    // A block may stand inside of a list.
+    let mut lines = text.lines().map(str::trim_start);
+    // "machine 1 $ "
+    let is_typed = |line: &&str| line.starts_with("$ ") || line.starts_with("machine ") && line.contains(" $ ");
     while let Some(line) = lines.next() {
         if let Some(language) = line.strip_prefix("```") {
             let block = lines.by_ref().take_while(|line| !line.starts_with("```"));
-            let last = block.filter(|line| line.starts_with("$ ")).last();
+            let last = block.filter(is_typed).last();
             let is_covered = Note::read(before) == Some(Note::NotRun) || is_run && language == "console";
             found.extend(last.filter(|_| !is_covered).map(str::to_owned));
         }
