@@ -1,6 +1,6 @@
 //! The words of a line: options, stages and arguments; and what other tools have that is not there.
 
-use super::file::{Items, JobLog, Line, LineStage};
+use super::file::{Around, Items, JobLog, Line, LineStage};
 use crate::cli::output::Failure;
 use crate::config::diagnostic::quote;
 use crate::model::{Halt, HaltOf};
@@ -194,7 +194,7 @@ impl Args {
             (None, Some(file)) if file != OsStr::new("-") => Items::File(file),
             (None, _) => Items::Stdin,
         };
-        Ok(Line { name: self.name, items, null: self.null, stages })
+        Ok(Line { name: self.name, items, null: self.null, stages, around: Around::default() })
     }
 }
 
