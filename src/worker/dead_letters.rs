@@ -81,8 +81,10 @@ pub(super) fn fail_after(
                     Ok(())
                 }
                 Failed::Dead => {
-                    let said =
-                        format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
+                    let said = format!(
+                        "`{item}` is a dead letter after {}: {why}",
+                        counted_attempts(attempt, attempts)
+                    );
                     before(worker)?;
                     end_as_letter(worker, i, reason, &said)
                 }
@@ -93,6 +95,14 @@ pub(super) fn fail_after(
             before(worker)?;
             end_as_letter(worker, i, reason, &said)
         }
+    }
+}
+
+/// An item that its worker's death had interrupted may have been begun more often than it is tried.
+fn counted_attempts(attempt: u32, attempts: u32) -> String {
+    match attempt > attempts {
+        true => format!("{attempt} attempts"),
+        false => format!("{attempt} of {attempts} attempts"),
     }
 }
 

@@ -66,8 +66,7 @@ impl Carried {
 
     fn leave_out(&mut self, name: &str, value: &str) {
         let value = if value.is_empty() { String::new() } else { format!(" {value}") };
-        let instead =
-            one_line::instead_of(name).map_or_else(String::new, |use_this| format!(" (use {use_this})"));
+        let instead = one_line::instead_of(name).map_or_else(String::new, |do_this| format!(" ({do_this})"));
         self.notes.push(format!("not carried over: {name}{value}{instead}"));
     }
 

@@ -6,8 +6,8 @@ fn shown(carried: &Carried) -> String {
     let source = carried.source.as_ref().map(|source| format!("[{source}] ")).unwrap_or_default();
     let arguments = carried.arguments.iter().map(|words| format!(" ::: {}", words.join(" ")));
     format!(
-        "{source}{} -- {}{}",
-        carried.options.join(" "),
+        "{source}{}-- {}{}",
+        carried.options.iter().map(|option| format!("{option} ")).collect::<String>(),
         carried.command.join(" "),
         arguments.collect::<String>()
     )
@@ -24,7 +24,7 @@ fn a_line_of_xargs_has_its_options_here() {
         ("xargs -r rm -f", "-0 -n 1000 -- rm -f", 2),
         ("ls | xargs -r rm -f", "[ls | xargs -r printf '%s\\0'] -0 -n 1000 -- rm -f", 1),
         ("xargs -n1 <'a b'", "[xargs -r printf '%s\\0' < 'a b'] -n 1 -0 -- echo", 0),
-        ("echo a,b | xargs -d, -n1 x", "[echo a,b | tr , '\\0'] -n 1 -0 -- x", 0),
+        ("echo a,b | xargs -d, -n1 x", "[echo a,b | tr ',' '\\0'] -n 1 -0 -- x", 0),
         ("xargs -0 -n1 -t -p x", "-n 1 -0 -- x", 2),
         ("xargs -0 -P $(nproc) -n1 x", "-j cpus -n 1 -0 -- x", 0),
         ("xargs -0 -P $N -n1 x", "-n 1 -0 -- x", 1),
@@ -34,7 +34,7 @@ fn a_line_of_xargs_has_its_options_here() {
     ] {
         let carried = place::place(line, "xargs").and_then(xargs::carried).unwrap();
         assert_eq!(
-            (shown(&carried).trim().to_owned(), carried.notes.len()),
+            (shown(&carried), carried.notes.len()),
             (ours.to_owned(), notes),
             "{line}: {:?}",
             carried.notes
