@@ -154,9 +154,9 @@ const INSTEAD: [(&[&str], &str); 38] = [
             "--fifo",
             "--remove-rec-sep",
         ],
-        "write a file with mode = \"stream\" or \"batch\" for a program that reads items",
+        "write a pipeline file with mode = \"stream\" or \"batch\" for a program that reads items",
     ),
-    (&["--pipepart", "--pipe-part"], "write a file with `use = \"lines\"` and mode = \"stream\""),
+    (&["--pipepart", "--pipe-part"], "write a pipeline file with `use = \"lines\"` and mode = \"stream\""),
     (&["--tagstring", "--tag-string", "--color", "--colour", "--ctag", "--color-failed"], "use --tag"),
     (
         &[
