@@ -86,8 +86,8 @@ pub(super) fn fail_with_outputs(
                     Ok(false)
                 }
                 Failed::Dead => {
-                    let said =
-                        format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
+                    let tries = counted_attempts(attempt, attempts);
+                    let said = format!("`{item}` is a dead letter after {tries}: {why}");
                     end_as_letter(worker, i, reason, &said, outputs)?;
                     Ok(true)
                 }
@@ -98,6 +98,14 @@ pub(super) fn fail_with_outputs(
             end_as_letter(worker, i, reason, &said, outputs)?;
             Ok(true)
         }
+    }
+}
+
+/// An item that its worker's death had interrupted may have been begun more often than it is tried.
+fn counted_attempts(attempt: u32, attempts: u32) -> String {
+    match attempt > attempts {
+        true => format!("{attempt} attempts"),
+        false => format!("{attempt} of {attempts} attempts"),
     }
 }
 
