@@ -289,7 +289,7 @@ fn a_line_of_xargs_or_parallel_becomes_a_file_that_runs() {
             "parallel",
             "parallel -k --tag --halt now,fail=1 --nice 3 'echo {#} | cat' ::: p 'q r'",
             vec!["p\t1", "q r\t2"],
-            "not carried over: --nice 3",
+            "nice = 3",
         ),
     ] {
         let folder = Folder::new();

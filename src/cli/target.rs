@@ -73,7 +73,7 @@ pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure>
         (0, None) => Err(Failure::failed(format!("no pipeline runs here (looked in {})", folders()))),
         (_, _) => {
             let each = alive.iter().map(|(holder, _)| {
-                format!("\n  {} (process {}, {})", holder.label(), holder.pid, holder.file.display())
+                format!("\n  {} (process {}, {})", holder.label(), holder.pid, file_of(holder))
             });
             let all: String = each.collect();
             Err(Failure::usage(format!("several pipelines run: say which{all}")))
@@ -104,6 +104,12 @@ fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, 
 pub(super) fn is_called(holder: &Holder, name: &str) -> bool {
     let is_file = || Path::new(name).canonicalize().is_ok_and(|file| is_same(&file, &holder.file));
     holder.name == name || holder.label() == name || is_file()
+}
+
+/// A line of `mprun do` has none.
+fn file_of(holder: &Holder) -> String {
+    let is_there = holder.file.exists();
+    if is_there { holder.file.display().to_string() } else { "a command line".to_owned() }
 }
 
 fn is_same(file: &Path, other: &Path) -> bool {

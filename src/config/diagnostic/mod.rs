@@ -3,7 +3,6 @@
 mod excerpt;
 mod render;
 mod report;
-mod secrets;
 mod span;
 mod words;
 
