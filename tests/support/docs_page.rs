@@ -196,7 +196,8 @@ pub fn commands_without_a_test(text: &str, is_run: bool) -> Vec<String> {
     // A block may stand inside of a list.
     let mut lines = text.lines().map(str::trim_start);
     // "machine 1 $ "
-    let is_typed = |line: &&str| line.starts_with("$ ") || line.starts_with("machine ") && line.contains(" $ ");
+    let is_typed =
+        |line: &&str| line.starts_with("$ ") || line.starts_with("machine ") && line.contains(" $ ");
     while let Some(line) = lines.next() {
         if let Some(language) = line.strip_prefix("```") {
             let block = lines.by_ref().take_while(|line| !line.starts_with("```"));
