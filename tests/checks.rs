@@ -276,8 +276,9 @@ fn nothing_is_restarted_because_of_the_helper() {
         let helper = wait_until("a helper", || helper(&run));
         process::kill(helper, libc::SIGSTOP);
         thread::sleep(Duration::from_millis(300));
+        let before = process::context_switches(helper);
         process::kill(helper, libc::SIGCONT);
-        thread::sleep(Duration::from_millis(20));
+        wait_until("the helper to go on", || (process::context_switches(helper) > before).then_some(()));
     }
     assert_eq!([run.workers("db"), run.workers("slow")], all, "{}", run.stderr());
     // And it still sees what there is.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::output::Failure;
-use crate::config::diagnostic::{nearest, quote};
+use crate::config::diagnostic::{nearest, no_such_stage as no_such_stage_text, quote};
 use crate::control::claim::{self, Holder};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::Reason;
@@ -171,9 +171,7 @@ fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<St
 
 /// What to say of a stage that there is not, where these are.
 pub(super) fn no_such_stage<'a>(wanted: &str, stages: impl Iterator<Item = &'a str>) -> Failure {
-    let hint = nearest(wanted, stages)
-        .map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
-    Failure::usage(format!("there is no stage {wanted}{hint}"))
+    Failure::usage(no_such_stage_text(wanted, stages))
 }
 
 /// A refusal for what the user has typed is bad usage, all else a failure.

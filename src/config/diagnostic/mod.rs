@@ -8,7 +8,7 @@ mod words;
 
 pub use report::Report;
 pub(crate) use span::{Source, Span};
-pub(crate) use words::{list, nearest, quote, reason};
+pub(crate) use words::{list, nearest, no_such_stage, quote, reason};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
