@@ -61,7 +61,7 @@ pub(in crate::cli) fn without_needless_quotes(line: &str) -> String {
             Some(end) => {
                 let inner = &after[..end];
                 let plain = without_placeholders(inner);
-                let is_needless = plain.len() < inner.len() && plain.chars().all(|letter| is_plain(letter));
+                let is_needless = plain.len() < inner.len() && plain.chars().all(is_plain);
                 let written = if is_needless { inner } else { &rest[at..at + end + 2] };
                 made.push_str(written);
                 rest = &after[end + 1..];
