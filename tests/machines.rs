@@ -88,6 +88,33 @@ fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for(kind: BrokerKi
     assert_eq!(numbers(&third), each_once(100));
 }
 
+/// A link that is stopped is told of; one that is stopped with the lock of the queues is killed, and another one goes on.
+fn a_link_that_is_stopped_holds_up_no_worker_for_good(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = file(&server, 4000, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"), "");
+    let mut run = machine(&text, "read,work,write");
+    let told = |run: &Run| run.stderr().matches("was stopped by a signal").count();
+    let mut stops = 0;
+    while stops < 25 && run.child.try_wait().unwrap().is_none() {
+        let (before, seen) = (numbers(&run).len(), told(&run));
+        let stopped = link(&run).filter(|&pid| process::kill(pid, libc::SIGSTOP));
+        let Some(pid) = stopped else { continue };
+        wait_until("word of it", || {
+            let is_over = run.child.try_wait().unwrap().is_some();
+            (is_over || told(&run) > seen || !process::is_alive(pid)).then_some(())
+        });
+        process::kill(pid, libc::SIGCONT);
+        stops += 1;
+        wait_until("some progress", || {
+            let is_over = run.child.try_wait().unwrap().is_some();
+            (is_over || numbers(&run).len() > before).then_some(())
+        });
+    }
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert_eq!(numbers(&run), each_once(4000), "{}", run.stderr());
+    assert!(stops >= 10, "{stops} stops");
+}
+
 fn killed_links_workers_and_machines_lose_and_double_nothing(kind: BrokerKind) {
     const ITEMS: u32 = 4000;
     let server = Server::safe(kind);
@@ -199,6 +226,7 @@ on_both!(
     every_kind_of_stage_reads_and_writes_shared_queues,
     each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed,
     a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for,
+    a_link_that_is_stopped_holds_up_no_worker_for_good,
     killed_links_workers_and_machines_lose_and_double_nothing,
     a_server_that_is_away_is_waited_for_at_the_start_and_later,
     what_a_machine_has_not_begun_goes_back_at_once_when_it_stops,

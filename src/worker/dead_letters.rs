@@ -86,10 +86,8 @@ pub(super) fn fail_with_outputs(
                     Ok(false)
                 }
                 Failed::Dead => {
-                    let said = format!(
-                        "`{item}` is a dead letter after {}: {why}",
-                        counted_attempts(attempt, attempts)
-                    );
+                    let tries = counted_attempts(attempt, attempts);
+                    let said = format!("`{item}` is a dead letter after {tries}: {why}");
                     end_as_letter(worker, i, reason, &said, outputs)?;
                     Ok(true)
                 }

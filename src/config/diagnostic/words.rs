@@ -20,15 +20,15 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     (near(&best).0 <= allowed(wanted.len())).then_some(best)
 }
 
-/// Letters by which a name is known that begins with them.
-const MIN_BEGINNING: usize = 3;
-
 /// What to say of a stage that there is not, where these are.
 pub(crate) fn no_such_stage<'a>(wanted: &str, stages: impl IntoIterator<Item = &'a str>) -> String {
     let hint = nearest(wanted, stages)
         .map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
     format!("there is no stage {wanted}{hint}")
 }
+
+/// Letters by which a name is known that begins with them.
+const MIN_BEGINNING: usize = 3;
 
 /// Case and the choice of `-` or `_` are the most common slips of all: they cost nothing.
 fn plain(word: &str) -> String {

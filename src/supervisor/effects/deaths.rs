@@ -83,11 +83,13 @@ impl Performer<'_> {
                 false
             }
             ChildEvent::Stopped(pid, child) => {
-                // It may keep a wake-up to itself for as long as it is stopped.
-                self.admin(|admin| admin.set_stopped(1));
-                let owner = self.store.admin.lock_owner();
-                let holds_lock = owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid));
+                let holds_lock = self.note_stopped(pid);
                 self.events.push_back(Event::Suspended { worker: child.worker, pid: Pid(pid), holds_lock });
+                false
+            }
+            ChildEvent::LinkStopped(pid) => {
+                let holds_lock = self.note_stopped(pid);
+                self.events.push_back(Event::LinkSuspended { pid: Pid(pid), holds_lock });
                 false
             }
             ChildEvent::Auxiliary(pid, auxiliary, exit) => {
@@ -97,6 +99,13 @@ impl Performer<'_> {
             }
             ChildEvent::Other => true,
         }
+    }
+
+    /// A process at the queues may keep a wake-up to itself for as long as it is stopped. Returns whether it holds their lock.
+    fn note_stopped(&mut self, pid: u32) -> bool {
+        self.admin(|admin| admin.set_stopped(1));
+        let owner = self.store.admin.lock_owner();
+        owner.is_some_and(|thread| proc_table::is_thread_of(thread, pid))
     }
 
     fn end_round(&mut self, leave_orphans: bool) {

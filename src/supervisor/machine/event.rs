@@ -84,6 +84,11 @@ pub(crate) enum Event {
     CheckerEnded,
     /// The process that speaks with the broker has told something.
     LinkNews(LinkNews),
+    /// A signal stopped it; `holds_lock` as of a worker.
+    LinkSuspended {
+        pid: Pid,
+        holds_lock: bool,
+    },
     /// It is gone; without an exit, there was none to be had.
     LinkEnded(Option<Exit>),
     /// The disk has no room for what the queues need to go on.

@@ -292,6 +292,7 @@ impl State {
                 out.log(log::Level::Warn, "the process that makes checks has ended: another one is started, and checks begin anew; no service is restarted for it");
             }
             Event::LinkNews(news) => self.link_news(news, out),
+            Event::LinkSuspended { pid, holds_lock } => self.link_suspended(pid, holds_lock, out),
             Event::LinkEnded(exit) => self.link_ended(exit, out),
             Event::Damaged(what) => self.damaged(&what, out),
             Event::NoRoom(what) => self.no_room(what, out),

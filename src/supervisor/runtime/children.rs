@@ -98,6 +98,8 @@ pub(crate) enum ChildEvent {
     Ended(u32, Child, Exit),
     /// A worker's process was stopped.
     Stopped(u32, Child),
+    /// The link's process was stopped.
+    LinkStopped(u32),
     /// A helper process ended.
     Auxiliary(u32, Auxiliary, Exit),
     /// Some other child ended.
@@ -160,11 +162,14 @@ impl Children {
                     return self.write_dead_letter(pid, exit).map(Some);
                 }
                 ChildPoll::Changed(ChildChange::Stopped(pid)) => {
-                    if let Some(child) = self.workers.get(&pid) {
-                        self.stopped.insert(pid);
-                        self.stop_reported = true;
-                        return Ok(Some(ChildEvent::Stopped(pid, *child)));
-                    }
+                    let news = match (self.workers.get(&pid), self.auxiliaries.get(&pid)) {
+                        (Some(child), _) => ChildEvent::Stopped(pid, *child),
+                        (None, Some(Auxiliary::Link)) => ChildEvent::LinkStopped(pid),
+                        (None, _) => continue,
+                    };
+                    self.stopped.insert(pid);
+                    self.stop_reported = true;
+                    return Ok(Some(news));
                 }
                 ChildPoll::Changed(ChildChange::Continued(pid)) => drop(self.stopped.remove(&pid)),
             }

@@ -8,6 +8,7 @@ use crate::broker::RunOrder;
 use crate::link::{self, LinkNews, LinkPlan};
 use crate::queue::SlotId;
 use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
+use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess, StageSight};
 use crate::supervisor::machine::phase::UpgradePhase;
 use crate::supervisor::machine::reason::StopCause;
@@ -109,6 +110,21 @@ impl State {
         let joined_before = self.link.was_up();
         self.link.start(slot);
         out.push(Effect::StartLink(Box::new(StartLink { plan, spec, slot, joined_before })));
+    }
+
+    pub(super) fn link_suspended(&mut self, pid: Pid, holds_lock: bool, out: &mut Effects) {
+        const WHAT: &str = "the process that speaks with the broker was stopped by a signal";
+        if holds_lock {
+            out.log(
+                Level::Warn,
+                format!("{WHAT} in the middle of a change to the queues: it is killed, for all would wait"),
+            );
+            return out.push(Effect::KillLink);
+        }
+        out.log(
+            Level::Warn,
+            format!("{WHAT}: nothing comes from there or goes there before `kill -CONT {pid}`"),
+        );
     }
 
     /// `exit`: `None`: there was no process to be had.

@@ -9,6 +9,7 @@ use crate::model::Machines;
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
+use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::reason::{End, StopCause};
 use crate::sys::wait::{Exit, SignalNumber};
 use std::time::Duration;
@@ -67,6 +68,19 @@ fn no_worker_starts_before_it_has_said_how_things_are() {
         bench.run_starts();
         assert_eq!(bench.running(), ["a[0]", "b[0]"]);
     }
+}
+
+#[test]
+fn stopped_inside_the_lock_it_is_killed_and_another_one_starts() {
+    let mut bench = up();
+    bench.send(Event::LinkSuspended { pid: Pid(77), holds_lock: false });
+    assert!(bench.has_said("kill -CONT 77"), "{:?}", bench.said);
+    assert_eq!(bench.links.killed, 0);
+    bench.send(Event::LinkSuspended { pid: Pid(77), holds_lock: true });
+    assert_eq!(bench.links.killed, 1);
+    bench.send(killed());
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.links.started, 2);
 }
 
 #[test]
