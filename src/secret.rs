@@ -78,6 +78,7 @@ pub(crate) fn is_plain_header(name: &str) -> bool {
 fn in_address(text: &str, at: usize) -> Vec<Range<usize>> {
     let start = at + 3;
     let end = start + text[start..].find(['"', '\'', ' ', '\t', '\n']).unwrap_or(text.len() - start);
+    let end = start + text[start..end].trim_end_matches(',').len();
     let mut found = Vec::new();
     let mut host = start;
     if let Some(sign) = text[start..end].rfind('@').map(|sign| start + sign)
@@ -254,6 +255,7 @@ mod tests {
                 "https://hooks.x/services/T0A/B0B/******************",
             ),
             ("http://a/b?page=2&token=abc&key=x1", "http://a/b?page=2&token=***&key=**"),
+            ("to http://a/?key=x1, every 5s", "to http://a/?key=**, every 5s"),
             (
                 "http://a/3f2504e0-4f89-11d3-9a0c-0305e82c3301/x",
                 "http://a/************************************/x",

@@ -345,6 +345,21 @@ fn settings_mean_the_same_on_both_sides() {
         assert!(text.contains(line), "{line}\n{text}");
     }
     assert!(!text.contains("stop_signal"), "{text}");
+    folder.file("there.env", "A=1\n");
+    let optional = "services:\n  db:\n    command: serve\n  web:\n    command: serve\n    links: ['db:database', away]\n    env_file:\n\
+                    \x20     - path: there.env\n        required: false\n      - path: away.env\n        required: false\n\
+                    \x20   depends_on: {db: {condition: service_healthy}}\n    healthcheck: {test: 'true', start_interval: 2s}\n";
+    let text = of("compose", "o.yaml", optional);
+    for line in [
+        "after = [\"db\"]\n",
+        "env_file = \"there.env\"\n",
+        "# not carried over: env_file: away.env (required: false, and it is not there; here an `env_file` must be)\n",
+        "# not carried over: depends_on: away (`after` names stages that run)\n",
+        "# not carried over: depends_on: db: service_healthy (its check is the image's own: give that stage a `ready`)\n",
+        "# not carried over: healthcheck: start_interval: 2s (`every` of `ready` is the key)\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
     let text = of("compose", "i.yaml", "services:\n  i:\n    command: init\n    stop_signal: SIGRTMIN+3\n");
     assert!(text.contains("stop_signal = \"RTMIN+3\"\n"), "{text}");
     let text = of("procfile", "P", "worker.1: a\nlong: b \\\n  --c\n");
@@ -352,4 +367,48 @@ fn settings_mean_the_same_on_both_sides() {
     assert!(text.contains("# It ends in a backslash, but a Procfile has no lines that go on"), "{text}");
     let text = of("procfile", "docker-compose.yml", compose);
     assert!(text.contains("try `mprun import compose docker-compose.yml`"), "{text}");
+}
+
+/// Of files in the shapes that public projects have; `UPDATE_GOLDEN=1` writes what they come to.
+#[test]
+fn whole_files_come_to_what_is_written_down() {
+    let golden = project().join("tests/import/public");
+    let mut names: Vec<String> = fs::read_dir(&golden)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.retain(|name| [".yaml", ".conf", ".procfile"].iter().any(|end| name.ends_with(end)));
+    names.sort();
+    assert_eq!(names.len(), 10);
+    for name in names {
+        let folder = Folder::new();
+        copy(&golden, folder.path());
+        fs::rename(folder.path().join("dot.env"), folder.path().join(".env")).unwrap();
+        let kind = match name.rsplit('.').next() {
+            Some("yaml") => "compose",
+            Some("conf") => "supervisord",
+            _ => "procfile",
+        };
+        let mut import = command(&folder);
+        import.args(["import", kind, &name]).env("PORT", "1").env("LOG_DIR", "/l").env("DB_PASSWORD", "x");
+        let output = import.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{name}: {said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        folder.file("pipeline.toml", &text);
+        let check = command(&folder)
+            .args(["check", "--syntax", "pipeline.toml"])
+            .env("PORT", "1")
+            .env("LOG_DIR", "/l")
+            .env("DB_PASSWORD", "x")
+            .output()
+            .unwrap();
+        assert!(check.status.success(), "{name}: {}\n{text}", String::from_utf8_lossy(&check.stderr));
+        let text = text.replace(folder.path().to_str().unwrap(), "/here");
+        let written = golden.join(format!("{name}.toml"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&written, &text).unwrap();
+        }
+        assert_eq!(text, fs::read_to_string(&written).unwrap_or_default(), "{name}");
+    }
 }

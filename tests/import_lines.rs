@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use support::{Folder, command};
 
 /// Run by bash and by mprun, with the same lines printed. Beside it what the comments say, if anything.
-const SAME: [(&str, &str); 44] = [
+const SAME: [(&str, &str); 45] = [
     ("find . -name '*.txt' | sort | parallel wc -c", ""),
     (
         "find . -name '*.txt' -print0 | parallel -0 -k head -c 3 {} | tr a-z A-Z",
@@ -29,7 +29,8 @@ const SAME: [(&str, &str); 44] = [
     ("cd sub && parallel cat ::: *.txt", ""),
     ("cd sub && ls | parallel 'pwd | tail -c 5; cat {}'", ""),
     ("parallel -j4 echo ::: {1..5}", ""),
-    ("parallel -j +0 echo ::: 1 2", "not carried over: -j +0"),
+    ("parallel -j +0 echo ::: 1 2", ""),
+    ("parallel -j+2 echo ::: 1 2", "not carried over: -j +2"),
     ("parallel -j-1 echo ::: 1 2", "not carried over: -j -1"),
     ("nice -n 5 parallel 'echo {}' ::: 1", ""),
     ("env GREETING=hi parallel 'echo $GREETING {}' ::: 1 2", ""),

@@ -169,6 +169,9 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-- sh -c 'echo {}'", "a piece of the program"),
         ("nonesuch", "no program `nonesuch`"),
         ("-- {} x", "an item is no program"),
+        ("'echo {1}'", "which -n N makes"),
+        ("-- bash -c 'echo {}'", "error: the item is a piece of the program"),
+        ("-a /dev/fd/63 echo", "COMMAND | mprun"),
         ("'cat <<E\n{}\nE'", "here-document"),
         ("echo ::", "after `::`"),
         ("", "required"),
@@ -322,4 +325,26 @@ fn a_stop_ends_it_at_once_and_says_that_items_are_left() {
     run.signal(libc::SIGINT);
     assert_eq!(run.wait(), 1, "{}", run.stderr());
     assert!(run.stderr().contains("before all items were tried"), "{}", run.stderr());
+}
+
+#[test]
+fn items_that_can_never_be_read_end_the_run_at_once() {
+    let folder = Folder::new();
+    let list = folder.file("list", "a\n");
+    std::fs::set_permissions(&list, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let is_denied = std::fs::File::open(&list).is_err();
+    let denied = (&["-a", "list", "echo"][..], "can't read `", "permission denied");
+    let rows = [denied, (&["-a", ".", "echo"], "is a folder", "means all files in it")];
+    for (words, why, more) in rows.iter().skip(usize::from(!is_denied)) {
+        let output = line_of(&folder, words, b"");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(why) && said.contains(more) && !said.contains("starts again"), "{said}");
+    }
+    let mut command = command(&folder);
+    let here = std::fs::File::open(folder.path()).unwrap();
+    let output = command.args(["do", "echo"]).stdin(here).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard input is a folder") && !said.contains("starts again"), "{said}");
 }

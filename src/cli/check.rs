@@ -88,10 +88,14 @@ fn summary(pipeline: &Pipeline) -> String {
         let services = counted(pipeline.stages.len() as u64, "service");
         return format!("{services}, {}", counted(processes, "process"));
     }
-    [
-        counted(pipeline.stages.len() as u64, "stage"),
-        counted(pipeline.queues.len() as u64, "queue"),
-        counted(processes, "process"),
-    ]
-    .join(", ")
+    let services = pipeline.stages.iter().filter(|stage| stage.work.is_service()).count();
+    let stages = pipeline.stages.len() - services;
+    let services = (services > 0).then(|| counted(services as u64, "service"));
+    let all = [
+        Some(counted(stages as u64, "stage")),
+        services,
+        Some(counted(pipeline.queues.len() as u64, "queue")),
+        Some(counted(processes, "process")),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

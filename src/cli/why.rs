@@ -83,20 +83,23 @@ fn text(stage: &StageStatus) -> String {
     lines.extend(stage.kills().map(|kills| format!("  {kills}")));
     let order = stage.order.as_ref().zip(stage.inputs.first()).and_then(|(order, input)| order.says(input));
     lines.extend(order.map(|order| format!("  {order}")));
-    stage.workers.iter().for_each(|worker| lines.extend(of_worker(&stage.name, worker)));
+    stage.workers.iter().for_each(|worker| lines.extend(of_worker(stage, worker)));
     lines.join("\n") + "\n"
 }
 
-fn of_worker(stage: &str, worker: &WorkerStatus) -> Vec<String> {
+fn of_worker(stage: &StageStatus, worker: &WorkerStatus) -> Vec<String> {
     let now = worker.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
     let pid = worker.pid.map_or(String::new(), |pid| format!(", process {pid}"));
-    let mut lines = vec![format!("  {stage}[{}] {}{pid}{now}", worker.index, state(worker.state))];
+    let state = state(worker.state, stage.is_service());
+    let mut lines = vec![format!("  {}[{}] {state}{pid}{now}", stage.name, worker.index)];
     lines.extend(worker.transitions.iter().flat_map(of_transition));
     lines
 }
 
-fn state(state: WorkerState) -> String {
+/// A service works on no items: it runs.
+fn state(state: WorkerState, is_service: bool) -> String {
     match state {
+        WorkerState::Working if is_service => "running".to_owned(),
         WorkerState::InputEnded => "has had all its input, waits for its program to end".to_owned(),
         other => format!("{other:?}").to_lowercase(),
     }
@@ -130,7 +133,7 @@ mod tests {
         #[test]
         fn a_stage_is_called_by_its_own_name(name in "[A-Za-z][A-Za-z0-9_-]{0,20}") {
             let stage = fixture::stage(&name, "", "", [1.0, 0.0, 0.0]);
-            let worker = of_worker(&stage.name, &fixture::worker("Let.it END"));
+            let worker = of_worker(&stage, &fixture::worker("Let.it END"));
             prop_assert!(worker[0].starts_with(&format!("  {name}[3] resting, process 77: Let.it END")), "{worker:?}");
             prop_assert!(text(&stage).starts_with(&(name + ": no restarts")));
         }

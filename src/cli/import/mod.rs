@@ -12,6 +12,7 @@ mod supervisord;
 
 use std::path::{Path, PathBuf};
 
+use super::one_line;
 use super::output::{self, Failure};
 use crate::config::{self, LoadOptions, Loaded, Texts};
 use crate::exit;
@@ -134,7 +135,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
 fn print_line(text: String, registry: &Registry) -> Result<u8, Failure> {
     let loaded = load(&text, registry);
     match loaded.map(|loaded| loaded.warnings) {
-        Ok(warnings) if !warnings.is_empty() => Err(Failure::usage(warnings.render(output::is_colourful()))),
+        Ok(warnings) if !warnings.is_empty() => Err(one_line::refused(&warnings)),
         Ok(_) | Err(_) => print(text, registry),
     }
 }

@@ -86,6 +86,12 @@ fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunO
     }
 }
 
+/// A warning that keeps a line from being run.
+pub(in crate::cli) fn refused(warnings: &config::Report) -> Failure {
+    let text = warnings.render(false);
+    Failure::usage(text.trim_start_matches("warning: "))
+}
+
 /// What is wrong with the line, in words about the line.
 fn checked(options: &RunOptions, registry: &Registry) -> Result<Loaded, Failure> {
     let texts = Texts { main: options.text.clone().unwrap_or_default(), ..Texts::default() };
@@ -93,5 +99,5 @@ fn checked(options: &RunOptions, registry: &Registry) -> Result<Loaded, Failure>
     let bad = |report: config::Report| Failure::usage(report.render(output::is_colourful()));
     let loaded = config::load_texts(place, texts, &LoadOptions::default(), registry).map_err(bad)?;
     // The only one that a line can cause: the item would be a piece of a program.
-    if loaded.warnings.is_empty() { Ok(loaded) } else { Err(bad(loaded.warnings)) }
+    if loaded.warnings.is_empty() { Ok(loaded) } else { Err(refused(&loaded.warnings)) }
 }

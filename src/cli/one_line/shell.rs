@@ -103,7 +103,14 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
             begins_word = true;
             continue;
         }
-        if let Some((piece, after)) = placeholder(rest, Placeholders::Parallel)
+        let found_here = placeholder(rest, Placeholders::Parallel);
+        if let Some((Piece::Argument(_, Some(_)), after)) = &found_here
+            && !many
+            && quotes == Quotes::None
+        {
+            return Err(no_argument(&rest[..rest.len() - after.len()]));
+        }
+        if let Some((piece, after)) = found_here
             && is_placeholder(&piece, many)
         {
             let word = &rest[..rest.len() - after.len()];
@@ -128,6 +135,12 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
         rest = &rest[length..];
     }
     found.complete(many)
+}
+
+fn no_argument(word: &str) -> String {
+    format!(
+        "`{word}` is an argument of a group, which -n N makes; the item is `{{}}`, and in quotes `'{word}'` is itself"
+    )
 }
 
 /// Inside of quotes the item would be part of a text that the shell, or the program, reads; in `$((…))` it is calculated.
@@ -251,6 +264,7 @@ mod tests {
             assert!(take_apart(line, false).is_err(), "{line}");
         }
         assert!(take_apart("sed 's/a{2}/b/' {1}", true).is_err());
+        assert!(take_apart("echo {1}", false).unwrap_err().contains("which -n N makes"));
         for line in ["cat <<END\n{}\nEND", "cat <<-'E' | wc\n\ta\n\t{}\n\tE\n", "cat << \"A B\"\n{}"] {
             assert!(take_apart(line, false).unwrap_err().contains("here-document"), "{line}");
         }

@@ -12,10 +12,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Row, Table, TableState, Wrap};
 
 const KEYS: &str = " q quit  up/down stage  +/- processes  p pause/resume  P all  r restart";
+const SERVICE_KEYS: &str = " q quit  up/down service  +/- processes  p pause/resume  P all  r restart";
 const LOOKING_KEYS: &str = " q quit  up/down stage";
+const SERVICES_HEAD: [&str; 5] = ["SERVICE", "STATE", "PROCS", "UP", "RESTARTS"];
 const HEAD: [&str; 8] = ["STAGE", "STATE", "PROCS", "DONE/S", "OUT/S", "", "RESTARTS", "DEAD"];
-/// The widths of all columns but the name and the sparkline, and the gaps between.
-const FIXED_WIDTH: u16 = 8 + 7 + 7 + 7 + 8 + 6 + 7;
+/// The widths of all columns but the name, the state and the sparkline, and the gaps between.
+const FIXED_WIDTH: u16 = 7 + 7 + 7 + 8 + 6 + 7;
+/// Of the states, at least.
+const STATE_WIDTH: u16 = 8;
 const BAR_WIDTH: usize = 20;
 
 /// Draws it all.
@@ -53,6 +57,7 @@ fn footing(screen: &Screen) -> &str {
     match (&screen.missed, screen.message.as_str()) {
         (Some(why), _) => why,
         (None, "") if screen.looks_only => LOOKING_KEYS,
+        (None, "") if screen.snapshot.stages.iter().all(StageStatus::is_service) => SERVICE_KEYS,
         (None, "") => KEYS,
         (None, message) => message,
     }
@@ -78,12 +83,22 @@ fn draw_stages(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
     let stages = &screen.snapshot.stages;
     let longest = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0);
     let name = u16::try_from(longest.clamp(5, 24)).unwrap_or(24);
-    let spark = area.width.saturating_sub(FIXED_WIDTH + name).min(60);
-    let rows = stages.iter().map(|stage| Row::new(stage_cells(stage, screen, spark.into())));
-    let widths = [name, 8, 7, 7, 7, spark, 8, 6].map(Constraint::Length);
-    let table = Table::new(rows, widths)
-        .header(Row::new(HEAD).style(Style::new().bold()))
-        .row_highlight_style(Style::new().reversed());
+    let state = stages.iter().map(|stage| u16::try_from(stage.state().len()).unwrap_or(STATE_WIDTH)).max();
+    let state = state.unwrap_or(0).max(STATE_WIDTH);
+    let spark = area.width.saturating_sub(FIXED_WIDTH + name + state).min(60);
+    let widths = [name, state, 7, 7, 7, spark, 8, 6];
+    let table = match stages.iter().all(StageStatus::is_service) && !stages.is_empty() {
+        true => {
+            let rows = stages.iter().map(|service| Row::new(service_cells(service)));
+            let widths = [name.max(7), state, 7, 9, 8].map(Constraint::Length);
+            Table::new(rows, widths).header(Row::new(SERVICES_HEAD).style(Style::new().bold()))
+        }
+        false => {
+            let rows = stages.iter().map(|stage| Row::new(stage_cells(stage, screen, spark.into())));
+            Table::new(rows, widths.map(Constraint::Length)).header(Row::new(HEAD).style(Style::new().bold()))
+        }
+    };
+    let table = table.row_highlight_style(Style::new().reversed());
     let mut state = TableState::new().with_selected(Some(screen.selected)); // scrolls to it
     frame.render_stateful_widget(table, area, &mut state);
 }
@@ -102,6 +117,17 @@ fn stage_cells(stage: &StageStatus, screen: &Screen, width: usize) -> [String; 8
         if has_items { spark } else { stage.up().map_or(String::new(), |up| format!("up {}", time(up))) },
         stage.restarts().to_string(),
         of_items(has_items, stage.totals.dead.to_string()),
+    ]
+}
+
+/// Of a file of services only: nothing there is about items.
+fn service_cells(service: &StageStatus) -> [String; 5] {
+    [
+        service.name.clone(),
+        service.state().to_owned(),
+        format!("{}/{}", service.running, service.processes),
+        service.up().map_or("-".to_owned(), time),
+        service.restarts().to_string(),
     ]
 }
 
@@ -175,6 +201,21 @@ mod tests {
             assert!(text.contains(part), "no {part} in\n{text}");
         }
         assert!(!text.contains('\x1b'), "{text:?}");
+    }
+
+    #[test]
+    fn of_services_only_nothing_is_about_items() {
+        let services = ["web", "cron"]
+            .map(|name| StageStatus { is_command: true, ..stage(name, "", "", [0.0, 0.0, 0.0]) });
+        let screen = Screen::new(Snapshot { stages: services.into(), queues: Vec::new(), ..snapshot() });
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        terminal.draw(|frame| draw(frame, &screen)).unwrap();
+        let text = terminal.backend().to_string();
+        assert!(
+            text.contains("SERVICE") && text.contains("UP") && text.contains("up/down service"),
+            "{text}"
+        );
+        assert!(!["DONE/S", "DEAD", "STAGE", "stage"].iter().any(|word| text.contains(word)), "{text}");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! The other ends of a lease: given back, or dead. And of what was staged: thrown away.
 
-use super::fail::Doomed;
 use super::handle::WorkerHandle;
-use super::leases::{self, Held};
+use super::leases::{self, Doomed, Held};
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{QueueAt, SlotAt, queue, slot};

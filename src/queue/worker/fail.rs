@@ -4,6 +4,7 @@
 //! transaction that publishes that.
 
 use super::handle::WorkerHandle;
+use super::leases::Doomed;
 use crate::model::Tuning;
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
@@ -32,13 +33,6 @@ pub enum Failed {
     /// It is leased still: its letter is to be written now, and then [`WorkerHandle::dead_letter`] ends it, or a commit after
     /// [`WorkerHandle::doom`].
     Dead,
-}
-
-/// A lease that ends as a dead letter once it is committed.
-pub(super) struct Doomed {
-    /// Its own.
-    pub entry: u16,
-    pub cause: String,
 }
 
 impl WorkerHandle {

@@ -1,7 +1,6 @@
 //! A worker's handle on the arena: its slot, its leases, and what it tells the supervisor.
 
-use super::fail::Doomed;
-use super::leases::Held;
+use super::leases::{Doomed, Held};
 use super::sharing::{MOST_MIXED_LEASES, Sharing};
 use super::spin::SpinBudget;
 use super::staging::Staging;

@@ -3,9 +3,8 @@
 //! work too, between two of their transactions.
 
 use super::end::end_committed;
-use super::fail::Doomed;
 use super::handle::WorkerHandle;
-use super::leases::{self, Held, HeldSpan};
+use super::leases::{self, Doomed, Held, HeldSpan};
 use super::published::Published;
 use super::staging::{Spare, Staging};
 use super::targets::Targets;

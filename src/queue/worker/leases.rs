@@ -2,6 +2,13 @@
 
 use crate::queue::transaction::holdings::EntryPart;
 
+/// A lease that ends as a dead letter once it is committed.
+pub(super) struct Doomed {
+    /// Its own.
+    pub entry: u16,
+    pub cause: String,
+}
+
 /// One leased item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Held {

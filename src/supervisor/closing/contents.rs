@@ -5,7 +5,8 @@ use crate::queue::QueueCounts;
 use crate::status::{Histogram, Times};
 use crate::supervisor::machine::effect::Outcome;
 use crate::supervisor::machine::totals::StageTotals;
-use serde::Serialize;
+use serde::ser::{Error, SerializeSeq};
+use serde::{Serialize, Serializer};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +32,7 @@ pub(crate) struct Report {
     pub started: String,
     pub ended: String,
     pub seconds: f64,
+    #[serde(serialize_with = "without_empty_columns")]
     pub stages: Vec<StageReport>,
     pub queues: Vec<QueueReport>,
     /// Whether every item of every queue is accounted for.
@@ -45,7 +47,7 @@ pub(crate) struct Report {
 #[derive(Debug, Serialize)]
 pub(crate) struct StageReport {
     pub name: String,
-    /// It is a program with neither input nor output: all about items is zero.
+    /// It is a program with neither input nor output: nothing about items is said of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub service: bool,
     /// Items leased; one that went back and was leased again counts twice. Null for a source, which takes none.
@@ -106,6 +108,34 @@ impl Report {
             dead_letter_file: closing.dead_letters.display().to_string(),
         }
     }
+}
+
+/// What is about items: a service has none.
+const ABOUT_ITEMS: [&str; 9] = [
+    "taken",
+    "done",
+    "dead",
+    "too_long",
+    "repeated",
+    "emitted",
+    "seconds",
+    "item_seconds",
+    "mean_item_seconds",
+];
+
+fn without_empty_columns<S: Serializer>(stages: &[StageReport], to: S) -> Result<S::Ok, S::Error> {
+    let mut written = to.serialize_seq(Some(stages.len()))?;
+    for stage in stages {
+        let mut value = serde_json::to_value(stage).map_err(S::Error::custom)?;
+        match value.as_object_mut().filter(|_| stage.service) {
+            Some(fields) => {
+                ABOUT_ITEMS.iter().for_each(|name| drop(fields.remove(*name)));
+                written.serialize_element(&value)?;
+            }
+            None => written.serialize_element(stage)?,
+        }
+    }
+    written.end()
 }
 
 fn stage(totals: &StageTotals) -> StageReport {

@@ -9,6 +9,8 @@ use crate::stage::Registry;
 use crate::sys::memory::{self, Bound};
 use crate::sys::process::FIRST_FREE;
 use crate::sys::{open_files, start_streams};
+use nix::sys::stat::{SFlag, fstat};
+use std::io::stdin;
 
 /// Standard streams that are closed, and descriptors that can't be had, are refused.
 ///
@@ -27,8 +29,15 @@ pub(crate) fn warning_of_memory(pipeline: &Pipeline) -> Option<String> {
 
 /// The stream that is missing. Whether a program prints can't be known: its stage fails once it does.
 fn missing_stream(pipeline: &Pipeline, registry: &Registry) -> Option<String> {
+    let is_folder = || {
+        fstat(stdin())
+            .is_ok_and(|about| SFlag::from_bits_truncate(about.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+    };
     let mut built_in = pipeline.stages.iter().filter(|stage| stage.work.uses().is_some());
     built_in.find_map(|stage| {
+        if stage.work.reads_stdin(registry) && is_folder() {
+            return Some(format!("standard input is a folder, and stage {} reads it: `find FOLDER | mprun …` lists what is in one", stage.name));
+        }
         let reads = stage.work.reads_stdin(registry) && start_streams::is_input_closed();
         let prints = stage.work.prints(registry) && start_streams::is_output_closed();
         let (which, does) = match (reads, prints) {

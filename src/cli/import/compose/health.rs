@@ -4,6 +4,9 @@ use super::variables::expanded;
 use super::yaml::Value;
 use crate::cli::toml_text::{command, table, text};
 
+/// What a check is made of.
+pub(super) const KNOWN: [&str; 6] = ["test", "disable", "interval", "timeout", "retries", "start_period"];
+
 /// A check that a stage could have; `None`: there is none, or it is off.
 pub(super) fn check(value: &Value) -> Option<Result<Vec<(&'static str, String)>, String>> {
     let is_off = value.get("disable").and_then(Value::text) == Some("true");

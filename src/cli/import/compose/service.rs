@@ -5,6 +5,7 @@ use super::health;
 use super::variables::expanded;
 use super::yaml::Value;
 use crate::cli::toml_text::{command, list, signal, table, text};
+use std::path::Path;
 
 /// What becomes of a setting.
 enum Fate {
@@ -22,17 +23,18 @@ const OF_IMAGES: &str =
     "its programs must be on this machine; if it has an entrypoint, `command` has the arguments of that";
 
 /// All others are about containers.
-const SETTINGS: [(&str, Fate); 22] = [
+const SETTINGS: [(&str, Fate); 23] = [
     ("command", Fate::Nothing),
     ("entrypoint", Fate::Nothing),
     ("image", Fate::Nothing),
     ("build", Fate::Nothing),
     ("restart", Fate::Nothing),
     ("depends_on", Fate::Nothing),
+    ("links", Fate::Nothing),
     ("deploy", Fate::Nothing),
     ("container_name", Fate::Nothing),
     ("environment", Fate::Nothing),
-    ("env_file", Fate::Key("env_file", env_file)),
+    ("env_file", Fate::Nothing),
     ("healthcheck", Fate::Key("health", healthcheck)),
     ("stop_signal", Fate::Key("stop_signal", stop_signal)),
     ("stop_grace_period", Fate::Key("stop_timeout", plain)),
@@ -52,16 +54,18 @@ pub(super) struct Services<'a> {
     all: &'a [(String, Value)],
     /// That others wait for until they are healthy.
     awaited: Vec<&'a str>,
+    /// Of the file, if it has one.
+    folder: Option<&'a Path>,
 }
 
 impl<'a> Services<'a> {
-    pub(super) fn of(all: &'a [(String, Value)]) -> Services<'a> {
+    pub(super) fn of(all: &'a [(String, Value)], folder: Option<&'a Path>) -> Services<'a> {
         let needs =
             all.iter().flat_map(|(_, service)| service.get("depends_on").map_or(&[][..], Value::entries));
         let is_healthy =
             |value: &Value| value.get("condition").and_then(Value::text) == Some("service_healthy");
         let awaited = needs.filter(|(_, value)| is_healthy(value)).map(|(name, _)| name.as_str()).collect();
-        Services { all, awaited }
+        Services { all, awaited, folder }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
@@ -73,6 +77,9 @@ impl<'a> Services<'a> {
         run(name, service, &mut stage);
         if let Some(value) = service.get("environment") {
             stage.set_env(environment(value), "environment");
+        }
+        if let Some(value) = service.get("env_file") {
+            self.env_file(value, &mut stage);
         }
         for (key, value) in service.entries() {
             let from = format!("{key}: {}", value.shown());
@@ -98,11 +105,18 @@ impl<'a> Services<'a> {
 
     /// What it waits for, as far as that can be run here.
     fn order(&self, name: &str, service: &Value, stage: &mut Section) {
-        let Some(needs) = service.get("depends_on") else { return self.ready(name, service, stage) };
-        let names: Vec<&str> = match needs.entries() {
+        let needs = service.get("depends_on").unwrap_or(&Value::Null);
+        let mut names: Vec<&str> = match needs.entries() {
             [] => needs.texts(),
             entries => entries.iter().map(|(name, _)| name.as_str()).collect(),
         };
+        // `links` also starts the other service first.
+        for link in service.get("links").map_or(Vec::new(), Value::texts) {
+            let linked = link.split(':').next().unwrap_or(link);
+            if !names.contains(&linked) {
+                names.push(linked);
+            }
+        }
         let runs = |name: &&str| {
             self.all.iter().any(|(own, service)| {
                 own == name && is_runnable(service) && service.get("profiles").is_none()
@@ -118,6 +132,22 @@ impl<'a> Services<'a> {
             let from = format!("depends_on: {}", here.join(", "));
             stage.set("after", list(names.iter().map(String::as_str)), &from);
         }
+        let has_check = |name: &str| {
+            self.all.iter().any(|(own, service)| own == name && service.get("healthcheck").is_some())
+        };
+        for (name, need) in needs.entries() {
+            let waits = need.get("condition").and_then(Value::text) == Some("service_healthy");
+            if waits && here.contains(&name.as_str()) && !has_check(name) {
+                let from = format!("depends_on: {name}: service_healthy");
+                stage.leave_out(&from, "its check is the image's own: give that stage a `ready`");
+            }
+        }
+        let restarts =
+            |(_, need): &&(String, Value)| need.get("restart").and_then(Value::text) == Some("true");
+        for (name, _) in needs.entries().iter().filter(restarts) {
+            let from = format!("depends_on: {name}: restart: true");
+            stage.leave_out(&from, "`after` orders first starts: a restart leaves the others alone");
+        }
         let ends = |(_, need): &&(String, Value)| {
             need.get("condition").and_then(Value::text) == Some("service_completed_successfully")
         };
@@ -131,8 +161,45 @@ impl<'a> Services<'a> {
         self.ready(name, service, stage);
     }
 
+    /// A stage has one file of variables, which must be there.
+    fn env_file(&self, value: &Value, stage: &mut Section) {
+        let entries: Vec<&Value> = match value {
+            Value::List(values) => values.iter().collect(),
+            other => vec![other],
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let Some(path) = entry.text().or_else(|| entry.get("path")?.text()) else { continue };
+            let from = format!("env_file: {path}");
+            let may_lack = entry.get("required").and_then(Value::text) == Some("false");
+            let is_there = self.folder.is_some_and(|folder| folder.join(path).is_file());
+            match expanded(path) {
+                Ok(_) if may_lack && !is_there => {
+                    stage
+                        .leave_out(&from, "required: false, and it is not there; here an `env_file` must be");
+                }
+                Ok(path) => files.push(path),
+                Err(why) => stage.leave_out(&from, &why),
+            }
+        }
+        match files.as_slice() {
+            [] => {}
+            [only] => stage.set("env_file", text(only), "env_file"),
+            several => {
+                let from = format!("env_file: {}", several.join(", "));
+                stage.leave_out(&from, "a stage has one env_file: join them, the last one counts");
+            }
+        }
+    }
+
     fn ready(&self, name: &str, service: &Value, stage: &mut Section) {
         let Some(check) = service.get("healthcheck") else { return };
+        for (key, value) in check.entries().iter().filter(|(key, _)| !health::KNOWN.contains(&key.as_str())) {
+            stage.leave_out(
+                &format!("healthcheck: {key}: {}", value.shown()),
+                "`every` of `ready` is the key",
+            );
+        }
         let from = match health::start_period(check) {
             _ if self.awaited.contains(&name) => "condition: service_healthy".to_owned(),
             Some(time) => format!("start_period: {time}"),
@@ -195,19 +262,6 @@ fn environment(value: &Value) -> Vec<(String, Result<String, String>)> {
         list => list.texts().iter().filter_map(|text| text.split_once('=')).collect(),
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), expanded(value))).collect()
-}
-
-fn env_file(value: &Value) -> Result<Option<String>, String> {
-    let files: Vec<&str> = match value {
-        Value::List(values) => {
-            values.iter().filter_map(|value| value.text().or_else(|| value.get("path")?.text())).collect()
-        }
-        other => other.texts(),
-    };
-    match files.as_slice() {
-        [only] => Ok(Some(text(&expanded(only)?))),
-        _ => Err("a stage has one env_file: join them".to_owned()),
-    }
 }
 
 fn healthcheck(value: &Value) -> Result<Option<String>, String> {

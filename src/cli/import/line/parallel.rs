@@ -1,11 +1,11 @@
 //! A line of GNU parallel.
 
+use super::carried::{Carried, Split, input_of, is_for_bash, jobs};
 use super::combine::{List, combinations};
 use super::options::{Grammar, options};
-use super::place::{Input, Placed};
+use super::place::{Input, Placed, joined};
 use super::tokens::Word;
 use super::xargs::delimiter;
-use super::{Carried, Split, input_of, is_for_bash, jobs, joined};
 use crate::cli::one_line::{has_group_placeholder, without_needless_quotes};
 
 const GRAMMAR: Grammar = Grammar {
@@ -58,6 +58,14 @@ const GRAMMAR: Grammar = Grammar {
         "tmux",
         "compress-program",
         "termseq",
+        "transferfile",
+        "tf",
+        "trc",
+        "shard",
+        "bin",
+        "groupby",
+        "group-by",
+        "template",
     ],
 };
 

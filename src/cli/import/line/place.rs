@@ -44,6 +44,14 @@ pub(super) struct Surroundings {
     pub nice: Option<i32>,
 }
 
+/// A path as seen from where a folder was changed.
+pub(super) fn joined(folder: Option<&str>, path: &str) -> String {
+    match folder {
+        Some(folder) if !path.starts_with(['/', '~']) => format!("{}/{path}", folder.trim_end_matches('/')),
+        _ => path.to_owned(),
+    }
+}
+
 /// Where the tool's standard input comes from.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Input {
@@ -123,12 +131,17 @@ impl Placed {
             let words = simple.map(|simple| simple.words).unwrap_or_default();
             match &words[..] {
                 [cd, folder] if cd.text == "cd" && !folder.is_live => {
-                    self.around.cwd = Some(super::joined(self.around.cwd.as_deref(), &folder.text));
+                    self.around.cwd = Some(joined(self.around.cwd.as_deref(), &folder.text));
                 }
                 [export, variables @ ..]
                     if export.text == "export" && variables.iter().all(|word| assignment(word).is_some()) =>
                 {
                     self.around.env.extend(variables.iter().filter_map(assignment));
+                }
+                [export, functions, ..] if export.text == "export" && functions.text == "-f" => {
+                    self.notes.push(format!(
+                        "not carried over: {text} (commands get no functions of a shell: make a script of it)"
+                    ))
                 }
                 _ => self.notes.push(format!("not carried over: {text} (run it before)")),
             }
@@ -345,6 +358,7 @@ mod tests {
             ("export A=1 B=2; env C=3 nice -n 5 parallel a", "A=1 B=2 C=3 nice 5 a #0"),
             ("X=1 time -p sudo -u me parallel a", "X=1 a #2"),
             ("nice parallel a", "nice 10 a #0"),
+            ("export -f f; parallel f", "f #1"),
             ("A=$B parallel a", "a #1"),
             (
                 "for i in 1 2; do echo $i | tr a b; done | parallel a",

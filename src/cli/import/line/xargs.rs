@@ -1,8 +1,8 @@
 //! A line of xargs.
 
+use super::carried::{Carried, Split, input_of, jobs};
 use super::options::{Grammar, options};
 use super::place::Placed;
-use super::{Carried, Split, input_of, jobs};
 
 /// Items for a command that is given no number: as many as fit, there.
 const MANY: &str = "1000";

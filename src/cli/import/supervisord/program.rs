@@ -18,7 +18,7 @@ enum Fate {
 type Convert = fn(&Names<'_>, &str) -> Result<Option<String>, String>;
 
 /// All settings of a program. Keys that a version of mprun lacks become comments.
-const SETTINGS: [(&str, Fate); 31] = [
+const SETTINGS: [(&str, Fate); 33] = [
     ("command", Fate::Nothing),
     ("numprocs", Fate::Key("processes", number)),
     ("directory", Fate::Key("cwd", path)),
@@ -49,6 +49,8 @@ const SETTINGS: [(&str, Fate); 31] = [
     ("stderr_events_enabled", Fate::LeftOut("there are no events")),
     ("stdout_capture_maxbytes", Fate::LeftOut("there are no events")),
     ("stderr_capture_maxbytes", Fate::LeftOut("there are no events")),
+    ("stdout_syslog", Fate::LeftOut("under systemd mprun's log goes to the journal: `stdout = \"log\"`")),
+    ("stderr_syslog", Fate::LeftOut("under systemd mprun's log goes to the journal, and this with it")),
     ("socket", Fate::LeftOut("a program gets no socket from mprun")),
 ];
 
@@ -126,6 +128,7 @@ fn logs(block: &Block, names: &Names<'_>, stage: &mut Section) {
         None => {}
         Some(file) if is_nowhere(file) => stage.set("stdout", text("null"), &from),
         Some(file) if is_stream(file, "out", '1') => {}
+        Some("syslog") => stage.set("stdout", text("log"), &from),
         Some(file) => {
             stage.set("stdout", text("log"), &from);
             if !is_stream(file, "err", '2') {
@@ -134,7 +137,7 @@ fn logs(block: &Block, names: &Names<'_>, stage: &mut Section) {
         }
     }
     match stderr {
-        Some(file) if is_nowhere(file) || is_stream(file, "err", '2') => {}
+        Some(file) if is_nowhere(file) || file == "syslog" || is_stream(file, "err", '2') => {}
         Some(file) if Some(file) == stdout => {}
         Some(file) if stage.has("log_file") => {
             stage.leave_out(&format!("stderr_logfile={file}"), "a stage has one log file");

@@ -23,9 +23,9 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
     let is_pattern = |path: &String| match (path.is_empty(), glob::Pattern::new(path)) {
         (true, _) => Err("can't be empty".to_owned()),
         (_, Err(error)) => Err(format!("is not a pattern: {}", error.msg)),
-        (false, Ok(_)) if is_descriptor(path) => {
-            Err(format!("can't be `{path}`: the stage `stdin` reads mprun's standard input"))
-        }
+        (false, Ok(_)) if is_descriptor(path) => Err(format!(
+            "can't be `{path}`: a worker has no descriptor of mprun's; the stage `stdin` reads standard input, so write `COMMAND | mprun …` for `<(COMMAND)`"
+        )),
         (false, Ok(_)) => Ok(()),
     };
     let path: String = with.key("path", doc).check(is_pattern).required();

@@ -13,7 +13,9 @@ use super::search;
 use crate::framing::Framing;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure, Next, Progress, Reach};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::unistd::{AccessFlags, access};
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt;
@@ -116,6 +118,10 @@ impl Once {
         let is_fresh = self.path.as_os_str().is_empty();
         if files.is_empty() && is_fresh {
             return Err(Failure::with_reach(search::nothing(&self.pattern), Reach::Never));
+        }
+        if is_fresh && let Some(denied) = files.iter().find(|path| is_denied(path)) {
+            let why = format!("can't read `{}`: permission denied", denied.display());
+            return Err(Failure::with_reach(why, Reach::Never));
         }
         let size = |path: &PathBuf| path.metadata().map_or(0, |about| about.len());
         let is_done = |path: &&PathBuf| match self.reading {
@@ -290,6 +296,11 @@ impl fmt::Display for Shown<'_> {
 
 fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
     Failure::fatal(format!("can't read {}: {error}", Shown(path)))
+}
+
+/// No later try changes that.
+fn is_denied(path: &Path) -> bool {
+    access(path, AccessFlags::R_OK) == Err(Errno::EACCES)
 }
 
 #[cfg(test)]

@@ -46,15 +46,17 @@ impl State {
         self.notifier.send_status(&phase, out);
     }
 
-    /// How many stages and processes are wanted.
+    /// How many stages, services and processes are wanted.
     pub(super) fn size(&self) -> String {
         let running = || self.stages.iter().filter(|stage| stage.fate == Fate::Wanted);
-        let (stage, worker) = match self.has_services_only() {
-            true => ("service", "process"),
-            false => ("stage", "worker"),
-        };
+        let services = running().filter(|stage| stage.version.is_service()).count();
+        let stages = running().count() - services;
+        let worker = if services > 0 { "process" } else { "worker" };
         let workers: usize = running().map(|stage| stage.staying().count()).sum();
-        format!("{}, {}", count(running().count() as u64, stage), count(workers as u64, worker))
+        let parts = [(stages, "stage", services == 0), (services, "service", false)];
+        let parts = parts.into_iter().filter(|(number, _, is_shown)| *number > 0 || *is_shown);
+        let parts: Vec<String> = parts.map(|(number, what, _)| count(number as u64, what)).collect();
+        format!("{}, {}", parts.join(", "), count(workers as u64, worker))
     }
 
     /// There is nothing to drain.
