@@ -138,16 +138,16 @@ impl JetStream {
         let line = state::Line { who: &self.who, name: &stage.name, place: &place };
         let fitting =
             |commits: &[StoredCommit]| self.log.replica().fitting(self.joined.run, line, commits, spare);
-        let (count, full) = fitting(&all);
+        let (count, stopped) = fitting(&all);
         if count == 0 && !all.is_empty() {
-            return Ok(Judged { full, ..Judged::default() });
+            return Ok(stopped);
         }
         let (some, data) = if count == all.len() { (all.clone(), data) } else { stored(&commits[..count]) };
         let mut judged = self.ask_commits(stage, &some, &data, spare.is_some()).await?;
         if judged.verdicts.len() == count && count < all.len() {
             // There may be room for the next one by now.
-            let (more, full) = fitting(&all[count..]);
-            judged.full = full.filter(|_| more == 0);
+            let (more, stopped) = fitting(&all[count..]);
+            judged.full = stopped.full.filter(|_| more == 0);
         }
         Ok(judged)
     }

@@ -3,7 +3,7 @@
 use super::snapshot::Loaded;
 use super::state::{Answer, Applied, ItemRef, Line, Message, News, State, StoredCommit};
 use super::wire::{self, Decoded, Framed, RequestId, Unreadable};
-use crate::broker::{Fault, Full, SharedQueue, Woken};
+use crate::broker::{Fault, Full, Judged, SharedQueue, Woken};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -155,13 +155,13 @@ impl Replica {
         line: Line<'_>,
         commits: &[StoredCommit],
         spare: Option<u64>,
-    ) -> (usize, Option<Full>) {
+    ) -> (usize, Judged) {
         let mut inner = self.lock();
-        let (count, full) = inner.state.fitting(run, line, commits, spare);
-        if let (0, Some(Full::Queue(queue))) = (count, full) {
+        let (count, judged) = inner.state.fitting(run, line, commits, spare);
+        if let (0, Some(Full::Queue(queue))) = (count, judged.full) {
             inner.waiting.for_room.insert(queue);
         }
-        (count, full)
+        (count, judged)
     }
 
     /// The connection is of no use any more.

@@ -68,11 +68,11 @@ impl Run {
     }
 
     /// The queues whose outputs are dropped, or the first that has no room. An empty queue takes any number.
-    /// `added`: items of the commits before, where they are not there yet.
+    /// `added`: items more than there are, by commits that are still to happen.
     pub(super) fn look_for_room(
         &self,
         commit: &StoredCommit,
-        added: impl Fn(&SharedQueue) -> u64,
+        added: impl Fn(&SharedQueue) -> i64,
     ) -> Result<BTreeSet<SharedQueue>, SharedQueue> {
         let mut wanted: BTreeMap<SharedQueue, u64> = BTreeMap::new();
         for (queue, _) in &commit.outputs {
@@ -82,7 +82,7 @@ impl Run {
         for (name, _) in &commit.outputs {
             let Some(queue) = self.queue(*name).filter(|_| !dropped.contains(name)) else { continue };
             let wanted = wanted.get(name).copied().unwrap_or(0);
-            let len = queue.len() + added(name);
+            let len = queue.len().saturating_add_signed(added(name));
             if len > 0 && len + wanted > queue.settings.capacity {
                 if queue.settings.when_full == WhenFull::Block {
                     return Err(*name);

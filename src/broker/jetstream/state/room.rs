@@ -11,7 +11,7 @@ use super::State;
 use super::queue::StoredQueue;
 use super::request::{StoredCommit, Who};
 use super::run::Run;
-use crate::broker::{Full, SharedQueue};
+use crate::broker::{Full, Judged, SharedQueue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -89,15 +89,17 @@ impl State {
         self.latest().map_or(0, |(_, run)| run.queues.len())
     }
 
-    /// How many of the line's commits would happen now, from the first on, and what would stop the next one; see [`Run::fitting`].
+    /// How many of the line's commits would happen now, from the first on, and what the next one would be answered; see [`Run::fitting`].
     pub(in crate::broker::jetstream) fn fitting(
         &self,
         run: u64,
         line: Line<'_>,
         commits: &[StoredCommit],
         spare: Option<u64>,
-    ) -> (usize, Option<Full>) {
-        let Some(run) = self.runs.get(&run) else { return (commits.len(), None) };
+    ) -> (usize, Judged) {
+        let Some(run) = self.runs.get(&run).filter(|run| run.is_present(line.who)) else {
+            return (commits.len(), Judged::default());
+        };
         let room = self.room();
         run.fitting(
             line,
@@ -130,10 +132,10 @@ pub(in crate::broker::jetstream) struct Line<'a> {
     pub place: &'a str,
 }
 
-/// What the commits before have added to a queue.
+/// What the commits before have changed of a queue.
 #[derive(Clone, Copy, Default)]
 struct Added {
-    items: u64,
+    items: i64,
     bytes: u64,
 }
 
@@ -171,10 +173,12 @@ impl Run {
         commits: &[StoredCommit],
         mut room: Room,
         spare: u64,
-    ) -> (usize, Option<Full>) {
+    ) -> (usize, Judged) {
         let field = format!("{}:{}/{}", line.who.machine, line.who.life, line.name);
         let last = self.lines.get(&field).map_or(0, |line| line.last);
-        let (mut added, mut bytes, mut position) = (BTreeMap::new(), 0, self.position(line.place));
+        let stop = |n, full| (n, Judged { full, before: last, ..Judged::default() });
+        let (mut added, mut bytes, mut position) =
+            (BTreeMap::<SharedQueue, Added>::new(), 0, self.position(line.place));
         for (n, commit) in commits.iter().enumerate().filter(|(_, commit)| commit.number > last) {
             if !commit.begins_at(&position) || !self.is_allowed(line.who, commit) {
                 continue; // it is refused whatever room there is
@@ -184,22 +188,25 @@ impl Run {
             if commit.grows() && is_narrow && !commit.ends.is_empty() {
                 bytes += commit.output_bytes() + MESSAGE_BYTES;
                 if bytes > spare {
-                    return (n, Some(Full::Memory));
+                    return stop(n, Some(Full::Memory));
                 }
                 if n > 0 && bytes > SHARE / 4 {
-                    return (n, None);
+                    return stop(n, None);
                 }
             }
             if let Some(full) = self.would_stop(commit, room, &added) {
-                return (n, Some(full));
+                return stop(n, Some(full));
             }
             room.took(commit);
+            for end in &commit.ends {
+                added.entry(end.queue).or_default().items -= 1;
+            }
             for (queue, span) in &commit.outputs {
-                let added: &mut Added = added.entry(*queue).or_default();
+                let added = added.entry(*queue).or_default();
                 (added.items, added.bytes) = (added.items + 1, added.bytes + u64::from(span.len) + ITEM);
             }
         }
-        (commits.len(), None)
+        stop(commits.len(), None)
     }
 
     fn would_stop(
