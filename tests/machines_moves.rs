@@ -2,6 +2,8 @@
 
 #[path = "machines/cluster.rs"]
 mod cluster;
+#[path = "machines/full.rs"]
+mod full;
 #[allow(dead_code, reason = "what only the tests of the broker itself use")]
 #[path = "broker/server.rs"]
 mod server;

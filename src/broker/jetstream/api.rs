@@ -166,20 +166,12 @@ impl Api {
         Ok(Stored { sequence, data: data.into() })
     }
 
-    /// Deletes messages before `before`, of that subject only if one is said.
-    pub(super) async fn purge(
-        &self,
-        stream: &str,
-        subject: Option<&str>,
-        before: u64,
-    ) -> Result<(), Refusal> {
+    /// Deletes messages before `before`.
+    pub(super) async fn purge(&self, stream: &str, before: u64) -> Result<(), Refusal> {
         if before <= 1 {
             return Ok(()); // the server takes 1 for all of it
         }
-        let mut arguments = json!({ "seq": before });
-        if let (Some(subject), Some(arguments)) = (subject, arguments.as_object_mut()) {
-            arguments.insert("filter".into(), subject.into());
-        }
+        let arguments = json!({ "seq": before });
         self.call(&format!("STREAM.PURGE.{stream}"), &arguments).await.map(drop)
     }
 

@@ -15,13 +15,14 @@ use super::replica::{self, Logged, Pending, Replica};
 use super::reserve;
 use super::server::{self, Settings};
 use super::snapshot;
-use super::state::{Answer, ItemRef, Request};
+use super::state::{Answer, ItemRef, Request, Reserved};
+use super::store;
 use super::wire::{self, Framed, RequestId, Unreadable};
 use crate::broker::{Access, Fault, Layout, SharedQueue};
 use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -91,7 +92,14 @@ impl Log {
             }
         });
         let (next, max_payload) = (AtomicU64::new(1), info.max_payload);
-        Ok(Some(Log { api, names, replica, connection: id, next, max_payload, warnings, _tasks: tasks }))
+        let log = Log { api, names, replica, connection: id, next, max_payload, warnings, _tasks: tasks };
+        if is_machine {
+            log.catch_up().await?;
+            if log.replica.see(|state, _| state.reserved == Reserved::default())? {
+                store::begin(&log.api, &log.names, layout).await?;
+            }
+        }
+        Ok(Some(log))
     }
 
     pub(super) fn replica(&self) -> &Replica {
@@ -109,12 +117,10 @@ impl Log {
         loop {
             match self.append_once(request, data, wants).await {
                 Err(Refusal::Full(why)) => {
-                    if !reserve::give_back(&self.api, &self.names).await? {
+                    if !reserve::give_back(&self.api, &self.names, data.len()).await? {
                         return Err(Refusal::Full(why));
                     }
-                    if !self.replica.see(|state, _| state.is_short).map_err(Refusal::Fault)? {
-                        self.append_once(&Request::Room { is_short: true }, &[], None).await?;
-                    }
+                    self.tell_short().await?;
                 }
                 answer => return answer,
             }
@@ -123,7 +129,43 @@ impl Log {
 
     /// The same for what may wait: the reserve is not for it.
     pub(super) async fn append_if_room(&self, request: &Request, data: &[u8]) -> Result<Answer, Refusal> {
-        self.append_once(request, data, None).await
+        let appended = self.append_once(request, data, None).await;
+        if let Err(Refusal::Full(_)) = appended {
+            // What has ended is to be deleted now: nothing else may come that would lead to it.
+            self.tell_short().await?;
+        }
+        appended
+    }
+
+    /// The store is full, as far as the state does not know that yet.
+    async fn tell_short(&self) -> Result<(), Refusal> {
+        if self.replica.see(|state, _| state.is_short).map_err(Refusal::Fault)? {
+            return Ok(());
+        }
+        loop {
+            match self.append_once(&Request::Short, &[], None).await {
+                Err(Refusal::Full(why)) if !reserve::give_back(&self.api, &self.names, 0).await? => {
+                    return Err(Refusal::Full(why));
+                }
+                Err(Refusal::Full(_)) => {}
+                told => return told.map(drop),
+            }
+        }
+    }
+
+    /// Bytes of the reserve that are for what stages make of items, also while the store is full.
+    pub(super) async fn spare(&self) -> Result<u64, Refusal> {
+        let there = reserve::len(&self.api, &self.names).await?;
+        Ok(there.saturating_sub(store::kept(&self.replica.lock())))
+    }
+
+    /// Makes the reserve larger, if the state is to grow by that weight, or by a commit of that length.
+    pub(super) async fn reserve(&self, weight: u64, longest: u64) -> Result<(), Refusal> {
+        let lacks = store::lacks(&self.replica.lock(), weight, longest);
+        match lacks {
+            None => Ok(()),
+            Some(larger) => store::grow(&self.api, &self.names, &self.replica, larger).await,
+        }
     }
 
     async fn append_once(
@@ -136,16 +178,45 @@ impl Log {
         let whole = wire::encode(RequestId { connection: self.connection, number }, request, data);
         let (parts, rest) = wire::split(&whole, self.max_payload);
         let is_plain = data.is_empty() && parts.is_empty();
-        let parts =
-            parts.into_iter().map(|bytes| self.api.append(self.names.data(), None, wire::part(bytes).into()));
-        let parts = try_join_all(parts).await?;
+        let parts = self.append_parts(&parts).await?;
         let message = wire::last(&parts, wire::part_len(self.max_payload), rest);
         let (sender, answer) = oneshot::channel();
         self.replica.expect(number, Pending { answer: sender, wants }).map_err(Refusal::Fault)?;
         let subject = if is_plain { self.names.requests() } else { self.names.data() };
         let appended = self.answer(subject, message.into(), answer).await;
         self.replica.forget(number);
+        if let Err(Refusal::Full(_)) = appended {
+            self.abandon(parts).await?;
+        }
         appended
+    }
+
+    async fn append_parts(&self, parts: &[&[u8]]) -> Result<Vec<u64>, Refusal> {
+        let append = |bytes: &&[u8]| self.api.append(self.names.data(), None, wire::part(bytes).into());
+        let (mut there, mut refusal) = (Vec::new(), None);
+        for appended in join_all(parts.iter().map(append)).await {
+            match appended {
+                Ok(place) => there.push(place),
+                Err(why) => refusal = Some(why),
+            }
+        }
+        match refusal {
+            None => Ok(there),
+            Some(why) => {
+                if let Refusal::Full(_) = why {
+                    self.abandon(there).await?;
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// Parts that nobody will ask for are deleted with the rest.
+    async fn abandon(&self, parts: Vec<u64>) -> Result<(), Refusal> {
+        match parts.is_empty() {
+            true => Ok(()),
+            false => snapshot::tell(&self.api, &self.names, &Request::Abandon { parts }).await,
+        }
     }
 
     async fn answer(
@@ -246,9 +317,7 @@ async fn prepare(
     make(api, names, layout).await?;
     let settings = Settings::of(&api.info(&names.stream).await.map_err(Refusal::fault)?)?;
     let warnings = settings.check(&names.stream, allow_loss)?;
-    // Where there is no room for it now, a snapshot fills it up later.
-    let filled = reserve::fill(api, names, settings.num_replicas, reserve::blocks(0)).await;
-    filled.map_err(Refusal::fault).map(|_| Some(warnings))
+    Ok(Some(warnings))
 }
 
 async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {
@@ -292,7 +361,7 @@ async fn load(
         });
         let consumer = json!({ "stream_name": names.stream, "config": config });
         api.call(&format!("CONSUMER.CREATE.{}", names.stream), &consumer).await.map_err(Refusal::fault)?;
-        let replica = Replica::new(loaded.state, loaded.through, loaded.head, connection, is_machine);
+        let replica = Replica::new(loaded, connection, is_machine);
         return Ok((replica, messages));
     }
     Err(Fault::Away("its snapshots change faster than they can be read".into()))
@@ -343,6 +412,7 @@ impl Reader {
             }
             if self.saves {
                 snapshot::save_if_due(&self.api, &self.names, &self.replica);
+                store::grow_if_due(&self.api, &self.names, &self.replica);
             }
         };
         self.replica.fail(fault);

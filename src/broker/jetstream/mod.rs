@@ -14,11 +14,12 @@ mod reserve;
 mod server;
 mod snapshot;
 mod state;
+mod store;
 mod visit;
 mod wire;
 
 use super::{
-    Access, Broker, Commit, Fault, Full, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership,
+    Access, Broker, Commit, Fault, Heard, Joined, Judged, Layout, Lease, Ledger, Letter, Membership,
     Progress, Registered, Sequence, SharedQueue, SharedStage, Woken,
 };
 use crate::model::Machines;
@@ -29,6 +30,9 @@ use state::{Action, Answer, Request, Run, StoredCommit, Who};
 use std::time::Duration;
 pub use visit::Visitor;
 
+/// Bytes of a message beside its items, about.
+const REQUEST_BYTES: u64 = 1 << 10;
+
 /// A machine's membership of a run on one connection. A broken connection makes a new one.
 pub struct JetStream {
     log: Log,
@@ -37,9 +41,10 @@ pub struct JetStream {
     joined: Joined,
 }
 
-/// Whether the broker has more to keep for it than before.
-fn grows(commit: &Commit) -> bool {
-    !commit.outputs.is_empty() || commit.step.is_some() && commit.ends.is_empty()
+fn stored(commits: &[Commit]) -> (Vec<StoredCommit>, Vec<u8>) {
+    let mut data = Vec::new();
+    let all = commits.iter().map(|commit| StoredCommit::of(commit, &mut data)).collect();
+    (all, data)
 }
 
 impl JetStream {
@@ -93,25 +98,64 @@ impl JetStream {
         seen.ok_or(Fault::Superseded)
     }
 
-    /// `needs_none`: the broker has room for it also where its store is full.
     async fn ask_commits(
         &self,
         stage: &SharedStage,
-        commits: &[Commit],
-        needs_none: bool,
+        commits: &[StoredCommit],
+        data: &[u8],
+        is_short: bool,
     ) -> Result<Judged, Refusal> {
-        let mut data = Vec::new();
-        let commits = commits.iter().map(|commit| StoredCommit::of(commit, &mut data)).collect();
-        let request =
-            self.request(Action::Commit { line: stage.name.clone(), place: self.place(stage), commits });
-        let answer = match needs_none {
-            true => self.log.append(&request, &data, None).await?,
-            false => self.log.append_if_room(&request, &data).await?,
+        let action =
+            Action::Commit { line: stage.name.clone(), place: self.place(stage), commits: commits.to_vec() };
+        let needs_room = commits.iter().any(StoredCommit::grows);
+        let answer = match needs_room && !is_short {
+            true => self.log.append_if_room(&self.request(action), data).await?,
+            false => self.log.append(&self.request(action), data, None).await?,
         };
         match answer {
             Answer::Judged(judged) => Ok(judged),
             other => Err(Refusal::Fault(other.fault())),
         }
+    }
+
+    /// Makes the reserve as large as the commits need it.
+    async fn reserve(&self, commits: &[StoredCommit]) -> Result<(), Refusal> {
+        let longest = commits.iter().map(StoredCommit::output_bytes).max().unwrap_or(0);
+        let heavy = commits.iter().map(StoredCommit::weight).sum::<u64>();
+        self.log.reserve(heavy, longest).await
+    }
+
+    /// As many as there is room for now: one that is sent in vain lies in the log. `spare`: bytes of the reserve for what stages make of
+    /// items.
+    async fn commit_some(
+        &self,
+        stage: &SharedStage,
+        commits: &[Commit],
+        spare: Option<u64>,
+    ) -> Result<Judged, Refusal> {
+        let (all, data) = stored(commits);
+        let place = self.place(stage);
+        let line = state::Line { who: &self.who, name: &stage.name, place: &place };
+        let fitting =
+            |commits: &[StoredCommit]| self.log.replica().fitting(self.joined.run, line, commits, spare);
+        let (count, stopped) = fitting(&all);
+        if count == 0 && !all.is_empty() {
+            return Ok(stopped);
+        }
+        let (some, data) = if count == all.len() { (all.clone(), data) } else { stored(&commits[..count]) };
+        let mut judged = self.ask_commits(stage, &some, &data, spare.is_some()).await?;
+        if judged.verdicts.len() == count && count < all.len() {
+            // There may be room for the next one by now.
+            let (more, stopped) = fitting(&all[count..]);
+            judged.full = stopped.full.filter(|_| more == 0);
+        }
+        Ok(judged)
+    }
+
+    async fn commit_if_short(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Refusal> {
+        let grows = commits.iter().any(|commit| !commit.outputs.is_empty());
+        let spare = if grows { self.log.spare().await? } else { 0 };
+        self.commit_some(stage, commits, Some(spare)).await
     }
 
     async fn leases(&self, taken: Vec<state::Taken>) -> Result<Vec<Lease>, Fault> {
@@ -149,24 +193,15 @@ impl Broker for JetStream {
         }
     }
 
-    /// Where room is short only what needs none is asked for.
     async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
-        let is_short = self.log.replica().see(|state, _| state.is_short)?;
-        let smaller = commits.iter().take_while(|commit| !grows(commit)).count();
-        if !is_short {
-            match self.ask_commits(stage, commits, smaller == commits.len()).await {
+        if !self.log.replica().see(|state, _| state.is_short)? {
+            self.reserve(&stored(commits).0).await.map_err(Refusal::fault)?;
+            match self.commit_some(stage, commits, None).await {
                 Err(Refusal::Full(_)) => {}
                 judged => return judged.map_err(Refusal::fault),
             }
         }
-        if smaller == 0 {
-            return Ok(Judged { full: Some(Full::Memory), ..Judged::default() });
-        }
-        let mut judged = self.ask_commits(stage, &commits[..smaller], true).await.map_err(Refusal::fault)?;
-        if judged.full.is_none() && smaller < commits.len() {
-            judged.full = Some(Full::Memory);
-        }
-        Ok(judged)
+        self.commit_if_short(stage, commits).await.map_err(Refusal::fault)
     }
 
     async fn give_back(&self, queue: SharedQueue, leases: &[(Sequence, u32)]) -> Result<(), Fault> {
@@ -240,14 +275,21 @@ impl Broker for JetStream {
         self.see(|run, _| Some(run.queue(queue)?.ledger()))
     }
 
-    /// Where the store is full the text of before stays, and begins anew to live: no machine falls silent for that.
+    /// Where the store is full the reserve has room for it, mostly. Else the text of before stays, and begins anew to live: no machine falls
+    /// silent for that.
     async fn show(&self, snapshot: &[u8], time: Duration) -> Result<(), Fault> {
         let time = ms(time);
         let text = Some(state::Span { at: 0, len: snapshot.len() as u32 });
-        let answer = match self.log.append_if_room(&self.request(Action::Show { text, time }), snapshot).await
-        {
+        let show = self.request(Action::Show { text, time });
+        let answer = match self.log.append_if_room(&show, snapshot).await {
             Err(Refusal::Full(_)) => {
-                self.log.append(&self.request(Action::Show { text: None, time }), &[], None).await
+                let spare = self.log.spare().await.map_err(Refusal::fault)?;
+                match spare >= snapshot.len() as u64 + REQUEST_BYTES {
+                    true => self.log.append(&show, snapshot, None).await,
+                    false => {
+                        self.log.append(&self.request(Action::Show { text: None, time }), &[], None).await
+                    }
+                }
             }
             answer => answer,
         };

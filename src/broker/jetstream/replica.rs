@@ -1,8 +1,9 @@
 //! This machine's copy of a pipeline's state, and those who wait for it to change.
 
-use super::state::{Answer, Applied, ItemRef, Message, News, State};
+use super::snapshot::Loaded;
+use super::state::{Answer, Applied, ItemRef, Line, Message, News, State, StoredCommit};
 use super::wire::{self, Decoded, Framed, RequestId, Unreadable};
-use crate::broker::{Fault, Full, SharedQueue, Woken};
+use crate::broker::{Fault, Full, Judged, SharedQueue, Woken};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -37,13 +38,20 @@ pub(super) struct Inner {
     came: Instant,
     /// The head of the last snapshot, and the place in the log that it is of.
     pub head: u64,
+    pub head_came: Instant,
     pub snapshot_through: u64,
     pub snapshot_len: u64,
+    /// By how much it was longer than the state's weight.
+    pub overhead: u64,
     /// Bytes of the log since then.
     pub bytes_since: u64,
     pub is_saving: bool,
     /// After one that failed.
     pub saves_again_at: Option<Instant>,
+    /// The reserve is being made larger.
+    pub is_growing: bool,
+    /// After a try for which there was no room.
+    pub grows_again_at: Option<Instant>,
     fault: Option<Fault>,
     pending: HashMap<u64, Pending>,
     waiting: Waiting,
@@ -92,17 +100,22 @@ pub(super) struct Replica {
 
 impl Replica {
     /// Of a state as it was after that message of the log.
-    pub(super) fn new(state: State, through: u64, head: u64, connection: u64, caches: bool) -> Replica {
+    pub(super) fn new(loaded: Loaded, connection: u64, caches: bool) -> Replica {
+        let Loaded { state, through, head, len } = loaded;
         let inner = Inner {
+            overhead: len.saturating_sub(state.weight()),
             state,
             at: through,
             came: Instant::now(),
             head,
+            head_came: Instant::now(),
             snapshot_through: through,
-            snapshot_len: 0,
+            snapshot_len: len,
             bytes_since: 0,
             is_saving: false,
             saves_again_at: None,
+            is_growing: false,
+            grows_again_at: None,
             fault: None,
             pending: HashMap::new(),
             waiting: Waiting::default(),
@@ -133,6 +146,22 @@ impl Replica {
             Some(fault) => Err(fault.clone()),
             None => Ok(look(&inner.state, inner.now())),
         }
+    }
+
+    /// How many of the commits would happen now; who waits for room in a queue is woken. See [`State::fitting`].
+    pub(super) fn fitting(
+        &self,
+        run: u64,
+        line: Line<'_>,
+        commits: &[StoredCommit],
+        spare: Option<u64>,
+    ) -> (usize, Judged) {
+        let mut inner = self.lock();
+        let (count, judged) = inner.state.fitting(run, line, commits, spare);
+        if let (0, Some(Full::Queue(queue))) = (count, judged.full) {
+            inner.waiting.for_room.insert(queue);
+        }
+        (count, judged)
     }
 
     /// The connection is of no use any more.

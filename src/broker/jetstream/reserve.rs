@@ -1,31 +1,43 @@
 //! A part of the store that is given back when the rest is full: items can be taken and ended then, and what they leave be deleted, though
-//! each of these needs room in the log first. It lies in a stream of its own, and has room for two snapshots.
+//! each of these needs room in the log first. It lies in a stream of its own. How large it is to be `state/room.rs` says.
 //!
 //! | killed | what is left |
 //! |---|---|
 //! | after a part was given back, before the state knows that room is short | a smaller reserve; the next snapshot fills it up |
 //! | while it is filled up | the same |
+//! | while it is made larger, before what is too much is given back | a larger reserve; the next snapshot where the store is full gives it back |
 
 use super::api::{Api, Refusal};
 use super::names::Names;
+use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 /// Bytes of one of its messages.
 const BLOCK: usize = 64 << 10;
-/// Blocks for the requests of a while.
-const LEAST: u64 = 16;
-/// Blocks that are given back at once.
-const GIVEN: u64 = 4;
+/// Bytes of a message beside what is in it, at most.
+const HEAD: u64 = 256;
+/// Bytes that are to be free beside it, so that not the next request needs it.
+const MARGIN: u64 = 4 * BLOCK as u64;
 
-/// How many blocks there should be, beside a snapshot of that length.
-pub(super) fn blocks(snapshot_len: u64) -> u64 {
-    LEAST + 2 * snapshot_len.div_ceil(BLOCK as u64)
+/// Blocks of it, and the place of the last message of its stream.
+async fn count(api: &Api, names: &Names) -> Result<(u64, u64), Refusal> {
+    let info = api.info(&names.reserve_stream()).await?;
+    let number = |path| info.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    Ok((number("/state/messages"), number("/state/last_seq")))
 }
 
-async fn count(api: &Api, names: &Names) -> Result<u64, Refusal> {
-    let info = api.info(&names.reserve_stream()).await?;
-    Ok(info.pointer("/state/messages").and_then(Value::as_u64).unwrap_or(0))
+/// Bytes of it.
+pub(super) async fn len(api: &Api, names: &Names) -> Result<u64, Refusal> {
+    match count(api, names).await {
+        Ok((blocks, _)) => Ok(blocks * block_len(api) as u64),
+        Err(Refusal::NoStream) => Ok(0),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn block_len(api: &Api) -> usize {
+    BLOCK.min(api.0.server_info().max_payload)
 }
 
 async fn make(api: &Api, names: &Names, replicas: usize) -> Result<(), Refusal> {
@@ -45,39 +57,59 @@ async fn make(api: &Api, names: &Names, replicas: usize) -> Result<(), Refusal> 
     }
 }
 
-/// Makes it that large. False: there is no room for it.
-pub(super) async fn fill(api: &Api, names: &Names, replicas: usize, blocks: u64) -> Result<bool, Refusal> {
-    let there = match count(api, names).await {
-        Ok(there) => there,
+/// Makes it that large, with some room beside it. False: there is none; then it is at most that large.
+pub(super) async fn make_len(api: &Api, names: &Names, replicas: usize, len: u64) -> Result<bool, Refusal> {
+    match count(api, names).await {
+        Ok(_) => {}
         Err(Refusal::NoStream) => match make(api, names, replicas).await {
-            Ok(()) => 0,
             Err(Refusal::Full(_)) => return Ok(false),
-            Err(refusal) => return Err(refusal),
+            made => made?,
         },
         Err(refusal) => return Err(refusal),
-    };
-    let len = BLOCK.min(api.0.server_info().max_payload);
-    let block = Bytes::from(vec![0; len]);
-    for _ in there..blocks {
-        match api.append(names.reserve(), None, block.clone()).await {
-            Ok(_) => {}
-            Err(Refusal::Full(_)) => return Ok(false),
-            Err(refusal) => return Err(refusal),
-        }
     }
-    Ok(true)
+    let is_there = fill(api, names, len + MARGIN).await?;
+    keep(api, names, len).await?;
+    Ok(is_there)
 }
 
-/// Gives a part of it back. False: nothing is left.
-pub(super) async fn give_back(api: &Api, names: &Names) -> Result<bool, Refusal> {
-    let there = match count(api, names).await {
-        Ok(0) | Err(Refusal::NoStream) => return Ok(false),
-        there => there?,
-    };
-    let stream = names.reserve_stream();
-    let what = match there.saturating_sub(GIVEN) {
+/// Two machines that fill it at once fill it once: each block is to follow the one that was last.
+async fn fill(api: &Api, names: &Names, len: u64) -> Result<bool, Refusal> {
+    let block = Bytes::from(vec![0; block_len(api)]);
+    let blocks = len.div_ceil(block.len() as u64);
+    loop {
+        let (there, mut last) = count(api, names).await?;
+        if there >= blocks {
+            return Ok(true);
+        }
+        for _ in there..blocks {
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Expected-Last-Sequence", last.to_string().as_str());
+            match api.append(names.reserve(), Some(headers), block.clone()).await {
+                Ok(place) => last = place,
+                Err(Refusal::Late) => break,
+                Err(Refusal::Full(_)) => return Ok(false),
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+}
+
+/// Gives back what is more than that.
+pub(super) async fn keep(api: &Api, names: &Names, len: u64) -> Result<(), Refusal> {
+    let what = match len.div_ceil(block_len(api) as u64) {
         0 => json!({}),
-        keep => json!({ "keep": keep }),
+        blocks => json!({ "keep": blocks }),
     };
-    api.call(&format!("STREAM.PURGE.{stream}"), &what).await.map(|_| true)
+    api.call(&format!("STREAM.PURGE.{}", names.reserve_stream()), &what).await.map(drop)
+}
+
+/// Gives as much of it back as a message of that length needs. False: nothing is left.
+pub(super) async fn give_back(api: &Api, names: &Names, len: usize) -> Result<bool, Refusal> {
+    let there = match count(api, names).await {
+        Ok((0, _)) | Err(Refusal::NoStream) => return Ok(false),
+        there => there?.0,
+    };
+    let block = block_len(api) as u64;
+    let given = (len as u64 + HEAD).div_ceil(block);
+    keep(api, names, there.saturating_sub(given) * block).await.map(|()| true)
 }

@@ -15,8 +15,8 @@ use super::api::{Api, Refusal, Stored};
 use super::names::Names;
 use super::replica::{Inner, Replica};
 use super::reserve;
-use super::server::Settings;
 use super::state::{Request, State};
+use super::store;
 use super::wire::{self, FORMAT, RequestId, other_version};
 use crate::broker::Fault;
 use async_nats::HeaderMap;
@@ -30,14 +30,13 @@ use std::time::{Duration, Instant};
 /// Messages, or bytes, of the log after which the state is written anew: a joiner reads that much.
 const MESSAGES: u64 = 2000;
 const BYTES: u64 = 8 << 20;
-/// The same while the server's store is full: more than a snapshot itself is.
-const MESSAGES_IF_SHORT: u64 = 16;
 /// A large state is written only after so much more than its own length.
 const TIMES_ITS_LENGTH: u64 = 2;
 /// Machines that are behind each other by that many messages write it one after the other, mostly.
 const SPREAD: u64 = 500;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
-const TRY_AGAIN_IF_SHORT: Duration = Duration::from_millis(200);
+/// While the store is full what has ended is deleted at once, twice: the second snapshot finds what the first has left.
+const SAVES_IF_SHORT: Duration = Duration::from_millis(300);
 /// Deletions under way at once.
 const DELETIONS: usize = 64;
 
@@ -76,6 +75,7 @@ pub(super) struct Loaded {
     pub through: u64,
     /// The place of its head; 0: there is none yet.
     pub head: u64,
+    pub len: u64,
 }
 
 /// The last snapshot; `None`: it has just been replaced.
@@ -93,7 +93,7 @@ pub(super) async fn load(api: &Api, names: &Names) -> Result<Option<Loaded>, Fau
         bytes.extend_from_slice(unframed(&part)?.ok_or_else(lost)?);
     }
     let state = postcard::from_bytes(&bytes).map_err(|_| lost())?;
-    Ok(Some(Loaded { state, through: head.through, head: sequence }))
+    Ok(Some(Loaded { state, through: head.through, head: sequence, len: head.len }))
 }
 
 async fn try_get(api: &Api, names: &Names, places: &[u64]) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -120,7 +120,7 @@ async fn begin(api: &Api, names: &Names) -> Result<Option<Loaded>, Fault> {
             Err(refusal) => Err(refusal.fault()),
         };
     }
-    Ok(Some(Loaded { state: State::default(), through: 0, head: 0 }))
+    Ok(Some(Loaded { state: State::default(), through: 0, head: 0, len: 0 }))
 }
 
 /// A head has come, of whichever machine.
@@ -129,6 +129,8 @@ pub(super) fn note_head(replica: &Replica, place: u64, bytes: &[u8]) {
         let mut inner = replica.lock();
         (inner.head, inner.snapshot_through, inner.snapshot_len) = (place, head.through, head.len);
         inner.bytes_since = 0;
+        inner.head_came = Instant::now();
+        inner.overhead = head.len.saturating_sub(inner.state.weight());
     }
 }
 
@@ -137,8 +139,10 @@ fn is_due(inner: &Inner, spread: u64) -> bool {
     let is_long = messages >= MESSAGES + spread || inner.bytes_since >= BYTES + (spread << 11);
     let is_worth_it = inner.bytes_since >= inner.snapshot_len * TIMES_ITS_LENGTH;
     let may_try = inner.saves_again_at.is_none_or(|at| at <= Instant::now());
-    // Where room is short it is looked for at once.
-    let is_pressed = inner.state.is_short && messages >= MESSAGES_IF_SHORT;
+    // Where room is short it is looked for, by one machine after the other.
+    let pause = SAVES_IF_SHORT + Duration::from_millis(inner.snapshot_len >> 10);
+    let is_pressed = inner.state.is_short
+        && inner.head_came.elapsed() >= pause.mul_f64(1.0 + spread as f64 / SPREAD as f64);
     !inner.is_saving && (is_long && is_worth_it || is_pressed) && may_try
 }
 
@@ -153,14 +157,11 @@ pub(super) fn save_if_due(api: &Api, names: &Names, replica: &Arc<Replica>) {
     drop(inner);
     let (api, names, replica) = (api.clone(), names.clone(), Arc::clone(replica));
     tokio::spawn(async move {
-        let saved = snapshot.save(&api, &names).await;
+        let saved = snapshot.save(&api, &names, &replica).await;
         let mut inner = replica.lock();
         inner.is_saving = false;
-        let pause = match saved {
-            Err(_) => Some(TRY_AGAIN),
-            Ok(()) => inner.state.is_short.then_some(TRY_AGAIN_IF_SHORT),
-        };
-        inner.saves_again_at = pause.map(|pause| Instant::now() + pause);
+        let pause = if inner.state.is_short { SAVES_IF_SHORT } else { TRY_AGAIN };
+        inner.saves_again_at = saved.is_err().then(|| Instant::now() + pause);
     });
 }
 
@@ -173,9 +174,8 @@ struct Snapshot {
     deletes_through: u64,
     /// Before this message nothing is needed.
     floor: u64,
-    /// Nor are these behind it.
+    /// Nor are these behind it, which lie there still.
     garbage: Vec<u64>,
-    is_short: bool,
 }
 
 impl Snapshot {
@@ -189,11 +189,10 @@ impl Snapshot {
             deletes_through,
             floor,
             garbage: inner.state.blobs.garbage(floor, deletes_through),
-            is_short: inner.state.is_short,
         }
     }
 
-    async fn save(&self, api: &Api, names: &Names) -> Result<(), Refusal> {
+    async fn save(&self, api: &Api, names: &Names, replica: &Replica) -> Result<(), Refusal> {
         let most = api.0.server_info().max_payload.saturating_sub(1).max(1);
         let mut parts = Vec::new();
         for part in self.state.chunks(most) {
@@ -203,41 +202,26 @@ impl Snapshot {
         let head = Head { through: self.through, len: self.state.len() as u64, parts };
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Expected-Last-Subject-Sequence", self.before.to_string().as_str());
-        let place = match append(api, names, names.heads(), Some(headers), head.encode()).await {
+        match append(api, names, names.heads(), Some(headers), head.encode()).await {
             Err(Refusal::Late) => return Ok(()),
             place => place?,
         };
-        self.clean(api, names, place).await
+        self.clean(api, names).await?;
+        store::fill(api, names, replica).await
     }
 
-    async fn clean(&self, api: &Api, names: &Names, head: u64) -> Result<(), Refusal> {
-        api.purge(&names.stream, None, self.floor).await?;
-        if self.floor <= self.deletes_through {
-            for subject in [names.requests(), names.snapshots()] {
-                api.purge(&names.stream, Some(&subject), self.deletes_through + 1).await?;
-            }
-            api.purge(&names.stream, Some(&names.heads()), head).await?;
-            for some in self.garbage.chunks(DELETIONS) {
-                let delete = |message: u64| {
-                    let (api, stream) = (api.clone(), names.stream.clone());
-                    async move { api.delete(&stream, message).await }
-                };
-                try_join_all(some.iter().copied().map(delete)).await?;
-            }
+    async fn clean(&self, api: &Api, names: &Names) -> Result<(), Refusal> {
+        api.purge(&names.stream, self.floor).await?;
+        // One by one: a server (2.9.10) counts what it purges by subject as there, until it is started again.
+        for some in self.garbage.chunks(DELETIONS) {
+            let delete = |message: u64| {
+                let (api, stream) = (api.clone(), names.stream.clone());
+                async move { api.delete(&stream, message).await }
+            };
+            try_join_all(some.iter().copied().map(delete)).await?;
         }
         let Snapshot { through, deletes_through, .. } = *self;
-        tell(api, names, &Request::Cleaned { through, deletes_through }).await?;
-        self.see_to_the_reserve(api, names).await
-    }
-
-    /// It is to have room for the next snapshot; once it has, queues may grow again.
-    async fn see_to_the_reserve(&self, api: &Api, names: &Names) -> Result<(), Refusal> {
-        let settings = Settings::of(&api.info(&names.stream).await?).map_err(Refusal::Fault)?;
-        let blocks = reserve::blocks(self.state.len() as u64);
-        if reserve::fill(api, names, settings.num_replicas, blocks).await? && self.is_short {
-            tell(api, names, &Request::Room { is_short: false }).await?;
-        }
-        Ok(())
+        tell(api, names, &Request::Cleaned { through, deletes_through }).await
     }
 }
 
@@ -252,7 +236,7 @@ async fn append(
     let bytes = Bytes::from(bytes);
     loop {
         match api.append(subject.clone(), headers.clone(), bytes.clone()).await {
-            Err(Refusal::Full(why)) if !reserve::give_back(api, names).await? => {
+            Err(Refusal::Full(why)) if !reserve::give_back(api, names, bytes.len()).await? => {
                 return Err(Refusal::Full(why));
             }
             Err(Refusal::Full(_)) => {}
@@ -262,7 +246,12 @@ async fn append(
 }
 
 /// A request whose answer nobody waits for.
-async fn tell(api: &Api, names: &Names, request: &Request) -> Result<(), Refusal> {
+pub(super) async fn tell(api: &Api, names: &Names, request: &Request) -> Result<(), Refusal> {
+    append_request(api, names, request).await.map(drop)
+}
+
+/// The same; its place in the log.
+pub(super) async fn append_request(api: &Api, names: &Names, request: &Request) -> Result<u64, Refusal> {
     let whole = wire::encode(RequestId { connection: 0, number: 0 }, request, &[]);
-    append(api, names, names.requests(), None, wire::last(&[], 0, &whole)).await.map(drop)
+    append(api, names, names.requests(), None, wire::last(&[], 0, &whole)).await
 }

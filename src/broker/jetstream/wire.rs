@@ -8,7 +8,7 @@ use crate::broker::Fault;
 use bytes::Bytes;
 
 /// Counts changes of the messages, and of what the state makes of them: machines that differ in it can't share a log.
-pub(super) const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 2;
 const LAST: u8 = 0;
 const PART: u8 = 1;
 const PART_HEAD: usize = 2;
@@ -165,7 +165,7 @@ mod tests {
             b"data",
         ];
         assert_eq!(whole, golden.concat());
-        assert_eq!(last(&[7], 3, b"xy"), [&[1, 0, 1, 0, 0, 0, 3, 0, 0, 0, 7][..], &[0; 7], b"xy"].concat());
+        assert_eq!(last(&[7], 3, b"xy"), [&[2, 0, 1, 0, 0, 0, 3, 0, 0, 0, 7][..], &[0; 7], b"xy"].concat());
         let decoded = decode(&whole).ok().unwrap();
         assert_eq!((decoded.id, decoded.request), (id, request()));
         let source = decode(&whole).ok().unwrap().source(9, &[], 0);
@@ -203,7 +203,7 @@ mod tests {
     fn another_format_and_what_is_no_message_are_told_apart() {
         let read = |bytes: &'static [u8]| read(&Bytes::from_static(bytes));
         assert_eq!(read(&[9, 0, 1]), Err(Unreadable::Format(9)));
-        for bytes in [&b""[..], &[1], &[1, 7], &[1, 0, 255, 255, 255, 255]] {
+        for bytes in [&b""[..], &[FORMAT], &[FORMAT, 7], &[FORMAT, 0, 255, 255, 255, 255]] {
             assert_eq!(read(bytes), Err(Unreadable::Garbled));
         }
         assert!(decode(b"no request at all").is_err());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Commits of one request: enough to hide the way to the broker, few enough that its script holds up no other for long.
 const MOST: usize = 128;
 /// A message says when there is room in a queue; of the server's memory there is none.
-const LOOK_FOR_MEMORY: Duration = Duration::from_secs(1);
+const LOOK_FOR_MEMORY: Duration = Duration::from_millis(250);
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! Where bytes lie: the state names them by message and place, and counts what still needs each message.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Bytes in the data of a request's message.
@@ -64,6 +64,8 @@ pub(in crate::broker::jetstream) struct Blobs {
     unclaimed: BTreeMap<u64, u64>,
     /// The place in the log that is applied.
     at: u64,
+    /// Up to here all that nothing needed is deleted.
+    cleaned: u64,
 }
 
 /// So long a part waits for its request.
@@ -88,6 +90,18 @@ impl Blobs {
 
     pub(in crate::broker::jetstream) fn has_parts(&self, parts: &[u64]) -> bool {
         parts.iter().all(|part| self.unclaimed.contains_key(part))
+    }
+
+    /// Parts whose request does not come.
+    pub(super) fn abandon(&mut self, parts: &[u64]) {
+        let since = self.at;
+        let gone = parts.iter().filter(|part| self.unclaimed.remove(part).is_some());
+        self.garbage.extend(gone.map(|&message| Garbage { message, since }));
+    }
+
+    /// How many messages are needed.
+    pub(super) fn messages(&self) -> usize {
+        self.used.len()
     }
 
     /// The parts belong to the message that is applied, as long as something needs it.
@@ -161,14 +175,21 @@ impl Blobs {
         first.copied().unwrap_or(u64::MAX).min(through + 1)
     }
 
-    /// Messages from `floor` on, up to `through`, that nothing needs and that carry data.
+    /// Messages from `floor` on, up to `through`, that nothing needs and that are not deleted yet.
     pub(in crate::broker::jetstream) fn garbage(&self, floor: u64, through: u64) -> Vec<u64> {
-        let all = self.garbage.iter().map(|garbage| garbage.message);
-        all.filter(|message| (floor..=through).contains(message)).collect()
+        let old = self.garbage.iter().map(|garbage| garbage.message);
+        let old = old.filter(|message| (floor..=through.min(self.cleaned)).contains(message));
+        let parts: BTreeSet<u64> = self.used.values().flat_map(|blob| &blob.parts).copied().collect();
+        let is_needed = |message: &u64| {
+            self.used.contains_key(message) || self.unclaimed.contains_key(message) || parts.contains(message)
+        };
+        let new = (floor.max(self.cleaned + 1)..=through).filter(|message| !is_needed(message));
+        old.chain(new).collect()
     }
 
     /// What had become garbage up to `through` is deleted, up to `deletes_through`.
     pub(super) fn cleaned(&mut self, through: u64, deletes_through: u64) {
         self.garbage.retain(|garbage| garbage.since > through || garbage.message > deletes_through);
+        self.cleaned = self.cleaned.max(deletes_through);
     }
 }

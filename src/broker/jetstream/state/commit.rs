@@ -6,7 +6,7 @@
 //! * A number that is not greater than the line's last one was judged before: the answer is that of before, and nothing happens. One
 //!   request a line is under way and starts at the oldest without an answer, so the line keeps the verdicts from the first number
 //!   of the last request on.
-//! * While the server's store is full no commit happens for which there would be more to keep.
+//! * While the server's store is full, or the reserve too small, what adds waits: see `room.rs`.
 //! * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
 
 use super::request::{StoredCommit, Who};
@@ -33,16 +33,13 @@ impl Run {
                 verdicts.push(judged_before(&before, commit.number));
                 continue;
             }
-            if step.is_short && commit.grows() {
-                full = Some(Full::Memory);
-                break;
-            }
-            let is_allowed = self.is_allowed(who, place, commit);
+            let is_allowed = commit.begins_at(&self.position(place)) && self.is_allowed(who, commit);
             if is_allowed {
-                match self.look_for_room(commit) {
+                let room = self.look_for_memory(commit, step.room, |_| 0);
+                match room.and_then(|()| self.look_for_room(commit, |_| 0).map_err(Full::Queue)) {
                     Ok(dropped) => self.happen(place, commit, &dropped, step),
-                    Err(queue) => {
-                        full = Some(Full::Queue(queue));
+                    Err(by) => {
+                        full = Some(by);
                         break;
                     }
                 }
@@ -61,10 +58,7 @@ impl Run {
         judged
     }
 
-    fn is_allowed(&self, who: &Who, place: &str, commit: &StoredCommit) -> bool {
-        if commit.step.as_ref().is_some_and(|(from, _)| *from != self.position(place)) {
-            return false;
-        }
+    pub(super) fn is_allowed(&self, who: &Who, commit: &StoredCommit) -> bool {
         let is_held = |end: &super::request::StoredEnd| {
             self.queue(end.queue).is_some_and(|queue| queue.is_held(end.sequence, who))
         };
@@ -74,7 +68,12 @@ impl Run {
     }
 
     /// The queues whose outputs are dropped, or the first that has no room. An empty queue takes any number.
-    fn look_for_room(&self, commit: &StoredCommit) -> Result<BTreeSet<SharedQueue>, SharedQueue> {
+    /// `added`: items more than there are, by commits that are still to happen.
+    pub(super) fn look_for_room(
+        &self,
+        commit: &StoredCommit,
+        added: impl Fn(&SharedQueue) -> i64,
+    ) -> Result<BTreeSet<SharedQueue>, SharedQueue> {
         let mut wanted: BTreeMap<SharedQueue, u64> = BTreeMap::new();
         for (queue, _) in &commit.outputs {
             *wanted.entry(*queue).or_default() += 1;
@@ -83,7 +82,8 @@ impl Run {
         for (name, _) in &commit.outputs {
             let Some(queue) = self.queue(*name).filter(|_| !dropped.contains(name)) else { continue };
             let wanted = wanted.get(name).copied().unwrap_or(0);
-            if queue.len() > 0 && queue.len() + wanted > queue.settings.capacity {
+            let len = queue.len().saturating_add_signed(added(name));
+            if len > 0 && len + wanted > queue.settings.capacity {
                 if queue.settings.when_full == WhenFull::Block {
                     return Err(*name);
                 }
@@ -101,6 +101,7 @@ impl Run {
         step: &mut Step<'_>,
     ) {
         let now = step.now;
+        step.room.took(commit);
         for end in &commit.ends {
             let Some(queue) = self.queue_mut(end.queue) else { continue };
             match &end.dead {

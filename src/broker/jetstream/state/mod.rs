@@ -11,6 +11,7 @@ mod blobs;
 mod commit;
 mod queue;
 mod request;
+mod room;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod tests;
 pub(super) use blobs::{Blobs, ItemRef, Source, Span};
 pub(super) use queue::{StoredLetter, StoredQueue};
 pub(super) use request::{Action, Answer, Request, StoredCommit, Taken, Visit, Who};
+pub(super) use room::{Line, REQUESTS, Reserved, SHARE};
 pub(super) use run::{Machine, News, Run, Standing};
 
 use crate::broker::QueueSettings;
@@ -34,6 +36,8 @@ pub(super) struct State {
     pub runs: BTreeMap<u64, Run>,
     /// The server's store is full.
     pub is_short: bool,
+    /// Beyond this nothing grows.
+    pub reserved: Reserved,
     pub blobs: Blobs,
 }
 
@@ -79,9 +83,14 @@ impl State {
     }
 
     fn answer(&mut self, request: &Request, source: Source<'_>, news: &mut Vec<News>) -> (u64, Answer) {
-        let State { now, blobs, runs, last_run, is_short } = self;
+        let room = self.room();
+        if let Request::Reserved(reserved) = request {
+            self.has_reserved(*reserved);
+            return (0, Answer::Done);
+        }
+        let State { now, blobs, runs, last_run, is_short, .. } = self;
         let now = *now;
-        let mut step = Step { blobs, news, source, now, is_short: *is_short };
+        let mut step = Step { blobs, news, source, now, room };
         match request {
             Request::Join { who, queues, new_run } => {
                 let has_shape =
@@ -120,8 +129,13 @@ impl State {
                 std::mem::take(runs).into_values().for_each(|run| run.forget_all(step.blobs));
                 (0, Answer::Dropped)
             }
-            Request::Room { is_short: is_so } => {
-                *is_short = *is_so;
+            Request::Short => {
+                *is_short = true;
+                (0, Answer::Done)
+            }
+            Request::Reserved(_) => (0, Answer::Done),
+            Request::Abandon { parts } => {
+                step.blobs.abandon(parts);
                 (0, Answer::Done)
             }
             Request::Cleaned { through, deletes_through } => {

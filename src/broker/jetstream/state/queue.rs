@@ -84,6 +84,15 @@ impl StoredQueue {
         self.items.len() as u64
     }
 
+    pub(super) fn deliveries(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Of its items, waiting and leased.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = u32> {
+        self.items.values().map(|item| item.bytes.len)
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.is_sealed && self.items.is_empty()
     }

@@ -2,6 +2,7 @@
 //! travels, each machine comes to it by itself.
 
 use super::blobs::{ItemRef, Span};
+use super::room::Reserved;
 use crate::broker::{
     Commit, Fault, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, RunOrder, Sequence,
     SharedQueue,
@@ -25,10 +26,14 @@ pub(in crate::broker::jetstream) enum Request {
     Visitor { run: u64, visit: Visit },
     /// All runs go, unless a machine is alive. `alive_for`: ms without a word after which it may be gone; `None`: they go anyway.
     Drop { shown_for: u64, alive_for: Option<u64> },
-    /// The server's store is full, or no more.
-    Room { is_short: bool },
+    /// The server's store is full.
+    Short,
+    /// The reserve is whole, and as large as that.
+    Reserved(Reserved),
     /// What had become of no use up to one place in the log is deleted, as far as it lies before another.
     Cleaned { through: u64, deletes_through: u64 },
+    /// Parts whose request does not come.
+    Abandon { parts: Vec<u64> },
 }
 
 /// See [`crate::broker::Broker`]. Times are in milliseconds.
@@ -107,9 +112,14 @@ pub(in crate::broker::jetstream) struct StoredEnd {
 }
 
 impl StoredCommit {
-    /// Whether there is more to keep for it than before.
-    pub(super) fn grows(&self) -> bool {
-        !self.outputs.is_empty() || self.step.is_some() && self.ends.is_empty()
+    /// Whether there is more to keep for it than before. A position is one a stage, however often it moves.
+    pub(in crate::broker::jetstream) fn grows(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Whether its step, if it has one, begins where the stage is.
+    pub(super) fn begins_at(&self, position: &[u8]) -> bool {
+        self.step.as_ref().is_none_or(|(from, _)| from == position)
     }
 
     /// The bytes of the outputs go behind `data`.

@@ -3,6 +3,7 @@
 use super::blobs::{Blobs, ItemRef, Source};
 use super::queue::StoredQueue;
 use super::request::{Action, Answer, Who};
+use super::room::Room;
 use crate::broker::{Forgotten, Progress, QueueSettings, RunOrder, SharedQueue, WriterState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,8 +23,8 @@ pub(super) struct Step<'a> {
     pub news: &'a mut Vec<News>,
     pub source: Source<'a>,
     pub now: u64,
-    /// The server's store is full: nothing may grow.
-    pub is_short: bool,
+    /// What may grow.
+    pub room: Room,
 }
 
 impl Step<'_> {

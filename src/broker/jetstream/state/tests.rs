@@ -39,7 +39,12 @@ impl Reading {
         self.state.apply(self.at, time, &Message::Request(request, source)).answer
     }
 
+    fn reserve(&mut self) {
+        self.state.reserved = Reserved { weight: 1 << 20, share: 1 << 20 };
+    }
+
     fn join(&mut self, machine: u8, life: u8) {
+        self.reserve();
         let request = Request::Join { who: who(machine, life), queues: queues(), new_run: false };
         assert!(matches!(self.tell(1000, &request), Answer::Joined { run: 1, .. }));
     }
@@ -94,7 +99,7 @@ fn a_message_is_needed_as_long_as_an_item_or_a_letter_of_it_is_there() {
 
 #[test]
 fn parts_count_with_their_last_one_and_only_once() {
-    let mut state = State::default();
+    let mut state = State { reserved: Reserved { weight: 1 << 20, share: 1 << 20 }, ..State::default() };
     let join = Request::Join { who: who(1, 1), queues: queues(), new_run: false };
     let tell = |state: &mut State, at, request: &Request, parts: &[u64]| {
         let source = Source { blob: at, base: 20, parts, part_len: 8, has_data: true };
@@ -169,7 +174,8 @@ fn requests() -> impl Strategy<Value = Request> {
         2 => (who(), any::<u8>()).prop_map(|(who, new)| Request::Join { who, queues: queues(), new_run: new == 0 }),
         12 => (1_u64..3, who(), action).prop_map(|(run, who, action)| Request::Machine { run, who, action }),
         1 => Just(Request::Drop { shown_for: 100, alive_for: Some(50) }),
-        1 => any::<bool>().prop_map(|is_short| Request::Room { is_short }),
+        1 => Just(Request::Short),
+        1 => (0_u64..2000).prop_map(|weight| Request::Reserved(Reserved { weight, share: 100 })),
     ]
 }
 
@@ -183,6 +189,7 @@ proptest! {
     ) {
         let (mut whole, mut joined) = (Reading::default(), None::<Reading>);
         let (cut, mut time) = (at.index(log.len()), 1000);
+        whole.reserve();
         for (n, (request, later)) in log.iter().enumerate() {
             time += later;
             if n == cut {
@@ -198,5 +205,187 @@ proptest! {
             }
         }
         prop_assert_eq!(joined.unwrap().state, whole.state);
+    }
+}
+
+/// Three stages behind each other in a store of that many bytes: what is needed of it is in the log, the snapshots and the reserve.
+struct Store {
+    log: Reading,
+    size: u64,
+    reserve: u64,
+    snapshots: [u64; 2],
+    /// Bytes of messages by place, and how far the second snapshot from the end has seen.
+    messages: std::collections::BTreeMap<u64, u64>,
+    seen: [u64; 2],
+    numbers: [u64; 4],
+}
+
+const REQUEST: u64 = 200;
+const QUEUES: usize = 3;
+
+impl Store {
+    /// `None`: the store is too small for a pipeline.
+    fn new(size: u64) -> Option<Store> {
+        let queue =
+            |name: &str| QueueSettings { name: name.into(), capacity: u64::MAX, when_full: WhenFull::Block };
+        let mut log = Reading::default();
+        let queues = ["a", "b", "c"].map(queue).to_vec();
+        log.tell(1000, &Request::Join { who: who(1, 1), queues, new_run: false });
+        let reserved = Reserved { weight: 1 << 16, share: SHARE };
+        let reserve = reserved.bytes(QUEUES, 0);
+        log.tell(1000, &Request::Reserved(reserved));
+        (reserve + reserve / 2 <= size).then(|| Store {
+            log,
+            size,
+            reserve,
+            snapshots: [0, 0],
+            messages: Default::default(),
+            seen: [0, 0],
+            numbers: [0; 4],
+        })
+    }
+
+    fn free(&self) -> u64 {
+        let used = self.messages.values().sum::<u64>() + self.snapshots.iter().sum::<u64>() + self.reserve;
+        assert!(used <= self.size, "{used} of {}", self.size);
+        self.size - used
+    }
+
+    /// Appends, with the reserve's room if it is needed. False: there is none.
+    fn append(&mut self, bytes: u64, may_use_reserve: bool) -> bool {
+        if self.free() < bytes && may_use_reserve {
+            self.log.tell(1000, &Request::Short);
+            self.reserve = self.reserve.saturating_sub(bytes - self.free());
+        }
+        let fits = self.free() >= bytes;
+        if fits {
+            self.messages.insert(self.log.at + 1, bytes);
+        }
+        fits
+    }
+
+    /// As `snapshot.rs` does it. False: not even the snapshot has room.
+    fn snapshot(&mut self) -> bool {
+        let len = postcard::to_allocvec(&self.log.state).unwrap().len() as u64;
+        if self.free() < len {
+            self.log.tell(1000, &Request::Short);
+            let lacking = len - self.free();
+            if self.reserve < lacking {
+                return false;
+            }
+            self.reserve -= lacking;
+        }
+        self.snapshots = [self.snapshots[1], len];
+        self.seen = [self.seen[1], self.log.at];
+        let (state, through) = (&self.log.state, self.seen[0]);
+        self.messages.retain(|place, _| *place > through || state.blobs.is_used(*place));
+        let at = self.log.at;
+        self.log.tell(1000, &Request::Cleaned { through: at, deletes_through: through });
+        let (weight, overhead) = (self.log.state.weight(), len.saturating_sub(self.log.state.weight()));
+        let mut reserved = self.log.state.reserved;
+        if self.log.state.is_short {
+            reserved.weight = reserved.weight.min(weight * 3 / 2).max(1 << 16);
+        }
+        let wanted = reserved.bytes(QUEUES, overhead);
+        let most = self.reserve + self.free();
+        self.reserve = wanted.min(most);
+        match (most >= wanted, self.log.state.is_short) {
+            (true, true) => drop(self.log.tell(1000, &Request::Reserved(reserved))),
+            (false, false) => drop(self.log.tell(1000, &Request::Short)),
+            _ => {}
+        }
+        true
+    }
+
+    /// The reserve grows where there is room for it.
+    fn grow(&mut self) {
+        let Reserved { weight, share } = self.log.state.reserved;
+        let larger = Reserved { weight: weight * 2, share };
+        let more = larger.bytes(QUEUES, 0).saturating_sub(self.reserve);
+        if !self.log.state.is_short && self.log.state.weight() > weight / 2 && self.free() > more {
+            self.reserve += more;
+            self.log.tell(1000, &Request::Reserved(larger));
+        }
+    }
+
+    /// What the stage has done of its next commit: it takes from the queue before `to`, and writes `outputs` behind it.
+    fn stage(&mut self, stage: u16, outputs: u32, len: u32) -> bool {
+        let mut ends = Vec::new();
+        if stage > 0 {
+            if !self.append(REQUEST, true) {
+                return false;
+            }
+            let queue = SharedQueue(stage - 1);
+            let held = self.log.state.runs[&1].queues[usize::from(stage) - 1].held(&who(1, 1));
+            let sequence = held.first().copied().or_else(|| {
+                let take = Action::Take { queue, n: 1, expired_after: None, max_deliveries: 9 };
+                let Answer::Taken(taken) = self.log.tell(1000, &machine(who(1, 1), take)) else {
+                    return None;
+                };
+                taken.first().map(|taken| taken.sequence)
+            });
+            let Some(sequence) = sequence else { return false };
+            ends.push(request::StoredEnd { queue, sequence, dead: None });
+        }
+        let to = SharedQueue(stage);
+        let outputs: Vec<_> = if stage < 3 {
+            (0..outputs).map(|n| (to, Span { at: n * len, len })).collect()
+        } else {
+            Vec::new()
+        };
+        let number = self.numbers[usize::from(stage)] + 1;
+        let commit = StoredCommit { number, ends, outputs, step: None, marks: Vec::new() };
+        let bytes = REQUEST + commit.output_bytes();
+        let kept = REQUESTS / 2 + 2 * self.log.state.weight();
+        let may_use_reserve = !commit.grows() || stage > 0 && self.reserve.saturating_sub(kept) >= bytes;
+        if !self.append(bytes, may_use_reserve) {
+            return false;
+        }
+        let action =
+            Action::Commit { line: stage.to_string(), place: format!("m/{stage}"), commits: vec![commit] };
+        let Answer::Judged(judged) = self.log.tell(1000, &machine(who(1, 1), action)) else { panic!() };
+        assert!(judged.verdicts.iter().all(|verdict| *verdict == crate::broker::Verdict::Done));
+        let done = judged.verdicts.len() as u64;
+        self.numbers[usize::from(stage)] += done;
+        done > 0
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 6, ..ProptestConfig::default() })]
+
+    /// A source fills the store; whatever each item becomes on its way, it gets out of the store, and the snapshots always find room.
+    #[test]
+    fn a_full_store_never_stands_still(
+        size in 2_300_000_u64..3_500_000,
+        len in prop_oneof![0_u32..20, 20_u32..30_000],
+        per_commit in 1_u32..30,
+        outputs in 0_u32..3,
+        every in 20_u64..400,
+    ) {
+        let mut store = Store::new(size).unwrap();
+        let per_commit = per_commit.min(60_000 / len.max(1)).max(1);
+        let mut emitted = 0;
+        while emitted < 60 && store.stage(0, per_commit, len) {
+            emitted += 1;
+            store.grow();
+            if store.log.at.is_multiple_of(every) {
+                prop_assert!(store.snapshot());
+            }
+        }
+        let before = store.numbers[0];
+        prop_assert!(before > 0);
+        let (mut idle, mut rounds) = (0, 0_u64);
+        while store.log.state.runs[&1].queues.iter().any(|queue| queue.ledger().waiting + queue.ledger().leased > 0) {
+            let done = [3, 2, 1].map(|stage| store.stage(stage, outputs, len));
+            let is_due = store.log.at.is_multiple_of(every) || store.log.state.is_short && rounds % 32 == 0;
+            prop_assert!(!is_due || store.snapshot(), "a snapshot finds no room");
+            idle = if done.contains(&true) { 0 } else { idle + 1 };
+            rounds += 1;
+            prop_assert!(idle < 200, "it stands still: {:?}", store.log.state.runs[&1].queues.iter().map(StoredQueue::ledger).collect::<Vec<_>>());
+        }
+        prop_assert!(store.snapshot() && store.snapshot() && store.snapshot());
+        prop_assert!(store.stage(0, per_commit, len), "the source goes on");
+        prop_assert_eq!(store.numbers[0], before + 1);
     }
 }

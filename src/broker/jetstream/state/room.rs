@@ -1,0 +1,245 @@
+//! What may grow while the server's store is full, or nearly so: from the log alone, so that each machine comes to the same.
+//!
+//! The reserve (`../reserve.rs`) has room for two snapshots, for the requests of a while, and for a share a queue. It is made larger before
+//! the state grows beyond what it was made for; until then sources wait. Why nothing stands still:
+//!
+//! * An end of an item needs no more room than its request. What has ended is deleted by the second snapshot behind it.
+//! * A queue that holds less than [`SHARE`] takes what a stage makes of items that it ends, whatever is full. So a stage goes on once those
+//!   behind it have emptied its outputs, and the last ones only end items.
+
+use super::State;
+use super::queue::StoredQueue;
+use super::request::{StoredCommit, Who};
+use super::run::Run;
+use crate::broker::{Full, Judged, SharedQueue};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Bytes that a queue may hold while the store is full.
+pub(in crate::broker::jetstream) const SHARE: u64 = 64 << 10;
+/// Bytes of requests, beside snapshots and shares.
+pub(in crate::broker::jetstream) const REQUESTS: u64 = 1 << 20;
+
+/// Bytes of a snapshot, at most: an item that waits, a lease beside it, a message with items.
+const ITEM: u64 = 28;
+const DELIVERY: u64 = 100;
+const MESSAGE: u64 = 32;
+/// Bytes of a commit in the log, beside its items, about.
+const MESSAGE_BYTES: u64 = 1 << 10;
+/// Items of a queue that one machine may lease.
+const LEASED_AT_ONCE: u64 = 4096;
+
+/// What the reserve has been made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::broker::jetstream) struct Reserved {
+    /// See [`State::weight`].
+    pub weight: u64,
+    /// Bytes of a commit's outputs.
+    pub share: u64,
+}
+
+impl Reserved {
+    pub(in crate::broker::jetstream) fn or(self, other: Reserved) -> Reserved {
+        Reserved { weight: self.weight.max(other.weight), share: self.share.max(other.share) }
+    }
+
+    /// Bytes of the reserve, where a snapshot is longer than its weight by `more`.
+    pub(in crate::broker::jetstream) fn bytes(self, queues: usize, more: u64) -> u64 {
+        REQUESTS + 2 * (self.weight + more) + queues as u64 * SHARE + 2 * (self.share.max(SHARE) - SHARE)
+    }
+}
+
+/// What is left of it for the commits of one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub is_short: bool,
+    left: u64,
+    share: u64,
+}
+
+impl StoredCommit {
+    pub(in crate::broker::jetstream) fn output_bytes(&self) -> u64 {
+        self.outputs.iter().map(|(_, span)| u64::from(span.len)).sum()
+    }
+
+    /// By how much the state's weight rises with it, at most.
+    pub(in crate::broker::jetstream) fn weight(&self) -> u64 {
+        let [outputs, ends] = [self.outputs.len() as u64, self.ends.len() as u64];
+        MESSAGE + outputs.saturating_sub(ends) * (ITEM + DELIVERY)
+    }
+}
+
+impl StoredQueue {
+    fn weight(&self) -> u64 {
+        let [items, deliveries] = [self.len(), self.deliveries() as u64];
+        items * ITEM
+            + deliveries.max(items.min(LEASED_AT_ONCE)) * DELIVERY
+            + self.letters.len() as u64 * (ITEM + DELIVERY)
+    }
+}
+
+impl State {
+    /// How long its snapshot is, as far as that grows with the items: an estimate that rises by no less than the snapshot does.
+    pub(in crate::broker::jetstream) fn weight(&self) -> u64 {
+        let queues = self.runs.values().flat_map(|run| &run.queues);
+        self.blobs.messages() as u64 * MESSAGE + queues.map(StoredQueue::weight).sum::<u64>()
+    }
+
+    pub(in crate::broker::jetstream) fn queues(&self) -> usize {
+        self.latest().map_or(0, |(_, run)| run.queues.len())
+    }
+
+    /// How many of the line's commits would happen now, from the first on, and what the next one would be answered; see [`Run::fitting`].
+    pub(in crate::broker::jetstream) fn fitting(
+        &self,
+        run: u64,
+        line: Line<'_>,
+        commits: &[StoredCommit],
+        spare: Option<u64>,
+    ) -> (usize, Judged) {
+        let Some(run) = self.runs.get(&run).filter(|run| run.is_present(line.who)) else {
+            return (commits.len(), Judged::default());
+        };
+        let room = self.room();
+        run.fitting(
+            line,
+            commits,
+            Room { is_short: room.is_short || spare.is_some(), ..room },
+            spare.unwrap_or(u64::MAX),
+        )
+    }
+
+    pub(super) fn room(&self) -> Room {
+        let Reserved { weight, share } = self.reserved;
+        Room { is_short: self.is_short, left: weight.saturating_sub(self.weight()), share }
+    }
+
+    /// The reserve is as large as that. Where it was not, it may have become smaller.
+    pub(super) fn has_reserved(&mut self, reserved: Reserved) {
+        self.reserved = match self.is_short {
+            true => reserved,
+            false => self.reserved.or(reserved),
+        };
+        self.is_short = false;
+    }
+}
+
+/// Whose commits.
+#[derive(Clone, Copy)]
+pub(in crate::broker::jetstream) struct Line<'a> {
+    pub who: &'a Who,
+    pub name: &'a str,
+    pub place: &'a str,
+}
+
+/// What the commits before have changed of a queue.
+#[derive(Clone, Copy, Default)]
+struct Added {
+    items: i64,
+    bytes: u64,
+}
+
+impl Run {
+    /// Whether the broker can keep what the commit adds.
+    pub(super) fn look_for_memory(
+        &self,
+        commit: &StoredCommit,
+        room: Room,
+        added: impl Fn(&SharedQueue) -> u64,
+    ) -> Result<(), Full> {
+        let Room { is_short, left, share } = room;
+        if !commit.grows() {
+            return Ok(());
+        }
+        let is_wide = !is_short && commit.weight() <= left;
+        if commit.ends.is_empty() {
+            let may = is_wide && commit.output_bytes() <= share;
+            return may.then_some(()).ok_or(Full::Memory);
+        }
+        let is_full = |name: &SharedQueue| {
+            let rest = SHARE.saturating_sub(added(name));
+            self.queue(*name).is_some_and(|queue| queue.holds(rest))
+        };
+        let full = commit.outputs.iter().map(|(name, _)| *name).find(|name| !is_wide && is_full(name));
+        full.map_or(Ok(()), |queue| Err(Full::Queue(queue)))
+    }
+}
+
+impl Run {
+    /// A look ahead, as [`Run::commit`] will judge. `spare`: bytes for what stages make of items, where that goes into the reserve.
+    fn fitting(
+        &self,
+        line: Line<'_>,
+        commits: &[StoredCommit],
+        mut room: Room,
+        spare: u64,
+    ) -> (usize, Judged) {
+        let field = format!("{}:{}/{}", line.who.machine, line.who.life, line.name);
+        let last = self.lines.get(&field).map_or(0, |line| line.last);
+        let stop = |n, full| (n, Judged { full, before: last, ..Judged::default() });
+        let (mut added, mut bytes, mut position) =
+            (BTreeMap::<SharedQueue, Added>::new(), 0, self.position(line.place));
+        for (n, commit) in commits.iter().enumerate().filter(|(_, commit)| commit.number > last) {
+            if !commit.begins_at(&position) || !self.is_allowed(line.who, commit) {
+                continue; // it is refused whatever room there is
+            }
+            position = commit.step.as_ref().map_or(position, |(_, to)| to.clone());
+            let is_narrow = room.is_short || commit.weight() > room.left;
+            if commit.grows() && is_narrow && !commit.ends.is_empty() {
+                bytes += commit.output_bytes() + MESSAGE_BYTES;
+                if bytes > spare {
+                    return stop(n, Some(Full::Memory));
+                }
+                if n > 0 && bytes > SHARE / 4 {
+                    return stop(n, None);
+                }
+            }
+            if let Some(full) = self.would_stop(commit, room, &added) {
+                return stop(n, Some(full));
+            }
+            room.took(commit);
+            for end in &commit.ends {
+                added.entry(end.queue).or_default().items -= 1;
+            }
+            for (queue, span) in &commit.outputs {
+                let added = added.entry(*queue).or_default();
+                (added.items, added.bytes) = (added.items + 1, added.bytes + u64::from(span.len) + ITEM);
+            }
+        }
+        stop(commits.len(), None)
+    }
+
+    fn would_stop(
+        &self,
+        commit: &StoredCommit,
+        room: Room,
+        added: &BTreeMap<SharedQueue, Added>,
+    ) -> Option<Full> {
+        let of = |queue: &SharedQueue| added.get(queue).copied().unwrap_or_default();
+        if let Err(full) = self.look_for_memory(commit, room, |queue| of(queue).bytes) {
+            return Some(full);
+        }
+        self.look_for_room(commit, |queue| of(queue).items).err().map(Full::Queue)
+    }
+}
+
+impl StoredQueue {
+    /// Whether its items have that many bytes.
+    fn holds(&self, bytes: u64) -> bool {
+        let mut sum = 0;
+        bytes == 0
+            || self.lengths().any(|len| {
+                sum += u64::from(len) + ITEM;
+                sum >= bytes
+            })
+    }
+}
+
+impl Room {
+    /// The commit has happened.
+    pub(super) fn took(&mut self, commit: &StoredCommit) {
+        if commit.grows() {
+            self.left = self.left.saturating_sub(commit.weight());
+        }
+    }
+}
