@@ -31,6 +31,7 @@ mod numbers;
 mod progress;
 #[doc(hidden)] // unstable: for the tests and benches of this package
 pub mod queue;
+mod secret;
 mod service;
 mod stage;
 mod status;

@@ -82,15 +82,6 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool, escape: impl Fn(char, &mut
     Cow::Owned(safe)
 }
 
-/// Whether a key or a header of this name holds a secret.
-pub(crate) fn names_a_secret(name: &str) -> bool {
-    const WORDS: [&str; 8] =
-        ["authorization", "cookie", "token", "secret", "password", "api-key", "api_key", "apikey"];
-    let name = name.to_ascii_lowercase();
-    // The name of a file that holds one is none.
-    WORDS.iter().any(|word| name.contains(word)) && !name.ends_with("file")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,19 @@ use std::path::{Path, PathBuf};
 /// From the bottom up; modules on one line know nothing of each other, or belong together.
 const LAYERS: [&[&str]; 13] = [
     &["model"],
-    &["condition", "item", "exit", "framing", "hash", "layout", "numbers", "status", "terminal", "text"],
+    &[
+        "condition",
+        "item",
+        "exit",
+        "framing",
+        "hash",
+        "layout",
+        "numbers",
+        "secret",
+        "status",
+        "terminal",
+        "text",
+    ],
     &["file_watch", "sys"],
     &["dead_letter", "logs"],
     &["append", "broker"],

@@ -268,7 +268,7 @@ fn what_a_failed_program_wrote_counts_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_kill_between_what_a_failed_program_wrote_and_its_letter_doubles_neither() {
+fn what_a_failed_program_wrote_comes_out_with_its_letter_and_once_whoever_is_killed_before() {
     let text = |when_full: &str| {
         format!(
             "[dead_letters]\nmax_size = '1B'\nwhen_full = '{when_full}'\n\
@@ -282,8 +282,24 @@ fn a_kill_between_what_a_failed_program_wrote_and_its_letter_doubles_neither() {
     run.wait_for_log("a dead letter can't be written");
     run.edit(&text("drop-old"));
     run.wait_for_log("dead letters: at most 1 bytes, then drop-old");
+    assert_eq!(run.lines(), ["1a", "1b"], "the letter of 3 is not written yet");
     support::process::kill(run.workers("work")[0], 9);
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     assert_eq!(run.lines(), ["1a", "1b", "3a", "3b"], "{}", run.stderr());
-    assert!(run.stderr().contains("killed before the dead letter was written"), "{}", run.stderr());
+}
+
+#[test]
+fn in_order_a_failed_program_waits_for_nobody() {
+    let mut run = Run::start(&format!(
+        "[stages.number]\nuse = 'count'\nwith = {{ to = 9 }}\noutput = 'a'\n\
+         [stages.work]\ninput = 'a'\noutput = 'b'\nprocesses = 2\norder = 'input'\n{}\n\
+         [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'b'\n",
+        KEEPS.replace("echo $1a;", "[ $1 -gt 1 ] || until [ -e go ]; do sleep 0.02; done; echo $1a;")
+    ));
+    run.wait_for_log("`9` is a dead letter");
+    assert_eq!(run.lines(), [""; 0]);
+    std::fs::write(run.folder.path().join("go"), "").unwrap();
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let all: Vec<String> = (1..=9).flat_map(|n| [format!("{n}a"), format!("{n}b")]).collect();
+    assert_eq!(run.lines(), all);
 }

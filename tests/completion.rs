@@ -2,6 +2,8 @@
 
 mod support;
 
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, socket};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use support::pty::Pty;
@@ -82,7 +84,17 @@ fn pipelines_stages_and_queues_are_completed() {
 fn a_pipeline_that_hangs_or_was_killed_holds_up_no_shell() {
     let mut run = start();
     run.signal(libc::SIGSTOP);
+    let begun = Instant::now();
     assert_eq!(completed(&run, &["stop", "pipeline", "p"]), "");
+    // The verbs wait 15 s.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    // As many as the kernel lets wait for a server that accepts nobody.
+    let waiting = connections(&run);
+    assert!(waiting.len() > 50, "{}", waiting.len());
+    let begun = Instant::now();
+    assert_eq!(completed(&run, &["stop", "pipeline", "p"]), "");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    drop(waiting);
     run.signal(libc::SIGCONT);
     wait_until("it to answer again", || {
         (completed(&run, &["stop", "pipeline", "p"]) == "parse").then_some(())
@@ -91,6 +103,17 @@ fn a_pipeline_that_hangs_or_was_killed_holds_up_no_shell() {
     run.wait();
     assert_eq!(completed(&run, &["stop", "pipeline", "p"]), "");
     assert_eq!(completed(&run, &["logs", "pi"]), "pipeline", "its last lines are there");
+}
+
+/// To the control socket, until it takes no more.
+fn connections(run: &Run) -> Vec<OwnedFd> {
+    let address = UnixAddr::new(&run.socket()).unwrap();
+    let connect = |_| {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+        socket::connect(socket.as_raw_fd(), &address).is_ok().then_some(socket)
+    };
+    (0..10_000).map_while(connect).collect()
 }
 
 #[test]
@@ -104,23 +127,21 @@ fn a_question_that_is_none_gets_an_exit_code_and_no_words() {
 }
 
 /// A person at a terminal: TAB puts in what is the only thing that fits.
-#[test]
-fn bash_completes_a_stage_at_the_prompt() {
+fn is_completed_at_the_prompt(shell: &str, options: &[&str], setup: &str) {
     let run = start();
     let mut pty = Pty::open();
     let path = std::env::var("PATH").unwrap();
     std::fs::create_dir(run.folder.path().join("bin")).unwrap();
     std::os::unix::fs::symlink(support::binary(), run.folder.path().join("bin/mprun")).unwrap();
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "--noprofile", "-i"]).env_clear().current_dir(run.folder.path());
-    bash.env("PATH", format!("{}/bin:{path}", run.folder.path().display()))
-        .env("TERM", "dumb")
-        .env("PS1", "$ ");
-    bash.env("XDG_RUNTIME_DIR", run.folder.path().join("run")).env("HISTFILE", "/dev/null");
-    pty.take(&mut bash);
-    let mut bash = bash.spawn().unwrap();
-    pty.press("source <(mprun completions bash); echo read\"\"y\n");
-    wait_until("bash to be ready", || pty.text().contains("\nready").then_some(()));
+    let mut command = Command::new(shell);
+    command.args(options).env_clear().current_dir(run.folder.path());
+    command.env("PATH", format!("{}/bin:{path}", run.folder.path().display()));
+    command.env("TERM", "dumb").env("PS1", "$ ").env("HOME", run.folder.path());
+    command.env("XDG_RUNTIME_DIR", run.folder.path().join("run")).env("HISTFILE", "/dev/null");
+    pty.take(&mut command);
+    let mut child = command.spawn().unwrap();
+    pty.press(&format!("{setup} <(mprun completions {shell}); echo read\"\"y\n"));
+    wait_until("the shell to be ready", || pty.text().contains("\nready").then_some(()));
     pty.press("mprun stop pipeline par");
     press_tab_until(&pty, "mprun stop pipeline parse");
     pty.press("--wait\n");
@@ -132,11 +153,22 @@ fn bash_completes_a_stage_at_the_prompt() {
     });
     pty.press("mprun scale pipeline ke");
     press_tab_until(&pty, "mprun scale pipeline keep=");
+    // Where a space stood behind it, this would be two words.
     pty.press("3 --wait; echo do\"\"ne\n");
     wait_until("a third process", || (run.workers("keep").len() == 3).then_some(()));
     wait_until("the prompt", || pty.text().contains("\ndone").then_some(()));
-    support::process::kill(bash.id(), libc::SIGKILL);
-    bash.wait().unwrap();
+    support::process::kill(child.id(), libc::SIGKILL);
+    child.wait().unwrap();
+}
+
+#[test]
+fn bash_completes_a_stage_at_the_prompt() {
+    is_completed_at_the_prompt("bash", &["--norc", "--noprofile", "-i"], "source");
+}
+
+#[test]
+fn zsh_completes_a_stage_at_the_prompt() {
+    is_completed_at_the_prompt("zsh", &["-f", "-i"], "autoload -U compinit; compinit -D -u; source");
 }
 
 /// A person whose TAB was in vain presses it again.

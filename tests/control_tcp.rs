@@ -193,11 +193,9 @@ fn tokens_are_for_their_owner_alone_stay_over_runs_and_are_never_logged() {
 fn tokens_of_the_users_own_files_hold_and_a_bad_file_lets_no_client_in() {
     let folder = support::Folder::new();
     folder.file("full", "0123456789abcdef-full\n");
-    folder.file("read", "short\n");
-    folder.file(
-        "pipeline.toml",
-        &text("listen = '127.0.0.1:0'\ntoken_file = 'full'\nread_token_file = 'read'"),
-    );
+    // A token of its own that something has spoilt since the last run.
+    folder.file("state/mprun/pipeline/read-token", "short\n");
+    folder.file("pipeline.toml", &text("listen = '127.0.0.1:0'\ntoken_file = 'full'"));
     let run = Run::in_folder(folder, &[]);
     run.wait_for_log("at least 16 characters");
     let address = address(&run);
@@ -207,6 +205,44 @@ fn tokens_of_the_users_own_files_hold_and_a_bad_file_lets_no_client_in() {
     }
     assert!(!run.folder.path().join("state/mprun/pipeline/token").exists());
     assert!(!run.stderr().contains("0123456789abcdef"), "{}", run.stderr());
+}
+
+#[test]
+fn a_token_file_that_holds_none_is_a_fault_of_check_of_a_start_and_of_a_reload() {
+    let good = text("listen = '127.0.0.1:0'");
+    let bad = text("listen = '127.0.0.1:0'\ntoken_file = 'mine'");
+    let (run, _) = up("listen = '127.0.0.1:0'");
+    run.folder.file("mine", "secret\n");
+    run.edit(&bad);
+    let place = "pipeline.toml:3:14";
+    for verb in [["check", "pipeline.toml"], ["reload", "--wait"]] {
+        let said = run.ask(&verb);
+        assert_eq!(said.code, Some(2), "{said:?}");
+        for part in ["there is no token in ", "at least 16 characters", place, "head -c 24 /dev/urandom"] {
+            assert!(said.stderr.contains(part), "{part}: {said:?}");
+        }
+        assert!(!said.stderr.contains("secret"), "{said:?}");
+    }
+    run.edit(&good);
+    // What the help says to write makes a good file.
+    let help = run.ask(&["check", "--syntax", "pipeline.toml"]);
+    assert_eq!(help.code, Some(0), "{help:?}");
+    run.edit(&bad);
+    let said = run.ask(&["check", "pipeline.toml"]).stderr;
+    let line = said.split_once("help: `").unwrap().1.split_once('`').unwrap().0;
+    let made = std::process::Command::new("sh").args(["-c", line]).output().unwrap();
+    assert!(made.status.success(), "{line}");
+    let mine = run.folder.path().join("mine");
+    fs::write(&mine, made.stdout).unwrap();
+    fs::set_permissions(&mine, fs::Permissions::from_mode(0o600)).unwrap();
+    let said = run.ask(&["check", "pipeline.toml"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    fs::set_permissions(&mine, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = run.ask(&["check", "pipeline.toml"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    for part in ["warning: every user of this machine can read ", "(mode 0644)", place, "chmod o= "] {
+        assert!(said.stderr.contains(part), "{part}: {said:?}");
+    }
 }
 
 #[test]

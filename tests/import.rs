@@ -244,6 +244,16 @@ fn the_page_about_moving_over_is_true_and_its_file_runs() {
     let imported = String::from_utf8(imported.stdout).unwrap();
     let here = folder.path().to_str().unwrap();
     assert_eq!(imported.replace(here, "/srv/shop"), block(&page, "toml", "writes this one"));
+    // The lines of the page, as they stand there.
+    let (_, lines) = page.split_once("```console\n").unwrap();
+    let (lines, _) = lines.split_once("```").unwrap();
+    let (commands, printed): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("$ "));
+    for (line, printed) in commands.into_iter().zip(["".to_owned(), format!("{}\n", printed.join("\n"))]) {
+        let line = line[2..].replace("/srv/shop", here).replace("mprun ", &format!("{} ", support::binary()));
+        let said = std::process::Command::new("bash").args(["-c", &line]).output().unwrap();
+        let stdout = String::from_utf8_lossy(&said.stdout).replace(here, "/srv/shop");
+        assert!(said.status.success() && stdout == printed, "{line}: {said:?}");
+    }
 
     let (before, _) = imported.split_once("[stages.worker]").unwrap();
     folder.file("pipeline.toml", &format!("{before}{}", block(&page, "toml", "What is left is one comment")));
@@ -279,7 +289,7 @@ fn a_line_of_xargs_or_parallel_becomes_a_file_that_runs() {
             "parallel",
             "parallel -k --tag --halt now,fail=1 --nice 3 'echo {#} | cat' ::: p 'q r'",
             vec!["p\t1", "q r\t2"],
-            "not carried over: --nice 3",
+            "nice = 3",
         ),
     ] {
         let folder = Folder::new();

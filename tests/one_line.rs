@@ -264,8 +264,19 @@ fn a_run_without_a_file_is_seen_asked_upgraded_and_not_reloaded() {
     let name = format!("do-{}", run.pid());
     let is_up = |run: &Run| run.ask(&["status", &name]).code == Some(0);
     wait_until("the run to answer", || is_up(&run).then_some(()));
-    assert!(run.tell(&["ps"]).contains(&name));
-    assert!(run.tell(&["status", &name]).contains("sh"));
+    let listed = run.tell(&["ps"]);
+    assert!(
+        listed.contains(&name) && listed.contains("(a command line)") && !listed.contains(".toml"),
+        "{listed}"
+    );
+    assert!(run.tell(&["ps", "--json"]).contains("\"file\": null"));
+    let status = run.tell(&["status", &name]);
+    assert!(
+        status.contains("sh") && status.contains("a command line)") && !status.contains(".toml"),
+        "{status}"
+    );
+    let plan = run.ask(&["plan", &name]);
+    assert!(plan.code != Some(0) && plan.stderr.contains("of a command line"), "{plan:?}");
     let reload = run.ask(&["reload", &name]);
     assert!(reload.code != Some(0) && reload.stderr.contains("of a command line"), "{reload:?}");
     run.tell(&["upgrade", &name]);
@@ -299,6 +310,9 @@ fn failed_items_are_kept_under_a_name() {
     assert!(output.stderr.as_bstr().contains("oops"));
     let listed = command(&folder).args(["dead", "list", "kept"]).output().unwrap();
     assert!(listed.stdout.as_bstr().contains("exit-code: 7: oops"), "{}", listed.stdout.as_bstr());
+    let retried = command(&folder).args(["dead", "retry", "kept", "--all"]).output().unwrap();
+    let why = retried.stderr.as_bstr();
+    assert!(retried.status.code() == Some(2) && why.contains("mprun do --name NAME --print"), "{why}");
 }
 
 #[test]

@@ -2,54 +2,112 @@
 
 mod support;
 
-use support::docs_page::Page;
+use std::collections::BTreeSet;
+use std::fs;
+
+use support::docs_page::{Page, commands_without_a_test};
+use support::project;
+
+/// Pages of docs/ whose commands are run, and the folder that each speaks of.
+const RUN: [(&str, &str); 12] = [
+    ("tutorial.md", "orders"),
+    ("from-multiprocessing.md", "squares"),
+    ("from-parallel.md", "squares"),
+    ("from-shell-pipe.md", "squares"),
+    ("from-celery.md", "jobs"),
+    ("from-vector.md", "logs"),
+    ("kill.md", "squares"),
+    ("where.md", "places"),
+    ("order.md", "order"),
+    ("../README.md", "first"),
+    ("do.md", "lines"),
+    ("import.md", "move"),
+];
+
+#[track_caller]
+fn run(page: &str) {
+    let (page, folder) = RUN.into_iter().find(|(known, _)| *known == page).expect("a page of `RUN`");
+    Page::read(page, folder).run();
+}
+
+#[test]
+fn every_command_of_the_docs_is_run_or_says_why_not() {
+    let mut pages = vec!["../README.md".to_owned()];
+    for folder in ["", "design/"] {
+        let entries = fs::read_dir(project().join("docs").join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        pages.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}{name}")));
+    }
+    let run: BTreeSet<&str> = RUN.into_iter().map(|(page, _)| page).collect();
+    let mut left_out = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(project().join("docs").join(page)).unwrap();
+        let found = commands_without_a_test(&text, run.contains(page.as_str()));
+        left_out.extend(found.into_iter().map(|command| format!("{page}: {command}")));
+    }
+    assert!(
+        left_out.is_empty(),
+        "add the page to `RUN`, or put `<!-- not run: why -->` on the line before the block: {left_out:#?}"
+    );
+    assert!(run.iter().all(|page| pages.iter().any(|known| known == page)), "{run:?}");
+}
 
 #[test]
 fn the_tutorial_is_true_from_its_top_to_its_end() {
-    Page::read("tutorial.md", "orders").run();
+    run("tutorial.md");
 }
 
 #[test]
 fn a_pool_hangs_where_a_pipeline_goes_on() {
-    Page::read("from-multiprocessing.md", "squares").run();
+    run("from-multiprocessing.md");
 }
 
 #[test]
 fn xargs_stops_parallel_and_mprun_go_on() {
-    Page::read("from-parallel.md", "squares").run();
+    run("from-parallel.md");
 }
 
 #[test]
 fn a_shell_pipe_loses_what_a_pipeline_keeps() {
-    Page::read("from-shell-pipe.md", "squares").run();
+    run("from-shell-pipe.md");
 }
 
 #[test]
 fn work_is_handed_over_as_lines() {
-    Page::read("from-celery.md", "jobs").run();
+    run("from-celery.md");
 }
 
 #[test]
 fn a_log_is_filtered() {
-    Page::read("from-vector.md", "logs").run();
+    run("from-vector.md");
 }
 
 #[test]
 fn what_kill_9_does() {
-    Page::read("kill.md", "squares").run();
+    run("kill.md");
 }
 
 #[test]
 fn where_the_items_are() {
-    Page::read("where.md", "places").run();
+    run("where.md");
 }
 
 #[test]
 fn the_order_of_items() {
-    Page::read("order.md", "order").run();
+    run("order.md");
 }
 
 #[test]
 fn the_readme_runs() {
-    Page::read("../README.md", "first").run();
+    run("../README.md");
+}
+
+#[test]
+fn a_line_halts_soon() {
+    run("do.md");
+}
+
+#[test]
+fn lines_of_xargs_and_parallel_become_files() {
+    run("import.md");
 }

@@ -26,8 +26,20 @@ const VARIABLE: &str = "MPRUN_COMPLETE";
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// zsh loads a file of `$fpath` at the first TAB, and takes it for the function that completes.
-const ZSH_FIRST_TAB: &[u8] =
-    b"if [[ $funcstack[1] = _mprun ]]; then _clap_dynamic_completer_mprun \"$@\"; fi\n";
+const ZSH_FIRST_TAB: &str =
+    "if [[ $funcstack[1] = _mprun ]]; then _clap_dynamic_completer_mprun \"$@\"; fi\n";
+/// Lines of the script for zsh, and what stands there instead.
+const ZSH_WITHOUT_SPACE: [(&str, &str); 3] = [
+    ("local -a other=()\n", "local -a other=() amounts=()\n"),
+    (
+        "            else\n                other+=",
+        "            elif [[ \"$value\" == *= ]]; then\n                amounts+=(\"$completion\")\n            else\n                other+=",
+    ),
+    (
+        "        [[ -n $other ]] &&",
+        "        [[ -n $amounts ]] && _describe -V 'values' amounts -S ''\n        [[ -n $other ]] &&",
+    ),
+];
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -45,17 +57,24 @@ pub(super) struct Args {
 /// Prints the script that makes a shell ask.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = args.shell.to_string();
-    let mut script = Vec::new();
+    let mut script: Vec<u8> = Vec::new();
     let shells = Shells::builtins();
     let shell =
         shells.completer(&name).ok_or_else(|| Failure::usage(format!("no completions for {name}")))?;
     shell
         .write_registration(VARIABLE, "mprun", "mprun", "mprun", &mut script)
         .map_err(|error| Failure::io("write completions", &error))?;
-    if args.shell == Shell::Zsh {
-        script.extend(ZSH_FIRST_TAB);
+    let script = String::from_utf8_lossy(&script);
+    output::print(&if args.shell == Shell::Zsh { for_zsh(&script) } else { script.into_owned() })
+}
+
+/// `STAGE=` is completed without the space behind it, which bash and fish leave out by themselves.
+fn for_zsh(script: &str) -> String {
+    let mut script = script.to_owned() + ZSH_FIRST_TAB;
+    for (line, changed) in ZSH_WITHOUT_SPACE {
+        script = script.replacen(line, changed, 1);
     }
-    output::print(&String::from_utf8_lossy(&script))
+    script
 }
 
 /// Whether a shell asks, not a person.
@@ -252,6 +271,18 @@ mod tests {
         let mut left_out = Vec::new();
         look(&Cli::command(), &mut left_out);
         assert!(left_out.is_empty(), "no completion of {left_out:?}");
+    }
+
+    #[test]
+    fn the_script_for_zsh_has_the_lines_that_are_changed() {
+        let mut script = Vec::new();
+        let shells = Shells::builtins();
+        let zsh = shells.completer("zsh").unwrap();
+        zsh.write_registration(VARIABLE, "mprun", "mprun", "mprun", &mut script).unwrap();
+        let script = String::from_utf8(script).unwrap();
+        for (line, _) in ZSH_WITHOUT_SPACE {
+            assert_eq!(script.matches(line).count(), 1, "{line:?} in {script}");
+        }
     }
 
     fn look(command: &Command, left_out: &mut Vec<String>) {

@@ -1,6 +1,7 @@
 //! `mprun ps`: the pipelines that run.
 
 use serde::Serialize;
+use std::path::Path;
 
 use super::output::{self, Failure};
 use super::table::{Table, terminal_width};
@@ -31,7 +32,8 @@ struct Running {
     workers: Option<u32>,
     /// The address of its page.
     page: Option<String>,
-    file: String,
+    /// `None`: a line of `mprun do`.
+    file: Option<String>,
     socket: String,
 }
 
@@ -47,13 +49,21 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
             uptime: snapshot.as_ref().map(|snapshot| snapshot.uptime),
             workers: snapshot.as_ref().map(workers),
             page: snapshot.as_ref().and_then(|snapshot| snapshot.page.clone()),
-            file: holder.file.display().to_string(),
+            file: file_of(&holder.file, snapshot.as_ref()),
             socket: holder.socket.display().to_string(),
         }
     });
     let found: Vec<Running> = found.collect();
     output::show(args.json, &found, || text(&found))?;
     Ok(exit::DONE)
+}
+
+/// As the run says; as it claimed it at its start, if it does not answer.
+fn file_of(claimed: &Path, snapshot: Option<&Snapshot>) -> Option<String> {
+    match snapshot {
+        Some(snapshot) => Some(snapshot.file.clone()).filter(|file| !file.is_empty()),
+        None => claimed.is_file().then(|| claimed.display().to_string()),
+    }
 }
 
 fn text(found: &[Running]) -> String {
@@ -69,7 +79,7 @@ fn text(found: &[Running]) -> String {
             phase,
             running.uptime.map_or("-".to_owned(), time),
             running.workers.map_or("-".to_owned(), |workers| workers.to_string()),
-            running.file.clone(),
+            running.file.clone().unwrap_or_else(|| "(a command line)".to_owned()),
         ]);
     }
     table.render(terminal_width())

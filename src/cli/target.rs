@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::output::Failure;
-use crate::config::diagnostic::{nearest, quote};
+use crate::config::diagnostic::{nearest, no_such_stage as no_such_stage_text, quote};
 use crate::control::claim::{self, Holder};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::Reason;
@@ -73,7 +73,7 @@ pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure>
         (0, None) => Err(Failure::failed(format!("no pipeline runs here (looked in {})", folders()))),
         (_, _) => {
             let each = alive.iter().map(|(holder, _)| {
-                format!("\n  {} (process {}, {})", holder.label(), holder.pid, holder.file.display())
+                format!("\n  {} (process {}, {})", holder.label(), holder.pid, file_of(holder))
             });
             let all: String = each.collect();
             Err(Failure::usage(format!("several pipelines run: say which{all}")))
@@ -104,6 +104,12 @@ fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, 
 pub(super) fn is_called(holder: &Holder, name: &str) -> bool {
     let is_file = || Path::new(name).canonicalize().is_ok_and(|file| is_same(&file, &holder.file));
     holder.name == name || holder.label() == name || is_file()
+}
+
+/// A line of `mprun do` has none.
+fn file_of(holder: &Holder) -> String {
+    let is_there = holder.file.exists();
+    if is_there { holder.file.display().to_string() } else { "a command line".to_owned() }
 }
 
 fn is_same(file: &Path, other: &Path) -> bool {
@@ -165,9 +171,7 @@ fn find_with_stage(words: &[String], place: &Where) -> Result<(Client, Option<St
 
 /// What to say of a stage that there is not, where these are.
 pub(super) fn no_such_stage<'a>(wanted: &str, stages: impl Iterator<Item = &'a str>) -> Failure {
-    let hint = nearest(wanted, stages)
-        .map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
-    Failure::usage(format!("there is no stage {wanted}{hint}"))
+    Failure::usage(no_such_stage_text(wanted, stages))
 }
 
 /// A refusal for what the user has typed is bad usage, all else a failure.

@@ -116,7 +116,10 @@ fn explain(error: &ParseError, text: &str) -> ConditionFault {
         let help = "for a field of the item, write `has(item.NAME)`";
         return fault(word_at(text, start), "`has()` asks for a field of something", Some(help));
     }
-    let word = word_at(text, start);
+    if let Some(fault) = explain_part(message, start, text) {
+        return fault;
+    }
+    let word = token_at(text, start);
     if text[start..].trim().is_empty() {
         let end = text.trim_end().len();
         let message = match message.strip_prefix("missing ") {
@@ -132,29 +135,93 @@ fn explain(error: &ParseError, text: &str) -> ConditionFault {
         let before = text[..start].trim_end();
         return fault(
             word.clone(),
-            format!("`{found}` is not expected here"),
+            format!("{} is not expected here", shown(found)),
             instead_of(found, before).as_deref(),
         );
     }
-    fault(word, message.lines().next().unwrap_or_default().to_owned(), None)
+    fault(word.clone(), format!("{} has no meaning here", shown(&text[word])), None)
+}
+
+/// What the parser says of a part that it could read.
+fn explain_part(message: &str, start: usize, text: &str) -> Option<ConditionFault> {
+    let missing = "what is not there makes a condition not hold: leave the `?` out";
+    let whole =
+        "whole numbers are from -9223372036854775808 to 9223372036854775807, and up to 18446744073709551615u";
+    let (message, help) = match message {
+        _ if message.starts_with("Incomplete") && message.contains("_?_:_") => {
+            let at = start + text[start..].find('?').unwrap_or(0);
+            let is_optional = text[at..].starts_with("?.") || text[at..].starts_with("??");
+            let help = if is_optional { missing } else { "such as `has(item.a) ? a > 1 : b > 1`" };
+            return Some(fault(word_at(text, at), "a choice needs `?` and `:`", Some(help)));
+        }
+        _ if message.starts_with("Incomplete") => {
+            let end = text.trim_end().len();
+            return Some(fault(end..end, "the condition ends too early", None));
+        }
+        _ if message.starts_with("unsupported syntax") => {
+            let sign =
+                message.split('\'').nth(1).filter(|sign| text[start..].starts_with(sign)).unwrap_or_default();
+            let place = start..(start + sign.len()).max(start + 1);
+            return Some(fault(place, format!("{} has no meaning here", shown(sign)), Some(missing)));
+        }
+        _ if message.starts_with("invalid int literal") || message.starts_with("invalid uint literal") => {
+            ("the number is too large", whole)
+        }
+        _ if message.starts_with("invalid double literal") => {
+            ("the number is too large", "decimal numbers are up to 1.7976931348623157e308")
+        }
+        _ if message.starts_with("argument must be a simple name") => {
+            ("a name for each element is expected here", "such as `x` in `list.all(x, x > 1)`")
+        }
+        _ if message.starts_with("invalid string literal")
+            || message.starts_with("invalid bytes literal") =>
+        {
+            (NO_SUCH_ESCAPE, BACKSLASH)
+        }
+        _ => return None,
+    };
+    let length = text[start..].find(|letter: char| letter.is_whitespace() || ")],".contains(letter));
+    let end = length.filter(|length| *length > 0).map_or(text.len(), |length| start + length);
+    Some(fault(start..end, message, Some(help)))
+}
+
+const NO_SUCH_ESCAPE: &str = "a text with an escape that there is not";
+const BACKSLASH: &str = "write `\\\\` for a backslash, or r\"…\" for a text in which it has no meaning";
+
+/// A word, or a sign of one or two letters.
+fn token_at(text: &str, start: usize) -> std::ops::Range<usize> {
+    let is_pair = ["&&", "||"].iter().any(|pair| text[start..].starts_with(pair));
+    if is_pair { start..start + 2 } else { word_at(text, start) }
+}
+
+/// In backticks, where it can be seen there.
+fn shown(token: &str) -> String {
+    match token.chars().next() {
+        Some('`') => "a backtick".to_owned(),
+        Some(first)
+            if !first.is_ascii_graphic() && !first.is_alphanumeric() && !"“”‘’„«»".contains(first) =>
+        {
+            format!("the character U+{:04X}", u32::from(first))
+        }
+        _ => format!("`{token}`"),
+    }
 }
 
 /// What the parser can make no token of.
 fn unknown_token(token: &str, start: usize, text: &str) -> ConditionFault {
-    let place = start..(start + token.trim_end().len().max(1)).min(text.len());
+    let first = text[start..].chars().next().map_or(0, char::len_utf8);
+    let place = start..(start + token.trim_end().len().max(first)).min(text.len());
     if !token.starts_with(['"', '\'']) {
-        let token = token.trim();
+        let visible = token.trim();
+        let token = if visible.is_empty() { token } else { visible };
         return fault(
             place,
-            format!("`{token}` has no meaning here"),
+            format!("{} has no meaning here", shown(token)),
             instead_of(token, &text[..start]).as_deref(),
         );
     }
     match token.contains('\\') {
-        true => {
-            let help = "write `\\\\` for a backslash, or r\"…\" for a text in which it has no meaning";
-            fault(place, "a text with an escape that there is not", Some(help))
-        }
+        true => fault(place, NO_SUCH_ESCAPE, Some(BACKSLASH)),
         false => fault(place, "a text without the quote at its end", None),
     }
 }
@@ -171,6 +238,11 @@ fn instead_of(found: &str, before: &str) -> Option<String> {
         }
         "contains" => is("text.contains(\"…\")", "looks for a part"),
         "is" => is("==", "compares"),
+        "&&" | "||" if before.is_empty() => Some("a condition stands on both sides of it".to_owned()),
+        "“" | "”" | "‘" | "’" | "„" | "«" | "»" => {
+            Some("a text stands in straight quotes: \"…\"".to_owned())
+        }
+        "`" => Some("a text stands in quotes: \"…\"".to_owned()),
         "$" => Some("a field is written without `$`".to_owned()),
         "not" if before.ends_with(char::is_alphanumeric) => is("!(… in …)", "negates"),
         ">" if before.ends_with('<') => is("!=", "stands for \"not equal\""),

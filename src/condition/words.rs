@@ -24,7 +24,7 @@ pub(super) fn reason(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchOverload(call) => does_not_take(call.function(), call.argument_types()),
         ExecutionError::UnsupportedBinaryOperator(operator, a, b) => {
-            does_not_take(sign(operator), &[a, b].map(|value| value.type_of().to_string()))
+            does_not_take(sign(operator), &types([a, b]))
         }
         ExecutionError::UnexpectedType { got, want } => {
             format!("{} stands where {} is wanted", type_words(got), type_words(want))
@@ -34,14 +34,51 @@ pub(super) fn reason(error: &ExecutionError) -> String {
         }
         ExecutionError::Overflow(operator, ..) => format!("the result of `{}` is too large", sign(operator)),
         ExecutionError::FunctionError { function, message } => {
-            let message = message.lines().next().unwrap_or_default();
-            format!(
-                "`{}`: {}",
-                function.trim_start_matches('@'),
-                message.trim_start_matches("string parse error: ")
-            )
+            let function = function.trim_start_matches('@');
+            format!("`{function}`: {}", failed_call(function, message))
         }
-        other => crate::text::one_line(&other.to_string()).into_owned(),
+        ExecutionError::UnsupportedIndex(index, of) => does_not_take(operators::INDEX, &types([of, index])),
+        ExecutionError::UnsupportedKeyType(key) => {
+            format!("{} can't be the key of an object", type_words(&type_of(key)))
+        }
+        ExecutionError::ValuesNotComparable(a, b) => {
+            let [a, b] = types([a, b]);
+            format!("{} and {} can't be compared", type_words(&a), type_words(&b))
+        }
+        ExecutionError::NotSupportedAsMethod { method, target } => does_not_take(method, &[type_of(target)]),
+        ExecutionError::UnsupportedTargetType { target } => {
+            format!("{} can't stand here", type_words(&type_of(target)))
+        }
+        ExecutionError::DuplicateKey(_) => "an object has the same key twice".to_owned(),
+        ExecutionError::InvalidArgumentCount { .. } | ExecutionError::MissingArgumentOrTarget => {
+            "the number of arguments is another one".to_owned()
+        }
+        // What is missing is no fault, and others don't come of what the check lets through.
+        _ => "this can't be computed".to_owned(),
+    }
+}
+
+fn type_of(value: &Value) -> String {
+    value.type_of().to_string()
+}
+
+fn types<const N: usize>(values: [&Value; N]) -> [String; N] {
+    values.map(type_of)
+}
+
+/// Why a function could not make its value. The library's words are those of the parsers that it uses.
+fn failed_call<'m>(function: &str, message: &'m str) -> &'m str {
+    let is_too_large =
+        ["overflow", "too large", "too small", "range"].iter().any(|word| message.contains(word));
+    match function {
+        "int" if is_too_large => "the number is not between -9223372036854775808 and 9223372036854775807",
+        "uint" if is_too_large => "the number is not between 0 and 18446744073709551615",
+        "int" | "uint" => "the text is no whole number",
+        "double" => "the text is no number",
+        "bool" => "the text is neither true nor false",
+        "string" => "the bytes are no text in UTF-8",
+        "matches" => message.lines().next().unwrap_or_default(),
+        _ => "the value has no meaning here",
     }
 }
 
@@ -70,6 +107,7 @@ fn sign(operator: &str) -> &str {
         "mul" => "*",
         "div" => "/",
         "rem" => "%",
+        "negate" => "-",
         other => other,
     }
 }
@@ -83,6 +121,7 @@ fn type_words(name: &str) -> &str {
         NULL | "null" => "null",
         "list" | "iterable" => "a list",
         "map" => "an object",
+        "type" => "a type",
         other => other,
     }
 }

@@ -28,6 +28,7 @@ pub use load::{
 };
 pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};
+pub(crate) use pipeline::token_file;
 pub use pipeline::{
     Backoff, Broker, BrokerAccess, BrokerUrl, Control, DeadLetters, FileVariables, GiveUp, Halt, HaltAt,
     HaltOf, HaltWhen, Limits, OnGiveUp, OrderOf, OutputOrder, Pipeline, Queue, Rate, RateUnit, Recycle,

@@ -278,6 +278,7 @@ mod command;
 mod control;
 pub(crate) mod placeholder;
 pub(crate) mod shell_line;
+pub(crate) mod token_file;
 pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
 pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{

@@ -96,6 +96,11 @@ pub(crate) enum Request {
     Put(Put),
 }
 
+/// A request without parameters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
 /// `GET /v1/status`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -291,15 +296,16 @@ impl Command {
         Ok((format!("{PREFIX}{name}"), body))
     }
 
-    /// The command of this name. The body of one without parameters is ignored.
+    /// The command of this name.
     ///
     /// # Errors
     /// When the body does not fit, or there is no such command.
     pub(crate) fn from_request(name: &str, body: &[u8]) -> serde_json::Result<Command> {
-        serde_json::from_value(Value::from(name)).or_else(|_| {
-            let named = Map::from_iter([(name.to_owned(), from_body(body)?)]);
-            serde_json::from_value(Value::Object(named))
-        })
+        if let Ok(plain) = serde_json::from_value(Value::from(name)) {
+            return from_body(body).map(|Nothing {}| plain);
+        }
+        let named = Map::from_iter([(name.to_owned(), from_body(body)?)]);
+        serde_json::from_value(Value::Object(named))
     }
 }
 
@@ -541,6 +547,8 @@ mod tests {
             let name = path.strip_prefix(PREFIX).unwrap();
             assert_eq!(Command::from_request(name, body.to_string().as_bytes()).unwrap(), command);
         }
-        assert_eq!(Command::from_request("drain", b"null").unwrap(), Command::Drain);
+        assert_eq!(Command::from_request("drain", b" ").unwrap(), Command::Drain);
+        assert!(Command::from_request("drain", b"{\"now\":true}").is_err());
+        assert!(Command::from_request("drain", b"{").is_err());
     }
 }

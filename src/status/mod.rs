@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Snapshot {
     /// The pipeline's name.
     pub pipeline: String,
-    /// The pipeline file, absolute.
+    /// The pipeline file, absolute; empty: a line of `mprun do`.
     pub file: String,
     /// The supervisor's process.
     pub pid: u32,

@@ -5,7 +5,7 @@ use super::stop::Stop;
 use crate::dead_letter::{self, Cause, DeadLetter};
 use crate::item::Shown;
 use crate::model::{ItemFailure, Tuning};
-use crate::queue::{Committed, Delay, Failed, Wait, Waiting};
+use crate::queue::{Delay, Ending, Failed, Waiting};
 use crate::stage::{Failure, Reach, TooLong};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -46,17 +46,21 @@ pub(super) fn fail_with(
     failure: ItemFailure,
     reason: Reason<'_>,
 ) -> Result<(), Stop> {
-    fail_after(worker, i, failure, reason, |_| Ok(()))
+    fail_with_outputs(worker, i, failure, reason, None).map(drop)
 }
 
-/// The same; `before` is done before a dead letter is written. Every lease that fails ends here.
-pub(super) fn fail_after(
+/// Publishes what an item has put out that has failed for good, and commits its lease, the first one.
+pub(super) type Outputs<'a> = &'a dyn Fn(&mut WorkerContext) -> Result<(), Stop>;
+
+/// The same where the outputs of an item that has failed for good count. Returns whether it has. Every lease that fails ends
+/// here.
+pub(super) fn fail_with_outputs(
     worker: &mut WorkerContext,
     i: usize,
     failure: ItemFailure,
     reason: Reason<'_>,
-    before: impl FnOnce(&mut WorkerContext) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+    outputs: Option<Outputs<'_>>,
+) -> Result<bool, Stop> {
     let tuning @ Tuning { attempts, retry, .. } = worker.live.tuning;
     let lease = worker.queues.item(i)?;
     let (item, attempt, put_off) = (Shown(lease.bytes), lease.attempt, worker.queues.put_off(i));
@@ -65,7 +69,8 @@ pub(super) fn fail_after(
         ItemFailure::Later => {
             let delay = Delay::new(retry, attempt - 1, put_off.saturating_add(1), lease.id);
             log::info!("`{item}` is put off: {why}{}", again(delay));
-            put_off_item(worker, i, delay)
+            put_off_item(worker, i, delay)?;
+            Ok(false)
         }
         ItemFailure::Charged => {
             let item = item.to_string();
@@ -78,21 +83,29 @@ pub(super) fn fail_after(
                     };
                     let again = if failing { String::new() } else { again(delay) };
                     log::warn!("`{item}` failed ({counts}): {why}{again}");
-                    Ok(())
+                    Ok(false)
                 }
                 Failed::Dead => {
-                    let said =
-                        format!("`{item}` is a dead letter after {attempt} of {attempts} attempts: {why}");
-                    before(worker)?;
-                    end_as_letter(worker, i, reason, &said)
+                    let tries = counted_attempts(attempt, attempts);
+                    let said = format!("`{item}` is a dead letter after {tries}: {why}");
+                    end_as_letter(worker, i, reason, &said, outputs)?;
+                    Ok(true)
                 }
             }
         }
         ItemFailure::Never => {
             let said = format!("`{item}` is a dead letter, for it can never be done: {why}");
-            before(worker)?;
-            end_as_letter(worker, i, reason, &said)
+            end_as_letter(worker, i, reason, &said, outputs)?;
+            Ok(true)
         }
+    }
+}
+
+/// An item that its worker's death had interrupted may have been begun more often than it is tried.
+fn counted_attempts(attempt: u32, attempts: u32) -> String {
+    match attempt > attempts {
+        true => format!("{attempt} attempts"),
+        false => format!("{attempt} of {attempts} attempts"),
     }
 }
 
@@ -114,11 +127,39 @@ pub(super) fn again(delay: Option<Delay>) -> String {
 }
 
 /// Ends lease `i` as a dead letter.
-fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said: &str) -> Result<(), Stop> {
-    if worker.queues.is_shared(i)? {
-        return end_in_broker(worker, i, &reason.text, said);
+///
+/// | killed … | left behind | what follows |
+/// |---|---|---|
+/// | before the letter is written | the lease | the item is tried again |
+/// | with the letter written | the letter and the lease | it is tried again, and may have another letter |
+/// | after the commit | the letter, and what the item has put out | – |
+fn end_as_letter(
+    worker: &mut WorkerContext,
+    i: usize,
+    reason: Reason<'_>,
+    said: &str,
+    outputs: Option<Outputs<'_>>,
+) -> Result<(), Stop> {
+    let is_shared = worker.queues.is_shared(i)?;
+    if !is_shared {
+        if outputs.is_some() && worker.queues.are_closed(&worker.outputs)? {
+            return Err(Stop(Ending::OutputClosed));
+        }
+        write_letter(worker, i, &reason)?;
     }
-    let Reason { text: _, cause, stderr } = reason;
+    log::error!("{said}");
+    if outputs.is_none() && !is_shared {
+        return Ok(worker.queues.dead_letter(i)?);
+    }
+    worker.queues.doom(i, &reason.text)?;
+    match outputs {
+        Some(publish) => publish(worker),
+        None => worker.commit(1),
+    }
+}
+
+/// Writes the letter of lease `i`, before the lease ends: a worker killed in between writes it twice, but never loses it.
+fn write_letter(worker: &mut WorkerContext, i: usize, reason: &Reason<'_>) -> Result<(), Stop> {
     let lease = worker.queues.item(i)?;
     let letter = DeadLetter {
         item: lease.bytes,
@@ -128,37 +169,13 @@ fn end_as_letter(worker: &mut WorkerContext, i: usize, reason: Reason<'_>, said:
         id: lease.id,
         origin: worker.queues.known_origin(i)?.map(|origin| origin.to_string()),
         attempts: lease.attempt,
-        cause,
-        stderr,
+        cause: reason.cause.clone(),
+        stderr: reason.stderr,
         time: SystemTime::now(),
         run: &worker.spec.run,
     };
     let line = letter.line(&worker.spec.dead_letters.pipeline).map_err(|error| unwritten(&error))?;
-    // Written before the lease ends: a worker killed in between writes it twice, but never loses it.
-    append(worker, &line, Some(i))?;
-    log::error!("{said}");
-    Ok(worker.queues.dead_letter(i)?)
-}
-
-/// The letter of an item that lies in a broker is there for all machines. It goes there in the step that ends its lease.
-fn end_in_broker(worker: &mut WorkerContext, i: usize, why: &str, said: &str) -> Result<(), Stop> {
-    loop {
-        if worker.read_orders().must_pause() {
-            worker.report_at_rest();
-        }
-        match worker.queues.dead_letter_shared(i, why, Wait::UntilOrder)? {
-            Committed::Done { .. } => {
-                log::error!("{said}");
-                return Ok(());
-            }
-            Committed::Full { .. } => {}
-            Committed::Ordered | Committed::Closed => {
-                worker.queues.give_back(i, false)?;
-                let why = "told to finish while a dead letter waited for room";
-                return Err(Failure::with_reach(why, Reach::Ordered).into());
-            }
-        }
-    }
+    Ok(append(worker, &line, Some(i))?)
 }
 
 /// Writes a letter about what is no item of any queue, and counts it.

@@ -6,19 +6,9 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { MPRUN, freePort, launch, shown, until } from "./pipeline.js";
+import { MPRUN, TICK, freePort, launch, shown, until } from "./pipeline.js";
 
 const DOCS = fs.readFileSync(path.resolve("../../docs/page.md"), "utf8");
-const SHOP = `
-[stages.tick]
-use = "tick"
-with = { every = "20ms" }
-output = "ticks"
-[stages.end]
-use = "discard"
-input = "ticks"
-`;
-
 const answers = (port) => new Promise((done) => {
   const socket = net.connect(port, "127.0.0.1", () => { socket.destroy(); done(true); });
   socket.once("error", () => done(false));
@@ -60,7 +50,7 @@ test("the page works behind nginx with TLS as docs/page.md shows it", async () =
   const browser = await launch(`--host-resolver-rules=MAP mprun.example.com:443 127.0.0.1:${tls}`);
   try {
     await until("nginx", () => answers(tls));
-    const text = `hosts = ["mprun.example.com"]\n${SHOP}`;
+    const text = `hosts = ["mprun.example.com"]\n${TICK}`;
     const options = { args: ["--base", "https://mprun.example.com"], ignoreHTTPSErrors: true, pipeline: { listen: `127.0.0.1:${port}` } };
     await shown(browser, text, async (page, pipeline) => {
       await followed(page);
@@ -86,7 +76,7 @@ test("the page works through a tunnel of SSH as docs/page.md shows it", async ()
   const browser = await launch();
   let [server, tunnel] = [null, null];
   try {
-    await shown(browser, SHOP, async (_page, pipeline) => {
+    await shown(browser, TICK, async (_page, pipeline) => {
       fs.symlinkSync(path.resolve(MPRUN), `${place}/mprun`);
       const variables = { XDG_RUNTIME_DIR: pipeline.env.XDG_RUNTIME_DIR, XDG_STATE_HOME: pipeline.env.XDG_STATE_HOME, PATH: `${place}:${process.env.PATH}` };
       fs.writeFileSync(`${place}/sshd_config`, [`Port ${ssh}`, "ListenAddress 127.0.0.1", `HostKey ${place}/host`, `PidFile ${place}/pid`, `AuthorizedKeysFile ${place}/authorized_keys`, "StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes",

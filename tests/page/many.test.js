@@ -6,21 +6,11 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { Pipeline, axe, freePort, launch, shot, shown, until, visit } from "./pipeline.js";
+import { Pipeline, TICK, axe, freePort, launch, shot, shown, until, visit } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser.close());
-
-const TICK = `
-[stages.tick]
-use = "tick"
-with = { every = "20ms" }
-output = "ticks"
-[stages.end]
-use = "discard"
-input = "ticks"
-`;
 
 async function neighbour(text, options, listen) {
   const pipeline = new Pipeline(text, options);

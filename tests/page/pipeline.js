@@ -11,6 +11,48 @@ import path from "node:path";
 export const MPRUN = process.env.MPRUN_TEST_BINARY ?? path.resolve("../../target/debug/mprun");
 const AXE = fs.readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 export const LIMIT = 30_000;
+// A small pipeline, for what is not about pipelines.
+export const TICK = `
+[stages.tick]
+use = "tick"
+with = { every = "20ms" }
+output = "ticks"
+[stages.end]
+use = "discard"
+input = "ticks"
+`;
+
+// One with most that a page can show.
+export const SHOP = `
+[stages.orders]
+use = "count"
+sleep = "8ms"
+output = "orders"
+[stages.check]
+command = ["sh", "-c", 'while read n; do case $n in *77) echo "no article $n" >&2; exit 3;; esac; sleep 0.02; echo $n; done']
+mode = "reply"
+input = "orders"
+output = "checked"
+processes = 2
+attempts = 1
+[stages.enrich]
+use = "format"
+with = { template = "{item}" }
+input = "checked"
+output = ["paid", "mails"]
+[stages.book]
+use = "discard"
+input = "paid"
+[stages.mail]
+use = "discard"
+input = "mails"
+[stages.web]
+command = ["sleep", "1000"]
+[queues.orders]
+capacity = 256
+`;
+
+export const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
 
 export async function until(what, look) {
   const end = Date.now() + LIMIT;
@@ -111,6 +153,12 @@ export async function visit(browser, pipeline, { args = [], ...options } = {}) {
     if (message.type() === "error" && !message.text().includes("Failed to load resource")) page.faults.push(message.text());
   });
   page.on("dialog", (dialog) => page.faults.push(`dialog: ${dialog.message()}`));
+  // What is not there must not be shown as a word of the language.
+  await page.addInitScript(() => new MutationObserver((changes) => {
+    const nodes = changes.flatMap(({ target, addedNodes }) => [...addedNodes, target].filter((node) => node.nodeType !== Node.DOCUMENT_NODE && !node.localName?.match(/^(script|body|html|head|main|aside)$/)));
+    const found = nodes.map((node) => node.textContent).find((text) => /\b(null|undefined|NaN|object Object)\b/.test(text));
+    if (found) console.error(`a missing value is shown: ${found}`);
+  }).observe(document, { childList: true, subtree: true, characterData: true }));
   const base = args.includes("--base") ? args[args.indexOf("--base") + 1] : pipeline.base;
   await page.goto(pipeline.tell("open", "--print", ...(pipeline.name ? [pipeline.name] : []), ...args).trim());
   await page.waitForURL(`${base}/`);

@@ -36,6 +36,8 @@ enum Note {
     Until(String),
     /// The block is run where systemd is: see [`Page::systemd_script`].
     UnderSystemd,
+    /// The block is not run, and why.
+    NotRun,
 }
 
 impl Note {
@@ -47,6 +49,7 @@ impl Note {
             "under systemd" => Note::UnderSystemd,
             other => match other.strip_prefix("until: ") {
                 Some(condition) => Note::Until(condition.to_owned()),
+                None if other.strip_prefix("not run: ").is_some_and(|why| !why.is_empty()) => Note::NotRun,
                 None => Note::More(other.strip_prefix("more of: ")?.to_owned()),
             },
         })
@@ -186,6 +189,23 @@ impl Page {
     }
 }
 
+/// The last command of each block that nothing runs, and that does not say why. `is_run`: by [`Page::run`].
+pub fn commands_without_a_test(text: &str, is_run: bool) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut before = "";
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block = lines.by_ref().take_while(|line| !line.starts_with("```"));
+            let last = block.filter(|line| line.starts_with("$ ")).last();
+            let is_covered = Note::read(before) == Some(Note::NotRun) || is_run && language == "console";
+            found.extend(last.filter(|_| !is_covered).map(str::to_owned));
+        }
+        before = line;
+    }
+    found
+}
+
 /// How long further lines of a running command may take.
 const MORE: Duration = Duration::from_secs(20);
 const MARK: &str = "==== the next command ====";
@@ -239,6 +259,9 @@ fn push(parts: &mut [Part], line: String) {
 }
 
 fn block_part(language: &str, notes: Vec<Note>, lines: Vec<String>) -> Part {
+    if notes.contains(&Note::NotRun) {
+        return Part::Text(lines);
+    }
     if language == "console" {
         return Part::Console { notes, shown: commands(&lines) };
     }

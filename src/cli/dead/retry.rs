@@ -1,5 +1,6 @@
 //! `mprun dead retry`: in the running pipeline, or in a run of its own.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::find::{self, Found, Source};
@@ -67,15 +68,26 @@ fn in_run(client: &Client, found: &Found, chosen: &Chosen) -> Result<u8, Failure
     Ok(if all.refused.is_empty() { exit::DONE } else { exit::FAILED })
 }
 
+/// A line of `mprun do` has no file that could be run again.
+fn no_file(named: Option<&Path>) -> Failure {
+    let gone = named.map_or_else(String::new, |file| format!(", and there is no file {}", file.display()));
+    Failure::usage(format!(
+        "no run is under way{gone}: say by its file which pipeline is meant; for items of `mprun do --name NAME`, \
+         `mprun do --name NAME --print … > FILE` writes one"
+    ))
+}
+
 /// No run is under way: one that only works off what is there.
 fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
     let mut any = false;
     let mut file = found.file;
+    let mut named = None;
     each(&found.path, |letter| {
         any |= chosen.is_meant(&letter);
         // A pipeline with a name of its own is found by it; only its letters say which file that was.
         if file.is_none() {
-            file = letter.text.pipeline.map(Into::into).filter(|file: &std::path::PathBuf| file.is_file());
+            named = letter.text.pipeline.map(PathBuf::from).or(named.take());
+            file = named.clone().filter(|file| file.is_file());
         }
         Ok(!any || file.is_none())
     })?;
@@ -86,7 +98,7 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
         return Ok(exit::DONE);
     }
     let Some(file) = file else {
-        return Err(Failure::usage("no run is under way: say by its file which pipeline is meant"));
+        return Err(no_file(named.as_deref()));
     };
     let load = LoadOptions { works_off: true, ..LoadOptions::default() };
     let logging = Logging::from_environment(verbosity);

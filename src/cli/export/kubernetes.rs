@@ -45,6 +45,15 @@ pub(super) fn manifests(request: &Request<'_>) -> Result<Manifests, String> {
             stage.name
         ));
     }
+    let named = texts.included.iter().map(|included| (included.path.as_path(), included.text.as_str()));
+    let mut named = named.chain([(request.file, texts.main.as_str())]);
+    if let Some((file, line)) = named.find_map(|(file, text)| Some((file, plain_secrets::first_line(text)?)))
+    {
+        return Err(format!(
+            "line {line} of {} holds a secret, which would be in the ConfigMap: write a variable, such as ${{TOKEN}}",
+            file.display()
+        ));
+    }
     let name = groups::label(&pipeline.name);
     let file = request.file.file_name().and_then(|name| name.to_str()).ok_or("its name is no text")?;
     let config = ConfigFiles::of(file, &pipeline.folder, texts)?;

@@ -1,14 +1,29 @@
-//! Secrets of built-in stages that stand in a pipeline file as they are: they must not come into a ConfigMap. Pure.
+//! Secrets that stand in a pipeline file as they are: they must not come into a ConfigMap. Pure.
 
 use crate::config::{Stage, Task};
-use crate::text::names_a_secret;
+use crate::secret;
 use serde_json::{Map, Value};
-use url::Url;
 
 /// Bytes: the value of a variable that is shorter may stand anywhere in a file.
 const SHORTEST: usize = 3;
 
-/// Whether one of these texts holds a password of an address, or a header that is a secret, of the stage.
+/// The first line, from 1, that holds a password or a token in an address, or a value whose name calls it secret.
+pub(super) fn first_line(text: &str) -> Option<usize> {
+    text.lines()
+        .position(|line| !secret::places(line).iter().all(|place| is_plain_header_at(line, place.start)))
+        .map(|at| at + 1)
+}
+
+/// The value of a header that says what a request is.
+fn is_plain_header_at(line: &str, start: usize) -> bool {
+    let before = line[..start].trim_end_matches(['"', '\'']).trim_end();
+    let Some(before) = before.strip_suffix('=') else { return false };
+    let name = before.trim_end().trim_end_matches(['"', '\'']);
+    let name = name.rsplit(|letter: char| !letter.is_alphanumeric() && !"-_".contains(letter)).next();
+    name.is_some_and(secret::is_plain_header)
+}
+
+/// Whether one of these texts holds a header of the stage that may be a secret.
 pub(super) fn are_in<'a>(stage: &Stage, mut texts: impl Iterator<Item = &'a str>) -> bool {
     let Task::Use { with, .. } = &stage.work.task else { return false };
     let secrets = secrets(with);
@@ -16,12 +31,10 @@ pub(super) fn are_in<'a>(stage: &Stage, mut texts: impl Iterator<Item = &'a str>
 }
 
 fn secrets(with: &Map<String, Value>) -> Vec<String> {
-    let url = with.get("url").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
-    let password = url.as_ref().and_then(Url::password).map(|password| format!(":{password}@"));
     let headers = with.get("headers").and_then(Value::as_object).into_iter().flatten();
-    let headers = headers.filter(|(name, _)| names_a_secret(name)).filter_map(|(_, value)| value.as_str());
-    let all = password.into_iter().chain(headers.map(str::to_owned));
-    all.filter(|secret| secret.len() >= SHORTEST).collect()
+    let headers =
+        headers.filter(|(name, _)| !secret::is_plain_header(name)).filter_map(|(_, value)| value.as_str());
+    headers.filter(|secret| secret.len() >= SHORTEST).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -30,10 +43,18 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_password_and_the_headers_that_are_secrets_are_found() {
-        let headers = json!({ "Authorization": "Bearer t", "X-Api-Key": "key", "X-Tag": "v", "Cookie": "" });
-        let with = json!({ "url": "http://ann:s@a", "headers": headers });
-        assert_eq!(secrets(with.as_object().unwrap()), [":s@", "Bearer t", "key"]);
-        assert!(secrets(json!({ "url": "http://a", "path": "x" }).as_object().unwrap()).is_empty());
+    fn the_headers_that_may_be_secrets_are_found() {
+        let headers =
+            json!({ "Authorization": "Bearer t", "X-Any": "key", "Content-Type": "text/csv", "Cookie": "" });
+        let with = json!({ "url": "http://a", "headers": headers });
+        assert_eq!(secrets(with.as_object().unwrap()), ["Bearer t", "key"]);
+    }
+
+    #[test]
+    fn a_line_with_a_secret_is_found() {
+        assert_eq!(first_line("a\nurl = 'http://ann:s@a/'\n"), Some(2));
+        assert_eq!(first_line("env = { TOKEN = 's' }"), Some(1));
+        assert_eq!(first_line("headers = { Accept = 'a', X-B = 'c' }"), Some(1));
+        assert_eq!(first_line("headers = { Accept = 'a' }\nenv = { TOKEN = '${T}' }\n"), None);
     }
 }

@@ -13,7 +13,7 @@ mod supervisord;
 use std::path::{Path, PathBuf};
 
 use super::output::{self, Failure};
-use crate::config::{self, LoadOptions, Texts};
+use crate::config::{self, LoadOptions, Loaded, Texts};
 use crate::exit;
 use crate::stage::Registry;
 use input::read;
@@ -107,8 +107,8 @@ impl Kind {
 /// Prints what the file comes to.
 pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let (kind, file) = match &args.from {
-        From::Xargs { line } => return print(line::xargs(line)?, registry),
-        From::Parallel { line } => return print(line::parallel(line)?, registry),
+        From::Xargs { line } => return print_line(line::xargs(line)?, registry),
+        From::Parallel { line } => return print_line(line::parallel(line)?, registry),
         From::Procfile { file } => (Kind::Procfile, file),
         From::Supervisord { file } => (Kind::Supervisord, file),
         From::Compose { file } => (Kind::Compose, file),
@@ -130,13 +130,24 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     print(draft.text(registry), registry)
 }
 
+/// Prints the file of a line, unless an item would be a piece of code in it: the only warning that a line can cause.
+fn print_line(text: String, registry: &Registry) -> Result<u8, Failure> {
+    let loaded = load(&text, registry);
+    match loaded.map(|loaded| loaded.warnings) {
+        Ok(warnings) if !warnings.is_empty() => Err(Failure::usage(warnings.render(output::is_colourful()))),
+        Ok(_) | Err(_) => print(text, registry),
+    }
+}
+
+fn load(text: &str, registry: &Registry) -> Result<Loaded, config::Report> {
+    let texts = Texts { main: text.to_owned(), ..Texts::default() };
+    config::load_texts(Path::new("the imported file"), texts, &LoadOptions::default(), registry)
+}
+
 /// Prints a file, and says what keeps it from running here.
 fn print(text: String, registry: &Registry) -> Result<u8, Failure> {
     output::print(&text)?;
-    let texts = Texts { main: text, ..Texts::default() };
-    if let Err(report) =
-        config::load_texts(Path::new("the imported file"), texts, &LoadOptions::default(), registry)
-    {
+    if let Err(report) = load(&text, registry) {
         output::say(&format!(
             "warning: as it stands, the file that was printed can't be run on this machine:\n\n{}",
             report.render(output::is_colourful())

@@ -1,7 +1,7 @@
 //! The pipeline file of a line.
 
 use super::shell::{self, ShellLine, is_placeholder};
-use crate::cli::toml_text::{list, literal, table, text};
+use crate::cli::toml_text::{self, list, literal, table, text};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::placeholder::placeholder;
 use crate::model::Halt;
@@ -19,6 +19,27 @@ pub(super) struct Line {
     /// Items end with a zero byte.
     pub null: bool,
     pub stages: Vec<LineStage>,
+    pub around: Around,
+}
+
+/// What a line of another tool has before it: `mprun do` leaves that to the shell.
+#[derive(Default)]
+pub(in crate::cli) struct Around {
+    pub cwd: Option<String>,
+    pub env: Vec<(String, String)>,
+    pub nice: Option<i32>,
+    /// The command that prints the items, in place of standard input.
+    pub source: Option<Vec<String>>,
+}
+
+impl Around {
+    /// The keys for all stages.
+    fn defaults(&self) -> Vec<(&str, String)> {
+        let env = self.env.iter().map(|(name, value)| (name, text(&literal(value))));
+        let env = (!self.env.is_empty()).then(|| ("env", table(env)));
+        let cwd = self.cwd.as_ref().map(|cwd| ("cwd", text(&literal(cwd))));
+        cwd.into_iter().chain(env).chain(self.nice.map(|nice| ("nice", nice.to_string()))).collect()
+    }
 }
 
 /// Where the items are.
@@ -61,6 +82,12 @@ impl Line {
         }
         // A stop ends it at once: what waits in the queues would run on for long.
         file.text.push_str("drain_timeout = \"0s\"\n\n");
+        let defaults = self.around.defaults();
+        if !defaults.is_empty() {
+            file.text.push_str("[defaults]\n");
+            defaults.iter().for_each(|(key, value)| file.set(key, value));
+            file.end();
+        }
         let mut queue = file.source(self)?;
         let last = self.stages.len().saturating_sub(1);
         for (n, stage) in self.stages.iter().enumerate() {
@@ -103,6 +130,12 @@ impl File {
     fn source(&mut self, line: &Line) -> Result<String, String> {
         let name = self.begin("items");
         let framing = line.null.then(|| ("framing", text("nul")));
+        if let Some(words) = &line.around.source {
+            self.command_source(words, line.null);
+            self.set("output", &text(&name));
+            self.end();
+            return Ok(name);
+        }
         let (uses, with) = match &line.items {
             Items::Stdin => ("stdin", framing.into_iter().collect()),
             Items::File(path) => {
@@ -119,6 +152,17 @@ impl File {
         self.set("output", &text(&name));
         self.end();
         Ok(name)
+    }
+
+    /// It is run once: another start would hand over the same items.
+    fn command_source(&mut self, words: &[String], null: bool) {
+        let words: Vec<String> = words.iter().map(|word| literal(word)).collect();
+        self.set("command", &toml_text::command(words.iter().map(String::as_str)));
+        if null {
+            self.set("framing", &text("nul"));
+        }
+        self.set("restart", &text("never"));
+        self.set("on_give_up", &text("continue"));
     }
 
     fn stage(&mut self, stage: &LineStage, input: &str, is_last: bool) -> Result<String, String> {

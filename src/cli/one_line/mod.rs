@@ -16,7 +16,9 @@ use crate::logs::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::{self, RunOptions};
+pub(in crate::cli) use file::Around;
 pub(in crate::cli) use options::{Args, instead, instead_of};
+pub(in crate::cli) use shell::{has_group_placeholder, without_needless_quotes};
 use std::path::{Path, PathBuf};
 
 /// Bytes of the largest file: what a line has more than that is given on standard input.
@@ -47,8 +49,10 @@ pub(super) fn preflight(args: Args, verbosity: i8, registry: &Registry) -> Resul
 }
 
 /// The file of a line that is given as words.
-pub(super) fn file_of(words: Vec<std::ffi::OsString>) -> Result<String, Failure> {
-    text(Args::of(words)?).map(|(_, text)| text)
+pub(super) fn file_of(words: Vec<std::ffi::OsString>, around: Around) -> Result<String, Failure> {
+    let mut line = Args::of(words)?.line()?;
+    line.around = around;
+    text_of(&line)
 }
 
 /// The name that was given, and the file.

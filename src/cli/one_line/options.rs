@@ -1,6 +1,6 @@
 //! The words of a line: options, stages and arguments; and what other tools have that is not there.
 
-use super::file::{Items, JobLog, Line, LineStage};
+use super::file::{Around, Items, JobLog, Line, LineStage};
 use crate::cli::output::Failure;
 use crate::config::diagnostic::quote;
 use crate::model::{Halt, HaltOf};
@@ -98,42 +98,159 @@ struct Further {
     words: Vec<OsString>,
 }
 
-/// Options of xargs and GNU parallel that are not there, and what to use.
-const INSTEAD: [(&str, &str); 34] = [
-    ("-P", "-j N"),
-    ("--max-procs", "-j N"),
-    ("-I", "`{}` is the placeholder"),
-    ("--replace", "`{}` is the placeholder"),
-    ("-i", "`{}` is the placeholder"),
-    ("-d", "an item is a line; `tr` makes lines of other delimiters"),
-    ("--delimiter", "an item is a line; `tr` makes lines of other delimiters"),
-    ("-L", "-n N: each line is one item"),
-    ("--max-lines", "-n N: each line is one item"),
-    ("-l", "-n N: each line is one item"),
-    ("-X", "-n N"),
-    ("-m", "-n N"),
-    ("--xargs", "-n N"),
-    ("-s", "-n N"),
-    ("--max-chars", "-n N"),
-    ("-r", "nothing: without items no command is run"),
-    ("--no-run-if-empty", "nothing: without items no command is run"),
-    ("-t", "--dry-run for the commands, or -v, which logs what happens"),
-    ("-p", "nothing: mprun asks nothing"),
-    ("--interactive", "nothing: mprun asks nothing"),
-    ("-x", "nothing: an item that does not fit has failed"),
-    ("-E", "`sed '/^END$/,$d'` before it"),
-    ("-u", "nothing: what a command writes is printed when it ends"),
-    ("--ungroup", "nothing: what a command writes is printed when it ends"),
-    ("--line-buffer", "a last stage `:: cat`: lines of several commands are mixed then"),
-    ("--pipe", "a pipeline file with mode = \"stream\" or `batch`"),
-    ("--pipepart", "a pipeline file with `use = \"lines\"`"),
-    ("--tagstring", "--tag"),
-    ("-S", "a run on each machine"),
-    ("--sshlogin", "a run on each machine"),
-    ("--colsep", "`tr` and -n: {1} {2} are the columns of a line"),
-    ("--results", "`:: ` and a last stage that writes files"),
-    ("--delay", "`rate` in the pipeline file that --print prints"),
-    ("--nice", "`nice` in the pipeline file that --print prints"),
+/// Options of xargs and GNU parallel that are not there, and what to do.
+const INSTEAD: [(&[&str], &str); 38] = [
+    (&["-P", "--max-procs"], "use -j N"),
+    (&["-I", "--replace", "-i", "-U"], "`{}` always is the placeholder"),
+    (&["-d", "--delimiter"], "an item is a line; `tr` makes lines of other delimiters"),
+    (&["-L", "--max-lines", "-l"], "use -n N: each line is one item"),
+    (&["-X", "-m", "--xargs", "-s", "--max-chars"], "use -n N"),
+    (&["-r", "--no-run-if-empty"], "leave it out: without items no command is run"),
+    (&["-t", "--verbose", "--silent"], "use --dry-run for the commands, or -v, which logs what happens"),
+    (
+        &["-p", "--interactive", "--fg", "--tmux", "--tmuxpane"],
+        "leave it out: commands have no terminal, and mprun asks nothing",
+    ),
+    (&["-o", "--open-tty", "--tty", "-T"], "there is no terminal: standard input of a command is empty"),
+    (
+        &[
+            "-x",
+            "--exit",
+            "--show-limits",
+            "--number-of-cpus",
+            "--number-of-cores",
+            "--number-of-threads",
+            "--number-of-sockets",
+        ],
+        "leave it out: an item that does not fit into an argument has failed, and -j cpus asks for the CPUs",
+    ),
+    (&["-E", "-e", "--eof"], "write `sed '/^END$/,$d'` before it"),
+    (
+        &["-u", "--ungroup", "--linebuffer", "--lb", "--latest-line", "--ll"],
+        "what a command writes is printed when it ends",
+    ),
+    (
+        &["--line-buffer"],
+        "what a command writes is printed when it ends; a last stage `:: cat` prints single lines",
+    ),
+    (&["-q", "--quote"], "leave it out: words are not read by a shell"),
+    (&["--process-slot-var"], "use `{%}`, or MPRUN_WORKER in the environment"),
+    (
+        &[
+            "--pipe",
+            "--spreadstdin",
+            "--block",
+            "--block-size",
+            "--recstart",
+            "--recend",
+            "--round-robin",
+            "--roundrobin",
+            "--shard",
+            "--bin",
+            "--group-by",
+            "--groupby",
+            "--tee",
+            "--cat",
+            "--fifo",
+            "--remove-rec-sep",
+        ],
+        "write a pipeline file with mode = \"stream\" or \"batch\" for a program that reads items",
+    ),
+    (&["--pipepart", "--pipe-part"], "write a pipeline file with `use = \"lines\"` and mode = \"stream\""),
+    (&["--tagstring", "--tag-string", "--color", "--colour", "--ctag", "--color-failed"], "use --tag"),
+    (
+        &[
+            "-S",
+            "--sshlogin",
+            "--sshloginfile",
+            "--slf",
+            "--transfer",
+            "--transferfile",
+            "--tf",
+            "--return",
+            "--cleanup",
+            "--basefile",
+            "--bf",
+            "--trc",
+            "--onall",
+            "--nonall",
+            "--controlmaster",
+            "--hgrp",
+            "--hostgroup",
+            "--filter-hosts",
+            "--ssh-delay",
+            "--sshdelay",
+        ],
+        "start a run on each machine",
+    ),
+    (&["--colsep", "-C", "--csv"], "write `tr` before it and use -n: {1} {2} are the columns of a line"),
+    (&["--header", "--skip-first-line"], "write `tail -n +2` before it"),
+    (&["--trim", "--regexp", "--shuf", "--filter"], "write `sed`, `shuf` or `grep` before it"),
+    (
+        &[
+            "--files",
+            "--files0",
+            "--results",
+            "--res",
+            "--tmpdir",
+            "--tempdir",
+            "--compress",
+            "--compress-program",
+        ],
+        "use a word for the shell: 'cmd {} > {/}.out'",
+    ),
+    (
+        &[
+            "--rpl",
+            "--plus",
+            "--er",
+            "--bnr",
+            "--bner",
+            "--bnre",
+            "--extensionreplace",
+            "--basenamereplace",
+            "--dnr",
+            "--parens",
+            "--seqreplace",
+        ],
+        "use a word for the shell: 'x={}; … \"${x%.*}\"'",
+    ),
+    (&["--delay"], "write `rate` into the file that --print prints"),
+    (&["--nice"], "write `nice` into the file that --print prints"),
+    (
+        &["--load", "--memfree", "--memsuspend", "--noswap", "--limit"],
+        "write `limits` into the file that --print prints, or use `mprun pause` and `scale`",
+    ),
+    (&["--workdir", "--wd"], "write `cd DIR &&` before it, or `cwd` into the file that --print prints"),
+    (&["--env", "--record-env"], "commands have the environment of mprun"),
+    (&["--link", "--xapply"], "use -n 2 with the pairs in one list"),
+    (&["--retry-failed"], "use --resume-failed with the same items"),
+    (&["--shell-quote", "--shellquote"], "use --dry-run echo: it shows items in quotes"),
+    (&["--total-jobs", "--total"], "leave it out: it is not needed"),
+    (
+        &["--semaphore", "--id", "--bg", "--wait", "--semaphorename", "--semaphoretimeout", "--st"],
+        "use `flock`",
+    ),
+    (
+        &[
+            "--shebang",
+            "--hashbang",
+            "--shebang-wrap",
+            "--embed",
+            "--template",
+            "--tmpl",
+            "-J",
+            "--profile",
+            "--session",
+        ],
+        "write the line into a script, or the file that --print prints",
+    ),
+    (&["--sql", "--sqlmaster", "--sqlworker", "--sqlandworker"], "use --joblog FILE"),
+    (
+        &["--term-seq", "--termseq", "--minversion", "--gnu", "--citation", "--will-cite"],
+        "leave it out: it has no meaning here",
+    ),
+    (&["--group", "--no-keep-order", "--no-notice"], "leave it out: that is how it always is"),
 ];
 
 /// What clap says of an option that another tool has, with what to use instead.
@@ -143,13 +260,31 @@ pub(in crate::cli) fn instead(error: &clap::Error) -> Option<Failure> {
     }
     let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
     let name = option.split('=').next().unwrap_or(option);
-    let use_this = instead_of(name)?;
-    Some(Failure::usage(format!("`mprun do` has no {name}; use {use_this}")))
+    instead_of(name).map(|do_this| has_no(name, do_this))
 }
 
-/// What to use for an option that another tool has.
+fn has_no(name: &str, do_this: &str) -> Failure {
+    Failure::usage(format!("`mprun do` has no {name}: {do_this}"))
+}
+
+/// What to do about an option that another tool has.
 pub(in crate::cli) fn instead_of(name: &str) -> Option<&'static str> {
-    INSTEAD.iter().find(|(known, _)| *known == name).map(|(_, use_this)| *use_this)
+    INSTEAD.iter().find(|(known, _)| known.contains(&name)).map(|(_, do_this)| *do_this)
+}
+
+/// What clap says of words that are no stage, on one line.
+fn on_one_line(error: &clap::Error) -> String {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) if error.kind() == ErrorKind::MissingRequiredArgument => {
+            missing.as_slice()
+        }
+        _ => &[],
+    };
+    match missing {
+        [] => error.to_string().trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned(),
+        [only] if only.contains("COMMAND") => "there is no command".to_owned(),
+        several => format!("{} is missing", several.join(" ")),
+    }
 }
 
 /// The words of a line by themselves.
@@ -164,11 +299,7 @@ impl Args {
     /// Of words that are no command line.
     pub(super) fn of(words: Vec<OsString>) -> Result<Args, Failure> {
         let parsed = Alone::try_parse_from(words);
-        let bad = |error: clap::Error| {
-            let text = error.to_string();
-            Failure::usage(text.trim_start_matches("error: ").lines().next().unwrap_or_default())
-        };
-        parsed.map(|alone| alone.args).map_err(bad)
+        parsed.map(|alone| alone.args).map_err(|error| Failure::usage(on_one_line(&error)))
     }
 
     /// What the line says.
@@ -194,15 +325,15 @@ impl Args {
             (None, Some(file)) if file != OsStr::new("-") => Items::File(file),
             (None, _) => Items::Stdin,
         };
-        Ok(Line { name: self.name, items, null: self.null, stages })
+        Ok(Line { name: self.name, items, null: self.null, stages, around: Around::default() })
     }
 }
 
 fn split_off_arguments(mut words: Vec<OsString>) -> Result<(Vec<OsString>, Option<Vec<OsString>>), Failure> {
     let is = |word: &OsString, wanted: &[&str]| wanted.iter().any(|wanted| word == wanted);
     if let Some(word) = words.iter().find(|word| is(word, &["::::", ":::+", "::::+"])) {
-        let instead = if *word == "::::" { "-a FILE" } else { "-n 2 with the pairs in one list" };
-        return Err(Failure::usage(format!("`mprun do` has no {}; use {instead}", word.display())));
+        let do_this = if *word == "::::" { "use -a FILE" } else { "use -n 2 with the pairs in one list" };
+        return Err(has_no(&word.to_string_lossy(), do_this));
     }
     let Some(at) = words.iter().position(|word| word == ":::") else { return Ok((words, None)) };
     let arguments = words.split_off(at).split_off(1);
@@ -215,11 +346,7 @@ fn split_off_arguments(mut words: Vec<OsString>) -> Result<(Vec<OsString>, Optio
 
 fn further(words: &[OsString]) -> Result<LineStage, Failure> {
     let Further { stage, words } = Further::try_parse_from(words).map_err(|error| {
-        instead(&error).unwrap_or_else(|| {
-            let text = error.to_string();
-            let why = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-            Failure::usage(format!("after `::`: {why}"))
-        })
+        instead(&error).unwrap_or_else(|| Failure::usage(format!("after `::`: {}", on_one_line(&error))))
     })?;
     stage.of(&words)
 }
@@ -349,4 +476,67 @@ fn time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let time = seconds.or_else(|| humantime::parse_duration(text).ok()).filter(|time| !time.is_zero());
     time.ok_or_else(|| "a time is seconds (10, 0.5), or has a unit (250ms, 1m30s)".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The options in the first column of the page's tables of other tools.
+    fn of_other_tools() -> Vec<&'static str> {
+        let page = include_str!("../../../docs/do.md");
+        let tables = page.split_once("## xargs and GNU parallel, option by option").unwrap().1;
+        let first = tables.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+        let codes = first.flat_map(|(cell, _)| cell.split('`').skip(1).step_by(2));
+        codes
+            .filter_map(|code| code.split([' ', '=']).next())
+            .filter(|code| code.starts_with('-') && !code.contains('…'))
+            .collect()
+    }
+
+    #[test]
+    fn each_option_of_other_tools_is_there_or_is_told_what_to_use() {
+        let options = of_other_tools();
+        assert!(options.len() > 120, "{}", options.len());
+        let has = |option: &str| {
+            Alone::command().get_arguments().any(|known| {
+                let long = known
+                    .get_long_and_visible_aliases()
+                    .into_iter()
+                    .flatten()
+                    .chain(known.get_all_aliases().into_iter().flatten());
+                let short = known
+                    .get_short_and_visible_aliases()
+                    .into_iter()
+                    .flatten()
+                    .chain(known.get_all_short_aliases().into_iter().flatten());
+                long.into_iter().any(|long| option == format!("--{long}"))
+                    || short.into_iter().any(|short| option == format!("-{short}"))
+            })
+        };
+        let own = ["-v", "--help", "--version"];
+        for option in options {
+            assert!(has(option) || own.contains(&option) || instead_of(option).is_some(), "{option}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let of = |words: &[&str]| {
+            let args = Args::of(words.iter().map(Into::into).collect());
+            args.and_then(Args::line).err().map(|why| why.to_string()).unwrap_or_default()
+        };
+        assert_eq!(of(&["echo", "::", ":::", "1"]), "after `::`: there is no command");
+        assert_eq!(of(&["echo", "::", "--resume", "cat"]), "after `::`: --joblog <FILE> is missing");
+        assert_eq!(of(&["-j2"]), "there is no command");
+        assert_eq!(
+            of(&["echo", "::", "-u", "cat"]),
+            "`mprun do` has no -u: what a command writes is printed when it ends"
+        );
+        assert_eq!(
+            of(&["echo", "::", "-I{}", "cat"]),
+            "`mprun do` has no -I: `{}` always is the placeholder"
+        );
+    }
 }

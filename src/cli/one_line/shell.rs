@@ -39,6 +39,47 @@ pub(super) fn is_placeholder(piece: &Piece, many: bool) -> bool {
     many || !matches!(piece, Piece::Argument(_, Some(_)))
 }
 
+/// The first placeholder that takes one argument of several.
+pub(in crate::cli) fn has_group_placeholder(text: &str) -> Option<String> {
+    let at = |start: usize| {
+        let (piece, after) = placeholder(&text[start..], Placeholders::Parallel)?;
+        let is_one = matches!(piece, Piece::Argument(_, Some(_)));
+        is_one.then(|| text[start..text.len() - after.len()].to_owned())
+    };
+    text.match_indices('{').find_map(|(start, _)| at(start))
+}
+
+/// A line in which quotes are left out around a placeholder with nothing beside it but letters that need none: `"{.}.gz"`.
+pub(in crate::cli) fn without_needless_quotes(line: &str) -> String {
+    let (mut made, mut rest) = (String::new(), line);
+    while let Some(at) = rest.find(['\\', '\'', '"']) {
+        let quote = &rest[at..=at];
+        let after = &rest[at + 1..];
+        made.push_str(&rest[..at]);
+        let end = if quote == "\\" { None } else { after.find(quote) };
+        match end {
+            Some(end) => {
+                let inner = &after[..end];
+                let plain = without_placeholders(inner);
+                let is_needless = plain.len() < inner.len() && plain.chars().all(is_plain);
+                let written = if is_needless { inner } else { &rest[at..at + end + 2] };
+                made.push_str(written);
+                rest = &after[end + 1..];
+            }
+            None => {
+                let taken = 1 + after.chars().next().map_or(0, char::len_utf8);
+                made.push_str(&rest[at..at + taken]);
+                rest = &rest[at + taken..];
+            }
+        }
+    }
+    made + rest
+}
+
+fn is_plain(letter: char) -> bool {
+    letter.is_alphanumeric() || "_./:=,+@%-".contains(letter)
+}
+
 /// Where the shell is, as far as it matters for what it makes of a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quotes {
@@ -215,6 +256,18 @@ mod tests {
         }
         for line in ["cat <<END {}\na\nEND", "cat <<END\na\nEND\necho {}", "cat <<<{}\necho {}"] {
             assert!(take_apart(line, false).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn quotes_around_nothing_but_an_item_are_left_out() {
+        for (line, wanted) in [
+            (r#"gzip < "{}" > '{.}.gz'"#, "gzip < {} > {.}.gz"),
+            (r#"echo "a {}" '$x{}' 'b'"#, r#"echo "a {}" '$x{}' 'b'"#),
+            (r#"echo \"{}\" "it's {}""#, r#"echo \"{}\" "it's {}""#),
+            ("echo 'a", "echo 'a"),
+        ] {
+            assert_eq!(without_needless_quotes(line), wanted);
         }
     }
 

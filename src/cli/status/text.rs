@@ -31,6 +31,7 @@ pub(super) fn render(snapshot: &Snapshot, width: Option<usize>) -> String {
 
 fn head(snapshot: &Snapshot) -> String {
     let Snapshot { pipeline, file, pid, uptime, .. } = snapshot;
+    let file = if file.is_empty() { "a command line" } else { file };
     let phase = if snapshot.paused { "paused" } else { phase(snapshot.phase) };
     format!("{pipeline}: {phase}, up {} (process {pid}, {file})\n", time(*uptime))
 }

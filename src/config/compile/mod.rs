@@ -85,8 +85,14 @@ pub(super) fn compile(
     if let Some(broker) = &keys.broker.value {
         let files = [("credentials_file", &broker.credentials_file.at), ("tls_ca", &broker.tls_ca.at)];
         for (key, at) in files {
-            at.iter().for_each(|at| needs.note_broker(key, &at.value));
+            at.iter().for_each(|at| needs.note_file(key, &at.value));
         }
+    }
+    let control = &keys.control.value;
+    for (key, at) in
+        [("token_file", &control.token_file.at), ("read_token_file", &control.read_token_file.at)]
+    {
+        at.iter().for_each(|at| needs.note_file(key, &at.value));
     }
     Some((pipeline, needs))
 }

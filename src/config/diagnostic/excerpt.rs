@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Span, secrets};
+use super::Span;
+use crate::secret;
+use std::borrow::Cow;
 
 /// Some lines, and the marks in them.
 pub(super) struct Excerpt {
@@ -49,7 +51,7 @@ impl Excerpt {
         let mut start = line_start(source, first);
         for number in first..=last {
             let whole = source[start..].split('\n').next().unwrap_or("");
-            let text = &secrets::hidden(whole);
+            let text = &without_secrets(source, start, whole);
             let on_line =
                 also.iter().zip(&marked).filter(|(_, line)| **line == number).map(|(also, _)| *also);
             excerpt.add(Line { text, start, is_primary: number == line }, span, on_line);
@@ -78,6 +80,16 @@ impl Excerpt {
         }
         self.others.extend(also.iter().filter_map(|(also, label)| Some((shown(also)?, label.clone()))));
         self.text += &window.text;
+    }
+}
+
+/// A line of a source, which may end up in a log.
+fn without_secrets<'a>(source: &str, start: usize, line: &'a str) -> Cow<'a, str> {
+    let mut before = source[..start].lines().rev();
+    let table = before.find(|line| line.trim_start().starts_with('['));
+    match table {
+        Some(table) if table.contains("headers") => secret::hidden_with_values(line),
+        _ => secret::hidden(line),
     }
 }
 

@@ -3,13 +3,12 @@
 mod excerpt;
 mod render;
 mod report;
-mod secrets;
 mod span;
 mod words;
 
 pub use report::Report;
 pub(crate) use span::{Source, Span};
-pub(crate) use words::{list, nearest, quote, reason};
+pub(crate) use words::{list, nearest, no_such_stage, quote, reason};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Words in messages: the nearest of some names, lists, and text of unknown origin made fit to show.
 
-/// The candidate most like `word`, if one is near enough to be meant.
+/// The candidate most like `word`, if one is near enough to be meant: the only one that begins with it, or one with few typos.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = plain(word);
     // A long word is no typo of a short name, and comparing takes time.
@@ -11,9 +11,24 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         let distance = strsim::damerau_levenshtein(&wanted, &plain(name));
         (distance, name.len().abs_diff(word.len()))
     };
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let mut begun = candidates.iter().filter(|name| plain(name).starts_with(&wanted));
+    if let (true, Some(only), None) = (wanted.len() >= MIN_BEGINNING, begun.next(), begun.next()) {
+        return Some(only);
+    }
     let best = candidates.into_iter().filter(|name| name.len() <= 64).min_by_key(|name| near(name))?;
     (near(&best).0 <= allowed(wanted.len())).then_some(best)
 }
+
+/// What to say of a stage that there is not, where these are.
+pub(crate) fn no_such_stage<'a>(wanted: &str, stages: impl IntoIterator<Item = &'a str>) -> String {
+    let hint = nearest(wanted, stages)
+        .map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
+    format!("there is no stage {wanted}{hint}")
+}
+
+/// Letters by which a name is known that begins with them.
+const MIN_BEGINNING: usize = 3;
 
 /// Case and the choice of `-` or `_` are the most common slips of all: they cost nothing.
 fn plain(word: &str) -> String {
@@ -74,6 +89,8 @@ mod tests {
         assert_eq!(nearest("capcity", names), Some("capacity"));
         assert_eq!(nearest("When-Full", names), Some("when_full"));
         assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest("stat", ["start", "status", "stop"]), Some("status"));
+        assert_eq!(nearest("max", names), None, "two of them begin so");
     }
 
     #[test]

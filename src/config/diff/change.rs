@@ -1,5 +1,6 @@
 //! One value that changed.
 
+use crate::secret;
 use std::fmt;
 
 /// An old and a new value.
@@ -52,7 +53,13 @@ impl fmt::Display for KeyChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.within {
             Some(what) => write!(f, "{} changed: {what}", self.key),
-            None => write!(f, "{}: {}", self.key, self.change),
+            None => {
+                let [old, new] = [&self.change.old, &self.change.new].map(|value| secret::hidden(value));
+                match old == new && self.change.old != self.change.new {
+                    true => write!(f, "{} changed: a secret in it", self.key),
+                    false => write!(f, "{}: {old} -> {new}", self.key),
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Changes of the parameters of a stage, without what is secret in them: a password in an address, what headers say.
 
 use super::change::{KeyChange, ValueChange};
+use crate::secret;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -24,7 +25,8 @@ fn changed_keys<'a>(old: &'a With, new: &'a With) -> Vec<&'a str> {
 
 fn shown(with: &With) -> String {
     let open = |(key, value): (&String, &Value)| (key.clone(), without_secrets(key, value));
-    serde_json::to_string(&with.iter().map(open).collect::<With>()).unwrap_or_default()
+    let text = serde_json::to_string(&with.iter().map(open).collect::<With>()).unwrap_or_default();
+    secret::hidden(&text).into_owned()
 }
 
 fn without_secrets(key: &str, value: &Value) -> Value {

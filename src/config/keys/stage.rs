@@ -53,8 +53,8 @@ table! {
         /// fail together. Without it an item is one argument.
         max_args: Option<Count<1, 100_000, u32>> = None, also "max-args" "n";
         /// With `mode = "each"`: what the program has written counts also where its item has failed for good (its last attempt), and
-        /// comes out before the dead letter. What is printed may come a second time if the worker is killed in between; if it is killed while such output waits for room in a
-        /// full queue, the rest of that output is lost.
+        /// comes out as the item ends, once its dead letter is written. If the worker is killed in between the item is tried again,
+        /// and what it prints on a terminal or into a pipe may come a second time.
         keep_failed_output: bool = false, also "keep_output";
         /// With `mode = "each"`: each line that the program writes begins with its item and a tab.
         tag: bool = false, also "tags";

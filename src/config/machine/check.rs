@@ -1,8 +1,8 @@
 //! Holds a pipeline against what was found. Pure.
 
 use super::needs::MachineNeeds;
-use super::survey::{EnvFile, Folder, Found, Name, Program, Survey};
-use crate::config::diagnostic::{Diagnostic, Report};
+use super::survey::{EnvFile, Folder, Found, Name, Program, Survey, Token};
+use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::pipeline::{Command, Pipeline, Stage};
 use std::path::Path;
 
@@ -11,10 +11,10 @@ pub(super) fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) 
     let mut report = Report::new();
     if let Some((key, why)) = &survey.broker {
         let fault = Diagnostic::error(format!("the way to the broker lacks a file: {why}"));
-        report.push(match needs.span_of_broker(key) {
-            Some(span) => fault.at(span),
-            None => fault,
-        });
+        report.push(placed_at(needs.span_of_file(key), fault));
+    }
+    for token in &survey.tokens {
+        report.push(placed_at(needs.span_of_file(&token.key), of_token(token)));
     }
     for stage in &pipeline.stages {
         let Some(found) = survey.stages.get(&stage.name) else { continue };
@@ -28,10 +28,26 @@ pub(super) fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) 
 }
 
 fn placed(diagnostic: Diagnostic, stage: &Stage, needs: &MachineNeeds, key: &'static str) -> Diagnostic {
-    match needs.span(&stage.name, key) {
+    placed_at(needs.span(&stage.name, key), diagnostic)
+}
+
+fn placed_at(span: Option<&Span>, diagnostic: Diagnostic) -> Diagnostic {
+    match span {
         Some(span) => diagnostic.at(span),
         None => diagnostic,
     }
+}
+
+fn of_token(Token { key, path, why, is_shown }: &Token) -> Diagnostic {
+    let shown = path.display();
+    if *is_shown {
+        let help = format!("`chmod o= {shown}` takes that right from them");
+        return Diagnostic::warning(why).help(help);
+    }
+    let fault = Diagnostic::error(format!("there is no token in {shown}: {why}"));
+    fault.help(format!(
+        "`head -c 24 /dev/urandom | base64` prints one to write there, with mode 0600; without `{key}` mprun makes its own"
+    ))
 }
 
 fn of_command(command: &Command, found: &Found) -> Vec<(&'static str, Diagnostic)> {

@@ -11,8 +11,8 @@ pub(crate) struct MachineNeeds {
     spans: BTreeMap<(String, &'static str), Span>,
     /// By stage: the files that a built-in reads, as a path or a pattern.
     input_files: BTreeMap<String, PathBuf>,
-    /// The files of `[broker]`, by key.
-    broker: BTreeMap<&'static str, Span>,
+    /// The files of `[broker]` and `[control]`, by key.
+    files: BTreeMap<&'static str, Span>,
 }
 
 impl MachineNeeds {
@@ -26,14 +26,14 @@ impl MachineNeeds {
         self.input_files.insert(stage.to_owned(), pattern);
     }
 
-    /// Notes where a key of `[broker]` names a file.
-    pub(crate) fn note_broker(&mut self, key: &'static str, span: &Span) {
-        self.broker.insert(key, span.clone());
+    /// Notes where a key of `[broker]` or `[control]` names a file.
+    pub(crate) fn note_file(&mut self, key: &'static str, span: &Span) {
+        self.files.insert(key, span.clone());
     }
 
     /// Where it stands.
-    pub(crate) fn span_of_broker(&self, key: &str) -> Option<&Span> {
-        self.broker.get(key)
+    pub(crate) fn span_of_file(&self, key: &str) -> Option<&Span> {
+        self.files.get(key)
     }
 
     /// Where a key's value stands, if the file sets it.

@@ -4,7 +4,8 @@ use super::needs::MachineNeeds;
 use crate::config::diagnostic::nearest;
 use crate::config::env_file::{self, Variables};
 use crate::config::load::Loaded;
-use crate::config::pipeline::{Check, Command, Invocation, Probe, Stage, Task};
+use crate::config::pipeline::token_file::TokenFile;
+use crate::config::pipeline::{Check, Command, Control, Invocation, Probe, Stage, Task};
 use nix::unistd::{AccessFlags, Group, User, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +24,19 @@ pub struct Survey {
     /// A file of `[broker]` that is of no use: its key, and why.
     #[serde(default)]
     pub(super) broker: Option<(String, String)>,
+    /// Files of `[control]` without a good token.
+    #[serde(default)]
+    pub(super) tokens: Vec<Token>,
+}
+
+/// A file that holds no token, or shows it to others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Token {
+    pub key: String,
+    pub path: PathBuf,
+    pub why: String,
+    /// It holds one that every user of the machine can read.
+    pub is_shown: bool,
 }
 
 /// What a stage asks for; `None`: it does not.
@@ -118,7 +132,24 @@ pub fn survey(loaded: &Loaded) -> Survey {
     Survey {
         stages: pipeline.stages.iter().map(find).collect(),
         broker: broker.map(|(key, why)| (key.to_owned(), why)),
+        tokens: find_tokens(&pipeline.control),
     }
+}
+
+fn find_tokens(control: &Control) -> Vec<Token> {
+    if control.listen.is_none() {
+        return Vec::new();
+    }
+    let files = [("token_file", &control.token_file), ("read_token_file", &control.read_token_file)];
+    let look = |(key, path): (&str, &Option<PathBuf>)| {
+        let path = path.as_ref()?;
+        let (why, is_shown) = match TokenFile::read(path) {
+            Ok(file) => (file.caution?, true),
+            Err(error) => (error.to_string(), false),
+        };
+        Some(Token { key: key.to_owned(), path: path.clone(), why, is_shown })
+    };
+    files.into_iter().filter_map(look).collect()
 }
 
 fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {

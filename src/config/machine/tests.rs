@@ -194,11 +194,50 @@ fn the_files_of_the_broker_have_to_be_there() {
 }
 
 #[test]
+fn token_files_have_to_hold_a_token_and_should_be_for_their_owner() {
+    let home = Home::new("tokens");
+    home.file("short", "secret\n", 0o600);
+    home.file("words", "0123456789abcdef and more\n", 0o600);
+    home.file("good", "0123456789abcdef\n", 0o600);
+    home.file("shown", "0123456789abcdef\n", 0o644);
+    let text = |key: &str, listen: &str| {
+        let stages = "[stages.a]\nuse = 'count'\noutput = 'q'\n[stages.b]\nuse = 'discard'\ninput = 'q'\n";
+        format!("[control]\n{listen}\n{key}\n{stages}")
+    };
+    let listen = "listen = '127.0.0.1:0'";
+    for key in ["token_file", "read_token_file"] {
+        for (file, wrong) in [
+            ("nowhere", "nowhere: No such file"),
+            ("short", "short: a token has at least 16 characters"),
+            ("words", "words: a token is one word"),
+            (".", "this is no file"),
+        ] {
+            let report = surveyed(home.load(&text(&format!("{key} = '{file}'"), listen))).unwrap_err();
+            assert_eq!(report.faults(), 1, "{report}");
+            let report = report.to_string();
+            assert!(report.contains(wrong) && report.contains("p.toml:3:"), "{report}");
+            assert!(
+                report.contains("head -c 24 /dev/urandom") && report.contains(&format!("without `{key}`")),
+                "{report}"
+            );
+        }
+        let loaded = surveyed(home.load(&text(&format!("{key} = 'shown'"), listen))).unwrap();
+        let warning = loaded.warnings.to_string();
+        assert!(warning.contains("(mode 0644)") && warning.contains("p.toml:3:"), "{warning}");
+        assert!(warning.contains("chmod o= "), "{warning}");
+        let loaded = surveyed(home.load(&text(&format!("{key} = 'good'"), listen))).unwrap();
+        assert_eq!(loaded.warnings.to_string(), "");
+        // Nobody reads it.
+        assert!(surveyed(home.load(&text(&format!("{key} = 'nowhere'"), ""))).is_ok());
+    }
+}
+
+#[test]
 fn a_survey_may_come_from_another_process_as_text() {
     let home = Home::new("text");
     let text = "[stages.s]\ncommand = ['x']\nenv_file = 'e'\ncwd = 'c'\nuser = 'u'\ngroup = 'g'\n";
     for found in found() {
-        let survey = Survey { stages: [("s".to_owned(), found)].into(), broker: None };
+        let survey = Survey { stages: [("s".to_owned(), found)].into(), ..Survey::default() };
         let said: Survey = serde_json::from_str(&serde_json::to_string(&survey).unwrap()).unwrap();
         assert_eq!(said, survey);
         let verdict = |survey| match settle(home.load(text), survey) {

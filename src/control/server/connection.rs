@@ -5,6 +5,7 @@ use super::reply::{self, BoxError, Response};
 use super::route::{Route, route};
 use super::shared::Shared;
 use super::slots::{Slot, either};
+use super::unread_head::{MAX_HEAD_BYTES, MAX_HEADERS, WithoutOwnRefusals};
 use super::web::site::Site;
 use super::web::{access, page};
 use super::write_timeout::WriteTimeout;
@@ -18,14 +19,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-/// The head of a request: its line and its headers.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// The body of a request.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 /// For the head of a request, for its body, and between two requests.
@@ -47,18 +47,24 @@ where
 {
     let hangup = Hangup::of(&stream);
     let stream = WriteTimeout::new(stream, Arc::clone(&slot));
-    let service =
-        service_fn(move |request| answer(transport.clone(), shared.clone(), Arc::clone(&slot), request));
+    let service = service_fn(move |request| {
+        Box::pin(answer(transport.clone(), shared.clone(), Arc::clone(&slot), request))
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(READ_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(64);
+        .max_headers(MAX_HEADERS);
     // A client may close its writing half after its request, and read on.
     http.half_close(true);
     let served = async {
-        // The client gets the error, if it still reads.
-        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        let stream = TokioIo::new(WithoutOwnRefusals::new(stream));
+        let mut connection = http.serve_connection(stream, service);
+        let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+        let parts = connection.into_parts();
+        let (stream, refused) = parts.io.into_inner().finish(ended, !parts.read_buf.is_empty());
+        let refusal = refused.map(|(code, refused)| reply::whole_text(code, &refused));
+        closing::end(stream, refusal.as_deref()).await;
     };
     either(served, closing::gone(hangup)).await;
 }
@@ -93,7 +99,7 @@ impl Transport {
             (Transport::Tcp(_), Reason::NoToken) => page::how_to_open(head.uri.path()),
             _ => None,
         };
-        page.unwrap_or_else(|| reply::refused(refused))
+        page.unwrap_or_else(|| reply::refused(head.uri.path(), refused))
     }
 
     fn check(&self, head: &Parts) -> Result<(), Refused> {
@@ -128,7 +134,9 @@ async fn respond(
         Route::Retry(keys) => Ok(reply::value(&retry::retry(Arc::clone(&state.retrier), keys).await?)),
         Route::End => Ok(stream::until_the_end()),
         Route::Events => Ok(shared.events.listen(state)),
-        Route::Logs(logs) => Ok(reply::value(&log_lines::last(shared.place.socket.as_deref(), logs).await?)),
+        Route::Logs(logs) => {
+            Ok(reply::value(&log_lines::last(state, shared.place.socket.as_deref(), logs).await?))
+        }
         Route::Dead(dead) => shared.letters.some(dead).await,
         Route::DeadGroups => shared.letters.groups().await,
         Route::Drop(letters) => Ok(reply::value(&shared.letters.drop_some(letters).await?)),

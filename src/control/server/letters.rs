@@ -113,6 +113,9 @@ fn groups(path: &Path) -> io::Result<Vec<DeadGroup>> {
 fn some(path: &Path, wanted: &Dead) -> io::Result<Vec<Value>> {
     let most = wanted.most.unwrap_or(USUAL).min(MOST) as usize;
     let mut letters = Vec::new();
+    if most == 0 {
+        return Ok(letters);
+    }
     each(path, |letter| {
         if wanted.group.as_ref().is_none_or(|group| *group == group_of(&letter).0) {
             letters.push(if wanted.keys { json!({ "key": letter.key() }) } else { shown(&letter) });

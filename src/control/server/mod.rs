@@ -29,6 +29,7 @@ mod shared;
 mod slots;
 mod state;
 mod stream;
+mod unread_head;
 mod web;
 mod write_timeout;
 

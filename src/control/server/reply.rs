@@ -1,13 +1,14 @@
 //! Replies as HTTP.
 
 use super::closing;
+use super::route::method_of;
 use super::slots::Busy;
 use crate::control::protocol::{PATHS, Reason, Refused, VERSION};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::StatusCode;
 use hyper::body::{self, Bytes, Frame};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use serde::Serialize;
@@ -45,8 +46,20 @@ pub(super) fn hello() -> Response {
     value(&json!({ "protocol": VERSION, "version": version, "paths": paths }))
 }
 
-pub(super) fn refused(refused: &Refused) -> Response {
-    whole(code(refused.reason), refused)
+pub(super) fn refused(path: &str, refused: &Refused) -> Response {
+    let mut response = whole(code(refused.reason), refused);
+    if refused.reason == Reason::WrongMethod
+        && let Some(method) = method_of(path)
+        && let Ok(allowed) = HeaderValue::from_str(method.as_str())
+    {
+        response.headers_mut().insert(ALLOW, allowed);
+    }
+    response
+}
+
+/// The refusal of a request whose head could not be read, with which the connection ends.
+pub(super) fn whole_text(code: StatusCode, refused: &Refused) -> String {
+    closing::last_answer(&code.to_string(), "application/json", &format!("{}\n", json!(refused)))
 }
 
 /// Lines of JSON, as they come.

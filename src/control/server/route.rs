@@ -2,8 +2,8 @@
 
 use crate::control::protocol::{
     self, AUDIT, Command, DEAD, DEAD_GROUPS, DROP, Dead, Drop, END, EVENTS, LOGS, Logs, MACHINES, METRICS,
-    OPEN, Open, PATHS, PIPELINES, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry, STATUS, TAP,
-    Tap,
+    Nothing, OPEN, Open, PATHS, PIPELINES, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry,
+    STATUS, TAP, Tap,
 };
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -44,34 +44,61 @@ pub(super) enum Route {
 
 /// What is asked.
 pub(super) fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> Result<Route, Refused> {
-    let path = if path == "/" { ROOT } else { path.trim_end_matches('/') };
-    let Some((_, wanted)) = PATHS.iter().find(|(known, _)| *known == path) else {
+    let path = plain(path);
+    let Some(wanted) = method_of(path) else {
         let error = format!("there is no path {path}: GET {ROOT} lists what there is");
         return Err(Refused::new(Reason::NoSuchPath, error));
     };
-    if method != wanted {
+    if *method != wanted {
         let error = format!("{path} is asked with {wanted}, not with {method}");
         return Err(Refused::new(Reason::WrongMethod, error));
     }
+    check_place(path, &wanted, query, body)?;
     Ok(match path {
-        ROOT => Route::Hello,
+        ROOT => from_query(query).map(|Nothing {}| Route::Hello)?,
+        // A scraper may add what it likes.
         METRICS => Route::Metrics,
-        END => Route::End,
-        EVENTS => Route::Events,
+        END => from_query(query).map(|Nothing {}| Route::End)?,
+        EVENTS => from_query(query).map(|Nothing {}| Route::Events)?,
         LOGS => Route::Logs(from_query(query)?),
         DEAD => Route::Dead(from_query(query)?),
-        DEAD_GROUPS => Route::DeadGroups,
+        DEAD_GROUPS => from_query(query).map(|Nothing {}| Route::DeadGroups)?,
         DROP => Route::Drop(from_body(body)?),
         OPEN => Route::Open(from_body(body)?),
-        PIPELINES => Route::Pipelines,
-        MACHINES => Route::Machines,
+        PIPELINES => from_query(query).map(|Nothing {}| Route::Pipelines)?,
+        MACHINES => from_query(query).map(|Nothing {}| Route::Machines)?,
         TAP => Route::Tap(from_query(query)?),
         RETRY => Route::Retry(from_body(body)?),
         STATUS => Route::Ask(Request::Status(from_query(query)?)),
-        AUDIT => Route::Ask(Request::Audit),
+        AUDIT => from_query(query).map(|Nothing {}| Route::Ask(Request::Audit))?,
         PLAN => Route::Ask(Request::Plan(from_body(body)?)),
         command => Route::Ask(Request::Command(parse_command(command, body)?)),
     })
+}
+
+/// The path as it stands in [`PATHS`].
+fn plain(path: &str) -> &str {
+    if path == "/" { ROOT } else { path.trim_end_matches('/') }
+}
+
+/// With what a path is asked, if there is such a path.
+pub(super) fn method_of(path: &str) -> Option<Method> {
+    let path = plain(path);
+    PATHS.iter().find(|(known, _)| *known == path).map(|(_, method)| method.clone())
+}
+
+/// What is asked must not stand where it is not looked for: `POST /v1/pause?stage=a` would pause all stages.
+fn check_place(path: &str, method: &Method, query: Option<&str>, body: &[u8]) -> Result<(), Refused> {
+    let is_empty = body.trim_ascii().is_empty();
+    match (*method == Method::GET, query) {
+        (false, Some(query)) if !query.is_empty() => {
+            Err(malformed(&format!("{path} takes a body of JSON, and nothing behind a `?`")))
+        }
+        (true, _) if !is_empty => {
+            Err(malformed(&format!("{path} takes what stands behind a `?`, and no body")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn parse_command(path: &str, body: &[u8]) -> Result<Command, Refused> {

@@ -81,7 +81,7 @@ fn refusals_have_the_golden_codes_and_json() {
         let (code, json) = line.split_once(' ').unwrap();
         let refused: Refused = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&refused).unwrap(), json);
-        assert_eq!(reply::refused(&refused).status().as_str(), code, "{json}");
+        assert_eq!(reply::refused("/v1", &refused).status().as_str(), code, "{json}");
         reasons.push(format!("`{}`", serde_json::to_value(refused.reason).unwrap().as_str().unwrap()));
     }
     // serde names all variants where it knows none: a new reason belongs into the file.

@@ -153,6 +153,8 @@ pub(super) struct Worker {
     staged: VecDeque<Output>,
     begun: Option<(usize, u64)>,
     turn: usize,
+    /// The first lease ends as a dead letter.
+    doomed: bool,
     /// The last take came back empty: what is finished ends at once.
     hungry: bool,
 }
@@ -160,6 +162,16 @@ pub(super) struct Worker {
 impl Worker {
     pub fn has_staged(&self) -> bool {
         !self.staged.is_empty()
+    }
+
+    fn remove(&mut self, i: usize) -> (usize, Item) {
+        self.doomed &= i > 0;
+        self.leases.remove(i)
+    }
+
+    fn discard(&mut self) {
+        self.doomed = false;
+        self.staged.clear();
     }
 }
 
@@ -185,6 +197,7 @@ pub(super) enum Op {
     Clock(u64),
     GiveBackAll,
     DeadLetter(usize),
+    Doom(usize),
     Settle,
     Discard,
 }
@@ -234,13 +247,13 @@ impl Model {
                 Answer::Nothing
             }
             Op::GiveBack(i, charged) => {
-                let (q, mut item) = self.workers[who].leases.remove(*i);
+                let (q, mut item) = self.workers[who].remove(*i);
                 item.failures += u32::from(*charged);
                 self.queues[q].give_back(item);
                 Answer::Nothing
             }
             Op::Delay(i, charged, seconds) => {
-                let (q, mut item) = self.workers[who].leases.remove(*i);
+                let (q, mut item) = self.workers[who].remove(*i);
                 item.failures += u32::from(*charged);
                 self.queues[q].delay(self.now + millis(*seconds, seed), item);
                 Answer::Nothing
@@ -251,8 +264,14 @@ impl Model {
             }
             Op::GiveBackAll => return self.give_back_all(who, after),
             Op::DeadLetter(i) => {
-                let (q, _) = self.workers[who].leases.remove(*i);
+                let (q, _) = self.workers[who].remove(*i);
                 self.queues[q].dead += 1;
+                Answer::Nothing
+            }
+            Op::Doom(i) => {
+                let worker = &mut self.workers[who];
+                worker.leases[..=*i].rotate_right(1);
+                worker.doomed = true;
                 Answer::Nothing
             }
             Op::Settle => {
@@ -260,7 +279,7 @@ impl Model {
                 Answer::Nothing
             }
             Op::Discard => {
-                self.workers[who].staged.clear();
+                self.workers[who].discard();
                 Answer::Nothing
             }
         };
@@ -297,7 +316,7 @@ impl Model {
     }
 
     fn give_back_all(&mut self, who: usize, after: &mut dyn FnMut(&Model)) -> Answer {
-        self.workers[who].staged.clear();
+        self.workers[who].discard();
         self.settle(who);
         after(self);
         while let Some((q, item)) = self.workers[who].leases.pop() {
@@ -311,6 +330,13 @@ impl Model {
         let worker = &mut self.workers[who];
         let mut upto = upto.min(worker.leases.len());
         if worker.staged.is_empty() {
+            if upto > 0 && worker.doomed {
+                let (q, _) = worker.remove(0);
+                self.queues[q].dead += 1;
+                upto -= 1;
+                after(self);
+            }
+            let worker = &mut self.workers[who];
             worker.finished.extend(worker.leases.drain(..upto));
             if worker.hungry {
                 self.settle(who);
@@ -325,7 +351,7 @@ impl Model {
             };
             let seen = self.workers[who].staged.iter().take(n + 1);
             if seen.flat_map(|output| &output.queues).all(|&q| self.queues[q].closed) {
-                self.workers[who].staged.clear();
+                self.workers[who].discard();
                 return Answer::Closed;
             }
             self.settle(who);
@@ -388,8 +414,11 @@ impl Model {
                 item.mark += 1;
             }
         }
+        let mut is_dead = done > 0 && std::mem::take(&mut worker.doomed);
         for (q, _) in worker.leases.drain(..done) {
-            self.queues[q].done += 1;
+            let queue = &mut self.queues[q];
+            let counter = if std::mem::take(&mut is_dead) { &mut queue.dead } else { &mut queue.done };
+            *counter += 1;
         }
         for output in &mut worker.staged {
             output.lease = output.lease.map(|lease| lease - done);
@@ -479,6 +508,7 @@ pub(super) fn run(worker: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
         Op::Clock(seconds) => clock::set(START + seconds * 1000),
         Op::GiveBackAll => worker.give_back_all().unwrap(),
         Op::DeadLetter(i) => worker.dead_letter(*i).unwrap(),
+        Op::Doom(i) => worker.doom(*i, "no good").unwrap(),
         Op::Settle => worker.settle().unwrap(),
         Op::Discard => worker.discard_staged().unwrap(),
     }

@@ -29,7 +29,7 @@ fn scene(capacity: u64, is_first: bool) -> (Bench, WorkerHandle, Vec<WorkerHandl
 
 #[test]
 fn killed_at_every_store_the_order_holds_and_each_output_comes_once() {
-    let acts: [(&str, Act); 5] = [
+    let acts: [(&str, Act); 6] = [
         ("finish", |_, worker| {
             stage(worker, |_| 1);
             worker.commit(worker.len(), Wait::No).unwrap();
@@ -41,6 +41,12 @@ fn killed_at_every_store_the_order_holds_and_each_output_comes_once() {
         }),
         ("nothing", |_, worker| commit(worker)),
         ("dead letter", |_, worker| worker.dead_letter(0).unwrap()),
+        ("dead with an output", |_, worker| {
+            worker.doom(0, "no good").unwrap();
+            stage(worker, |_| 1);
+            worker.commit(worker.len(), Wait::No).unwrap();
+            worker.settle().unwrap();
+        }),
         ("one by one", |_, worker| {
             worker.put(&[B], b"long enough for a block", Some(0)).unwrap();
             worker.commit(1, Wait::No).unwrap();
@@ -76,6 +82,9 @@ fn killed_at_every_store_the_order_holds_and_each_output_comes_once() {
                     check(&bench.out, is_first, &story);
                     let counts = bench.admin.counts(A).unwrap();
                     assert_eq!((counts.done + counts.dead, counts.leased), (10, 0), "{story}");
+                    if name.starts_with("dead") && !died {
+                        assert_eq!(counts.dead, 1, "{story}");
+                    }
                     deaths += u64::from(died);
                     if !died && in_release.is_some() {
                         break;

@@ -231,6 +231,34 @@ fn who_slept_in_another_thread_passes_the_wake_up_on_too() {
     second.recv_timeout(TIMEOUT).expect("the second reader slept beside the second item");
 }
 
+/// Found by a run over two machines that stood still: the link looked after a queue of a stage that was elsewhere, the
+/// stage came, and the wake-up for its worker went to the link's old sleep.
+#[test]
+#[cfg_attr(miri, ignore = "needs the kernel's queue of sleepers")]
+fn who_only_listens_passes_the_wake_up_on() {
+    let (arena, mut admin) = arena(10);
+    let mut link = attach(&arena, &mut admin, 0);
+    let listener = link.listen([(A, News::Items), (B, News::Items)].into_iter()).unwrap();
+    let (tell, thread) = std::sync::mpsc::channel();
+    let heard = std::thread::spawn(move || {
+        tell.send(nix::unistd::gettid()).unwrap();
+        listener.sleep(Instant::now() + TIMEOUT)
+    });
+    let state = format!("/proc/self/task/{}/stat", thread.recv().unwrap());
+    while !std::fs::read_to_string(&state).unwrap().contains(") S ") {
+        std::thread::yield_now(); // it must be the first in the kernel's queue
+    }
+    admin.open_slot(SlotId(1), &Tuning::default()).unwrap();
+    let reader = worker(&arena, 1, |worker| {
+        worker.order();
+        assert!(matches!(worker.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }));
+    });
+    std::thread::sleep(Duration::from_millis(30));
+    put(&mut link, A, &[b"1"]);
+    assert!(heard.join().unwrap());
+    reader.recv_timeout(TIMEOUT).expect("the reader slept beside the item");
+}
+
 /// Found by a test that hung: the last lease of an ended queue was only noted as finished, by a worker that slept in
 /// another thread for the end that its own note held up.
 #[test]

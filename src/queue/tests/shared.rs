@@ -256,7 +256,8 @@ fn run(worker: &mut WorkerHandle, script: Script) {
             done(worker.commit(3, Wait::No).unwrap());
         }
         Script::DeadLetter => {
-            done(worker.dead_letter_shared(0, "no good", Wait::No).unwrap());
+            worker.doom(0, "no good").unwrap();
+            done(worker.commit(1, Wait::No).unwrap());
             assert_eq!(worker.len(), 2);
         }
     }

@@ -3,7 +3,8 @@
 //! Waiter, under the lock, finding nothing: idle = 1, remember the sequence; unlock; sleep while it stands.
 //! Changer, under the lock, after its commit: if idle, idle = 0, sequence + 1, and wake *one* after the unlock.
 //! Woken waiter, back under the lock: idle = 1 first (there may be more), takes its part, and if something is left
-//! passes the wake-up on; one that was woken for room in one queue and now needs it in another passes it on, too. So
+//! passes the wake-up on; one that was woken for room in one queue and now needs it in another passes it on, too, and so
+//! does a listener, which only looks. So
 //! waiters are not counted (a kill would spoil the count), no system call is made without a waiter, and there is no herd.
 //! The dead may have owed a wake-up or consumed one: `release` wakes all. A stopped waiter would keep a wake-up to
 //! itself: while there is one, all are woken (`QueueAdmin::set_stopped`).
@@ -38,6 +39,11 @@ pub(super) fn register_waiter(memory: &Memory, event: EventAt) -> u32 {
     memory.word32(event + event::IDLE).store(1, Relaxed);
     // Acquire pairs with `wake_all`: a reader of the new sequence also sees the order that came with it.
     sequence(memory, event).load(Acquire)
+}
+
+/// A sleeper that was woken and takes nothing: another one may be meant.
+pub(crate) fn pass_on(memory: &Memory, event: EventAt) {
+    wake(memory, event, 1);
 }
 
 pub(super) fn wake(memory: &Memory, event: EventAt, n: i32) {

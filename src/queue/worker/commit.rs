@@ -1,5 +1,6 @@
 //! Publishing: staged outputs become items, and the leases they came from end, in one transaction.
 
+use super::end::end_committed;
 use super::handle::WorkerHandle;
 use super::in_order::{self, Turn, WindowPublication};
 use super::leases::{self, Held};
@@ -14,7 +15,7 @@ use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::layout::{EventAt, MAX_BATCH, QueueAt, SlotAt, descriptor, entry, queue, slot};
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
-use crate::queue::transaction::holdings::{self, End, EndedQueues, FreeEntries};
+use crate::queue::transaction::holdings::{self, EndedQueues, FreeEntries};
 use crate::queue::transaction::{counts, lock::LockPriority, tx::Tx};
 
 /// What came of a [`WorkerHandle::commit`].
@@ -65,6 +66,10 @@ impl WorkerHandle {
     pub(super) fn commit_staged(&mut self, upto: usize, wait: Wait) -> Result<Committed, Fault> {
         let mut upto = upto.min(self.leases.len());
         if self.staging.is_empty() {
+            if upto > 0 && self.doomed.is_some() {
+                self.dead_letter(0)?;
+                upto -= 1;
+            }
             leases::join(&mut self.finished, &self.leases[..upto]);
             self.leases.drain(..upto);
             if !self.empty_inputs.is_empty() {
@@ -165,7 +170,17 @@ impl WorkerHandle {
         self.end_finished_in_order()?;
         let marks_outputs = self.marks_outputs();
         let WorkerHandle {
-            session, slot, leases, finished, staging, targets, hidden, place, sharing, ..
+            session,
+            slot,
+            leases,
+            finished,
+            staging,
+            targets,
+            hidden,
+            place,
+            sharing,
+            doomed,
+            ..
         } = self;
         let mut tx = session.begin_with(priority)?;
         if let Some(event) = slept {
@@ -190,6 +205,7 @@ impl WorkerHandle {
                     finished,
                     staging,
                     targets,
+                    doomed,
                     place,
                     has_recovered: &mut has_recovered,
                 };
@@ -241,29 +257,20 @@ impl WorkerHandle {
         let alone = sharing.as_mut().filter(|_| commits > 0).map_or(0, |sharing| sharing.take_alone());
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
-        let mut ended = EndedQueues::default();
-        if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
-            place.ended(&mut tx, finished, End::Done, &mut ended);
-        }
-        holdings::end(&mut tx, *slot, finished.iter().copied(), End::Done, &mut ended)?;
-        if let Some(part) = sharing.as_ref().and_then(|sharing| sharing.dying) {
-            if let Some(place) = place {
-                place.ended(&mut tx, &[part], End::Dead, &mut ended);
-            }
-            holdings::end(&mut tx, *slot, std::iter::once(part), End::Dead, &mut ended)?;
-            tx.add(*slot + slot::DEAD, 1);
-        }
+        let (of, mut ended) = ((*slot, place.as_ref()), EndedQueues::default());
+        let dead = end_committed(&mut tx, of, finished, doomed.as_ref(), &mut ended)?;
         if done < staging.named && marks_outputs {
             let mut marking = Marking { slot: *slot, leases, free: FreeEntries::of(*slot) };
             marking.mark(&mut tx, staging, fits, done)?;
         }
         if worker_time::is_on() {
             tx.add(*slot + slot::EMITTED, (fits - commits) as u64 - tokens + alone);
-            tx.add(*slot + slot::COMPLETED, (finished_items + done) as u64 - tokens.min(done as u64));
+            tx.add(*slot + slot::COMPLETED, (finished_items + done) as u64 - dead - tokens.min(done as u64));
         }
         tx.commit()?;
         leases.drain(..done);
         finished.clear();
+        doomed.take_if(|_| dead > 0);
         staging.outputs.publish(fits, done);
         staging.named = staging.named.saturating_sub(done);
         targets.notify(&mut tx);

@@ -1,11 +1,13 @@
 //! The other ends of a lease: given back, or dead. And of what was staged: thrown away.
 
+use super::fail::Doomed;
 use super::handle::WorkerHandle;
 use super::leases::{self, Held};
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{QueueAt, queue, slot};
+use crate::queue::arena::layout::{QueueAt, SlotAt, queue, slot};
 use crate::queue::transaction::delayed::Delay;
+use crate::queue::transaction::failing::Place;
 use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::tx::Tx;
 
@@ -21,6 +23,7 @@ impl WorkerHandle {
         if let Some(sharing) = &mut self.sharing {
             sharing.clear();
         }
+        self.doomed = None;
         self.discard_local()
     }
 
@@ -160,12 +163,13 @@ impl WorkerHandle {
         change: impl Fn(Meta) -> Meta,
         notify: impl Fn(&mut Tx<'_>, QueueAt),
     ) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, .. } = self;
+        let WorkerHandle { session, slot, doomed, .. } = self;
         let mut tx = session.begin()?;
         let mut queues = [None; TX_ENTRIES];
         for (&entry, queue) in entries.zip(&mut queues) {
             *queue = Some(holdings::give_back(&mut tx, *slot, entry, (delay, None), &change)?);
             holdings::clear(&mut tx, *slot, entry);
+            doomed.take_if(|doomed| doomed.entry == entry);
         }
         tx.commit()?;
         queues.iter().flatten().for_each(|&queue| notify(&mut tx, queue));
@@ -179,6 +183,7 @@ impl WorkerHandle {
     pub fn dead_letter(&mut self, i: usize) -> Result<(), Fault> {
         self.isolate(i)?;
         let entry = self.leases.remove(i).entry;
+        self.doomed.take_if(|doomed| doomed.entry == entry);
         self.end_leases(&[EntryPart { entry, items: 1 }], End::Dead)
     }
 
@@ -201,10 +206,7 @@ impl WorkerHandle {
         let WorkerHandle { session, slot, place, .. } = self;
         let mut tx = session.begin()?;
         let mut ended = EndedQueues::default();
-        if let Some(place) = place.as_ref().filter(|place| place.is_touched(tx.memory)) {
-            place.ended(&mut tx, parts, how, &mut ended);
-        }
-        holdings::end(&mut tx, *slot, parts.iter().copied(), how, &mut ended)?;
+        end_parts(&mut tx, (*slot, place.as_ref()), parts, how, &mut ended)?;
         let counter = if how == End::Done { slot::COMPLETED } else { slot::DEAD };
         tx.add(*slot + counter, parts.iter().map(|part| part.items as u64).sum());
         tx.commit()?;
@@ -215,4 +217,35 @@ impl WorkerHandle {
         }
         Ok(())
     }
+}
+
+/// Ends leases in a transaction, also for the outage of their stage.
+fn end_parts(
+    tx: &mut Tx<'_>,
+    (slot, place): (SlotAt, Option<&Place>),
+    parts: &[EntryPart],
+    how: End,
+    ended: &mut EndedQueues,
+) -> Result<(), Fault> {
+    if let Some(place) = place.filter(|place| place.is_touched(tx.memory)) {
+        place.ended(tx, parts, how, ended);
+    }
+    holdings::end(tx, slot, parts.iter().copied(), how, ended)
+}
+
+/// The same for all that a commit ends: they are done, but for a doomed one. Returns how many are dead.
+pub(super) fn end_committed(
+    tx: &mut Tx<'_>,
+    of: (SlotAt, Option<&Place>),
+    parts: &[EntryPart],
+    doomed: Option<&Doomed>,
+    ended: &mut EndedQueues,
+) -> Result<u64, Fault> {
+    let at = doomed.and_then(|doomed| parts.iter().position(|part| part.entry == doomed.entry));
+    let Some(at) = at else { return end_parts(tx, of, parts, End::Done, ended).map(|()| 0) };
+    end_parts(tx, of, &parts[..at], End::Done, ended)?;
+    end_parts(tx, of, &parts[at..=at], End::Dead, ended)?;
+    end_parts(tx, of, &parts[at + 1..], End::Done, ended)?;
+    tx.add(of.0 + slot::DEAD, 1);
+    Ok(1)
 }

@@ -1,4 +1,7 @@
 //! A lease whose item has failed: it is tried again, or is to become a dead letter. And whether its stage is failing.
+//!
+//! What a failed item has put out may count all the same: then its lease is *doomed*, and ends as a dead letter in the
+//! transaction that publishes that.
 
 use super::handle::WorkerHandle;
 use crate::model::Tuning;
@@ -26,8 +29,16 @@ pub enum Failed {
         /// The stage is failing.
         failing: bool,
     },
-    /// It is leased still: its letter is to be written now, and then [`WorkerHandle::dead_letter`] ends it.
+    /// It is leased still: its letter is to be written now, and then [`WorkerHandle::dead_letter`] ends it, or a commit after
+    /// [`WorkerHandle::doom`].
     Dead,
+}
+
+/// A lease that ends as a dead letter once it is committed.
+pub(super) struct Doomed {
+    /// Its own.
+    pub entry: u16,
+    pub cause: String,
 }
 
 impl WorkerHandle {
@@ -62,6 +73,23 @@ impl WorkerHandle {
             let time = usual.map_or(SHORTEST_DELAY, |delay| delay.time).max(SHORTEST_DELAY).max(least);
             Some(Delay { time, most: retry.max.max(SHORTEST_DELAY), put_off })
         })
+    }
+
+    /// Lease `i` becomes the first one, and the next [`WorkerHandle::commit`] of it ends it as a dead letter. In a queue
+    /// of a broker `cause` is part of the letter; for any other the letter must be written already.
+    ///
+    /// # Errors
+    /// Only when the memory is damaged.
+    pub fn doom(&mut self, i: usize, cause: &str) -> Result<(), Fault> {
+        self.isolate(i)?;
+        self.leases[..=i].rotate_right(1);
+        self.doomed = Some(Doomed { entry: self.leases[0].entry, cause: cause.to_owned() });
+        Ok(())
+    }
+
+    /// Whether a lease is about to end as a dead letter.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.is_some()
     }
 
     fn fail_for(

@@ -1,5 +1,6 @@
 //! A worker's handle on the arena: its slot, its leases, and what it tells the supervisor.
 
+use super::fail::Doomed;
 use super::leases::Held;
 use super::sharing::{MOST_MIXED_LEASES, Sharing};
 use super::spin::SpinBudget;
@@ -47,6 +48,8 @@ pub struct WorkerHandle {
     pub(super) leases: Vec<Held>,
     /// Done without outputs: ended by the next transaction.
     pub(super) finished: Vec<EntryPart>,
+    /// One of the leases, which ends as a dead letter.
+    pub(super) doomed: Option<Doomed>,
     pub(super) staging: Staging,
     pub(super) targets: Targets,
     pub(super) spin: SpinBudget,
@@ -93,6 +96,7 @@ impl WorkerHandle {
             slot,
             leases: Vec::with_capacity(HOLDINGS),
             finished: Vec::with_capacity(HOLDINGS),
+            doomed: None,
             staging: Staging::new(),
             targets: Targets::new(),
             spin: SpinBudget::new(),

@@ -2,6 +2,8 @@
 //! the window, see `transaction/window.rs`. What keeps the order is the input queue, so it begins and ends for workers at
 //! work too, between two of their transactions.
 
+use super::end::end_committed;
+use super::fail::Doomed;
 use super::handle::WorkerHandle;
 use super::leases::{self, Held, HeldSpan};
 use super::published::Published;
@@ -14,7 +16,7 @@ use crate::queue::arena::layout::{Class, EventAt, QueueAt, SlotAt, entry, queue,
 use crate::queue::arena::worker_time::{self, Waiting};
 use crate::queue::arena::{fault::Fault, memory::Memory};
 use crate::queue::transaction::failing::Place;
-use crate::queue::transaction::holdings::{self, End, EndedQueues, EntryPart, FreeEntries};
+use crate::queue::transaction::holdings::{self, EndedQueues, EntryPart, FreeEntries};
 use crate::queue::transaction::oldest::{self, NextItem};
 use crate::queue::transaction::{counts, places, tx::Tx, window};
 
@@ -144,6 +146,7 @@ pub(super) struct WindowPublication<'w> {
     pub finished: &'w mut Vec<EntryPart>,
     pub staging: &'w mut Staging,
     pub targets: &'w mut Targets,
+    pub doomed: &'w mut Option<Doomed>,
     /// Where the failures of its stage are counted.
     pub place: Option<&'w Place>,
     /// Set if the stage was failing until then.
@@ -159,7 +162,8 @@ impl WindowPublication<'_> {
         standing: Standing,
         upto: usize,
     ) -> Result<Option<Published>, Fault> {
-        let WindowPublication { slot, leases, finished, staging, targets, place, has_recovered } = self;
+        let WindowPublication { slot, leases, finished, staging, targets, doomed, place, has_recovered } =
+            self;
         let outputs = staging.outputs.first_of(upto).unwrap_or_else(|| staging.outputs.len());
         targets.fit_all(tx, staging, outputs)?;
         if targets.are_closed(tx, &[]) {
@@ -185,18 +189,16 @@ impl WindowPublication<'_> {
         }
         leases::join(finished, &leases[..upto]);
         let mut ended = EndedQueues::default();
-        if let Some(place) = place.filter(|place| place.is_touched(tx.memory)) {
-            place.ended(tx, finished, End::Done, &mut ended);
-            *has_recovered = ended.recovered.is_some();
-        }
-        holdings::end(tx, slot, finished.iter().copied(), End::Done, &mut ended)?;
+        let dead = end_committed(tx, (slot, place), finished, doomed.as_ref(), &mut ended)?;
+        *has_recovered = ended.recovered.is_some();
         if worker_time::is_on() {
             tx.add(slot + slot::EMITTED, outputs as u64);
-            tx.add(slot + slot::COMPLETED, upto as u64);
+            tx.add(slot + slot::COMPLETED, upto as u64 - dead);
         }
         tx.commit()?;
         leases.drain(..upto);
         finished.clear();
+        doomed.take_if(|_| dead > 0);
         staging.outputs.publish(outputs, upto);
         staging.named = staging.named.saturating_sub(upto);
         ended.notify(tx);

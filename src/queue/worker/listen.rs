@@ -1,4 +1,5 @@
-//! Sleeping on several queues in a thread of its own: for who looks after queues that others work on.
+//! Sleeping on several queues in a thread of its own: for who looks after queues that others work on. A change wakes one
+//! sleeper, and the kernel picks it: a listener that was picked passes the wake-up on, as it takes nothing.
 
 use super::handle::WorkerHandle;
 use crate::queue::QueueId;
@@ -12,7 +13,7 @@ use std::time::Instant;
 /// What of a queue is news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// There may be an item. Nothing else may wait for one: each wake-up is for one sleeper.
+    /// There may be an item.
     Items,
     /// There may be room.
     Room,
@@ -48,7 +49,12 @@ impl Listener {
     pub fn sleep(&self, until: Instant) -> bool {
         let words = event::words(&self.arena.0, &self.events);
         loop {
-            if words.iter().any(|(word, seen)| word.load(Acquire) != *seen) {
+            let changed = || {
+                let all = words.iter().zip(&self.events);
+                all.filter(|((word, seen), _)| word.load(Acquire) != *seen).map(|(_, (event, _))| *event)
+            };
+            if changed().next().is_some() {
+                changed().for_each(|event| event::pass_on(&self.arena.0, event));
                 return true;
             }
             if Instant::now() >= until {

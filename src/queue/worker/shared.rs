@@ -9,16 +9,13 @@
 //! | before the transaction | the items are leased still | release: they go back |
 //! | after it | the commit, and no lease | – |
 
-use super::commit::Committed;
 use super::handle::WorkerHandle;
 use super::put::PutError;
 use super::sharing::{MOST_MIXED_LEASES, SharedQueues, Sharing};
-use super::wait::Wait;
 use crate::broker::{Commit, End, Sequence, Step};
 use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::worker_time::Waiting;
-use crate::queue::transaction::holdings::EntryPart;
 use std::time::Duration;
 
 /// Bytes of outputs that one commit may have.
@@ -130,7 +127,12 @@ impl WorkerHandle {
         for i in 0..upto.min(self.leases.len()) {
             let (queue, marked) = self.marked_item(i)?;
             if let Some(queue) = sharing.number(queue) {
-                ends.push(End { queue, sequence: sequence_of(marked)?, dead: None });
+                let doomed = self.doomed.as_ref().filter(|doomed| doomed.entry == self.leases[i].entry);
+                let dead = match doomed {
+                    Some(doomed) => Some((doomed.cause.clone(), self.item(i)?.attempt)),
+                    None => None,
+                };
+                ends.push(End { queue, sequence: sequence_of(marked)?, dead });
             }
         }
         if ends.is_empty() && !sharing.has_changes() {
@@ -166,36 +168,6 @@ impl WorkerHandle {
             sharing.is_staged = true;
         }
         Ok(true)
-    }
-
-    /// Ends lease `i`, an item that lies in a broker, as a dead letter there. Nothing else may be staged. What comes of it is as for
-    /// [`WorkerHandle::commit`]; after an order the lease is there as before.
-    ///
-    /// # Errors
-    /// Only when the memory is damaged.
-    pub fn dead_letter_shared(&mut self, i: usize, cause: &str, wait: Wait) -> Result<Committed, Fault> {
-        self.isolate(i)?;
-        let entry = self.leases[i].entry;
-        let attempts = self.item(i)?.attempt;
-        let (queue, marked) = self.marked_item(i)?;
-        let Some(sharing) = self.sharing.as_deref() else { return self.commit(0, wait) };
-        if let Some(queue) = sharing.number(queue).filter(|_| !sharing.is_staged) {
-            let end = End { queue, sequence: sequence_of(marked)?, dead: Some((cause.to_owned(), attempts)) };
-            let commit = Commit { ends: vec![end], ..Commit::default() };
-            if !self.stage_in_line(&commit)? {
-                return Ok(Committed::Ordered);
-            }
-        }
-        if let Some(sharing) = &mut self.sharing {
-            sharing.dying = Some(EntryPart { entry, items: 1 });
-        }
-        let committed = self.commit_staged(0, wait)?;
-        match committed {
-            Committed::Done { .. } => drop(self.leases.remove(i)),
-            Committed::Ordered | Committed::Closed => self.discard_staged()?,
-            Committed::Full { .. } => {}
-        }
-        Ok(committed)
     }
 }
 

@@ -3,7 +3,6 @@
 use super::outputs::NO_LEASE;
 use crate::broker::{Output, SharedQueue, Step};
 use crate::queue::QueueId;
-use crate::queue::transaction::holdings::EntryPart;
 use serde::{Deserialize, Serialize};
 
 /// Where outputs go to queues of both kinds: leases of which some may be published early, each with a word in the journal.
@@ -44,24 +43,12 @@ pub(super) struct Sharing {
     alone: Vec<u32>,
     /// The next transaction's commit is the last of what is staged.
     pub(super) is_staged: bool,
-    /// The lease that ends with it as a dead letter.
-    pub(super) dying: Option<EntryPart>,
 }
 
 impl Sharing {
     pub(super) fn new(of: SharedQueues, has_inputs: bool) -> Sharing {
         let (outputs, owners, alone) = (Vec::new(), Vec::new(), Vec::new());
-        Sharing {
-            of,
-            has_inputs,
-            outputs,
-            owners,
-            step: None,
-            bytes: 0,
-            alone,
-            is_staged: false,
-            dying: None,
-        }
+        Sharing { of, has_inputs, outputs, owners, step: None, bytes: 0, alone, is_staged: false }
     }
 
     /// One output more, for those of `queues` that are shared. `is_alone`: no other gets it.
@@ -113,7 +100,7 @@ impl Sharing {
 
     /// Everything of it is published or thrown away.
     pub(super) fn clear(&mut self) {
-        (self.is_staged, self.dying, self.bytes) = (false, None, 0);
+        (self.is_staged, self.bytes) = (false, 0);
         self.alone.clear();
         self.outputs.clear();
         self.owners.clear();

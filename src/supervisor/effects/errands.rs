@@ -23,6 +23,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use tokio::sync::oneshot;
 
+const NO_FILE: &str = "the run is of a command line: there is no file to read again";
+
 impl Performer<'_> {
     /// A second request before the first one is through makes that needless: only the last look counts.
     pub(super) fn load(&mut self) {
@@ -35,7 +37,7 @@ impl Performer<'_> {
         let is_load = |errand: &Errand<Purpose>| matches!(errand.purpose, Purpose::Load);
         self.errands.extract_if(.., |errand| is_load(errand)).for_each(|errand| errand.kill());
         if self.run.options.text.is_some() {
-            let why = "the run is of a command line: there is no file to read again".to_owned();
+            let why = NO_FILE.to_owned();
             return self.events.push_back(Event::Loaded(Loading::Gone(why)));
         }
         let file = self.run.options.file.clone();
@@ -47,6 +49,10 @@ impl Performer<'_> {
 
     /// What a file would change, if it were taken over now.
     pub(super) fn plan(&mut self, plan: &protocol::Plan, sender: oneshot::Sender<Reply>) {
+        if self.run.options.text.is_some() && plan.file.is_none() {
+            let _ = sender.send(Err(Refused { reason: Reason::BadFile, error: NO_FILE.to_owned() }));
+            return;
+        }
         let own = &self.run.options.file;
         let file = plan.file.as_deref().map_or_else(|| own.clone(), PathBuf::from);
         // On failure the sender is dropped with the purpose, which is an answer, too.

@@ -64,7 +64,7 @@ impl<'a> Performer<'a> {
         let membership = is_shared.then(|| membership::names(&folder, continues)).transpose();
         let membership = membership.map_err(system("write into the state folder"))?;
         let identity = RunIdentity {
-            file: control::file(options).display().to_string(),
+            file: file_of(options),
             run: launcher.run.clone(),
             started: run.started,
             dead_letter_file: launcher.dead_letters.path.display().to_string(),
@@ -153,6 +153,11 @@ fn open_store(
         None => QueueStore::open(&options, &mut before.received),
         Some(state) => QueueStore::resume(&options, state.arena()?),
     }
+}
+
+/// Empty for a line of `mprun do`: it has none.
+fn file_of(options: &RunOptions) -> String {
+    if options.text.is_some() { String::new() } else { control::file(options).display().to_string() }
 }
 
 /// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.

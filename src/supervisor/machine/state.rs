@@ -283,13 +283,13 @@ impl State {
             }
             Event::GuardianEnded => {
                 self.guardian.ended(out.now);
-                out.log(log::Level::Debug, "the guardian process is gone: starting another one");
+                out.log(log::Level::Warn, "the guardian, which ends all processes if mprun is killed, has ended: another one is started");
             }
             Event::LogWriterEnded => self.log_writer.ended(out.now),
             Event::Found(worker, pid, finding) => self.found(worker, pid, finding, out),
             Event::CheckerEnded => {
                 self.checker.ended(out.now);
-                out.log(log::Level::Debug, "the process that makes checks is gone: starting another one");
+                out.log(log::Level::Warn, "the process that makes checks has ended: another one is started, and checks begin anew; no service is restarted for it");
             }
             Event::LinkNews(news) => self.link_news(news, out),
             Event::LinkEnded(exit) => self.link_ended(exit, out),

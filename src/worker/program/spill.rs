@@ -20,8 +20,12 @@ pub(crate) fn of(worker: &WorkerContext) -> Option<QueueId> {
 
 /// Publishes the outputs of the leases `0 .. n` and ends them.
 pub(crate) fn publish(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
-    // One alone can only be out or not, so it may wait as any other. What goes to a broker is one commit.
-    if outputs.count > 1 && !worker.outputs.is_empty() && !worker.queues.shares() {
+    // One alone can only be out or not, so it may wait as any other, unless there is a dead letter already. What goes to a
+    // broker is one commit.
+    if (outputs.count > 1 || worker.queues.is_doomed())
+        && !worker.outputs.is_empty()
+        && !worker.queues.shares()
+    {
         return publish_whole(worker, outputs, n);
     }
     worker.console.begin_item();

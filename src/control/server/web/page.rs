@@ -36,6 +36,10 @@ pub(in crate::control::server) fn respond(
             let name = path.strip_prefix("/page/")?;
             match FILES.iter().find(|(known, _, _)| *known == name) {
                 Some((_, kind, text)) if method == Method::GET => file(kind, text),
+                Some(_) => Some(Err(Refused::new(
+                    Reason::WrongMethod,
+                    format!("{path} is asked with GET, not with {method}"),
+                ))),
                 _ => Some(Err(Refused::new(Reason::NoSuchPath, "the page has no such file"))),
             }
         }

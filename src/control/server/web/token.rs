@@ -9,17 +9,15 @@
 //! | while a new token is written | a file with the process's number in its name | nothing reads it; the next start makes a token |
 //! | between the link and the removal of that file | the token, and the same under the other name | for its owner alone, as the token itself |
 
+use crate::config::token_file::{self, TokenFile};
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use subtle::ConstantTimeEq;
 
-/// What may be tried by guessing must be longer than that.
-const SHORTEST: usize = 16;
-const LONGEST_FILE: u64 = 4096;
 /// Of a token that is made here.
 const RANDOM_BYTES: usize = 32;
 
@@ -53,21 +51,13 @@ impl Token {
         Session { name, cookie: part("mprun cookie\n"), key: part("mprun key\n") }
     }
 
-    /// The token in a file of the user's.
+    /// The token in a file of the user's, and what its permissions give away.
     ///
     /// # Errors
     /// When it can't be read, or holds no token.
     pub(super) fn read(path: &Path) -> io::Result<(Token, Option<String>)> {
-        // A named pipe without a writer must not block.
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        let about = file.metadata()?;
-        if !about.is_file() {
-            return Err(invalid("this is no file".to_owned()));
-        }
-        let mode = about.mode() & 0o777;
-        let caution = (mode & 0o007 != 0)
-            .then(|| format!("every user of this machine can read {} (mode {mode:04o})", path.display()));
-        Ok((Token::of(&content(&file)?), caution))
+        let file = TokenFile::read(path)?;
+        Ok((Token::of(&file.token), file.caution))
     }
 
     /// The token in the state folder, which is made if it is not there.
@@ -77,7 +67,7 @@ impl Token {
     pub(super) fn keep(folder: &Path, name: &str) -> io::Result<Token> {
         let path = folder.join(name);
         match File::open(&path) {
-            Ok(file) => return content(&file).map(|text| Token::of(&text)),
+            Ok(file) => return token_file::token(&file).map(|text| Token::of(&text)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -90,7 +80,7 @@ impl Token {
         });
         let _ = fs::remove_file(&new);
         made?;
-        content(&File::open(&path)?).map(|text| Token::of(&text))
+        token_file::token(&File::open(&path)?).map(|text| Token::of(&text))
     }
 }
 
@@ -106,23 +96,6 @@ pub(super) fn random() -> io::Result<String> {
     let mut random = [0; RANDOM_BYTES];
     getrandom::fill(&mut random)?;
     Ok(BASE64URL_NOPAD.encode(&random))
-}
-
-fn content(file: &File) -> io::Result<String> {
-    let mut text = String::new();
-    file.take(LONGEST_FILE).read_to_string(&mut text)?;
-    let token = text.trim();
-    if token.len() < SHORTEST {
-        return Err(invalid(format!("a token has at least {SHORTEST} characters")));
-    }
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(invalid("a token is one word of visible ASCII characters".to_owned()));
-    }
-    Ok(token.to_owned())
-}
-
-fn invalid(why: String) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, why)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::{StageState, Worker};
 use crate::config::pipeline::Probe;
+use crate::numbers::counted;
 use crate::supervisor::machine::condition::{Condition, Finding, Goal, Health, Purpose};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::reason::{StopReason, spoken};
@@ -98,7 +99,7 @@ impl StageState {
             }
             StopReason::Unhealthy => {
                 let failures = condition.failures();
-                Some(format!("it was unhealthy, {failures} checks in a row failed{last}"))
+                Some(format!("it was unhealthy, {} in a row failed{last}", counted(failures.into(), "check")))
             }
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Commands over the control socket: done, under way, or refused with a reason, in every state.
 
 use super::State;
-use crate::config::diagnostic::nearest;
+use crate::config::diagnostic::no_such_stage;
 use crate::control::protocol::{Command, Done, OneStage, Reason, Refused, Restart, Scale, StageOrAll, Stop};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{RequestId, StageKey};
@@ -72,9 +72,7 @@ impl State {
         self.refuse_if_stopping()?;
         let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
             let names = self.stages.iter().map(|stage| stage.spec.name.as_str());
-            let hint = nearest(name, names)
-                .map_or(": `mprun status` lists them".to_owned(), |near| format!(": did you mean {near}?"));
-            return Err(refused(Reason::NoSuchStage, format!("there is no stage {name}{hint}")));
+            return Err(refused(Reason::NoSuchStage, no_such_stage(name, names)));
         };
         let stage = &mut self.stages[s];
         match stage.fate {

@@ -2,6 +2,7 @@
 //! means. Pure.
 
 use crate::config::pipeline::{Check, Probe};
+use crate::hash::fnv1a;
 use crate::supervisor::machine::condition::{Finding, Purpose};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Course {
     every: Duration,
+    /// Before the first check of health, beyond `every`: services that start together are not all checked at one moment.
+    stagger: Duration,
     timeout: Duration,
     /// The longest that an answer is waited for; `None`: any time within the limit of all.
     answer_limit: Option<Duration>,
@@ -52,18 +55,20 @@ enum Goal {
 }
 
 impl Course {
-    pub(super) fn new(purpose: Purpose, check: &Check, now: Instant) -> Course {
+    /// `name`: of the process; it decides when the first check of health comes.
+    pub(super) fn new(purpose: Purpose, check: &Check, name: &str, now: Instant) -> Course {
         let Check { probe, every, timeout } = check;
         let (every, timeout) = (*every, *timeout);
+        let stagger = part_of(every, name);
         let (next, goal) = match purpose {
             Purpose::Ready => (now, Goal::Ready { until: now + timeout, pause: FIRST_PAUSE.min(every) }),
-            Purpose::Health => (now + every, Goal::Health { failures: 0 }),
+            Purpose::Health => (now + every + stagger, Goal::Health { failures: 0 }),
         };
         let answer_limit = match probe {
             Probe::Command(_) | Probe::Line(_) | Probe::Notify => None,
             Probe::Tcp(_) | Probe::Http(_) => Some(ANSWER_LIMIT),
         };
-        Course { every, timeout, answer_limit, next, said: None, goal }
+        Course { every, stagger, timeout, answer_limit, next, said: None, goal }
     }
 
     /// When the next try begins; `None`: there is none.
@@ -143,15 +148,27 @@ impl Course {
     /// What there was of the time can't be told: all of it is there again.
     fn begin_anew(&mut self, now: Instant) {
         self.next = now + self.every;
-        if let Goal::Ready { until, .. } = &mut self.goal {
-            *until = now + self.timeout;
+        match &mut self.goal {
+            Goal::Ready { until, .. } => *until = now + self.timeout,
+            Goal::Health { .. } => self.next += self.stagger,
+            Goal::Over => {}
         }
     }
+}
+
+/// The same part of a time for the same name, from nothing to all but a thousandth.
+fn part_of(time: Duration, name: &str) -> Duration {
+    const PARTS: u32 = 1000;
+    let part = u32::try_from(fnv1a(name.as_bytes()) % u64::from(PARTS)).unwrap_or(0);
+    time / PARTS * part
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Its part of an interval is none.
+    const FIRST: &str = "s39[0]";
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -180,7 +197,7 @@ mod tests {
     #[test]
     fn the_first_tries_come_soon_and_the_last_when_the_time_is_up() {
         let start = Instant::now();
-        let (times, findings) = failing(Course::new(Purpose::Ready, &check(tcp()), start), start, 100);
+        let (times, findings) = failing(Course::new(Purpose::Ready, &check(tcp()), FIRST, start), start, 100);
         let millis: Vec<u128> = times.iter().map(Duration::as_millis).collect();
         assert_eq!(&millis[..7], [0, 50, 150, 350, 750, 1550, 2550]);
         assert_eq!((millis.len(), millis.last()), (15, Some(&10_000)));
@@ -190,7 +207,7 @@ mod tests {
     #[test]
     fn one_good_try_is_enough_and_the_last_one() {
         let now = Instant::now();
-        let mut course = Course::new(Purpose::Ready, &check(tcp()), now);
+        let mut course = Course::new(Purpose::Ready, &check(tcp()), FIRST, now);
         assert_eq!(course.ended(failed("a"), now), Some(Finding::NotReady("a".to_owned())));
         assert_eq!(course.ended(failed("a"), now), None, "it is known");
         assert_eq!(course.ended(failed("b"), now), Some(Finding::NotReady("b".to_owned())));
@@ -201,17 +218,17 @@ mod tests {
     #[test]
     fn a_program_has_all_the_time_and_an_answer_five_seconds() {
         let now = Instant::now();
-        let limit = |probe: Probe, at| Course::new(Purpose::Ready, &check(probe), now).limit(now + at);
+        let limit = |probe: Probe, at| Course::new(Purpose::Ready, &check(probe), FIRST, now).limit(now + at);
         let program = || Probe::Command(Default::default());
         assert_eq!((limit(tcp(), SECOND), limit(program(), SECOND)), (SECOND * 5, SECOND * 9));
         assert_eq!((limit(tcp(), SECOND * 10), limit(program(), SECOND * 10)), (LAST_TRY, LAST_TRY));
-        assert_eq!(Course::new(Purpose::Health, &check(tcp()), now).limit(now), SECOND * 10);
+        assert_eq!(Course::new(Purpose::Health, &check(tcp()), FIRST, now).limit(now), SECOND * 10);
     }
 
     #[test]
     fn health_begins_after_every_and_counts_failures_in_a_row() {
         let start = Instant::now();
-        let mut course = Course::new(Purpose::Health, &check(tcp()), start);
+        let mut course = Course::new(Purpose::Health, &check(tcp()), FIRST, start);
         assert_eq!(course.next(), Some(start + SECOND));
         let failing = |failures, why: &str| Some(Finding::Failing { failures, why: why.to_owned() });
         let now = start + SECOND * 3;
@@ -225,14 +242,35 @@ mod tests {
     }
 
     #[test]
+    fn services_that_start_together_are_first_checked_apart() {
+        let start = Instant::now();
+        let minute = Check { every: SECOND * 60, ..check(tcp()) };
+        let first = |n: u32| {
+            Course::new(Purpose::Health, &minute, &format!("web-{n}[0]"), start).next().unwrap() - start
+        };
+        let mut tenths = [0; 10];
+        for n in 0..100 {
+            assert_eq!(first(n), first(n), "the same each time");
+            assert!((60..120).contains(&first(n).as_secs()));
+            tenths[usize::try_from(first(n).as_secs() - 60).unwrap() / 6] += 1;
+        }
+        assert!(tenths.iter().all(|checks| (1..=20).contains(checks)), "{tenths:?}");
+        assert_eq!(
+            Course::new(Purpose::Ready, &minute, "web-1[0]", start).next(),
+            Some(start),
+            "starts are not held up"
+        );
+    }
+
+    #[test]
     fn what_was_not_seen_or_not_made_counts_for_nothing() {
         let start = Instant::now();
-        let mut course = Course::new(Purpose::Ready, &check(tcp()), start);
+        let mut course = Course::new(Purpose::Ready, &check(tcp()), FIRST, start);
         let later = start + SECOND * 100;
         assert_eq!(course.ended(Outcome::Void, later), None);
         assert_eq!(course.next(), Some(later + SECOND));
         assert_eq!(course.ended(failed("a"), later + SECOND), Some(Finding::NotReady("a".to_owned())));
-        let mut course = Course::new(Purpose::Health, &check(tcp()), start);
+        let mut course = Course::new(Purpose::Health, &check(tcp()), FIRST, start);
         course.ended(failed("a"), start);
         assert_eq!(course.ended(Outcome::Void, later), None);
         let no = || Outcome::NotMade("no descriptor".to_owned());

@@ -7,6 +7,7 @@ use super::program::{self, Tail};
 use super::tries::Tries;
 use crate::config::pipeline::Probe;
 use crate::numbers::time;
+use crate::secret;
 use signal_hook::consts::SIGCONT;
 use std::cell::Cell;
 use std::io;
@@ -94,7 +95,7 @@ fn too_late(probe: &Probe, limit: Duration, tail: &Tail) -> String {
     let limit = time(limit.as_secs_f64());
     match (probe, program::last_line(tail)) {
         (Probe::Tcp(address), _) => format!("{address}: no connection within {limit}"),
-        (Probe::Http(url), _) => format!("{url}: no answer within {limit}"),
+        (Probe::Http(url), _) => format!("{}: no answer within {limit}", secret::hidden(url)),
         (_, Some(last)) => format!("its command has not ended within {limit}; its last words: {last}"),
         (_, None) => format!("its command has not ended within {limit}"),
     }

@@ -1,6 +1,7 @@
 //! A connection, and a request over it.
 
 use super::course::Outcome;
+use crate::secret;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::handshake;
@@ -31,8 +32,8 @@ pub(super) async fn tcp(address: &str) -> Outcome {
 pub(super) async fn http(url: &str) -> Outcome {
     match get(url).await {
         Ok(status) if status.is_success() || status.is_redirection() => Outcome::Well,
-        Ok(status) => Outcome::Failed(format!("{url} answers {status}")),
-        Err(error) => failure(url, &error),
+        Ok(status) => Outcome::Failed(format!("{} answers {status}", secret::hidden(url))),
+        Err(error) => failure(&secret::hidden(url), &error),
     }
 }
 

@@ -90,7 +90,8 @@ impl Drop for Running {
 }
 
 async fn follow(task: Task, (slot, number): (u16, u64), hand: Rc<Hand>, news: mpsc::Sender<Report>) {
-    let mut course = Course::new(task.purpose, &task.check, Instant::now());
+    let name = format!("{}[{}]", task.stage, task.worker);
+    let mut course = Course::new(task.purpose, &task.check, &name, Instant::now());
     while let Some(next) = course.next() {
         let outcome = match hand.sleep_until(next).await {
             Slept::Well => hand.try_once(&task, |now| course.limit(now)).await,

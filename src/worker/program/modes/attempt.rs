@@ -3,10 +3,9 @@
 use crate::config::pipeline::{Collect, Framing};
 use crate::framing::{BadFrame, Decoder, encode};
 use crate::queue::Ending;
-use crate::stage::{Failure, Outlet};
+use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::worker::context::WorkerContext;
-use crate::worker::outlet::StageOutlet;
 use crate::worker::program::arguments::ProgramItem;
 use crate::worker::program::conversation::{Event, Manner, Outcome};
 use crate::worker::program::error::ProgramError;
@@ -88,23 +87,17 @@ impl Attempts {
         })
     }
 
-    /// Publishes the outputs of the first `size` leases and ends them; none: those of the first one, which has failed and stays
-    /// leased, with a mark of what is out. What was collected as a whole is no line, so standard output gets no line end
+    /// Publishes the outputs of the first `size` leases and ends them. What was collected as a whole is no line, so standard output gets no line end
     /// that the program has not written.
     pub(super) fn publish(&self, worker: &mut WorkerContext, size: usize) -> Result<(), Stop> {
         let outputs = self.outputs.all();
         let is_raw = self.collect == Collect::Whole && worker.outputs.is_empty();
-        if size > 0 && !is_raw {
+        if !is_raw {
             return spill::publish(worker, outputs, size);
         }
-        if is_raw {
-            worker.console.begin_item();
-            outputs.iter().try_for_each(|output| worker.console.put_as_it_is(output))?;
-        } else {
-            let mut outlet = StageOutlet::new(worker, Some(0));
-            outputs.iter().try_for_each(|output| outlet.put(output))?;
-        }
-        if size > 0 { worker.commit(size) } else { worker.commit_regardless(0) }
+        worker.console.begin_item();
+        outputs.iter().try_for_each(|output| worker.console.put_as_it_is(output))?;
+        worker.commit(size)
     }
 
     fn frame(&mut self, worker: &WorkerContext, size: usize) -> Attempted<ProgramError> {

@@ -2,14 +2,13 @@
 
 use super::attempt::{Attempted, Attempts, Tag};
 use crate::config::pipeline::{Collect, Command};
-use crate::dead_letter::Cause;
-use crate::model::{Halt, HaltOf, ItemFailure, Tried};
+use crate::model::{Halt, HaltOf, Tried};
 use crate::queue::{Ending, QueueId, Taken};
 use crate::stage::Failure;
 use crate::sys::readiness;
 use crate::sys::wait::Exit;
 use crate::worker::context::WorkerContext;
-use crate::worker::dead_letters::{self, Reason};
+use crate::worker::dead_letters;
 use crate::worker::program::arguments::ProgramItem;
 use crate::worker::program::error::FailedAttempt;
 use crate::worker::program::io::outputs::Outputs;
@@ -42,10 +41,6 @@ enum FailedOutput {
     Kept,
     Dropped,
 }
-
-/// Of an item whose output is out, and whose letter is not written.
-const KILLED_BETWEEN: &str =
-    "its command failed, and its worker was killed before the dead letter was written";
 
 /// Serves the stage with a program for each attempt.
 pub(crate) fn serve(
@@ -98,9 +93,6 @@ impl EachLoop<'_> {
     fn work(&mut self) -> Result<(), Stop> {
         let mut size = self.first_attempts()?;
         while !self.worker.queues.is_empty() {
-            if self.failed_output == FailedOutput::Kept && self.end_failed()? {
-                continue;
-            }
             if self.was_done_before()? {
                 self.worker.commit(1)?;
                 continue;
@@ -157,16 +149,9 @@ impl EachLoop<'_> {
     /// Returns whether the item has failed for good.
     fn fail(&mut self, failed: &FailedAttempt) -> Result<bool, Stop> {
         let EachLoop { worker, attempts, failed_output, .. } = self;
-        let mut is_dead = false;
-        let keep = |worker: &mut WorkerContext| {
-            is_dead = true;
-            match failed_output {
-                FailedOutput::Dropped => Ok(()),
-                FailedOutput::Kept => attempts.publish(worker, 0),
-            }
-        };
-        dead_letters::fail_after(worker, 0, failed.failure, failed.reason(), keep)?;
-        Ok(is_dead)
+        let publish = |worker: &mut WorkerContext| attempts.publish(worker, 1);
+        let outputs = (*failed_output == FailedOutput::Kept).then_some(&publish as dead_letters::Outputs<'_>);
+        dead_letters::fail_with_outputs(worker, 0, failed.failure, failed.reason(), outputs)
     }
 
     /// Whether the job log has the first lease.
@@ -195,23 +180,6 @@ impl EachLoop<'_> {
                 command: &begun.line,
             });
         }
-    }
-
-    /// The first lease may be of a worker that was killed after it had published what a failed program wrote: its outputs
-    /// are marked on the lease, and only its letter is missing.
-    fn end_failed(&mut self) -> Result<bool, Stop> {
-        let lease = self.worker.queues.item(0)?;
-        if lease.mark == 0 {
-            return Ok(false);
-        }
-        let reason = Reason {
-            text: KILLED_BETWEEN.to_owned(),
-            cause: Cause::Error(KILLED_BETWEEN.to_owned()),
-            stderr: &[],
-        };
-        self.worker.queues.give_back_from(1)?;
-        dead_letters::fail_with(self.worker, 0, ItemFailure::Never, reason)?;
-        Ok(true)
     }
 
     /// How many of the leases may go together: one that has failed before goes alone.

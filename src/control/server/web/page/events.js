@@ -17,8 +17,11 @@ export async function happened(wanted = () => true) {
   return all.sort((a, b) => a.ago - b.ago);
 }
 
+// "failed: failed: …" says it twice.
+const plain = ({ change, reason }) => (reason.startsWith(`${change}: `) ? reason.slice(change.length + 2) : reason);
+
 export const line = (event, ...more) => element("li", { "data-change": event.change },
-  element("b", {}, `${event.stage}[${event.index}] ${event.change}`), ` ${event.time.slice(11, 19)}: ${event.reason}`, ...more);
+  element("b", {}, `${event.stage}[${event.index}] ${event.change}`), ` ${event.time.slice(11, 19)}: ${plain(event)}`, ...more);
 
 // All stages: the beginning of a run is nothing to tell.
 export class Lately {

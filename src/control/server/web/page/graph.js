@@ -46,6 +46,8 @@ export class Graph {
     }
     where.replaceChildren(sheet);
     this.sheet = sheet;
+    // New nodes are nowhere yet, whatever room there is.
+    this.room = null;
     this.place();
     if (focused) this.nodes.get(focused)?.button.focus();
   }

@@ -75,14 +75,20 @@ function show() {
 
 function showGone(status) {
   goneSince ??= new Date();
-  const ended = status === 401 || status === 403;
+  const isOver = status === 401 || status === 403;
+  const wasEnding = ["draining", "stopping"].includes(snapshot?.phase);
+  const [state, word] = wasEnding ? ["ended", "quiet"] : ["no answer", "bad"];
   set(document.body, "data-gone", "");
-  say(byId("state"), "no answer");
-  set(byId("state"), "data-state", "bad");
+  say(byId("state"), state);
+  set(byId("state"), "data-state", word);
+  document.title = `${state}: ${snapshot?.pipeline ?? "mprun"}`;
   byId("gone").hidden = false;
-  say(byId("gone"), ended
+  set(byId("gone"), "data-state", word);
+  const since = goneSince.toTimeString().slice(0, 8);
+  say(byId("gone"), isOver
     ? "This browser's session has ended. Run `mprun open` where the pipeline runs, and follow its link."
-    : `No answer since ${goneSince.toTimeString().slice(0, 8)}: the pipeline is gone, or the way to it. This page comes back by itself.`);
+    : wasEnding ? `The run ended at ${since}: it was ${snapshot.phase}. This page comes back with the next run.`
+    : `No answer since ${since}: the pipeline is gone, or the way to it. This page comes back by itself.`);
 }
 
 async function act(path, body) {

@@ -15,12 +15,13 @@ export class QueueView {
     this.watch = element("button", { type: "button", onclick: () => (this.tap ? this.stop() : this.start()) }, "Show items");
     this.items = element("ol", { class: "items", tabindex: 0, "aria-label": "Items" });
     this.body = element("div", { class: "view" }, this.state, this.meter, this.ledger,
-      element("h3", {}, "Items that pass"), element("p", { class: "hint" }, "Up to ten a second, each shortened. No item is taken, and no worker is delayed."), this.watch, this.items);
+      element("h3", {}, "Items that pass"), element("p", { class: "hint" }, "Up to ten a second, each shortened, with how long it has waited. No item is taken, and no worker is delayed."), this.watch, this.items);
   }
 
   update(snapshot, _history, _before, puts) {
     const queue = snapshot.queues.find((queue) => queue.name === this.name);
     if (!queue) return say(this.state, "This queue is not in the pipeline any more.");
+    this.puts = { seen: puts.get(this.name) ?? [], uptime: snapshot.uptime, heard: performance.now() };
     const notes = [queue.ended && "has ended", queue.closed && "has no reader left", queue.leaving && "leaves"].filter(Boolean);
     say(this.state, [`${number(held(queue))} of ${number(queue.capacity)} items, ${bytes(queue.bytes)} of ${bytes(queue.max_bytes)}`, oldest(queue, snapshot, puts), ...notes].filter(Boolean).join(" · "));
     this.meter.value = fullness(queue);
@@ -30,7 +31,7 @@ export class QueueView {
     const focused = this.ledger.contains(document.activeElement);
     this.ledger.replaceChildren(made, element("p", { class: "hint" }, sum === queue.put ? "It adds up." : `It does not add up: ${queue.put - sum} items are missing.`),
       element("p", { class: "hint" }, `Written by ${queue.writers.join(", ") || "no stage"}; read by ${queue.readers.join(", ") || "no stage"}; when full: ${queue.when_full}.`),
-      this.machines.queue(this.name) && element("p", {}, this.machines.queue(this.name)));
+      ...(this.machines.queue(this.name) ? [element("p", {}, this.machines.queue(this.name))] : []));
     if (focused) made.firstChild?.focus?.();
   }
 
@@ -38,10 +39,20 @@ export class QueueView {
     this.tap = new AbortController();
     say(this.watch, "Stop");
     const show = (item) => {
-      this.items.prepend(element("li", {}, element("b", {}, `#${item.id}`), ` ${item.text}`, item.bytes > 160 && element("span", { class: "hint" }, ` … ${bytes(item.bytes)}`)));
+      const notes = [this.age(item), item.attempt > 1 && `try ${item.attempt}`, item.bytes > 160 && bytes(item.bytes)].filter(Boolean);
+      this.items.prepend(element("li", {}, element("b", {}, `#${item.id}`), ` ${item.text}${item.bytes > 160 ? " …" : ""} `, element("span", { class: "hint" }, notes.join(" · "))));
       while (this.items.children.length > SHOWN) this.items.lastChild.remove();
     };
     lines(`/v1/tap?queue=${encodeURIComponent(this.name)}`, this.tap.signal, show).catch(() => {}).finally(() => this.stop());
+  }
+
+  // How long the item has waited, by when so many had been put.
+  age({ id }) {
+    const { seen, uptime, heard } = this.puts ?? { seen: [] };
+    const before = putBefore(seen, id);
+    const now = uptime + (performance.now() - heard) / 1000;
+    if (before !== null) return now - before < 1.5 ? "waited under 2 s" : `waited ${time(now - before)}`;
+    return seen.length && now - seen[0][0] >= 2 ? `waited over ${time(now - seen[0][0])}` : null;
   }
 
   stop() {
@@ -55,12 +66,15 @@ export class QueueView {
   }
 }
 
+// The last time at which an item had not been put yet: there were too few.
+const putBefore = (seen, id) => seen.findLast(([, put]) => put <= id)?.[0] ?? null;
+
 // Items go in order: the oldest that waits was put when so many had been put.
 function oldest(queue, snapshot, puts) {
   if (!held(queue)) return "nothing waits";
   const number = queue.put - held(queue) - queue.leased;
-  const seen = (puts.get(queue.name) ?? []).filter(([, put]) => put <= number).at(-1);
-  if (seen) return `the oldest waits for about ${time(Math.max(0, snapshot.uptime - seen[0]))}`;
+  const before = putBefore(puts.get(queue.name) ?? [], number);
+  if (before !== null) return `the oldest waits for about ${time(Math.max(0, snapshot.uptime - before))}`;
   const since = puts.get(queue.name)?.[0]?.[0] ?? snapshot.uptime;
   const seconds = snapshot.uptime - since;
   return seconds < 2 ? "looking for the oldest …" : `the oldest waits for more than ${time(seconds)}`;

@@ -97,9 +97,10 @@ function split(stage, before) {
 }
 
 function chart({ name, rate: now }, history, uptime) {
-  const { most, span, line, ground } = curves(name, now, history, uptime, 600, 80);
+  const { most, known, line, ground } = curves(name, now, history, uptime, 600, 80);
   const made = picture("chart", 600, 80, drawn("polygon", { class: "ground", points: ground(1) }),
     drawn("polyline", { class: "emitted", points: line(2) }), drawn("polyline", { class: "done", points: line(1) }));
-  const words = `Last ${span < SPAN ? time(span) : "ten minutes"}: ${rate(now.done)} done, ${rate(now.emitted)} emitted now, at most ${rate(most)}.`;
+  const figures = `${rate(now.done)} done, ${rate(now.emitted)} emitted`;
+  const words = known < 5 ? `Now ${figures}.` : `Now ${figures}; at most ${rate(most)} in the last ${known < SPAN ? time(known) : "ten minutes"}.`;
   return element("figure", {}, made, element("figcaption", {}, element("i", { class: "key done" }), " done ", element("i", { class: "key emitted" }), ` emitted. ${words}`));
 }

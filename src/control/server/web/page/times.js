@@ -18,7 +18,8 @@ export function bar(parts) {
   const made = element("span", { class: "split", "aria-hidden": "true" });
   for (const [key, , seconds] of parts) {
     const part = element("span", { class: `part ${key}` });
-    part.style.flexGrow = seconds;
+    // Shares below one in all would leave a gap.
+    part.style.flexGrow = seconds * 1000;
     made.append(part);
   }
   return made;
@@ -31,7 +32,7 @@ export function curves(name, { done, emitted }, history, now, width, height) {
   const span = Math.min(SPAN, Math.max(LEAST_SPAN, now - points[0][0]));
   const at = ([when], value) => `${(width - ((now - when) / span) * width).toFixed(1)},${(height - 1 - (value / most) * (height - 4)).toFixed(1)}`;
   const line = (n) => points.map((point) => at(point, point[n])).join(" ");
-  return { most, span, line, ground: (n) => `${at(points[0], 0)} ${line(n)} ${at(points.at(-1), 0)}` };
+  return { most, known: now - points[0][0], line, ground: (n) => `${at(points[0], 0)} ${line(n)} ${at(points.at(-1), 0)}` };
 }
 
 export const picture = (kind, width, height, ...parts) =>

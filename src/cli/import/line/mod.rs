@@ -1,0 +1,202 @@
+//! A line of xargs or GNU parallel: its options become those of `mprun do`, whose file is printed. What stands before it in a shell
+//! pipe becomes the source.
+
+mod combine;
+mod options;
+mod parallel;
+mod place;
+mod tokens;
+mod xargs;
+
+use crate::cli::one_line::{self, Around};
+use crate::cli::output::Failure;
+use place::{Input, Placed, Surroundings};
+use std::ffi::OsString;
+use tokens::Word;
+
+/// The pipeline file of a line of xargs.
+pub(super) fn xargs(line: &str) -> Result<String, Failure> {
+    file(line, "xargs", xargs::carried)
+}
+
+/// The pipeline file of a line of GNU parallel.
+pub(super) fn parallel(line: &str) -> Result<String, Failure> {
+    file(line, "parallel", parallel::carried)
+}
+
+fn file(line: &str, tool: &str, carried: fn(Placed) -> Result<Carried, String>) -> Result<String, Failure> {
+    place::place(line, tool).and_then(carried).map_err(Failure::usage)?.file()
+}
+
+/// The line as `mprun do` has it, and what of it is not carried over.
+#[derive(Debug, Default)]
+struct Carried {
+    options: Vec<String>,
+    notes: Vec<String>,
+    command: Vec<String>,
+    arguments: Option<Vec<String>>,
+    /// The commands whose lines are the items.
+    source: Option<String>,
+    around: Surroundings,
+    tail: String,
+}
+
+/// What ends an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Split {
+    Line,
+    Nul,
+    /// Blanks and line ends, outside of quotes.
+    Blanks,
+    By(String),
+}
+
+/// The other tool's items, as words with a zero byte behind each.
+const SPLIT_AT_BLANKS: &str = "xargs -r printf '%s\\0'";
+
+impl Carried {
+    fn of(around: Surroundings, tail: String, notes: Vec<String>) -> Carried {
+        Carried { around, tail, notes, ..Carried::default() }
+    }
+
+    fn option(&mut self, name: &str, value: Option<&str>) {
+        self.options.push(name.to_owned());
+        self.options.extend(value.map(str::to_owned));
+    }
+
+    fn leave_out(&mut self, name: &str, value: &str) {
+        let value = if value.is_empty() { String::new() } else { format!(" {value}") };
+        let instead = one_line::instead_of(name).map_or_else(String::new, |do_this| format!(" ({do_this})"));
+        self.notes.push(format!("not carried over: {name}{value}{instead}"));
+    }
+
+    fn leave_out_for(&mut self, what: &str, why: &str) {
+        self.notes.push(format!("not carried over: {what} ({why})"));
+    }
+
+    /// Words that the shell of the line had put values for.
+    fn note_live(&mut self, words: &[Word]) {
+        for word in words.iter().filter(|word| word.is_live) {
+            self.notes.push(format!(
+                "{}: a shell had put its value in before; here each command does, with its own environment and folder",
+                word.raw
+            ));
+        }
+    }
+
+    /// Where the items come from, and what ends one.
+    fn items(&mut self, input: Input, split: &Split) {
+        let quoted = |path: &str| shlex::try_quote(path).unwrap_or_default().into_owned();
+        let by = match split {
+            Split::Line => None,
+            Split::Nul => {
+                self.option("-0", None);
+                None
+            }
+            Split::Blanks => Some(SPLIT_AT_BLANKS.to_owned()),
+            Split::By(end) => Some(format!("tr {} '\\0'", quoted(end))),
+        };
+        match (input, by) {
+            (Input::Stdin, None) => {}
+            (Input::File(path), None) => {
+                let path = joined(self.around.cwd.as_deref(), &path);
+                self.option("-a", Some(&path));
+            }
+            (Input::Shell(text), None) => self.source = Some(text),
+            (Input::Stdin, Some(by)) => {
+                self.option("-0", None);
+                self.notes.push(format!(
+                    "items end with a zero byte here; with a list as the line had it: {by} < LIST | mprun run FILE"
+                ));
+            }
+            (Input::File(path), Some(by)) => {
+                self.option("-0", None);
+                self.source = Some(format!("{by} < {}", quoted(&path)));
+            }
+            (Input::Shell(text), Some(by)) => {
+                self.option("-0", None);
+                self.source = Some(format!("{text} | {by}"));
+            }
+        }
+    }
+
+    fn file(self) -> Result<String, Failure> {
+        let mut line = self.options;
+        line.push("--".to_owned());
+        line.extend(self.command);
+        line.extend(self.arguments.into_iter().flat_map(|words| [":::".to_owned()].into_iter().chain(words)));
+        let mut shown = shlex::try_join(line.iter().map(String::as_str)).unwrap_or_default();
+        shown = format!("mprun do {shown}");
+        if let Some(source) = &self.source {
+            shown = format!("{source} | {shown}");
+        }
+        if let Some(cwd) = &self.around.cwd {
+            shown = format!("cd {cwd} && {shown}");
+        }
+        let mut notes: Vec<String> = vec![shown];
+        notes.extend(self.notes);
+        if !self.tail.is_empty() {
+            notes.push(format!("the rest of the line stands behind the run: mprun run FILE{}", self.tail));
+        }
+        let source = self.source.map(|text| vec![shell(&text).to_owned(), "-c".to_owned(), text]);
+        let Surroundings { cwd, env, nice } = self.around;
+        let around = Around { cwd, env, nice, source };
+        let text = one_line::file_of(line.into_iter().map(OsString::from).collect(), around)?;
+        let comments = notes.iter().flat_map(|note| note.lines()).map(|line| format!("# {line}\n"));
+        Ok(comments.chain(["\n".to_owned(), text]).collect())
+    }
+}
+
+/// A path as seen from where a folder was changed.
+fn joined(folder: Option<&str>, path: &str) -> String {
+    match folder {
+        Some(folder) if !path.starts_with(['/', '~']) => format!("{}/{path}", folder.trim_end_matches('/')),
+        _ => path.to_owned(),
+    }
+}
+
+/// What `-a` or `::::` names.
+fn input_of(word: &Word) -> Input {
+    let substituted = word.raw.strip_prefix("<(").and_then(|raw| raw.strip_suffix(')'));
+    match substituted {
+        Some(commands) => Input::Shell(commands.trim().to_owned()),
+        None if word.is_live => Input::Shell(format!("cat {}", word.raw)),
+        None if word.text == "-" => Input::Stdin,
+        None => Input::File(word.text.clone()),
+    }
+}
+
+/// Number of processes, where only a shell knows it.
+fn jobs(word: &Word) -> Option<String> {
+    let asks_for_cpus = word.is_live && (word.text.contains("nproc") || word.text.contains("NPROCESSORS"));
+    if asks_for_cpus && !word.text.contains("((") {
+        return Some("cpus".to_owned());
+    }
+    let is_good = |text: &str| text.trim_end_matches('%').parse::<u32>().is_ok_and(|jobs| jobs > 0);
+    match word.text.as_str() {
+        "0" => Some("cpus".to_owned()),
+        text if is_good(text) && !text.starts_with('+') => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+/// The shell that reads a text: what only bash has is given to bash.
+fn shell(text: &str) -> &'static str {
+    if is_for_bash(text) { "bash" } else { "sh" }
+}
+
+fn is_for_bash(text: &str) -> bool {
+    let has_list = |text: &str| {
+        text.split('{').skip(1).any(|part| {
+            let inner = part.split(['}', ' ']).next().unwrap_or_default();
+            part.contains('}') && (inner.contains(',') || inner.contains(".."))
+        })
+    };
+    ["<(", ">(", "[[", "<<<", "$'", "&>", "|&", "**", "source ", "shopt", "function "]
+        .iter()
+        .any(|bash| text.contains(bash))
+        || has_list(text)
+}
+
+#[cfg(test)]
+mod tests;

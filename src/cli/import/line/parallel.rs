@@ -1,0 +1,309 @@
+//! A line of GNU parallel.
+
+use super::combine::{List, combinations};
+use super::options::{Grammar, options};
+use super::place::{Input, Placed};
+use super::tokens::Word;
+use super::xargs::delimiter;
+use super::{Carried, Split, input_of, is_for_bash, jobs, joined};
+use crate::cli::one_line::{has_group_placeholder, without_needless_quotes};
+
+const GRAMMAR: Grammar = Grammar {
+    letters_with_value: "ajPnNIdCLsESU",
+    letters_with_optional_value: "",
+    words_with_value: &[
+        "arg-file",
+        "jobs",
+        "max-procs",
+        "max-args",
+        "max-replace-args",
+        "timeout",
+        "retries",
+        "joblog",
+        "jl",
+        "halt",
+        "halt-on-error",
+        "haltonerror",
+        "delay",
+        "colsep",
+        "results",
+        "res",
+        "tagstring",
+        "sshlogin",
+        "sshloginfile",
+        "slf",
+        "nice",
+        "load",
+        "memfree",
+        "memsuspend",
+        "limit",
+        "workdir",
+        "wd",
+        "env",
+        "block",
+        "tmpdir",
+        "max-chars",
+        "max-lines",
+        "delimiter",
+        "header",
+        "rpl",
+        "recstart",
+        "recend",
+        "return",
+        "basefile",
+        "filter",
+        "profile",
+        "shellquote",
+        "trim",
+        "tmux",
+        "compress-program",
+        "termseq",
+    ],
+};
+
+/// What changes the items or how a command gets them: without it the file would do another thing.
+const REFUSED: [(&[&str], &str); 6] = [
+    (
+        &["--pipe", "--pipepart", "--pipe-part", "--spreadstdin", "--cat", "--fifo", "--tee"],
+        "the command reads items on its standard input: write a stage with `mode = \"stream\"` or \"batch\"",
+    ),
+    (
+        &["--colsep", "-C", "--csv", "--header"],
+        "a program before it makes a line of each column (`tr ',' '\\n'`), and -n N a command of N of them: {1} {2}",
+    ),
+    (&["--rpl", "--parens"], "one word for the shell has it: 'x={}; echo \"${x%.*}\"'"),
+    (
+        &["--filter", "--skip-first-line", "--trim", "--regexp", "--shuf"],
+        "a program before it changes the items: `tail -n +2`, `grep`, `shuf`",
+    ),
+    (&["--semaphore", "--fg", "--bg"], "`flock` makes commands wait for each other"),
+    (&["--dry-run", "--dryrun"], "`mprun do --dry-run` shows the commands; leave it out to import the line"),
+];
+
+/// What of the line matters beyond its options.
+#[derive(Default)]
+struct Sources {
+    lists: Vec<List>,
+    /// The items of a file, or what a command prints.
+    other: Option<Input>,
+    all_linked: bool,
+}
+
+pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
+    let Placed { words, input, around, tail, notes } = placed;
+    let (given, mut rest) = options(words, &GRAMMAR);
+    let mut carried = Carried::of(around, tail, notes);
+    let (mut split, mut sources) = (Split::Line, Sources::default());
+    let (mut has_jobs, mut has_size, mut is_quoted, mut mark, mut has_plus) =
+        (false, false, false, None, false);
+    for option in given {
+        let (name, value) = (option.name.as_str(), option.value.text.as_str());
+        if let Some((_, instead)) = REFUSED.iter().find(|(names, _)| names.contains(&name)) {
+            return Err(format!("{name} can't be carried over: {instead}"));
+        }
+        match name {
+            "-j" | "-P" | "--jobs" | "--max-procs" => match jobs(&option.value) {
+                Some(jobs) => {
+                    has_jobs = true;
+                    carried.option("-j", Some(&jobs));
+                }
+                None => carried.leave_out_for(
+                    &format!("{name} {value}"),
+                    "here it is as many as there are CPUs: write the number into `processes`",
+                ),
+            },
+            "-n" | "-N" | "--max-args" | "--max-replace-args" => {
+                has_size = true;
+                carried.option("-n", Some(value));
+            }
+            "-L" | "-l" | "--max-lines" => {
+                has_size = true;
+                carried.option("-n", Some(if value.is_empty() { "1" } else { value }));
+            }
+            "-a" | "--arg-file" => sources.add(input_of(&option.value))?,
+            "-0" | "--null" => split = Split::Nul,
+            "-d" | "--delimiter" => split = delimiter(value)?,
+            "-I" => mark = Some(value.to_owned()),
+            "-q" | "--quote" => is_quoted = true,
+            "--plus" => has_plus = true,
+            "--link" | "--xapply" => sources.all_linked = true,
+            "-k" | "--keep-order" | "--tag" | "--resume" | "--resume-failed" => carried.option(name, None),
+            "--timeout" | "--retries" | "--halt" => carried.option(name, Some(value)),
+            "--halt-on-error" | "--haltonerror" => carried.option("--halt", Some(value)),
+            "--joblog" | "--jl" => {
+                let path = joined(carried.around.cwd.as_deref(), value);
+                carried.option("--joblog", Some(&path));
+            }
+            "--nice" => match value.parse() {
+                Ok(nice) => carried.around.nice = Some(nice),
+                Err(_) => carried.leave_out(name, value),
+            },
+            "--will-cite" | "--group" | "-r" | "--no-run-if-empty" | "--gnu" | "--bar" | "--progress"
+            | "--eta" | "--no-notice" => {}
+            _ => carried.leave_out(name, value),
+        }
+    }
+    if !has_jobs {
+        carried.option("-j", Some("cpus"));
+    }
+    if let Some(at) = rest.iter().position(|word| word.raw.starts_with(":::")) {
+        let words = rest.split_off(at);
+        sources.read(&words)?;
+    }
+    let count = sources.count();
+    if count > 1 && has_size {
+        return Err("-n beside several lists of arguments can't be carried over: leave it out".to_owned());
+    }
+    sources.into(&mut carried, input, &split)?;
+    carried.note_live(&rest);
+    command(&mut carried, &rest, &Reading { is_quoted, mark, has_plus, is_group: has_size || count > 1 })?;
+    Ok(carried)
+}
+
+impl Sources {
+    fn add(&mut self, input: Input) -> Result<(), String> {
+        if self.other.replace(input).is_some() {
+            return Err(SEVERAL.to_owned());
+        }
+        Ok(())
+    }
+
+    /// From the first `:::` or `::::` on.
+    fn read(&mut self, mut words: &[Word]) -> Result<(), String> {
+        while let [how, rest @ ..] = words {
+            let end = rest.iter().position(|word| word.raw.starts_with(":::")).unwrap_or(rest.len());
+            let (list, next) = rest.split_at(end);
+            words = next;
+            let is_linked = how.raw.ends_with('+');
+            match how.raw.trim_end_matches('+') {
+                ":::" if list.iter().any(|word| word.is_live) => {
+                    let raw: Vec<&str> = list.iter().map(|word| word.raw.as_str()).collect();
+                    self.add(Input::Shell(format!("printf '%s\\n' {}", raw.join(" "))))?;
+                }
+                ":::" => {
+                    let items = list.iter().map(|word| word.text.clone()).collect();
+                    self.lists.push(List { is_linked, items });
+                }
+                _ => list.iter().try_for_each(|word| self.add(input_of(word)))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self) -> usize {
+        self.lists.len() + usize::from(self.other.is_some())
+    }
+
+    fn into(self, carried: &mut Carried, stdin: Input, split: &Split) -> Result<(), String> {
+        match (self.other, &self.lists[..]) {
+            (Some(_), [_, ..]) => return Err(SEVERAL.to_owned()),
+            (Some(Input::Stdin) | None, []) => carried.items(stdin, split),
+            (Some(Input::Shell(text)), []) if text.starts_with("printf '%s\\n' ") => {
+                // A name may have a line end in it.
+                carried.items(Input::Shell(text.replacen("\\n", "\\0", 1)), &Split::Nul);
+            }
+            (Some(input), []) => carried.items(input, split),
+            (None, [list]) => carried.arguments = Some(list.items.clone()),
+            (None, lists) => {
+                carried.option("-n", Some(&lists.len().to_string()));
+                carried.arguments = Some(combinations(lists, self.all_linked));
+            }
+        }
+        Ok(())
+    }
+}
+
+const SEVERAL: &str = "several lists of which one is a file, or known to the shell only, can't be combined here: a loop of the shell before \
+                       `parallel` can";
+
+/// How the words of the command are read.
+struct Reading {
+    is_quoted: bool,
+    mark: Option<String>,
+    has_plus: bool,
+    /// An item is several arguments.
+    is_group: bool,
+}
+
+/// Placeholders of the first list, where there is one.
+const OF_ONE: [(&str, &str); 5] =
+    [("{1}", "{}"), ("{1.}", "{.}"), ("{1/}", "{/}"), ("{1//}", "{//}"), ("{1/.}", "{/.}")];
+/// With `--plus`, and not here.
+const PLUS: [&str; 9] = ["{..}", "{...}", "{/..}", "{/...}", "{+", "{##}", "{:", "{%", "{^"];
+/// parallel hands all words to a shell, together, where one of these letters is among them.
+const SHELL_LETTERS: &str = "|&;<>()$`\\\"'*?[]#~ \t\n";
+
+fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(), String> {
+    let mut texts: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
+    for text in &mut texts {
+        if let Some(mark) = &reading.mark {
+            *text = text.replace(mark.as_str(), "{}");
+        }
+        if !reading.is_group {
+            OF_ONE.iter().for_each(|(numbered, plain)| *text = text.replace(numbered, plain));
+            if let Some(column) = has_group_placeholder(text) {
+                return Err(format!(
+                    "{column} has no list to take an argument from: there is one list, or none"
+                ));
+            }
+        }
+        let plus = PLUS.iter().find(|plus| reading.has_plus && text.replace("{%}", "").contains(**plus));
+        if let Some(plus) = plus {
+            return Err(format!(
+                "{plus} can't be carried over: in a line for the shell it is 'x={{}}; echo \"${{x%.*}}\"'"
+            ));
+        }
+    }
+    if texts.is_empty() {
+        carried
+            .notes
+            .push("without a command each line is one: it is run as code, as parallel does".to_owned());
+        carried.command = ["sh", "-c", "eval \"$1\"", "sh"].map(str::to_owned).to_vec();
+        return Ok(());
+    }
+    if reading.is_quoted {
+        carried.command = texts;
+        return Ok(());
+    }
+    let line = texts.join(" ");
+    let line = if line.contains("{=") { with_perl(&line, carried)? } else { line };
+    if is_for_bash(&line) {
+        carried.notes.push(
+            "the command seems to be written for bash: where sh can't read it, write \"bash\" for \"sh\" in the stage's `command`"
+                .to_owned(),
+        );
+    }
+    let needs_shell = line.split(' ').count() != texts.len()
+        || texts.iter().any(|word| word.contains(|letter| SHELL_LETTERS.contains(letter)));
+    carried.command = if needs_shell { vec![without_needless_quotes(&line)] } else { texts };
+    Ok(())
+}
+
+/// Perl's names that only parallel knows.
+const PARALLELS_OWN: [&str; 7] = ["seq(", "slot(", "total_jobs(", "$job", "@arg", "uq(", "skip("];
+
+/// `{= PERL =}` is put into a variable of the shell, which Perl makes of the item.
+fn with_perl(line: &str, carried: &mut Carried) -> Result<String, String> {
+    let (mut made, mut before, mut rest) = (String::new(), String::new(), line);
+    let mut number = 0;
+    while let Some(at) = rest.find("{=") {
+        let inner = &rest[at + 2..];
+        let end = inner.find("=}").ok_or("the line has a `{=` without its end")?;
+        let expression = inner[..end].trim();
+        let is_numbered = expression.starts_with(|letter: char| letter.is_ascii_digit());
+        if is_numbered || PARALLELS_OWN.iter().any(|own| expression.contains(own)) {
+            return Err(format!(
+                "{{={}=}} can't be carried over: write it for the shell ('x={{}}; …')",
+                &inner[..end]
+            ));
+        }
+        number += 1;
+        let script = format!("$_=$ENV{{p}}; {expression}; print");
+        let script = shlex::try_quote(&script).unwrap_or_default().into_owned();
+        before += &format!("p{number}=$(p={{}} perl -e {script}); ");
+        made += &format!("{}\"$p{number}\"", &rest[..at]);
+        rest = &inner[end + 2..];
+    }
+    carried.notes.push("{= =} is run by perl, once for each command".to_owned());
+    Ok(before + &made + rest)
+}

@@ -1,0 +1,101 @@
+//! What lines of xargs and parallel come to.
+
+use super::*;
+
+fn shown(carried: &Carried) -> String {
+    let source = carried.source.as_ref().map(|source| format!("[{source}] ")).unwrap_or_default();
+    let arguments = carried.arguments.iter().map(|words| format!(" ::: {}", words.join(" ")));
+    format!(
+        "{source}{}-- {}{}",
+        carried.options.iter().map(|option| format!("{option} ")).collect::<String>(),
+        carried.command.join(" "),
+        arguments.collect::<String>()
+    )
+}
+
+#[test]
+fn a_line_of_xargs_has_its_options_here() {
+    for (line, ours, notes) in [
+        ("xargs -0 -P4 -n1 gzip -9", "-j 4 -n 1 -0 -- gzip -9", 0),
+        ("/usr/bin/xargs -0n2 -P 8 mv", "-n 2 -j 8 -0 -- mv", 0),
+        ("xargs -d '\\n' -I% cp % %.bak", "-- cp {} {}.bak", 0),
+        ("xargs -d '\\n' -n1 find {} x", "-n 1 -- find {{}} x", 0),
+        ("xargs --null --max-procs=0 --max-args 3 x", "-j cpus -n 3 -0 -- x", 0),
+        ("xargs -r rm -f", "-0 -n 1000 -- rm -f", 2),
+        ("ls | xargs -r rm -f", "[ls | xargs -r printf '%s\\0'] -0 -n 1000 -- rm -f", 1),
+        ("xargs -n1 <'a b'", "[xargs -r printf '%s\\0' < 'a b'] -n 1 -0 -- echo", 0),
+        ("echo a,b | xargs -d, -n1 x", "[echo a,b | tr ',' '\\0'] -n 1 -0 -- x", 0),
+        ("xargs -0 -n1 -t -p x", "-n 1 -0 -- x", 2),
+        ("xargs -0 -P $(nproc) -n1 x", "-j cpus -n 1 -0 -- x", 0),
+        ("xargs -0 -P $N -n1 x", "-n 1 -0 -- x", 1),
+        ("xargs -i mv {} {}.old", "-- mv {} {}.old", 0),
+        ("ls | xargs -I% cp % $HOME/x", "[ls] -- cp {} $HOME/x", 1),
+        ("ls | xargs -L2 x", "[ls] -n 2 -- x", 1),
+    ] {
+        let carried = place::place(line, "xargs").and_then(xargs::carried).unwrap();
+        assert_eq!(
+            (shown(&carried), carried.notes.len()),
+            (ours.to_owned(), notes),
+            "{line}: {:?}",
+            carried.notes
+        );
+    }
+}
+
+#[test]
+fn a_line_of_parallel_has_its_options_here() {
+    for (line, ours, notes) in [
+        ("parallel -j4 -k gzip {} ::: a b", "-j 4 -k -- gzip {} ::: a b", 0),
+        ("parallel gzip", "-j cpus -- gzip", 0),
+        ("parallel --bar --jobs 50% 'echo {} > {.}.x' :::: list", "-j 50% -a list -- echo {} > {.}.x", 0),
+        ("parallel echo {} '|' wc", "-j cpus -- echo {} | wc", 0),
+        ("parallel --tag --jl x --halt now,fail=1 -j2 f", "--tag --joblog x --halt now,fail=1 -j 2 -- f", 0),
+        ("parallel echo ::: a b ::: c d", "-j cpus -n 2 -- echo ::: a c a d b c b d", 0),
+        ("parallel echo {2} {1} ::: a b :::+ c d", "-j cpus -n 2 -- echo {2} {1} ::: a c b d", 0),
+        ("parallel -j+2 x", "-j cpus -- x", 1),
+        ("parallel -j-1 x", "-j cpus -- x", 1),
+        (
+            "parallel convert {1} {1.}.png ::: *.jpg",
+            "[printf '%s\\0' *.jpg] -j cpus -0 -- convert {} {.}.png",
+            0,
+        ),
+        ("parallel echo ::: {1..3}", "[printf '%s\\0' {1..3}] -j cpus -0 -- echo", 0),
+        ("parallel -a <(seq 3) echo", "[seq 3] -j cpus -- echo", 0),
+        ("seq 3 | parallel -a - echo", "[seq 3] -j cpus -- echo", 0),
+        ("parallel -I, echo , x", "-j cpus -- echo {} x", 0),
+        ("parallel 'gzip < \"{}\" > \"{.}.gz\"'", "-j cpus -- gzip < {} > {.}.gz", 0),
+        ("parallel -q awk '{print $1}'", "-j cpus -- awk {print $1}", 0),
+        ("parallel < commands", "-j cpus -a commands -- sh -c eval \"$1\" sh", 1),
+        (
+            "parallel mv {} '{= s/a/b/ =}'",
+            "-j cpus -- p1=$(p={} perl -e '$_=$ENV{p}; s/a/b/; print'); mv {} \"$p1\"",
+            1,
+        ),
+    ] {
+        let carried = place::place(line, "parallel").and_then(parallel::carried).unwrap();
+        assert_eq!(
+            (shown(&carried), carried.notes.len()),
+            (ours.to_owned(), notes),
+            "{line}: {:?}",
+            carried.notes
+        );
+    }
+}
+
+#[test]
+fn what_would_become_another_job_is_refused_with_what_to_write() {
+    for (line, why) in [
+        ("parallel --pipe wc", "mode = \"stream\""),
+        ("parallel --colsep , echo {1} {2}", "a line of each column"),
+        ("parallel echo {2} ::: a", "{2} has no list"),
+        ("parallel --plus echo {..} ::: a", "{..} can't be carried over"),
+        ("parallel echo '{= $_=seq() =}'", "can't be carried over"),
+        ("parallel --dry-run echo", "mprun do --dry-run"),
+        ("parallel echo ::: a :::: b", "can't be combined"),
+        ("parallel -n2 echo ::: a ::: b", "leave it out"),
+        ("parallel -d END echo", "more than one byte"),
+    ] {
+        let refused = place::place(line, "parallel").and_then(parallel::carried).unwrap_err();
+        assert!(refused.contains(why), "{line}: {refused}");
+    }
+}

@@ -1,0 +1,310 @@
+//! The words and operators of a line for a shell.
+
+use std::ops::Range;
+
+/// One of them, and where it stands in the line.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub kind: TokenKind,
+    pub at: Range<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    Word(Word),
+    /// `;`, a line end, `&`, `&&` or `||`.
+    Join,
+    Pipe,
+    /// As written, with the number before it: `2>`. The next word belongs to it.
+    Redirect(String),
+    Open,
+    Close,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Word {
+    /// Without its quotes. What the shell puts a value for is as written.
+    pub text: String,
+    /// As written.
+    pub raw: String,
+    /// Only the shell knows what it comes to: a variable, a pattern of file names, `$(…)`.
+    pub is_live: bool,
+}
+
+impl Word {
+    /// The name of the program, without its folder.
+    pub(super) fn program(&self) -> &str {
+        self.text.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+const JOINS: [&str; 6] = ["&&", "||", ";;", ";", "\n", "&"];
+const PIPES: [&str; 2] = ["|&", "|"];
+const REDIRECTS: [&str; 11] = ["&>>", "&>", "<<<", "<<", "<>", "<&", "<", ">>", ">&", ">|", ">"];
+
+/// All of a line.
+///
+/// # Errors
+/// A quote or parenthesis has no end, or the line has a here-document.
+pub(super) fn tokens(line: &str) -> Result<Vec<Token>, String> {
+    let mut reader = Reader { line, at: 0 };
+    let mut found = Vec::new();
+    while let Some(token) = reader.token()? {
+        found.push(token);
+    }
+    Ok(found)
+}
+
+struct Reader<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn rest(&self) -> &'a str {
+        &self.line[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let letter = self.peek()?;
+        self.at += letter.len_utf8();
+        Some(letter)
+    }
+
+    fn skip_blanks(&mut self) {
+        loop {
+            match self.rest() {
+                rest if rest.starts_with("\\\n") => self.at += 2,
+                rest if rest.starts_with([' ', '\t', '\r']) => self.at += 1,
+                rest if rest.starts_with('#') => self.at += rest.find('\n').unwrap_or(rest.len()),
+                _ => return,
+            }
+        }
+    }
+
+    fn token(&mut self) -> Result<Option<Token>, String> {
+        self.skip_blanks();
+        let (start, rest) = (self.at, self.rest());
+        let begins = |all: &[&'static str]| all.iter().copied().find(|one| rest.starts_with(one));
+        let number = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let is_substitution = rest.starts_with("<(") || rest.starts_with(">(");
+        let redirect =
+            REDIRECTS.iter().find(|one| rest[number..].starts_with(**one)).filter(|_| !is_substitution);
+        let kind = if rest.is_empty() {
+            return Ok(None);
+        } else if let Some(redirect) = redirect {
+            if *redirect == "<<" {
+                return Err(
+                    "a here-document can't be carried over: put its lines into a file, and write `< FILE`"
+                        .into(),
+                );
+            }
+            self.at += number + redirect.len();
+            TokenKind::Redirect(self.line[start..self.at].to_owned())
+        } else if let Some(join) = begins(&JOINS).filter(|_| !rest.starts_with("&>")) {
+            self.at += join.len();
+            TokenKind::Join
+        } else if let Some(pipe) = begins(&PIPES) {
+            self.at += pipe.len();
+            TokenKind::Pipe
+        } else if rest.starts_with('(') {
+            self.at += 1;
+            TokenKind::Open
+        } else if rest.starts_with(')') {
+            self.at += 1;
+            TokenKind::Close
+        } else {
+            TokenKind::Word(self.word()?)
+        };
+        Ok(Some(Token { kind, at: start..self.at }))
+    }
+
+    fn word(&mut self) -> Result<Word, String> {
+        let (start, mut word) = (self.at, Word::default());
+        while let Some(letter) = self.peek() {
+            let rest = self.rest();
+            match letter {
+                '<' | '>' if rest[1..].starts_with('(') => {
+                    self.at += 1;
+                    word.is_live = true;
+                    let group = self.group()?;
+                    word.text.extend([&letter.to_string(), group]);
+                }
+                ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '<' | '>' | '(' | ')' => break,
+                '\'' => word.text.push_str(self.single()?),
+                '"' => self.double(&mut word)?,
+                '\\' => {
+                    self.at += 1;
+                    word.text.extend(self.next().filter(|letter| *letter != '\n'));
+                }
+                '$' if rest.starts_with("$'") => self.escaped(&mut word)?,
+                '$' => self.dollar(&mut word)?,
+                '`' => self.backticks(&mut word)?,
+                _ => {
+                    word.is_live |= is_pattern(rest) || (letter == '~' && self.at == start);
+                    word.text.extend(self.next());
+                }
+            }
+        }
+        self.line[start..self.at].clone_into(&mut word.raw);
+        Ok(word)
+    }
+
+    fn single(&mut self) -> Result<&'a str, String> {
+        let inner = &self.rest()[1..];
+        let end = inner.find('\'').ok_or("the line has a quote without its end")?;
+        self.at += end + 2;
+        Ok(&inner[..end])
+    }
+
+    fn double(&mut self, word: &mut Word) -> Result<(), String> {
+        self.at += 1;
+        loop {
+            match self.peek().ok_or("the line has a quote without its end")? {
+                '"' => break self.at += 1,
+                '$' => self.dollar(word)?,
+                '`' => self.backticks(word)?,
+                '\\' => {
+                    self.at += 1;
+                    match self.next() {
+                        Some('\n') | None => {}
+                        Some(letter @ ('$' | '`' | '"' | '\\')) => word.text.push(letter),
+                        Some(letter) => word.text.extend(['\\', letter]),
+                    }
+                }
+                _ => word.text.extend(self.next()),
+            }
+        }
+        Ok(())
+    }
+
+    /// `$'…'`
+    fn escaped(&mut self, word: &mut Word) -> Result<(), String> {
+        self.at += 2;
+        loop {
+            match self.next().ok_or("the line has a quote without its end")? {
+                '\'' => return Ok(()),
+                '\\' => match self.next() {
+                    Some('n') => word.text.push('\n'),
+                    Some('t') => word.text.push('\t'),
+                    Some('r') => word.text.push('\r'),
+                    Some('0') => word.text.push_str("\\0"),
+                    Some(letter) => word.text.push(letter),
+                    None => {}
+                },
+                letter => word.text.push(letter),
+            }
+        }
+    }
+
+    /// A variable, `${…}` or `$(…)`; else a plain `$`.
+    fn dollar(&mut self, word: &mut Word) -> Result<(), String> {
+        self.at += 1;
+        word.text.push('$');
+        let rest = self.rest();
+        let name = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+        if rest.starts_with('(') {
+            let group = self.group()?;
+            word.text.push_str(group);
+        } else if rest.starts_with('{') {
+            let end = rest.find('}').ok_or("the line has a `${` without its end")?;
+            word.text.push_str(&rest[..=end]);
+            self.at += end + 1;
+        } else if name > 0 {
+            word.text.push_str(&rest[..name]);
+            self.at += name;
+        } else if rest.starts_with(['@', '*', '#', '?', '$', '!', '-']) {
+            word.text.extend(self.next());
+        } else {
+            return Ok(());
+        }
+        word.is_live = true;
+        Ok(())
+    }
+
+    fn backticks(&mut self, word: &mut Word) -> Result<(), String> {
+        let end = self.rest()[1..].find('`').ok_or("the line has a quote without its end")?;
+        word.text.push_str(&self.rest()[..end + 2]);
+        word.is_live = true;
+        self.at += end + 2;
+        Ok(())
+    }
+
+    /// From a parenthesis to its end.
+    fn group(&mut self) -> Result<&'a str, String> {
+        let (start, mut depth) = (self.at, 0);
+        let mut ignored = Word::default();
+        loop {
+            match self.peek().ok_or("the line has a parenthesis without its end")? {
+                '\'' => drop(self.single()?),
+                '"' => self.double(&mut ignored)?,
+                '\\' => {
+                    self.at += 1;
+                    self.next();
+                }
+                letter => {
+                    self.next();
+                    depth += i32::from(letter == '(') - i32::from(letter == ')');
+                    if depth == 0 {
+                        return Ok(&self.line[start..self.at]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a pattern of file names, or a list in braces, begins here.
+fn is_pattern(rest: &str) -> bool {
+    let word = rest.split([' ', '\t', '\n']).next().unwrap_or_default();
+    match rest.chars().next() {
+        Some('*' | '?') => true,
+        Some('[') => word.contains(']'),
+        Some('{') => word.find('}').is_some_and(|end| {
+            let inner = &word[1..end];
+            inner.contains(',') || inner.find("..").is_some_and(|at| at > 0 && at + 2 < inner.len())
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> String {
+        let all = tokens(line).unwrap();
+        let one = |token: &Token| match &token.kind {
+            TokenKind::Word(word) => format!("{}{}", word.text, if word.is_live { "!" } else { "" }),
+            TokenKind::Join => "J".to_owned(),
+            TokenKind::Pipe => "P".to_owned(),
+            TokenKind::Redirect(how) => format!("R{how}"),
+            TokenKind::Open => "O".to_owned(),
+            TokenKind::Close => "C".to_owned(),
+        };
+        all.iter().map(one).collect::<Vec<_>>().join("_")
+    }
+
+    #[test]
+    fn words_and_operators_are_those_of_a_shell() {
+        for (line, wanted) in [
+            ("a 'b c'\"d $e\" \\$f", "a_b cd $e!_$f"),
+            ("a|b||c&&d;e&", "a_P_b_J_c_J_d_J_e_J"),
+            ("a <b 2>c 2>&1 &>d >>e", "a_R<_b_R2>_c_R2>&_1_R&>_d_R>>_e"),
+            ("a *.x {} {.} {1..3} {a,b} ~/x s{2}", "a_*.x!_{}_{.}_{1..3}!_{a,b}!_~/x!_s{2}"),
+            ("a $(b 'c)' | d) `e` <(f | g)", "a_$(b 'c)' | d)!_`e`!_<(f | g)!"),
+            ("(a) # b | c", "O_a_C"),
+            ("a \\\n b\nc", "a_b_J_c"),
+            ("a $'\\t' \"\\$x\" $ 100% [ a ]", "a_\t_$x_$_100%_[_a_]"),
+        ] {
+            assert_eq!(shown(line), wanted, "{line}");
+        }
+        for line in ["a 'b", "a \"b", "a $(b", "a <<E\nb\nE", "a `b", "a ${b"] {
+            assert!(tokens(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `mprun import parallel|xargs` on lines of the kinds that documentation and questions have: the file does what the line did, or it
+//! is told what of it can't be carried over.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use support::{Folder, command};
+
+/// Run by bash and by mprun, with the same lines printed. Beside it what the comments say, if anything.
+const SAME: [(&str, &str); 44] = [
+    ("find . -name '*.txt' | sort | parallel wc -c", ""),
+    (
+        "find . -name '*.txt' -print0 | parallel -0 -k head -c 3 {} | tr a-z A-Z",
+        "mprun run FILE | tr a-z A-Z",
+    ),
+    ("ls *.txt | parallel -j2 'cat {} | wc -l'", ""),
+    ("parallel -k echo {.} {/} {//} ::: sub/*.txt", ""),
+    ("parallel -j2 gzip -kc {} '>' {.}.gz ::: *.txt && zcat *.gz", "&& zcat"),
+    ("parallel echo {1} {2} ::: a b ::: 1 2 3", ""),
+    ("parallel --link echo {1}-{2} ::: a b c ::: 1 2 3", ""),
+    ("parallel echo {1}-{2} ::: a b c :::+ 1 2 3", ""),
+    ("seq 5 | parallel -j 200% echo job {#} is {}", ""),
+    ("parallel -a nums echo", ""),
+    ("parallel echo :::: nums", ""),
+    ("cat nums | parallel echo n{}", ""),
+    ("parallel echo < nums | sort -r", "| sort -r"),
+    ("seq 1 4 | parallel -N2 echo {2} {1}", ""),
+    ("cat nums | parallel -I% echo %.%", ""),
+    ("cd sub && parallel cat ::: *.txt", ""),
+    ("cd sub && ls | parallel 'pwd | tail -c 5; cat {}'", ""),
+    ("parallel -j4 echo ::: {1..5}", ""),
+    ("parallel -j +0 echo ::: 1 2", "not carried over: -j +0"),
+    ("parallel -j-1 echo ::: 1 2", "not carried over: -j -1"),
+    ("nice -n 5 parallel 'echo {}' ::: 1", ""),
+    ("env GREETING=hi parallel 'echo $GREETING {}' ::: 1 2", ""),
+    ("GREETING=hi parallel 'echo $GREETING' ::: 1 2", ""),
+    ("export A=x; seq 2 | parallel 'echo $A {}'", ""),
+    ("time parallel echo ::: 1 2", "not carried over: time"),
+    ("timeout 60 parallel echo ::: 1 2", "not carried over: timeout 60 (put it before `mprun run`)"),
+    ("parallel echo '{= s/a/b/g =}' ::: banana", "{= =} is run by perl"),
+    ("parallel 'echo \"{}\" \"{.}.png\"' ::: x.jpg y.jpg", ""),
+    ("for i in 1 2 3; do echo $i; done | parallel echo n", ""),
+    ("(echo a; echo b) | parallel echo", ""),
+    ("printf 'echo a; echo b\\necho c\\n' | parallel", "it is run as code"),
+    (
+        "mkdir -p out; parallel echo ::: 1 2 2>/dev/null | sort",
+        "not carried over: mkdir -p out (run it before)",
+    ),
+    ("find . -name '*.txt' -print0 | xargs -0 -P4 -n1 wc -c", ""),
+    ("find . -type f -name '*.txt' -print0 | xargs -0 cat | sort | uniq -c", "| sort | uniq -c"),
+    ("cat words | xargs -n1 echo", ""),
+    ("xargs -n 1 -P \"$(nproc)\" echo < words", ""),
+    ("ls *.txt | xargs -I{} echo file {} is {}", ""),
+    ("ls *.txt | xargs -I% -P2 sh -c 'echo \"$1\"; wc -l < \"$1\"' _ %", ""),
+    ("cut -d: -f1 /etc/passwd | sort | xargs echo", "up to 1000"),
+    ("echo 1,2,3 | tr -d '\\n' | xargs -d, -n1 echo", ""),
+    ("seq 10 | xargs -P 8 -I {} sh -c 'sleep 0.0$1; echo $1' sh {}", ""),
+    ("cat nums | xargs -n2 echo | tr ' ' +", "| tr ' ' +"),
+    ("xargs -a words -n1 echo", ""),
+    ("xargs -n1 echo <<< 'a \"b c\" d'", ""),
+];
+
+/// Refused, with what to write instead.
+const REFUSED: [(&str, &str); 11] = [
+    ("cat big | parallel --pipe wc -l", "mode = \"stream\""),
+    ("parallel --colsep , echo {1} {2} :::: table.csv", "a line of each column"),
+    ("parallel echo ::: a b :::: nums", "can't be combined"),
+    ("ls | parallel 'ssh host \"gzip {}\"'", "inside of quotes"),
+    ("ls | xargs -I{} sh -c 'mv {} {}.bak'", "would be obeyed"),
+    ("ls | parallel gzip | parallel gunzip", "2 times"),
+    ("while read x; do echo $x | parallel echo; done", "no command `parallel`"),
+    ("xargs echo <<END\na\nEND", "here-document"),
+    ("parallel 'echo {", ""),
+    ("ls | xarg -n1 echo", "no command `xargs`"),
+    ("parallel --dry-run echo ::: a", "mprun do --dry-run"),
+];
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    for (name, text) in [
+        ("a.txt", "one\ntwo\n"),
+        ("b c.txt", "three\n"),
+        ("nums", "1\n2\n3\n"),
+        ("words", "a b\n'c d'  e\n"),
+        ("table.csv", "a,b\n"),
+    ] {
+        folder.file(name, text);
+    }
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    folder.file("sub/d.txt", "four\n");
+    folder
+}
+
+fn tool(line: &str) -> &'static str {
+    if line.contains("parallel") { "parallel" } else { "xargs" }
+}
+
+/// Lines that were printed, in any order, and what was said beside them.
+fn printed(mut command: Command) -> (Vec<String>, String) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    (lines, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn imported(folder: &Folder, line: &str) -> (Vec<String>, String, String) {
+    let file = command(folder).args(["import", tool(line), line]).output().unwrap();
+    let said = String::from_utf8(file.stderr).unwrap();
+    assert_eq!((file.status.code(), said.as_str()), (Some(0), ""), "{line}");
+    let text = String::from_utf8(file.stdout).unwrap();
+    folder.file("pipeline.toml", &text);
+    let rest = text.lines().find_map(|line| line.split_once("behind the run: mprun run FILE"));
+    let rest = rest.map_or("", |(_, rest)| rest);
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &format!("\"$0\" run pipeline.toml {rest}"), env!("CARGO_BIN_EXE_mprun")]);
+    bash.current_dir(folder.path()).envs(command(folder).get_envs().filter_map(|(k, v)| Some((k, v?))));
+    let (lines, said) = printed(bash);
+    (lines, said, text)
+}
+
+#[test]
+fn a_line_of_another_tool_becomes_a_file_that_does_the_same() {
+    if Command::new("parallel").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "GNU parallel is not installed");
+        return;
+    }
+    for (line, note) in SAME {
+        let theirs = folder();
+        let mut bash = Command::new("bash");
+        bash.args(["-c", line])
+            .current_dir(theirs.path())
+            .env("HOME", theirs.path())
+            .env("SHELL", "/bin/bash");
+        let (wanted, _) = printed(bash);
+        assert!(!wanted.is_empty(), "{line}");
+        let (lines, said, text) = imported(&folder(), line);
+        assert_eq!(lines, wanted, "{line}\n{text}\n{said}");
+        assert!(text.contains(note), "{line}: no {note:?} in\n{text}");
+        let notes = text.lines().take_while(|line| line.starts_with('#')).count();
+        assert!(!note.is_empty() || notes == 1, "{line} is carried over with other comments:\n{text}");
+    }
+}
+
+#[test]
+fn what_would_be_another_job_is_refused_with_what_to_write() {
+    for (line, why) in REFUSED {
+        let output = command(&folder()).args(["import", tool(line), line]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}: {said}");
+        assert!(output.stdout.is_empty() && said.contains(why), "{line}: {said}");
+    }
+}

@@ -1,0 +1,151 @@
+// A page that stays open: for long, without a connection, over a reload and the end of the run.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { axe, launch, shot, shown as shownIn, until } from "./pipeline.js";
+
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser.close());
+const shown = (...args) => shownIn(browser, ...args);
+const alert = (page) => page.getByRole("alert");
+
+const FLOW = `
+[stages.make]
+use = "count"
+sleep = "10ms"
+output = "made"
+[stages.pass]
+use = "format"
+with = { template = "{item}" }
+input = "made"
+output = "passed"
+[stages.end]
+use = "discard"
+input = "passed"
+`;
+
+// The heap in use and the DOM's size, after what can go has gone.
+async function size(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await session.send("Runtime.getHeapUsage");
+  const nodes = await page.evaluate(() => document.querySelectorAll("*").length);
+  await session.detach();
+  return { heap: usedSize, nodes };
+}
+
+test("a page that has had 10,000 events has not grown", { timeout: 120_000 }, () => shown(FLOW, async (page) => {
+  const EACH = 2000;
+  const asked = await page.evaluate(async () => (await fetch("/v1/status", { headers: { "x-mprun-key": localStorage.getItem("mprun-key") } })).json());
+  let sent = 0;
+  // The page reads the stream itself, and gets many seconds at once.
+  await page.addInitScript(() => { delete window.SharedWorker; });
+  await page.route("**/v1/events", (route) => {
+    const events = Array.from({ length: EACH }, () => {
+      sent += 1;
+      const queues = asked.queues.map((queue) => ({ ...queue, put: sent * 90, done: sent * 90 - 40, waiting: 40 - (sent % 3), leased: sent % 3, delayed: 0, dropped: 0, dead: 0 }));
+      const stages = asked.stages.map((stage) => ({ ...stage, restarts: sent % 500 ? stage.restarts : { killed: sent }, rate: { ...stage.rate, done: sent % 100, emitted: sent % 90 } }));
+      return `event: snapshot\ndata: ${JSON.stringify({ ...asked, uptime: sent, queues, stages })}\n\n`;
+    });
+    const layout = JSON.stringify(LAYOUT);
+    return route.fulfill({ contentType: "text/event-stream", body: `event: layout\ndata: ${layout}\n\n${events.join("")}` });
+  });
+  const LAYOUT = {
+    length: 5, breadth: 0,
+    stages: ["make", "pass", "end"].map((name, n) => ({ name, along: n * 2, across: 0 })),
+    queues: ["made", "passed"].map((name, n) => ({ name, along: n * 2 + 1, across: 0 })),
+    edges: [["make", "made", false], ["pass", "made", true], ["pass", "passed", false], ["end", "passed", true]].map(([stage, queue, reads]) => ({ stage, queue, reads, bends: [] })),
+  };
+  await page.reload();
+  await page.locator("[data-node='queue/made']").click();
+  const had = (count) => until(`${count} events`, () => sent > count);
+  // Ten minutes of history are full.
+  await had(2 * EACH);
+  const early = await size(page);
+  await had(5 * EACH);
+  const late = await size(page);
+  assert.ok(late.nodes <= early.nodes + 10, `${JSON.stringify([early, late])}`);
+  assert.ok(late.heap < early.heap * 1.3 + 1e6, `${JSON.stringify([early, late])}`);
+  process.stderr.write(`10,000 events: ${JSON.stringify([early, late])}\n`);
+}));
+
+test("a pipeline that says nothing for some seconds is said to be gone, and is back when it speaks", () => shown(FLOW, async (page, pipeline) => {
+  process.kill(pipeline.child.pid, "SIGSTOP");
+  try {
+    await alert(page).filter({ hasText: "comes back by itself" }).waitFor();
+    assert.match(await page.title(), /^no answer: shop/);
+    assert.deepEqual(await axe(page), []);
+  } finally {
+    process.kill(pipeline.child.pid, "SIGCONT");
+  }
+  await alert(page).waitFor({ state: "hidden" });
+  await page.locator("#state", { hasText: "running" }).waitFor();
+  assert.match(await page.title(), /^shop/);
+}));
+
+test("a run that ends is said to have ended, and its next one is shown", () => shown(FLOW.replace("10ms", "150ms").replace('use = "discard"', 'command = ["sleep", "0.3"]\nmode = "each"'), async (page, pipeline) => {
+  const host = new URL(pipeline.base).host;
+  await until("items that wait", () => pipeline.status().queues.some((queue) => queue.waiting > 4));
+  pipeline.begin("drain");
+  await page.locator("#state", { hasText: "draining" }).waitFor();
+  await alert(page).filter({ hasText: "The run ended at" }).waitFor();
+  await page.locator("#state", { hasText: "ended" }).waitFor();
+  assert.deepEqual(await axe(page), []);
+  await shot(page, "page-ended.png");
+  pipeline.edit(host, FLOW);
+  await pipeline.start();
+  await alert(page).waitFor({ state: "hidden" });
+  await page.locator("#state", { hasText: "running" }).waitFor();
+}));
+
+test("a reload while somebody looks: what is gone says so, what is new is there, and the focus stays", () => shown(FLOW, async (page, pipeline) => {
+  const host = new URL(pipeline.base).host;
+  await page.locator("[data-node='stage/pass']").click();
+  await page.locator("#panel .legend").waitFor();
+  await page.locator("[data-node='stage/end']").focus();
+  pipeline.edit(host, FLOW.replace("stages.pass", "stages.copy"));
+  await page.locator("[data-node='stage/copy']").waitFor();
+  await page.locator("#panel .lead", { hasText: "not in the pipeline any more" }).waitFor();
+  assert.equal(await page.locator("[data-node='stage/pass']").count(), 0);
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.node), "stage/end");
+  await page.locator("[data-node='stage/copy']", { hasText: "/s" }).click();
+  await page.locator("#panel h2", { hasText: "Stage copy" }).waitFor();
+  await page.locator("#panel .legend").waitFor();
+}));
+
+test("by the keyboard alone a stage is found, paused, resumed and closed, and a reload is looked at", () => shown(FLOW, async (page, pipeline) => {
+  const focused = () => page.evaluate(() => {
+    const { dataset, id, textContent } = document.activeElement;
+    return dataset.node ?? dataset.act ?? (id || textContent);
+  });
+  const tab = async (wanted) => {
+    for (let n = 0; n < 40; n += 1) {
+      await page.keyboard.press("Tab");
+      if (await focused() === wanted) return;
+    }
+    assert.fail(`Tab does not reach ${wanted}`);
+  };
+  const order = [];
+  await tab("stage/make");
+  for (let n = 0; n < 5; n += 1) {
+    order.push(await focused());
+    await page.keyboard.press("Tab");
+  }
+  assert.deepEqual(order, ["stage/make", "queue/made", "stage/pass", "queue/passed", "stage/end"], "in the order of the flow");
+  await page.keyboard.press("/");
+  await page.keyboard.type("pass");
+  await page.keyboard.press("Enter");
+  await page.locator("#panel h2", { hasText: "Stage pass" }).waitFor();
+  await tab("Pause");
+  await page.keyboard.press("Space");
+  await until("a pause", () => pipeline.stage("pass").paused);
+  await page.locator("#panel").getByRole("button", { name: "Resume" }).waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#panel").isVisible(), false);
+  assert.equal(await focused(), "find");
+  await tab("reload");
+  await page.keyboard.press("Enter");
+  await page.getByText("nothing to do").waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await focused(), "reload");
+}));
