@@ -93,15 +93,15 @@ fn a_link_that_is_stopped_holds_up_no_worker_for_good(kind: BrokerKind) {
     let server = Server::safe(kind);
     let text = file(&server, 4000, &format!("{PASS}\nsleep = '1ms'\nattempts = 1000000"), "");
     let mut run = machine(&text, "read,work,write");
-    let told = |run: &Run| run.stderr().matches("was stopped by a signal").count();
+    let reports = |run: &Run| run.stderr().matches("was stopped by a signal").count();
     let mut stops = 0;
     while stops < 25 && run.child.try_wait().unwrap().is_none() {
-        let (before, seen) = (numbers(&run).len(), told(&run));
+        let (before, seen) = (numbers(&run).len(), reports(&run));
         let stopped = link(&run).filter(|&pid| process::kill(pid, libc::SIGSTOP));
         let Some(pid) = stopped else { continue };
         wait_until("word of it", || {
             let is_over = run.child.try_wait().unwrap().is_some();
-            (is_over || told(&run) > seen || !process::is_alive(pid)).then_some(())
+            (is_over || reports(&run) > seen || !process::is_alive(pid)).then_some(())
         });
         process::kill(pid, libc::SIGCONT);
         stops += 1;

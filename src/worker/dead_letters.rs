@@ -151,7 +151,7 @@ fn end_as_letter(
     if outputs.is_none() && !is_shared {
         return Ok(worker.queues.dead_letter(i)?);
     }
-    worker.queues.doom(i, &reason.text)?;
+    worker.queues.mark_dead(i, &reason.text)?;
     match outputs {
         Some(publish) => publish(worker),
         None => worker.commit(1),

@@ -148,7 +148,7 @@ impl Log {
                     return Err(Refusal::Full(why));
                 }
                 Err(Refusal::Full(_)) => {}
-                told => return told.map(drop),
+                answer => return answer.map(drop),
             }
         }
     }
@@ -215,7 +215,7 @@ impl Log {
     async fn abandon(&self, parts: Vec<u64>) -> Result<(), Refusal> {
         match parts.is_empty() {
             true => Ok(()),
-            false => snapshot::tell(&self.api, &self.names, &Request::Abandon { parts }).await,
+            false => reserve::tell(&self.api, &self.names, &Request::Abandon { parts }).await,
         }
     }
 

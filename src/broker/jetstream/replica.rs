@@ -1,6 +1,5 @@
 //! This machine's copy of a pipeline's state, and those who wait for it to change.
 
-use super::snapshot::Loaded;
 use super::state::{Answer, Applied, ItemRef, Line, Message, News, State, StoredCommit};
 use super::wire::{self, Decoded, Framed, RequestId, Unreadable};
 use crate::broker::{Fault, Full, Judged, SharedQueue, Woken};
@@ -28,6 +27,15 @@ struct Waiting {
     for_items: BTreeSet<SharedQueue>,
     for_room: BTreeSet<SharedQueue>,
     woken: VecDeque<Woken>,
+}
+
+/// A state as the last snapshot has it.
+pub(super) struct Loaded {
+    pub state: State,
+    pub through: u64,
+    /// The place of its head; 0: there is none yet.
+    pub head: u64,
+    pub len: u64,
 }
 
 pub(super) struct Inner {

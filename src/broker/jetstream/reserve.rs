@@ -9,6 +9,8 @@
 
 use super::api::{Api, Refusal};
 use super::names::Names;
+use super::state::Request;
+use super::wire::{self, RequestId};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -112,4 +114,35 @@ pub(super) async fn give_back(api: &Api, names: &Names, len: usize) -> Result<bo
     let block = block_len(api) as u64;
     let given = (len as u64 + HEAD).div_ceil(block);
     keep(api, names, there.saturating_sub(given) * block).await.map(|()| true)
+}
+
+/// Where the store is full the reserve makes room for it.
+pub(super) async fn append(
+    api: &Api,
+    names: &Names,
+    subject: String,
+    headers: Option<HeaderMap>,
+    bytes: Vec<u8>,
+) -> Result<u64, Refusal> {
+    let bytes = Bytes::from(bytes);
+    loop {
+        match api.append(subject.clone(), headers.clone(), bytes.clone()).await {
+            Err(Refusal::Full(why)) if !give_back(api, names, bytes.len()).await? => {
+                return Err(Refusal::Full(why));
+            }
+            Err(Refusal::Full(_)) => {}
+            place => return place,
+        }
+    }
+}
+
+/// A request whose answer nobody waits for.
+pub(super) async fn tell(api: &Api, names: &Names, request: &Request) -> Result<(), Refusal> {
+    append_request(api, names, request).await.map(drop)
+}
+
+/// The same; its place in the log.
+pub(super) async fn append_request(api: &Api, names: &Names, request: &Request) -> Result<u64, Refusal> {
+    let whole = wire::encode(RequestId { connection: 0, number: 0 }, request, &[]);
+    append(api, names, names.requests(), None, wire::last(&[], 0, &whole)).await
 }

@@ -13,11 +13,11 @@
 
 use super::api::{Api, Refusal, Stored};
 use super::names::Names;
-use super::replica::{Inner, Replica};
-use super::reserve;
+use super::replica::{Inner, Loaded, Replica};
+use super::reserve::{append, tell};
 use super::state::{Request, State};
 use super::store;
-use super::wire::{self, FORMAT, RequestId, other_version};
+use super::wire::{FORMAT, other_version};
 use crate::broker::Fault;
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -68,14 +68,6 @@ fn unframed(bytes: &[u8]) -> Result<Option<&[u8]>, Fault> {
         [format, ..] => Err(other_version(*format)),
         [] => Ok(None),
     }
-}
-
-pub(super) struct Loaded {
-    pub state: State,
-    pub through: u64,
-    /// The place of its head; 0: there is none yet.
-    pub head: u64,
-    pub len: u64,
 }
 
 /// The last snapshot; `None`: it has just been replaced.
@@ -223,35 +215,4 @@ impl Snapshot {
         let Snapshot { through, deletes_through, .. } = *self;
         tell(api, names, &Request::Cleaned { through, deletes_through }).await
     }
-}
-
-/// Where the store is full the reserve makes room for it.
-async fn append(
-    api: &Api,
-    names: &Names,
-    subject: String,
-    headers: Option<HeaderMap>,
-    bytes: Vec<u8>,
-) -> Result<u64, Refusal> {
-    let bytes = Bytes::from(bytes);
-    loop {
-        match api.append(subject.clone(), headers.clone(), bytes.clone()).await {
-            Err(Refusal::Full(why)) if !reserve::give_back(api, names, bytes.len()).await? => {
-                return Err(Refusal::Full(why));
-            }
-            Err(Refusal::Full(_)) => {}
-            place => return place,
-        }
-    }
-}
-
-/// A request whose answer nobody waits for.
-pub(super) async fn tell(api: &Api, names: &Names, request: &Request) -> Result<(), Refusal> {
-    append_request(api, names, request).await.map(drop)
-}
-
-/// The same; its place in the log.
-pub(super) async fn append_request(api: &Api, names: &Names, request: &Request) -> Result<u64, Refusal> {
-    let whole = wire::encode(RequestId { connection: 0, number: 0 }, request, &[]);
-    append(api, names, names.requests(), None, wire::last(&[], 0, &whole)).await
 }

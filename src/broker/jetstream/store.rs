@@ -3,9 +3,8 @@
 use super::api::{Api, Refusal};
 use super::names::Names;
 use super::replica::{Inner, Replica};
-use super::reserve;
+use super::reserve::{self, append_request, tell};
 use super::server::Settings;
-use super::snapshot::{append_request, tell};
 use super::state::{REQUESTS, Request, Reserved, SHARE};
 use crate::broker::{Fault, Layout};
 use std::sync::Arc;

@@ -214,7 +214,8 @@ fn token_files_have_to_hold_a_token_and_should_be_for_their_owner() {
         ] {
             let report = surveyed(home.load(&text(&format!("{key} = '{file}'"), listen))).unwrap_err();
             assert_eq!(report.faults(), 1, "{report}");
-            let report = report.to_string();
+            // A long help is in several lines.
+            let report = report.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(report.contains(wrong) && report.contains("p.toml:3:"), "{report}");
             assert!(
                 report.contains("head -c 24 /dev/urandom") && report.contains(&format!("without `{key}`")),

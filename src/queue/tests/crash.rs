@@ -331,14 +331,14 @@ fn a_failed_item_whose_outputs_count_ends_with_them_or_not_at_all() {
     let before = vec![put(0, 8), put(0, 100), put(1, 40), Op::Commit(0)];
     let ops = vec![
         Op::Take(vec![0, 1], 3),
-        Op::Doom(1),
+        Op::MarkDead(1),
         for_lease(1, 70, 0),
         for_lease(1, 6, 1),
         Op::Commit(2),
-        Op::Doom(0),
+        Op::MarkDead(0),
         Op::Commit(1),
     ];
-    exhaust(&script("doomed", before, ops));
+    exhaust(&script("dead_lease", before, ops));
 }
 
 #[test]

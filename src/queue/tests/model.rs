@@ -154,7 +154,7 @@ pub(super) struct Worker {
     begun: Option<(usize, u64)>,
     turn: usize,
     /// The first lease ends as a dead letter.
-    doomed: bool,
+    dead_lease: bool,
     /// The last take came back empty: what is finished ends at once.
     hungry: bool,
 }
@@ -165,12 +165,12 @@ impl Worker {
     }
 
     fn remove(&mut self, i: usize) -> (usize, Item) {
-        self.doomed &= i > 0;
+        self.dead_lease &= i > 0;
         self.leases.remove(i)
     }
 
     fn discard(&mut self) {
-        self.doomed = false;
+        self.dead_lease = false;
         self.staged.clear();
     }
 }
@@ -197,7 +197,7 @@ pub(super) enum Op {
     Clock(u64),
     GiveBackAll,
     DeadLetter(usize),
-    Doom(usize),
+    MarkDead(usize),
     Settle,
     Discard,
 }
@@ -268,10 +268,10 @@ impl Model {
                 self.queues[q].dead += 1;
                 Answer::Nothing
             }
-            Op::Doom(i) => {
+            Op::MarkDead(i) => {
                 let worker = &mut self.workers[who];
                 worker.leases[..=*i].rotate_right(1);
-                worker.doomed = true;
+                worker.dead_lease = true;
                 Answer::Nothing
             }
             Op::Settle => {
@@ -330,7 +330,7 @@ impl Model {
         let worker = &mut self.workers[who];
         let mut upto = upto.min(worker.leases.len());
         if worker.staged.is_empty() {
-            if upto > 0 && worker.doomed {
+            if upto > 0 && worker.dead_lease {
                 let (q, _) = worker.remove(0);
                 self.queues[q].dead += 1;
                 upto -= 1;
@@ -414,7 +414,7 @@ impl Model {
                 item.mark += 1;
             }
         }
-        let mut is_dead = done > 0 && std::mem::take(&mut worker.doomed);
+        let mut is_dead = done > 0 && std::mem::take(&mut worker.dead_lease);
         for (q, _) in worker.leases.drain(..done) {
             let queue = &mut self.queues[q];
             let counter = if std::mem::take(&mut is_dead) { &mut queue.dead } else { &mut queue.done };
@@ -508,7 +508,7 @@ pub(super) fn run(worker: &mut WorkerHandle, op: &Op, seed: u64) -> Answer {
         Op::Clock(seconds) => clock::set(START + seconds * 1000),
         Op::GiveBackAll => worker.give_back_all().unwrap(),
         Op::DeadLetter(i) => worker.dead_letter(*i).unwrap(),
-        Op::Doom(i) => worker.doom(*i, "no good").unwrap(),
+        Op::MarkDead(i) => worker.mark_dead(*i, "no good").unwrap(),
         Op::Settle => worker.settle().unwrap(),
         Op::Discard => worker.discard_staged().unwrap(),
     }

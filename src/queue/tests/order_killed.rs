@@ -42,7 +42,7 @@ fn killed_at_every_store_the_order_holds_and_each_output_comes_once() {
         ("nothing", |_, worker| commit(worker)),
         ("dead letter", |_, worker| worker.dead_letter(0).unwrap()),
         ("dead with an output", |_, worker| {
-            worker.doom(0, "no good").unwrap();
+            worker.mark_dead(0, "no good").unwrap();
             stage(worker, |_| 1);
             worker.commit(worker.len(), Wait::No).unwrap();
             worker.settle().unwrap();

@@ -18,7 +18,7 @@ enum Event {
     Delay(usize, u64),
     DeadLetter(usize),
     /// The first lease's outputs count, though it has failed.
-    Doom(usize, u8),
+    MarkDead(usize, u8),
     Read(usize),
     Time(u64),
     Restart(bool),
@@ -33,7 +33,7 @@ fn event() -> impl Strategy<Value = (Event, Option<u64>)> {
         1 => who.clone().prop_map(Event::GiveBack),
         1 => (who.clone(), 0..5u64).prop_map(|(who, seconds)| Event::Delay(who, seconds)),
         1 => who.clone().prop_map(Event::DeadLetter),
-        2 => (who, 0..4u8).prop_map(|(who, outputs)| Event::Doom(who, outputs)),
+        2 => (who, 0..4u8).prop_map(|(who, outputs)| Event::MarkDead(who, outputs)),
         6 => (1..4usize).prop_map(Event::Read),
         1 => (0..5u64).prop_map(Event::Time),
         1 => any::<bool>().prop_map(Event::Restart),
@@ -71,13 +71,13 @@ impl Life {
             Event::DeadLetter(who) if !self.workers[who].is_empty() => {
                 self.workers[who].dead_letter(0).unwrap();
             }
-            Event::Doom(who, outputs) if !self.workers[who].is_empty() => {
+            Event::MarkDead(who, outputs) if !self.workers[who].is_empty() => {
                 let (worker, dead) = (&mut self.workers[who], self.bench.admin.counts(A).unwrap().dead);
-                worker.doom(0, "no good").unwrap();
+                worker.mark_dead(0, "no good").unwrap();
                 whole(worker, outputs);
                 assert_eq!(self.bench.admin.counts(A).unwrap().dead, dead + 1);
             }
-            Event::GiveBack(_) | Event::Delay(..) | Event::DeadLetter(_) | Event::Doom(..) => {}
+            Event::GiveBack(_) | Event::Delay(..) | Event::DeadLetter(_) | Event::MarkDead(..) => {}
             Event::Read(n) => self.read(n),
             Event::Time(seconds) => {
                 self.now += seconds * 1000;
@@ -105,9 +105,10 @@ impl Life {
         killed(at, || self.act(event));
         let slot = match *event {
             Event::Take(who, _) | Event::Finish(who, ..) | Event::Whole(who, _) => who as u16,
-            Event::GiveBack(who) | Event::Delay(who, _) | Event::DeadLetter(who) | Event::Doom(who, _) => {
-                who as u16
-            }
+            Event::GiveBack(who)
+            | Event::Delay(who, _)
+            | Event::DeadLetter(who)
+            | Event::MarkDead(who, _) => who as u16,
             Event::Read(_) | Event::Time(_) | Event::Restart(_) => return,
         };
         self.bench.kill(&self.workers[slot as usize], slot);

@@ -23,7 +23,7 @@ enum Event {
     Clock(u64),
     GiveBackAll,
     DeadLetter(u8),
-    Doom(u8),
+    MarkDead(u8),
     Settle,
     Discard,
     Limits { queue: usize, capacity: usize, policy: u8 },
@@ -44,7 +44,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..5u64).prop_map(Event::Clock),
         1 => Just(Event::GiveBackAll),
         1 => any::<u8>().prop_map(Event::DeadLetter),
-        1 => any::<u8>().prop_map(Event::Doom),
+        1 => any::<u8>().prop_map(Event::MarkDead),
         1 => Just(Event::Settle),
         1 => Just(Event::Discard),
         1 => (queue.clone(), 1..9usize, 0..3u8)
@@ -96,7 +96,7 @@ impl World {
             Event::Begin(i) => Op::Begin(index(*i)?),
             Event::Rest => Op::Rest,
             // Outputs name leases by index: whoever ends one out of turn throws what is staged away first.
-            Event::GiveBack(..) | Event::Delay(..) | Event::DeadLetter(_) | Event::Doom(_)
+            Event::GiveBack(..) | Event::Delay(..) | Event::DeadLetter(_) | Event::MarkDead(_)
                 if worker.has_staged() =>
             {
                 Op::Discard
@@ -106,7 +106,7 @@ impl World {
             Event::Clock(seconds) => Op::Clock(self.model.seconds() + seconds),
             Event::GiveBackAll => Op::GiveBackAll,
             Event::DeadLetter(i) => Op::DeadLetter(index(*i)?),
-            Event::Doom(i) => Op::Doom(index(*i)?),
+            Event::MarkDead(i) => Op::MarkDead(index(*i)?),
             Event::Settle => Op::Settle,
             Event::Discard => Op::Discard,
             Event::Limits { .. } | Event::Close { .. } => return None,

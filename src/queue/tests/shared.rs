@@ -256,7 +256,7 @@ fn run(worker: &mut WorkerHandle, script: Script) {
             done(worker.commit(3, Wait::No).unwrap());
         }
         Script::DeadLetter => {
-            worker.doom(0, "no good").unwrap();
+            worker.mark_dead(0, "no good").unwrap();
             done(worker.commit(1, Wait::No).unwrap());
             assert_eq!(worker.len(), 2);
         }

@@ -66,7 +66,7 @@ impl WorkerHandle {
     pub(super) fn commit_staged(&mut self, upto: usize, wait: Wait) -> Result<Committed, Fault> {
         let mut upto = upto.min(self.leases.len());
         if self.staging.is_empty() {
-            if upto > 0 && self.doomed.is_some() {
+            if upto > 0 && self.dead_lease.is_some() {
                 self.dead_letter(0)?;
                 upto -= 1;
             }
@@ -179,7 +179,7 @@ impl WorkerHandle {
             hidden,
             place,
             sharing,
-            doomed,
+            dead_lease,
             ..
         } = self;
         let mut tx = session.begin_with(priority)?;
@@ -205,7 +205,7 @@ impl WorkerHandle {
                     finished,
                     staging,
                     targets,
-                    doomed,
+                    dead_lease,
                     place,
                     has_recovered: &mut has_recovered,
                 };
@@ -258,7 +258,7 @@ impl WorkerHandle {
         let finished_items: usize = finished.iter().map(|part| part.items).sum();
         leases::join(finished, &leases[..done]);
         let (of, mut ended) = ((*slot, place.as_ref()), EndedQueues::default());
-        let dead = end_committed(&mut tx, of, finished, doomed.as_ref(), &mut ended)?;
+        let dead = end_committed(&mut tx, of, finished, dead_lease.as_ref(), &mut ended)?;
         if done < staging.named && marks_outputs {
             let mut marking = Marking { slot: *slot, leases, free: FreeEntries::of(*slot) };
             marking.mark(&mut tx, staging, fits, done)?;
@@ -270,7 +270,7 @@ impl WorkerHandle {
         tx.commit()?;
         leases.drain(..done);
         finished.clear();
-        doomed.take_if(|_| dead > 0);
+        dead_lease.take_if(|_| dead > 0);
         staging.outputs.publish(fits, done);
         staging.named = staging.named.saturating_sub(done);
         targets.notify(&mut tx);

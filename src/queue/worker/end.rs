@@ -1,7 +1,7 @@
 //! The other ends of a lease: given back, or dead. And of what was staged: thrown away.
 
 use super::handle::WorkerHandle;
-use super::leases::{self, Doomed, Held};
+use super::leases::{self, DeadLease, Held};
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{QueueAt, SlotAt, queue, slot};
@@ -22,7 +22,7 @@ impl WorkerHandle {
         if let Some(sharing) = &mut self.sharing {
             sharing.clear();
         }
-        self.doomed = None;
+        self.dead_lease = None;
         self.discard_local()
     }
 
@@ -162,13 +162,13 @@ impl WorkerHandle {
         change: impl Fn(Meta) -> Meta,
         notify: impl Fn(&mut Tx<'_>, QueueAt),
     ) -> Result<(), Fault> {
-        let WorkerHandle { session, slot, doomed, .. } = self;
+        let WorkerHandle { session, slot, dead_lease, .. } = self;
         let mut tx = session.begin()?;
         let mut queues = [None; TX_ENTRIES];
         for (&entry, queue) in entries.zip(&mut queues) {
             *queue = Some(holdings::give_back(&mut tx, *slot, entry, (delay, None), &change)?);
             holdings::clear(&mut tx, *slot, entry);
-            doomed.take_if(|doomed| doomed.entry == entry);
+            dead_lease.take_if(|dead_lease| dead_lease.entry == entry);
         }
         tx.commit()?;
         queues.iter().flatten().for_each(|&queue| notify(&mut tx, queue));
@@ -182,7 +182,7 @@ impl WorkerHandle {
     pub fn dead_letter(&mut self, i: usize) -> Result<(), Fault> {
         self.isolate(i)?;
         let entry = self.leases.remove(i).entry;
-        self.doomed.take_if(|doomed| doomed.entry == entry);
+        self.dead_lease.take_if(|dead_lease| dead_lease.entry == entry);
         self.end_leases(&[EntryPart { entry, items: 1 }], End::Dead)
     }
 
@@ -232,15 +232,15 @@ fn end_parts(
     holdings::end(tx, slot, parts.iter().copied(), how, ended)
 }
 
-/// The same for all that a commit ends: they are done, but for a doomed one. Returns how many are dead.
+/// The same for all that a commit ends: they are done, but for one that is marked as dead. Returns how many are dead.
 pub(super) fn end_committed(
     tx: &mut Tx<'_>,
     of: (SlotAt, Option<&Place>),
     parts: &[EntryPart],
-    doomed: Option<&Doomed>,
+    dead_lease: Option<&DeadLease>,
     ended: &mut EndedQueues,
 ) -> Result<u64, Fault> {
-    let at = doomed.and_then(|doomed| parts.iter().position(|part| part.entry == doomed.entry));
+    let at = dead_lease.and_then(|dead_lease| parts.iter().position(|part| part.entry == dead_lease.entry));
     let Some(at) = at else { return end_parts(tx, of, parts, End::Done, ended).map(|()| 0) };
     end_parts(tx, of, &parts[..at], End::Done, ended)?;
     end_parts(tx, of, &parts[at..=at], End::Dead, ended)?;

@@ -1,10 +1,10 @@
 //! A lease whose item has failed: it is tried again, or is to become a dead letter. And whether its stage is failing.
 //!
-//! What a failed item has put out may count all the same: then its lease is *doomed*, and ends as a dead letter in the
+//! What a failed item has put out may count all the same: then its lease is *marked as dead*, and ends as a dead letter in the
 //! transaction that publishes that.
 
 use super::handle::WorkerHandle;
-use super::leases::Doomed;
+use super::leases::DeadLease;
 use crate::model::Tuning;
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
@@ -31,7 +31,7 @@ pub enum Failed {
         failing: bool,
     },
     /// It is leased still: its letter is to be written now, and then [`WorkerHandle::dead_letter`] ends it, or a commit after
-    /// [`WorkerHandle::doom`].
+    /// [`WorkerHandle::mark_dead`].
     Dead,
 }
 
@@ -74,16 +74,16 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// Only when the memory is damaged.
-    pub fn doom(&mut self, i: usize, cause: &str) -> Result<(), Fault> {
+    pub fn mark_dead(&mut self, i: usize, cause: &str) -> Result<(), Fault> {
         self.isolate(i)?;
         self.leases[..=i].rotate_right(1);
-        self.doomed = Some(Doomed { entry: self.leases[0].entry, cause: cause.to_owned() });
+        self.dead_lease = Some(DeadLease { entry: self.leases[0].entry, cause: cause.to_owned() });
         Ok(())
     }
 
     /// Whether a lease is about to end as a dead letter.
-    pub fn is_doomed(&self) -> bool {
-        self.doomed.is_some()
+    pub fn has_dead_lease(&self) -> bool {
+        self.dead_lease.is_some()
     }
 
     fn fail_for(

@@ -1,6 +1,6 @@
 //! A worker's handle on the arena: its slot, its leases, and what it tells the supervisor.
 
-use super::leases::{Doomed, Held};
+use super::leases::{DeadLease, Held};
 use super::sharing::{MOST_MIXED_LEASES, Sharing};
 use super::spin::SpinBudget;
 use super::staging::Staging;
@@ -48,7 +48,7 @@ pub struct WorkerHandle {
     /// Done without outputs: ended by the next transaction.
     pub(super) finished: Vec<EntryPart>,
     /// One of the leases, which ends as a dead letter.
-    pub(super) doomed: Option<Doomed>,
+    pub(super) dead_lease: Option<DeadLease>,
     pub(super) staging: Staging,
     pub(super) targets: Targets,
     pub(super) spin: SpinBudget,
@@ -95,7 +95,7 @@ impl WorkerHandle {
             slot,
             leases: Vec::with_capacity(HOLDINGS),
             finished: Vec::with_capacity(HOLDINGS),
-            doomed: None,
+            dead_lease: None,
             staging: Staging::new(),
             targets: Targets::new(),
             spin: SpinBudget::new(),

@@ -4,7 +4,7 @@
 
 use super::end::end_committed;
 use super::handle::WorkerHandle;
-use super::leases::{self, Doomed, Held, HeldSpan};
+use super::leases::{self, DeadLease, Held, HeldSpan};
 use super::published::Published;
 use super::staging::{Spare, Staging};
 use super::targets::Targets;
@@ -145,7 +145,7 @@ pub(super) struct WindowPublication<'w> {
     pub finished: &'w mut Vec<EntryPart>,
     pub staging: &'w mut Staging,
     pub targets: &'w mut Targets,
-    pub doomed: &'w mut Option<Doomed>,
+    pub dead_lease: &'w mut Option<DeadLease>,
     /// Where the failures of its stage are counted.
     pub place: Option<&'w Place>,
     /// Set if the stage was failing until then.
@@ -161,7 +161,7 @@ impl WindowPublication<'_> {
         standing: Standing,
         upto: usize,
     ) -> Result<Option<Published>, Fault> {
-        let WindowPublication { slot, leases, finished, staging, targets, doomed, place, has_recovered } =
+        let WindowPublication { slot, leases, finished, staging, targets, dead_lease, place, has_recovered } =
             self;
         let outputs = staging.outputs.first_of(upto).unwrap_or_else(|| staging.outputs.len());
         targets.fit_all(tx, staging, outputs)?;
@@ -188,7 +188,7 @@ impl WindowPublication<'_> {
         }
         leases::join(finished, &leases[..upto]);
         let mut ended = EndedQueues::default();
-        let dead = end_committed(tx, (slot, place), finished, doomed.as_ref(), &mut ended)?;
+        let dead = end_committed(tx, (slot, place), finished, dead_lease.as_ref(), &mut ended)?;
         *has_recovered = ended.recovered.is_some();
         if worker_time::is_on() {
             tx.add(slot + slot::EMITTED, outputs as u64);
@@ -197,7 +197,7 @@ impl WindowPublication<'_> {
         tx.commit()?;
         leases.drain(..upto);
         finished.clear();
-        doomed.take_if(|_| dead > 0);
+        dead_lease.take_if(|_| dead > 0);
         staging.outputs.publish(outputs, upto);
         staging.named = staging.named.saturating_sub(upto);
         ended.notify(tx);

@@ -3,7 +3,7 @@
 use crate::queue::transaction::holdings::EntryPart;
 
 /// A lease that ends as a dead letter once it is committed.
-pub(super) struct Doomed {
+pub(super) struct DeadLease {
     /// Its own.
     pub entry: u16,
     pub cause: String,

@@ -127,9 +127,10 @@ impl WorkerHandle {
         for i in 0..upto.min(self.leases.len()) {
             let (queue, marked) = self.marked_item(i)?;
             if let Some(queue) = sharing.number(queue) {
-                let doomed = self.doomed.as_ref().filter(|doomed| doomed.entry == self.leases[i].entry);
-                let dead = match doomed {
-                    Some(doomed) => Some((doomed.cause.clone(), self.item(i)?.attempt)),
+                let dead_lease =
+                    self.dead_lease.as_ref().filter(|dead_lease| dead_lease.entry == self.leases[i].entry);
+                let dead = match dead_lease {
+                    Some(dead_lease) => Some((dead_lease.cause.clone(), self.item(i)?.attempt)),
                     None => None,
                 };
                 ends.push(End { queue, sequence: sequence_of(marked)?, dead });

@@ -22,7 +22,7 @@ pub(crate) fn of(worker: &WorkerContext) -> Option<QueueId> {
 pub(crate) fn publish(worker: &mut WorkerContext, outputs: OutputSlice<'_>, n: usize) -> Result<(), Stop> {
     // One alone can only be out or not, so it may wait as any other, unless there is a dead letter already. What goes to a
     // broker is one commit.
-    if (outputs.count > 1 || worker.queues.is_doomed())
+    if (outputs.count > 1 || worker.queues.has_dead_lease())
         && !worker.outputs.is_empty()
         && !worker.queues.shares()
     {

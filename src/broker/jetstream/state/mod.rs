@@ -11,6 +11,7 @@ mod blobs;
 mod commit;
 mod queue;
 mod request;
+mod reserved;
 mod room;
 mod run;
 #[cfg(test)]
@@ -18,8 +19,8 @@ mod tests;
 
 pub(super) use blobs::{Blobs, ItemRef, Source, Span};
 pub(super) use queue::{StoredLetter, StoredQueue};
-pub(super) use request::{Action, Answer, Request, StoredCommit, Taken, Visit, Who};
-pub(super) use room::{Line, REQUESTS, Reserved, SHARE};
+pub(super) use request::{Action, Answer, Line, Request, StoredCommit, Taken, Visit, Who};
+pub(super) use reserved::{REQUESTS, Reserved, SHARE};
 pub(super) use run::{Machine, News, Run, Standing};
 
 use crate::broker::QueueSettings;

@@ -2,7 +2,7 @@
 //! travels, each machine comes to it by itself.
 
 use super::blobs::{ItemRef, Span};
-use super::room::Reserved;
+use super::reserved::Reserved;
 use crate::broker::{
     Commit, Fault, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, RunOrder, Sequence,
     SharedQueue,
@@ -91,6 +91,14 @@ pub(in crate::broker::jetstream) enum Visit {
     Forget { machine: String, shown_for: u64, silent_after: u64 },
     Retry { queue: SharedQueue, letters: Vec<Sequence> },
     Discard { queue: SharedQueue, letters: Vec<Sequence> },
+}
+
+/// Whose commits.
+#[derive(Clone, Copy)]
+pub(in crate::broker::jetstream) struct Line<'a> {
+    pub who: &'a Who,
+    pub name: &'a str,
+    pub place: &'a str,
 }
 
 /// A commit whose outputs lie in the data of its message.

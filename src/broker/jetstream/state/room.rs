@@ -9,16 +9,11 @@
 
 use super::State;
 use super::queue::StoredQueue;
-use super::request::{StoredCommit, Who};
+use super::request::{Line, StoredCommit};
+use super::reserved::{Reserved, Room, SHARE};
 use super::run::Run;
 use crate::broker::{Full, Judged, SharedQueue};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Bytes that a queue may hold while the store is full.
-pub(in crate::broker::jetstream) const SHARE: u64 = 64 << 10;
-/// Bytes of requests, beside snapshots and shares.
-pub(in crate::broker::jetstream) const REQUESTS: u64 = 1 << 20;
 
 /// Bytes of a snapshot, at most: an item that waits, a lease beside it, a message with items.
 const ITEM: u64 = 28;
@@ -28,34 +23,6 @@ const MESSAGE: u64 = 32;
 const MESSAGE_BYTES: u64 = 1 << 10;
 /// Items of a queue that one machine may lease.
 const LEASED_AT_ONCE: u64 = 4096;
-
-/// What the reserve has been made for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::broker::jetstream) struct Reserved {
-    /// See [`State::weight`].
-    pub weight: u64,
-    /// Bytes of a commit's outputs.
-    pub share: u64,
-}
-
-impl Reserved {
-    pub(in crate::broker::jetstream) fn or(self, other: Reserved) -> Reserved {
-        Reserved { weight: self.weight.max(other.weight), share: self.share.max(other.share) }
-    }
-
-    /// Bytes of the reserve, where a snapshot is longer than its weight by `more`.
-    pub(in crate::broker::jetstream) fn bytes(self, queues: usize, more: u64) -> u64 {
-        REQUESTS + 2 * (self.weight + more) + queues as u64 * SHARE + 2 * (self.share.max(SHARE) - SHARE)
-    }
-}
-
-/// What is left of it for the commits of one request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    pub is_short: bool,
-    left: u64,
-    share: u64,
-}
 
 impl StoredCommit {
     pub(in crate::broker::jetstream) fn output_bytes(&self) -> u64 {
@@ -122,14 +89,6 @@ impl State {
         };
         self.is_short = false;
     }
-}
-
-/// Whose commits.
-#[derive(Clone, Copy)]
-pub(in crate::broker::jetstream) struct Line<'a> {
-    pub who: &'a Who,
-    pub name: &'a str,
-    pub place: &'a str,
 }
 
 /// What the commits before have changed of a queue.

@@ -3,7 +3,7 @@
 use super::blobs::{Blobs, ItemRef, Source};
 use super::queue::StoredQueue;
 use super::request::{Action, Answer, Who};
-use super::room::Room;
+use super::reserved::Room;
 use crate::broker::{Forgotten, Progress, QueueSettings, RunOrder, SharedQueue, WriterState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
