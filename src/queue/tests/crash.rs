@@ -338,7 +338,7 @@ fn a_failed_item_whose_outputs_count_ends_with_them_or_not_at_all() {
         Op::MarkDead(0),
         Op::Commit(1),
     ];
-    exhaust(&script("dead_lease", before, ops));
+    exhaust(&script("dead with outputs", before, ops));
 }
 
 #[test]
