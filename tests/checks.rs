@@ -29,11 +29,12 @@ fn next_of(run: &Run, stage: &str, before: u32) -> u32 {
 }
 
 fn stage(run: &Run, name: &str) -> serde_json::Value {
-    // It answers once it is set up.
-    let said =
-        wait_until("an answer", || Some(run.ask(&["status", "--json"])).filter(|said| said.code == Some(0)));
-    let status: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    status["stages"].as_array().unwrap().iter().find(|stage| stage["name"] == name).unwrap().clone()
+    // It answers once it is set up, and has stages once it has read its file.
+    wait_until("an answer with the stage", || {
+        let said = Some(run.ask(&["status", "--json"])).filter(|said| said.code == Some(0))?;
+        let status: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        status["stages"].as_array()?.iter().find(|stage| stage["name"] == name).cloned()
+    })
 }
 
 /// What checks tell of the stage's first process.

@@ -91,6 +91,21 @@ impl Inventory {
         Ok(Some(HeldPipeline { prefix: prefix.to_owned(), pipeline: pipeline.to_owned(), runs, keys }))
     }
 
+    /// Waits until the stream's messages so far are on their way to all who read it, for 2 s at most.
+    async fn wait_for_hearers(&self, stream: &str, last: u64) {
+        let has_heard = |one: &Value| {
+            one.pointer("/delivered/stream_seq").and_then(Value::as_u64).is_some_and(|seen| seen >= last)
+        };
+        for _ in 0..40 {
+            let answer = self.api.call(&format!("CONSUMER.LIST.{stream}"), &json!({ "offset": 0 })).await;
+            let Ok(answer) = answer else { return };
+            if answer["consumers"].as_array().is_none_or(|all| all.iter().all(has_heard)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Deletes all of a pipeline. Without `force` not while a machine of it is alive.
     pub async fn drop(&self, held: &HeldPipeline, force: bool) -> Result<Dropped, Fault> {
         let layout = layout(&held.prefix, &held.pipeline);
@@ -107,6 +122,8 @@ impl Inventory {
             Err(refusal) => return Err(refusal.fault()),
         }
         let names = Names::new(&held.prefix, &held.pipeline);
+        let last = log.replica().lock().at;
+        self.wait_for_hearers(&names.stream, last).await;
         for stream in [names.reserve_stream(), names.stream] {
             match self.api.call(&format!("STREAM.DELETE.{stream}"), &Value::Null).await {
                 Ok(_) | Err(Refusal::NoStream) => {}

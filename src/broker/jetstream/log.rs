@@ -232,11 +232,23 @@ impl Log {
         tokio::select! {
             biased;
             answer = &mut answer => return answer.map_err(|_| gone()),
-            appended = self.api.append(subject, None, message) => drop(appended?),
+            appended = self.api.append(subject, None, message) => if let Err(refusal) = appended {
+                return Err(self.last_words(refusal).await);
+            },
         }
         match tokio::time::timeout(SILENCE, answer).await {
             Ok(answer) => answer.map_err(|_| gone()),
             Err(_) => Err(Refusal::Fault(Fault::Away("no answer within 10 s".into()))),
+        }
+    }
+
+    /// A stream that is gone may have been dropped, which is the last that it has said.
+    async fn last_words(&self, refusal: Refusal) -> Refusal {
+        match refusal {
+            Refusal::Fault(Fault::Away(why)) => {
+                Refusal::Fault(self.replica.last_fault().await.unwrap_or(Fault::Away(why)))
+            }
+            other => other,
         }
     }
 

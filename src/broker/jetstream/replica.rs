@@ -7,11 +7,14 @@ use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Bytes of waiting items that are kept here; others are asked for when they are taken.
 const CACHED_BYTES: usize = 32 << 20;
+
+/// What the server has sent before it refused something is read in this time.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What a request waits for.
 pub(super) struct Pending {
@@ -72,6 +75,11 @@ impl Inner {
     /// The server's time, about.
     pub(super) fn now(&self) -> u64 {
         self.state.now + self.came.elapsed().as_millis() as u64
+    }
+
+    /// The pipeline was dropped, or the machine's run was: what comes next is of another one.
+    fn has_lost_its_run(&self) -> bool {
+        self.waiting.run != 0 && !self.state.runs.contains_key(&self.waiting.run)
     }
 
     fn keep(&mut self, message: u64, bytes: &Bytes) {
@@ -202,6 +210,12 @@ impl Replica {
         }
     }
 
+    /// What no request can be answered for any more, if that is so or is just being read.
+    pub(super) async fn last_fault(&self) -> Option<Fault> {
+        _ = tokio::time::timeout(LAST_WORDS, self.reach(u64::MAX)).await;
+        self.fault()
+    }
+
     pub(super) fn forget(&self, number: u64) {
         self.lock().pending.remove(&number);
     }
@@ -226,8 +240,11 @@ impl Replica {
         loop {
             {
                 let mut inner = self.lock();
-                if inner.fault.is_some() {
-                    return Woken::Away;
+                match &inner.fault {
+                    // The next request is answered so: there is nothing to connect to again.
+                    Some(Fault::Superseded) => inner.waiting.woken.clear(),
+                    Some(_) => return Woken::Away,
+                    None => {}
                 }
                 if let Some(woken) = inner.waiting.woken.pop_front() {
                     return woken;
@@ -265,6 +282,9 @@ impl Replica {
         }
         inner.drop_unused();
         let is_woken = self.answer(&mut inner, decoded.id, applied);
+        if inner.has_lost_its_run() {
+            inner.fault.get_or_insert(Fault::Superseded);
+        }
         inner.at = message.place;
         drop(inner);
         self.at.send_replace(message.place);
