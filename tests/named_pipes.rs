@@ -117,5 +117,5 @@ fn an_empty_device_is_an_empty_file_and_a_descriptor_is_a_fault() {
     let said = command(&folder).args(["check", "pipeline.toml"]).output().unwrap();
     assert_eq!(said.status.code(), Some(2));
     let text = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
-    assert!(text.contains("the stage `stdin` reads mprun's standard input"), "{text}");
+    assert!(text.contains("the stage `stdin` reads standard input"), "{text}");
 }
