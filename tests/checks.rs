@@ -253,15 +253,15 @@ fn nothing_is_restarted_because_of_the_helper() {
     let site = Site::new(200);
     let run = Run::start(&format!(
         "[stages.db]\ncommand = ['sleep', '1000']\nprocesses = 5\n\
-         health = {{ http = 'http://localhost:{}/health?x=1', every = '20ms', timeout = '100ms', failures = 1 }}\n\
-         [stages.slow]\ncommand = ['sleep', '1000']\nhealth = {{ command = 'sleep 0.2', every = '10ms', timeout = '300ms', failures = 1 }}\n\
-         ready = {{ command = 'test -e ready', every = '20ms', timeout = '400ms' }}\nrestart = 'never'\n",
+         health = {{ http = 'http://localhost:{}/health?x=1', every = '20ms', timeout = '2s', failures = 1 }}\n\
+         [stages.slow]\ncommand = ['sleep', '1000']\nhealth = {{ command = 'sleep 0.2', every = '10ms', timeout = '2s', failures = 1 }}\n\
+         ready = {{ command = 'test -e ready', every = '20ms', timeout = '2s' }}\nrestart = 'never'\n",
         site.port
     ));
     let first = wait_until("a helper", || helper(&run));
-    // Before `slow` is ready: its time must not pass meanwhile.
+    // Before `slow` is ready, for longer than any limit: its time must not pass meanwhile.
     assert!(process::kill(first, libc::SIGSTOP));
-    thread::sleep(Duration::from_millis(1000));
+    thread::sleep(Duration::from_millis(2500));
     process::kill(first, libc::SIGCONT);
     run.folder.file("ready", "");
     wait_for_check(&run, "slow", "healthy");
