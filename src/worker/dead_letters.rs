@@ -147,15 +147,17 @@ fn end_as_letter(
         }
         write_letter(worker, i, &reason)?;
     }
+    if outputs.is_some() || is_shared {
+        worker.queues.mark_dead(i, &reason.text)?;
+        match outputs {
+            Some(publish) => publish(worker)?,
+            None => worker.commit(1)?,
+        }
+    } else {
+        worker.queues.dead_letter(i)?;
+    }
     log::error!("{said}");
-    if outputs.is_none() && !is_shared {
-        return Ok(worker.queues.dead_letter(i)?);
-    }
-    worker.queues.mark_dead(i, &reason.text)?;
-    match outputs {
-        Some(publish) => publish(worker),
-        None => worker.commit(1),
-    }
+    Ok(())
 }
 
 /// Writes the letter of lease `i`, before the lease ends: a worker killed in between writes it twice, but never loses it.
