@@ -10,7 +10,7 @@ pub(in crate::broker::jetstream) const REQUESTS: u64 = 1 << 20;
 /// What the reserve has been made for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) struct Reserved {
-    /// See [`State::weight`].
+    /// See [`super::State::weight`].
     pub weight: u64,
     /// Bytes of a commit's outputs.
     pub share: u64,
