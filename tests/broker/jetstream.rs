@@ -107,6 +107,42 @@ fn the_stream_stays_small_and_keeps_the_oldest_letter_and_who_joins_finds_all_of
     });
 }
 
+/// A server (2.9.10) that purges by subject counts the messages as there until it is started again.
+#[test]
+fn what_is_deleted_is_room_again_for_the_account() {
+    crate::run(async {
+        let (server, layout) = (start(), layout(&[10, 10]));
+        let one = server.join(&layout, "one").await;
+        // The oldest item stays, so that nothing is deleted from the beginning on.
+        commit(&one, "read", &[emits(1, &["oldest"])]).await.unwrap();
+        let oldest = one.take(A, 1, false).await.unwrap();
+        fill_and_drain(&one, 400).await;
+        let is_exact = async || loop {
+            let used = api(&server, "INFO", Value::Null).await["storage"].as_u64().unwrap();
+            let reserve = api(&server, &format!("STREAM.INFO.{STREAM}+reserve"), Value::Null).await;
+            let (messages, bytes) = size(&server).await;
+            if messages < 1000 && used == bytes + reserve["state"]["bytes"].as_u64().unwrap() {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        timeout(Duration::from_secs(20), is_exact()).await.expect("an account that counts what is there");
+        assert_eq!(one.extend(A, &[oldest[0].sequence]).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_store_that_has_no_room_for_the_reserve_is_refused_with_what_is_needed() {
+    crate::run(async {
+        let server = Server::nats(&["-js"], "jetstream { max_file_store: 1MB }");
+        let why = refused(&server.access(), &layout(&[10, 10])).await;
+        assert!(why.contains("3 MiB are the least") && why.contains("max_file_store"), "{why}");
+        let server = Server::nats(&["-js"], "jetstream { max_file_store: 3MB }");
+        let one = server.join(&layout(&[10; 5]), "one").await;
+        assert_eq!(verdicts(&one, "read", &[emits(1, &["x"])]).await, [Verdict::Done]);
+    });
+}
+
 #[test]
 fn a_full_store_takes_no_item_and_lets_those_that_it_has_be_taken_and_ended() {
     crate::run(async {

@@ -6,6 +6,8 @@ use mprun::queue::WhenFull;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 /// A Redis that is kept over a restart, and a kill -9 loses nothing of it.
@@ -109,10 +111,11 @@ impl Drop for Server {
     }
 }
 
-/// None that the system gives to a connection of a test beside.
+/// None that the system gives to a connection of a test beside, and none that another server of this process is about to listen at.
 fn free_port() -> u16 {
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(fastrand::u16(0..20_000)));
     wait_until("a free port", || {
-        let port = fastrand::u16(10_000..30_000);
+        let port = 10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 20_000;
         TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
     })
 }

@@ -9,11 +9,11 @@
 
 use super::State;
 use super::queue::StoredQueue;
-use super::request::{Line, StoredCommit};
+use super::request::{Line, StoredCommit, StoredEnd};
 use super::reserved::{Reserved, Room, SHARE};
 use super::run::Run;
-use crate::broker::{Full, Judged, SharedQueue};
-use std::collections::BTreeMap;
+use crate::broker::{Full, Judged, Sequence, SharedQueue};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a snapshot, at most: an item that waits, a lease beside it, a message with items.
 const ITEM: u64 = 28;
@@ -98,6 +98,40 @@ struct Added {
     bytes: u64,
 }
 
+/// What the commits before will have changed.
+struct Ahead {
+    queues: BTreeMap<SharedQueue, Added>,
+    ended: BTreeSet<(SharedQueue, Sequence)>,
+    position: Vec<u8>,
+}
+
+impl Ahead {
+    /// Whether they leave it what it needs.
+    fn allows(&self, commit: &StoredCommit) -> bool {
+        let is_ended = |end: &StoredEnd| self.ended.contains(&(end.queue, end.sequence));
+        commit.begins_at(&self.position) && !commit.ends.iter().any(is_ended)
+    }
+
+    fn of(&self, queue: &SharedQueue) -> Added {
+        self.queues.get(queue).copied().unwrap_or_default()
+    }
+
+    fn happens(&mut self, commit: &StoredCommit) {
+        if let Some((_, to)) = &commit.step {
+            self.position.clone_from(to);
+        }
+        for end in &commit.ends {
+            if self.ended.insert((end.queue, end.sequence)) {
+                self.queues.entry(end.queue).or_default().items -= 1;
+            }
+        }
+        for (queue, span) in &commit.outputs {
+            let added = self.queues.entry(*queue).or_default();
+            (added.items, added.bytes) = (added.items + 1, added.bytes + u64::from(span.len) + ITEM);
+        }
+    }
+}
+
 impl Run {
     /// Whether the broker can keep what the commit adds.
     pub(super) fn look_for_memory(
@@ -136,13 +170,13 @@ impl Run {
         let field = format!("{}:{}/{}", line.who.machine, line.who.life, line.name);
         let last = self.lines.get(&field).map_or(0, |line| line.last);
         let stop = |n, full| (n, Judged { full, before: last, ..Judged::default() });
-        let (mut added, mut bytes, mut position) =
-            (BTreeMap::<SharedQueue, Added>::new(), 0, self.position(line.place));
+        let position = self.position(line.place);
+        let mut ahead = Ahead { queues: BTreeMap::new(), ended: BTreeSet::new(), position };
+        let mut bytes = 0;
         for (n, commit) in commits.iter().enumerate().filter(|(_, commit)| commit.number > last) {
-            if !commit.begins_at(&position) || !self.is_allowed(line.who, commit) {
+            if !ahead.allows(commit) || !self.is_allowed(line.who, commit) {
                 continue; // it is refused whatever room there is
             }
-            position = commit.step.as_ref().map_or(position, |(_, to)| to.clone());
             let is_narrow = room.is_short || commit.weight() > room.left;
             if commit.grows() && is_narrow && !commit.ends.is_empty() {
                 bytes += commit.output_bytes() + MESSAGE_BYTES;
@@ -153,32 +187,18 @@ impl Run {
                     return stop(n, None);
                 }
             }
-            if let Some(full) = self.would_stop(commit, room, &added) {
+            if let Err(full) = self.look_ahead(commit, room, &ahead) {
                 return stop(n, Some(full));
             }
             room.took(commit);
-            for end in &commit.ends {
-                added.entry(end.queue).or_default().items -= 1;
-            }
-            for (queue, span) in &commit.outputs {
-                let added = added.entry(*queue).or_default();
-                (added.items, added.bytes) = (added.items + 1, added.bytes + u64::from(span.len) + ITEM);
-            }
+            ahead.happens(commit);
         }
         stop(commits.len(), None)
     }
 
-    fn would_stop(
-        &self,
-        commit: &StoredCommit,
-        room: Room,
-        added: &BTreeMap<SharedQueue, Added>,
-    ) -> Option<Full> {
-        let of = |queue: &SharedQueue| added.get(queue).copied().unwrap_or_default();
-        if let Err(full) = self.look_for_memory(commit, room, |queue| of(queue).bytes) {
-            return Some(full);
-        }
-        self.look_for_room(commit, |queue| of(queue).items).err().map(Full::Queue)
+    fn look_ahead(&self, commit: &StoredCommit, room: Room, ahead: &Ahead) -> Result<(), Full> {
+        self.look_for_memory(commit, room, |queue| ahead.of(queue).bytes)?;
+        self.look_for_room(commit, |queue| ahead.of(queue).items).map(drop).map_err(Full::Queue)
     }
 }
 
