@@ -49,11 +49,11 @@ pub(super) fn fail_with(
     fail_with_outputs(worker, i, failure, reason, None).map(drop)
 }
 
-/// Publishes what an item has put out that has failed for good, and commits its lease, the first one.
+/// Publishes the outputs of a failed item, and commits its lease, which is the first one.
 pub(super) type Outputs<'a> = &'a dyn Fn(&mut WorkerContext) -> Result<(), Stop>;
 
-/// The same where the outputs of an item that has failed for good count. Returns whether it has. Every lease that fails ends
-/// here.
+/// [`fail_with`] for an item whose outputs are published even if it becomes a dead letter. Returns whether it has become one.
+/// Every failed lease ends in this function.
 pub(super) fn fail_with_outputs(
     worker: &mut WorkerContext,
     i: usize,
@@ -132,7 +132,7 @@ pub(super) fn again(delay: Option<Delay>) -> String {
 /// |---|---|---|
 /// | before the letter is written | the lease | the item is tried again |
 /// | with the letter written | the letter and the lease | it is tried again, and may have another letter |
-/// | after the commit | the letter, and what the item has put out | – |
+/// | after the commit | the letter and the outputs | – |
 fn end_as_letter(
     worker: &mut WorkerContext,
     i: usize,

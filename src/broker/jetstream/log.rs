@@ -211,7 +211,7 @@ impl Log {
         }
     }
 
-    /// Parts that nobody will ask for are deleted with the rest.
+    /// Marks the parts of a message that was not appended as unused: the next deletion takes them.
     async fn abandon(&self, parts: Vec<u64>) -> Result<(), Refusal> {
         match parts.is_empty() {
             true => Ok(()),

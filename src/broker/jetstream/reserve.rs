@@ -136,7 +136,7 @@ pub(super) async fn append(
     }
 }
 
-/// A request whose answer nobody waits for.
+/// Appends a request without waiting for the answer of the state.
 pub(super) async fn tell(api: &Api, names: &Names, request: &Request) -> Result<(), Refusal> {
     append_request(api, names, request).await.map(drop)
 }

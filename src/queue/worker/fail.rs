@@ -1,7 +1,7 @@
 //! A lease whose item has failed: it is tried again, or is to become a dead letter. And whether its stage is failing.
 //!
-//! What a failed item has put out may count all the same: then its lease is *marked as dead*, and ends as a dead letter in the
-//! transaction that publishes that.
+//! The outputs of a failed item may count all the same: then its lease is *marked as dead*, and the transaction that publishes
+//! them ends it as a dead letter.
 
 use super::handle::WorkerHandle;
 use super::leases::DeadLease;

@@ -3,7 +3,7 @@
 use super::tokens::{Token, TokenKind, Word, tokens};
 use std::ops::Range;
 
-/// Programs that start another one; what they are told is not carried over.
+/// Programs that start another one; their own options are not carried over.
 const WRAPPERS: [&str; 17] = [
     "sudo",
     "doas",

@@ -33,12 +33,8 @@ fn a_line_of_xargs_has_its_options_here() {
         ("ls | xargs -L2 x", "[ls] -n 2 -- x", 1),
     ] {
         let carried = place::place(line, "xargs").and_then(xargs::carried).unwrap();
-        assert_eq!(
-            (shown(&carried), carried.notes.len()),
-            (ours.to_owned(), notes),
-            "{line}: {:?}",
-            carried.notes
-        );
+        assert_eq!(shown(&carried), ours, "{line}");
+        assert_eq!(carried.notes.len(), notes, "{line}: {:?}", carried.notes);
     }
 }
 
@@ -73,12 +69,8 @@ fn a_line_of_parallel_has_its_options_here() {
         ),
     ] {
         let carried = place::place(line, "parallel").and_then(parallel::carried).unwrap();
-        assert_eq!(
-            (shown(&carried), carried.notes.len()),
-            (ours.to_owned(), notes),
-            "{line}: {:?}",
-            carried.notes
-        );
+        assert_eq!(shown(&carried), ours, "{line}");
+        assert_eq!(carried.notes.len(), notes, "{line}: {:?}", carried.notes);
     }
 }
 

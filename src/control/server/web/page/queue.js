@@ -46,7 +46,7 @@ export class QueueView {
     lines(`/v1/tap?queue=${encodeURIComponent(this.name)}`, this.tap.signal, show).catch(() => {}).finally(() => this.stop());
   }
 
-  // How long the item has waited, by when so many had been put.
+  // The age of an item in seconds: its number against the counts of items put, each with its time.
   age({ id }) {
     const { seen, uptime, heard } = this.puts ?? { seen: [] };
     const before = putBefore(seen, id);
