@@ -65,11 +65,17 @@ fn storm_on_a_full_disk(stage: &str, name: &str) {
     let mut run = Run::of(folder, typed);
     run.wait_for_log("up after");
     let disk = SmallDisk::of(&run);
-    let log = run.folder.path().join("stderr");
+    let (log, supervisor) = (run.folder.path().join("stderr"), run.pid());
     let relief = thread::spawn(move || {
-        let says_so = |times| fs::read_to_string(&log).unwrap().matches(FULL).count() >= times;
-        // Workers are killed in that wait as well: their successors say it again.
-        wait_until("a full disk, and some deaths over it", || says_so(5).then_some(()));
+        // Those who say so die, and their successors say it again: also when the storm is over by then.
+        for times in 1..=5 {
+            wait_until("a full disk", || {
+                (fs::read_to_string(&log).unwrap().matches(FULL).count() >= times).then_some(())
+            });
+            for pid in process::with_variable(supervisor, "MPRUN_STAGE", "write") {
+                process::kill(pid, libc::SIGKILL);
+            }
+        }
         disk.make_room();
         disk
     });
