@@ -96,6 +96,27 @@ fn a_full_queue_stops_the_line_and_room_wakes_it(kind: BrokerKind) {
     });
 }
 
+fn room_wakes_a_line_once_it_is_as_large_as_its_commit(kind: BrokerKind) {
+    run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[3, 10]));
+        let broker = server.join(&layout, "m").await;
+        assert_eq!(verdicts(&broker, "read", &[emits(1, &["1", "2", "3"])]).await, [Verdict::Done]);
+        for longer in [emits(2, &["4", "5"]), emits(2, &["4", "5", "6"])] {
+            assert_eq!(commit(&broker, "read", &[longer]).await.unwrap().full, Some(Full::Queue(A)));
+        }
+        let taken = broker.take(A, 3, false).await.unwrap();
+        let woken = async || timeout(Duration::from_secs(5), broker.woken()).await.unwrap();
+        // What wakes for an item in B came behind what would have waked for the place in A.
+        assert_eq!(items(&broker, B).await, [""; 0]);
+        commit(&broker, "pass", &[passes(1, &taken[0])]).await.unwrap();
+        assert_eq!(woken().await, Woken::Items(B));
+        commit(&broker, "pass", &[passes(2, &taken[1])]).await.unwrap();
+        assert_eq!(woken().await, Woken::Room(A));
+        assert_eq!(verdicts(&broker, "read", &[emits(2, &["4", "5"])]).await, [Verdict::Done]);
+        audit(&broker, &layout).await;
+    });
+}
+
 fn an_empty_queue_takes_a_commit_that_is_larger_than_its_capacity(kind: BrokerKind) {
     run(async {
         let (server, layout) = (Server::safe(kind), layout(&[1, 1]));
@@ -436,6 +457,7 @@ on_both!(
     an_item_passes_a_stage_once_however_often_its_commit_comes,
     the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it,
     a_full_queue_stops_the_line_and_room_wakes_it,
+    room_wakes_a_line_once_it_is_as_large_as_its_commit,
     an_empty_queue_takes_a_commit_that_is_larger_than_its_capacity,
     a_queue_that_drops_new_items_counts_them,
     a_machine_that_comes_back_late_is_refused,

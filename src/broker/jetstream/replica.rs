@@ -4,7 +4,7 @@ use super::state::{Answer, Applied, ItemRef, Line, Message, News, State, StoredC
 use super::wire::{self, Decoded, Framed, RequestId, Unreadable};
 use crate::broker::{Fault, Full, Judged, SharedQueue, Woken};
 use bytes::Bytes;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,7 +28,8 @@ pub(super) struct Pending {
 struct Waiting {
     run: u64,
     for_items: BTreeSet<SharedQueue>,
-    for_room: BTreeSet<SharedQueue>,
+    /// Each with the greatest length at which a commit that found no room has some.
+    for_room: BTreeMap<SharedQueue, u64>,
     woken: VecDeque<Woken>,
 }
 
@@ -174,8 +175,9 @@ impl Replica {
     ) -> (usize, Judged) {
         let mut inner = self.lock();
         let (count, judged) = inner.state.fitting(run, line, commits, spare);
-        if let (0, Some(Full::Queue(queue))) = (count, judged.full) {
-            inner.waiting.for_room.insert(queue);
+        if let (0, Some(Full::Queue(queue)), Some(commit)) = (count, judged.full, commits.first()) {
+            let fits_at = inner.state.fits_at(run, queue, commit);
+            inner.waiting.waits_for_room(queue, fits_at);
         }
         (count, judged)
     }
@@ -314,9 +316,12 @@ impl Waiting {
     fn tell(&mut self, news: News) {
         let woken = match news {
             News::Items(queue) if self.for_items.remove(&queue) => Woken::Items(queue),
-            News::Room(queue) if self.for_room.remove(&queue) => Woken::Room(queue),
+            News::Room { queue, len } if self.for_room.get(&queue).is_some_and(|fits_at| len <= *fits_at) => {
+                self.for_room.remove(&queue);
+                Woken::Room(queue)
+            }
             News::Change(queue) => Woken::Items(queue),
-            News::Items(_) | News::Room(_) => return,
+            News::Items(_) | News::Room { .. } => return,
         };
         if !self.woken.contains(&woken) {
             self.woken.push_back(woken);
@@ -330,11 +335,18 @@ impl Waiting {
             }
             (Answer::Judged(judged), _) => {
                 if let Some(Full::Queue(queue)) = judged.full {
-                    self.for_room.insert(queue);
+                    // A look ahead says at which length, before the next request.
+                    self.waits_for_room(queue, u64::MAX);
                 }
             }
             _ => {}
         }
+    }
+
+    /// More than one stage may wait: the first that has room is woken, and with it all.
+    fn waits_for_room(&mut self, queue: SharedQueue, fits_at: u64) {
+        let longest = self.for_room.entry(queue).or_default();
+        *longest = fits_at.max(*longest);
     }
 }
 

@@ -26,7 +26,8 @@ enum State {
 pub(super) struct Line {
     waiting: VecDeque<(u64, Ends)>,
     state: State,
-    /// Commits of the next request: a request is memory of the server's, too.
+    /// Commits of the next request: a request is memory of the server's, too, and what is sent beyond the room that there is was sent
+    /// in vain.
     most: usize,
 }
 
@@ -83,7 +84,8 @@ impl Line {
         };
         self.most = match judged.full {
             Some(Full::Memory) => 1,
-            _ => (self.most * 2).min(MOST),
+            Some(Full::Queue(_)) => judged.verdicts.len().max(1),
+            None => (self.most * 2).min(MOST),
         };
         self.say(id, first, judged, out);
         let count = judged.verdicts.len().min(self.waiting.len());

@@ -93,6 +93,15 @@ impl Run {
         Ok(dropped)
     }
 
+    /// The greatest length of a queue at which a commit that found no room has some. What found no memory may find it once anything
+    /// has left the queue.
+    pub(super) fn fits_at(&self, name: SharedQueue, commit: &StoredCommit) -> u64 {
+        let Some(queue) = self.queue(name) else { return u64::MAX };
+        let wanted = commit.outputs.iter().filter(|(to, _)| *to == name).count() as u64;
+        let fits_at = queue.settings.capacity.saturating_sub(wanted);
+        if queue.len() <= fits_at { u64::MAX } else { fits_at }
+    }
+
     fn happen(
         &mut self,
         place: &str,
@@ -108,7 +117,7 @@ impl Run {
                 None => queue.end(end.sequence, step.blobs),
                 Some((cause, attempts)) => queue.dead_letter(end.sequence, cause, *attempts, now),
             }
-            step.tell(News::Room(end.queue));
+            step.tell(News::Room { queue: end.queue, len: queue.len() });
         }
         for (name, span) in &commit.outputs {
             let Some(queue) = self.queue_mut(*name) else { continue };

@@ -76,6 +76,16 @@ impl State {
         )
     }
 
+    /// See [`Run::fits_at`].
+    pub(in crate::broker::jetstream) fn fits_at(
+        &self,
+        run: u64,
+        queue: SharedQueue,
+        commit: &StoredCommit,
+    ) -> u64 {
+        self.runs.get(&run).map_or(u64::MAX, |run| run.fits_at(queue, commit))
+    }
+
     pub(super) fn room(&self) -> Room {
         let Reserved { weight, share } = self.reserved;
         Room { is_short: self.is_short, left: weight.saturating_sub(self.weight()), share }

@@ -12,7 +12,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::broker::jetstream) enum News {
     Items(SharedQueue),
-    Room(SharedQueue),
+    /// An item has left the queue, which has `len` now.
+    Room {
+        queue: SharedQueue,
+        len: u64,
+    },
     /// The queue was sealed, or a stage is free: whoever waits or not.
     Change(SharedQueue),
 }
@@ -181,7 +185,7 @@ impl Run {
                 let queue = self.queue_mut(*name)?;
                 let (taken, has_letters) = queue.take(who, *n as usize, *expired_after, *max_deliveries, now);
                 if has_letters {
-                    step.tell(News::Room(*name));
+                    step.tell(News::Room { queue: *name, len: queue.len() });
                 }
                 Answer::Taken(taken)
             }

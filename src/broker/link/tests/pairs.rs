@@ -172,3 +172,23 @@ fn a_full_queue_is_asked_again_once_there_is_room_or_a_time_has_passed() {
     assert_eq!(blocked().handle(Event::Woken(Woken::Room(B)), now), commit);
     assert_eq!(blocked().handle(Event::Tick, now + Duration::from_secs(5)), commit);
 }
+
+#[test]
+fn a_request_after_a_full_queue_has_as_many_commits_as_found_room_and_twice_as_many_after_each_that_did() {
+    let now = Instant::now();
+    let remains = Remains { held: Vec::new(), commits: vec![(1..=300).map(|n| (n, Vec::new())).collect()] };
+    let mut link = Link::new(&remains, &[Role::default()], ACK_WAIT, now);
+    let commit = |first, last| [Effect::Commit { line: LineId(0), first, last }];
+    link.handle(Event::Tick, now);
+    assert_eq!(link.handle(Event::Joined, now)[1..], commit(1, 128));
+    let mut judged = |first, n, full| {
+        let judged = Judged { verdicts: vec![Verdict::Done; n], full, before: first - 1 };
+        let effects = link.handle(Event::Judged { line: LineId(0), first, judged }, now);
+        [effects, link.handle(Event::Woken(Woken::Room(B)), now)].concat().split_off(usize::from(n > 0))
+    };
+    let full = Some(Full::Queue(B));
+    assert_eq!(judged(1, 3, full), commit(4, 6));
+    assert_eq!(judged(4, 3, None), commit(7, 12));
+    assert_eq!(judged(7, 0, full), commit(7, 7));
+    assert_eq!(judged(7, 1, None), commit(8, 9));
+}

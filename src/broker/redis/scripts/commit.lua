@@ -65,7 +65,8 @@ local function is_allowed(commit)
   return true
 end
 
--- The first queue that has no room for the commit, and by name those whose outputs are dropped. An empty queue takes any number.
+-- The first queue that has no room for the commit with the greatest length at which it has, and by name those whose outputs are
+-- dropped. An empty queue takes any number.
 local function look_for_room(commit)
   local wanted, dropped = {}, {}
   for _, output in ipairs(commit.outputs) do
@@ -77,7 +78,7 @@ local function look_for_room(commit)
     local about = redis.call('HMGET', key(queue, ABOUT), 'capacity', 'when_full')
     if length > 0 and length + wanted[queue] > tonumber(about[1]) then
       if about[2] ~= 'drop' then
-        return queue, dropped
+        return { queue, math.max(0, about[1] - wanted[queue]) }, dropped
       end
       dropped[queue] = true
     end
@@ -96,7 +97,7 @@ local function happen(commit, dropped)
       dead_letter(stream, about, key(input[1], LETTERS), id, input[3], input[4])
     end
     redis.call('HDEL', key(input[1], ATTEMPTS), id)
-    wake(about, 'writers_wait')
+    wake_writers(stream, about)
   end
   for _, output in ipairs(commit.outputs) do
     local about = key(output[1], ABOUT)
@@ -138,7 +139,9 @@ for _ = 1, tonumber(ARGV[5]) do
       full, dropped = look_for_room(commit)
     end
     if full then
-      redis.call('HSET', key(full, ABOUT), 'writers_wait', 1)
+      local about = key(full[1], ABOUT)
+      local others = redis.call('HGET', about, 'writers_wait') or 0
+      redis.call('HSET', about, 'writers_wait', math.max(full[2], others))
       break
     end
     answers[#answers + 1] = verdict
@@ -157,6 +160,6 @@ for _ = 1, tonumber(ARGV[5]) do
 end
 local answer = { 'judged', last, table.concat(answers) }
 if full then
-  answer[4] = tonumber(full)
+  answer[4] = tonumber(full[1])
 end
 return answer

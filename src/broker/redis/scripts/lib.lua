@@ -42,6 +42,15 @@ local function wake(about, flag)
   end
 end
 
+-- The same for room: writers_wait is the greatest length of the stream at which a commit that found none has room. To wake its
+-- machine for less would send all of the commit in vain.
+local function wake_writers(stream, about)
+  local fits_at = redis.call('HGET', about, 'writers_wait')
+  if fits_at and redis.call('XLEN', stream) <= tonumber(fits_at) then
+    wake(about, 'writers_wait')
+  end
+end
+
 -- The end of an entry as a dead letter: the item is copied, with its cause.
 local function dead_letter(stream, about, letters, id, cause, attempts)
   local entry = redis.call('XRANGE', stream, id, id)[1]

@@ -24,7 +24,7 @@ local function claim(id, count)
     redis.call('XCLAIM', stream, GROUP, consumer, 0, id, 'JUSTID')
     dead_letter(stream, about, letters, id, ARGV[6], redis.call('HGET', attempts, id) or 0)
     redis.call('HDEL', attempts, id)
-    wake(about, 'writers_wait')
+    wake_writers(stream, about)
     return
   end
   local claimed = redis.call('XCLAIM', stream, GROUP, consumer, 0, id)
