@@ -25,6 +25,7 @@ fn mprun(folder: &Folder, arguments: &[&str]) -> Output {
     mprun
         .args(arguments)
         .env("API_PORT", "8001")
+        .env("CHECK_EVERY", "5s")
         .env("HOME", "/home/me")
         .env("DB_PASSWORD", "x")
         .output()
@@ -166,7 +167,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
         &section("stages.cache"),
         &[
             r#"command = ["cache-server", "--appendonly", "yes", "--pass", "${CACHE_PASSWORD:-}"]"#,
-            "ready = { command = \"cache-client ping\", timeout = \"30s\" }",
+            "ready = { command = \"cache-client ping\", timeout = \"120s\" }",
         ],
     );
     has(

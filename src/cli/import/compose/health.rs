@@ -45,10 +45,9 @@ pub(super) fn health(value: &Value) -> Option<Result<String, String>> {
     };
     let known = [("interval", "every"), ("timeout", "timeout")];
     // An empty text is neither a time nor a number: a variable must be set.
-    let given = |name: &str| value.get(name).and_then(Value::text).filter(|time| !is_default(time));
     let filled = |text: &str| expanded(text).map(|text| text.replace(":-}", "}"));
     for (name, key) in known {
-        match given(name).map(filled).transpose() {
+        match setting(value, name).map(filled).transpose() {
             Ok(time) => pairs.extend(time.map(|time| (key, text(&time)))),
             Err(why) => return Some(Err(why)),
         }
@@ -80,9 +79,7 @@ pub(super) fn ready(value: &Value) -> Option<Result<String, String>> {
         Ok(every) => pairs.extend(every.map(|every| ("every", text(&every)))),
         Err(why) => return Some(Err(why)),
     }
-    if let Ok(time) = time_to_be_ready(value) {
-        pairs.push(("timeout", text(&shown(time))));
-    }
+    pairs.push(("timeout", text(&shown(time_to_be_ready(value)))));
     Some(Ok(table(pairs)))
 }
 
@@ -93,20 +90,28 @@ fn shown(time: Duration) -> String {
     }
 }
 
-/// How long it may take until it is unhealthy there.
-///
-/// # Errors
-/// A setting that is not known before a run.
-pub(super) fn time_to_be_ready(value: &Value) -> Result<Duration, String> {
-    let setting = |name: &str| value.get(name).and_then(Value::text).filter(|text| !is_default(text));
-    let time = |name: &str, or: Duration| {
-        let read = |text: &str| humantime(text).ok_or_else(|| format!("{name}: {text} is no duration"));
-        setting(name).map_or(Ok(or), read)
+/// How long it may take until it is unhealthy there. What a variable says is not known before a run: Docker's default then.
+fn time_to_be_ready(value: &Value) -> Duration {
+    let time = |name: &str, or: Duration| setting(value, name).and_then(humantime).unwrap_or(or);
+    let retries = setting(value, "retries").and_then(|number| number.parse().ok()).unwrap_or(RETRIES);
+    time("start_period", Duration::ZERO).saturating_add(time("interval", INTERVAL).saturating_mul(retries))
+}
+
+/// The settings that [`ready`] could not reckon with.
+pub(super) fn unknown_times(value: &Value) -> Vec<String> {
+    let is_known = |name: &str, text: &str| match name {
+        "retries" => text.parse::<u32>().is_ok(),
+        _ => humantime(text).is_some(),
     };
-    let retries = setting("retries").map_or(Ok(RETRIES), str::parse::<u32>);
-    let retries = retries.map_err(|_| "its retries are no number".to_owned())?;
-    let grace = time("start_period", Duration::ZERO)?;
-    Ok(grace.saturating_add(time("interval", INTERVAL)?.saturating_mul(retries)))
+    let all = ["start_period", "interval", "retries"];
+    let unknown = |name: &str| {
+        setting(value, name).filter(|text| !is_known(name, text)).map(|text| format!("{name}: {text}"))
+    };
+    all.into_iter().filter_map(unknown).collect()
+}
+
+fn setting<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::text).filter(|text| !is_default(text))
 }
 
 /// A sequence of numbers with units, such as `1m30s`.
@@ -173,10 +178,10 @@ mod tests {
             let said = ready(&yaml::parse(&format!("{{test: x{check}}}")).unwrap()).unwrap().unwrap();
             assert!(said.contains(&format!("timeout = \"{timeout}\"")), "{said}");
         }
-        for check in ["interval: $X", "interval: 5", "retries: '${N}'", "start_period: 1y"] {
+        for check in ["interval: $X", "interval: 5x", "retries: '${N}'", "start_period: 1y"] {
             let value = yaml::parse(&format!("{{test: x, {check}}}")).unwrap();
-            assert!(time_to_be_ready(&value).is_err(), "{check}");
-            assert_eq!(ready(&value).unwrap().unwrap(), "{ command = \"x\" }");
+            assert_eq!(unknown_times(&value), [check.replace('\'', "")]);
+            assert!(ready(&value).unwrap().unwrap().contains("timeout = \"90s\""), "{check}");
         }
         let every = ready(&yaml::parse("{test: x, start_interval: 2s}").unwrap()).unwrap().unwrap();
         assert!(every.contains("every = \"2s\""), "{every}");

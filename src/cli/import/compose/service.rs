@@ -209,8 +209,11 @@ impl<'a> Services<'a> {
             None => {}
             Some(Ok(ready)) => {
                 stage.set("ready", ready, &from);
-                if let Err(why) = health::time_to_be_ready(check) {
-                    stage.leave_out(&format!("{from}, {why}"), "`ready` has 30s; `timeout` is the key");
+                let unknown = health::unknown_times(check);
+                if !unknown.is_empty() {
+                    let why =
+                        "not known before a run: the `timeout` of `ready` is reckoned with Docker's default";
+                    stage.leave_out(&format!("healthcheck: {}", unknown.join(", ")), why);
                 }
             }
             Some(Err(why)) => stage.leave_out(&from, &why),

@@ -184,7 +184,6 @@ fn remembered(change: TransitionKind, n: u64) -> SavedTransition {
 fn changes() -> Vec<TransitionKind> {
     let starts = [
         StartReason::New,
-        StartReason::ItsTurn,
         StartReason::Scaled,
         StartReason::Failed,
         StartReason::Killed,
