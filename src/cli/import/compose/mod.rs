@@ -28,7 +28,8 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     draft.note("Services ran inside of images there. Here they are programs of this machine, which must be installed.");
     for (key, value) in whole.entries() {
         let is_ours = ["services", "version", "name"].contains(&key.as_str()) || key.starts_with("x-");
-        if !is_ours && !(is_old && is_service(value)) {
+        let is_service = is_old && is_service(value);
+        if !is_ours && !is_service {
             draft.note(format!("not carried over: {key}: {}", left_out(value)));
         }
     }
