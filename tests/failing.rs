@@ -83,6 +83,57 @@ fn a_stage_that_is_failing_for_too_long_ends_the_run() {
     assert!(tries(&run) < 15, "{} tries", tries(&run));
 }
 
+/// "Not now" of different items is an outage as any other.
+#[test]
+fn what_says_not_now_of_every_item_is_failing_and_ends_the_run_after_a_few_tries() {
+    let later = "import mprun\n@mprun.stage\ndef work(text: str):\n    open('tries', 'a').write('.\\n')\n    \
+                 raise mprun.Later('away')\n";
+    let kinds = [
+        "mode = 'each'\ncommand = 'echo >> tries; exit 75'",
+        "mode = 'reply'\ncommand = 'read n; echo >> tries; exit 75'",
+        "framing = 'mprun'\ncommand = ['python3', 'work.py']",
+    ];
+    for kind in kinds {
+        for (when, setting) in [
+            ("when_failing = 'stop'", "when_failing = \"stop\""),
+            ("failing_timeout = '1s'", "failing_timeout, 1s"),
+        ] {
+            let folder = Folder::new();
+            folder.file("work.py", later);
+            file(&folder, "", "to = 50", &format!("{kind}\n{when}\nprocesses = 2\nattempts = 1"));
+            let mut run = Run::in_folder(folder, &[]);
+            assert_eq!(run.wait(), 1, "{kind}: {}", run.stderr());
+            let stderr = run.stderr();
+            assert!(stderr.contains("the stage work is failing, so the run ends"), "{kind}: {stderr}");
+            assert!(stderr.contains(setting), "{kind}: {stderr}");
+            assert!(tries(&run) < 20, "{kind}: {} tries", tries(&run));
+            assert_eq!(letters(&run), 0);
+        }
+    }
+}
+
+#[test]
+fn what_says_not_now_of_every_item_is_shown_as_failing_and_is_done_once_it_can_be() {
+    let folder = Folder::new();
+    let stage = "mode = 'each'\nprocesses = 2\nretry = { max = '1s' }\nattempts = 1\n\
+                 command = 'read n; echo >> tries; test -e up || { echo the server is away >&2; exit 75; }; echo $n'";
+    file(&folder, "", "to = 50", stage);
+    let mut run = Run::in_folder(folder, &[]);
+    for (verb, code) in [(vec!["status"], 0), (vec!["why"], 0), (vec!["status", "--check"], 1)] {
+        wait_until(&format!("{verb:?} to say so"), || {
+            let said = run.ask(&verb);
+            let says_so = said.stdout.contains("failing (for ") && said.stdout.contains("the server is away");
+            (says_so && said.code == Some(code)).then_some(())
+        });
+    }
+    let headline =
+        "No stage is the bottleneck: work is failing, and tries one item at a time until one is done.";
+    wait_until("the headline", || run.ask(&["why"]).stdout.contains(headline).then_some(()));
+    run.folder.file("up", "");
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert_eq!((run.lines().len(), letters(&run)), (50, 0), "{}", run.stderr());
+}
+
 /// What is finished and waits for an item that fails does not come any more: those behind it don't wait for that.
 #[test]
 fn a_full_window_does_not_hold_up_the_end_of_a_run_whose_stage_is_failing_for_too_long() {

@@ -50,6 +50,7 @@ fn is_done_in_the_end(stage: &str) {
     assert_eq!((code, lines, letters.len()), (0, all_but(0), 0), "{}", run.stderr());
     assert!(tries(run.folder.path()) >= 6);
     assert!(run.stderr().contains("`7` is put off: "), "{}", run.stderr());
+    assert!(!run.stderr().contains("is failing"), "{}", run.stderr());
 }
 
 #[track_caller]

@@ -56,7 +56,8 @@ pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Optio
         now.stages.iter().filter(flows).filter_map(|stage| load(stage, before)).collect();
     let found = if running { limit(&loads, &now.queues) } else { None };
     let Some((load, limit, share)) = found else { return no_stage(Limit::Unknown, now) };
-    if share < MIN_BUSY_SHARE {
+    // That a stage which is failing is at work means no more than that its tries take long.
+    if share < MIN_BUSY_SHARE || load.stage.failing.is_some() {
         return no_stage(Limit::Nothing, now);
     }
     let next = next(&loads, &load, limit);

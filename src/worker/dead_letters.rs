@@ -61,15 +61,13 @@ pub(super) fn fail_with_outputs(
     reason: Reason<'_>,
     outputs: Option<Outputs<'_>>,
 ) -> Result<bool, Stop> {
-    let tuning @ Tuning { attempts, retry, .. } = worker.live.tuning;
+    let tuning @ Tuning { attempts, .. } = worker.live.tuning;
     let lease = worker.queues.item(i)?;
-    let (item, attempt, put_off) = (Shown(lease.bytes), lease.attempt, worker.queues.put_off(i));
+    let (item, attempt) = (Shown(lease.bytes), lease.attempt);
     let why = &reason.text;
     match failure {
         ItemFailure::Later => {
-            let delay = Delay::new(retry, attempt - 1, put_off.saturating_add(1), lease.id);
-            log::info!("`{item}` is put off: {why}{}", again(delay));
-            put_off_item(worker, i, delay)?;
+            log::info!("{}", put_off(worker, i, Duration::ZERO, why)?);
             Ok(false)
         }
         ItemFailure::Charged => {
@@ -109,16 +107,26 @@ fn counted_attempts(attempt: u32, attempts: u32) -> String {
     }
 }
 
-fn put_off_item(worker: &mut WorkerContext, i: usize, delay: Option<Delay>) -> Result<(), Stop> {
-    match delay {
-        Some(delay) => worker.queues.delay(i, false, delay)?,
-        None => worker.queues.give_back(i, false)?,
-    }
-    Ok(())
+/// Ends lease `i`, whose item can't be done now: it is tried again, not before `least`, and no attempt of it is used up. Returns
+/// what is to be said of it.
+pub(super) fn put_off(
+    worker: &mut WorkerContext,
+    i: usize,
+    least: Duration,
+    why: &str,
+) -> Result<String, Stop> {
+    let item = Shown(worker.queues.item(i)?.bytes).to_string();
+    let tuning = worker.live.tuning;
+    let delay = match worker.queues.not_now(i, least, &tuning, why)? {
+        Failed::Again { delay, failing: false, .. } => delay,
+        // Its next try is a probe; and a dead letter is only made of a failure that is charged.
+        Failed::Again { .. } | Failed::Dead => None,
+    };
+    Ok(format!("`{item}` is put off: {why}{}", again(delay)))
 }
 
 /// When it is tried again, if that is worth a word.
-pub(super) fn again(delay: Option<Delay>) -> String {
+fn again(delay: Option<Delay>) -> String {
     let millis = delay.map_or(0, |delay| u64::try_from(delay.time.as_millis()).unwrap_or(u64::MAX));
     match millis {
         0 => String::new(),

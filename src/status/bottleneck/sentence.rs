@@ -47,6 +47,12 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
 }
 
 fn nothing(now: &Snapshot) -> String {
+    if let Some(stage) = now.stages.iter().find(|stage| stage.failing.is_some()) {
+        return format!(
+            "No stage is the bottleneck: {} is failing, and tries one item at a time until one is done.",
+            stage.name
+        );
+    }
     let mut text = "No stage is the bottleneck: each of them has time left.".to_owned();
     // Little of it may be left, but less than the next item needs.
     let is_full = |queue: &&QueueStatus| queue.bytes > queue.max_bytes - queue.max_bytes / 16;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::status::Failing;
 use crate::status::fixture::{queue, snapshot, stage};
 use proptest::prelude::*;
 
@@ -143,6 +144,17 @@ fn only_the_time_between_the_looks_counts() {
     let bottleneck = find(&now, &before, None);
     assert_eq!(bottleneck.stage.as_deref(), Some("mid"));
     assert_eq!(bottleneck.next.map(|next| next.stage).as_deref(), Some("in"));
+}
+
+#[test]
+fn a_stage_that_is_failing_is_no_bottleneck_and_is_named() {
+    let said = "No stage is the bottleneck: mid is failing, and tries one item at a time until one is done.";
+    // Its tries end at once, or take long.
+    for working in [0.1, 0.9] {
+        let mut now = chain([0.1, 0.0, 0.9], [working, 1.0 - working, 0.0], [0.1, 0.9, 0.0]);
+        now.stages[1].failing = Some(Failing { since: 3.0, last_words: "no server".to_owned() });
+        assert_eq!((found(&now).limit, found(&now).text.as_str()), (Limit::Nothing, said));
+    }
 }
 
 #[test]

@@ -9,8 +9,7 @@
 mod key;
 
 use super::guard;
-use crate::item::Shown;
-use crate::queue::{Ending, Failed, Taken, Waiting};
+use crate::queue::{Ending, Taken, Waiting};
 use crate::stage::{Delivery, Failure, Parcel, Reach, Undelivered};
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
@@ -136,17 +135,9 @@ impl<'a> DeliveryLoop<'a> {
         let worker = &mut *self.worker;
         worker.item_log.forget();
         worker.queues.give_back_from(1)?;
-        let tuning = worker.live.tuning;
-        let item = Shown(worker.queues.item(0)?.bytes).to_string();
-        let why = failure.to_string();
-        let pause = pause.min(tuning.retry.max);
-        match worker.queues.not_now(0, pause, &tuning, &why)? {
-            Failed::Again { delay, failing, .. } => {
-                let again = if failing { String::new() } else { dead_letters::again(delay) };
-                log::warn!("`{item}` is put off: {why}{again}");
-            }
-            Failed::Dead => {} // only of a failure that is charged
-        }
+        let pause = pause.min(worker.live.tuning.retry.max);
+        let said = dead_letters::put_off(worker, 0, pause, &failure.to_string())?;
+        log::warn!("{said}");
         self.leave_alone(pause)
     }
 

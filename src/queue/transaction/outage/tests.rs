@@ -184,6 +184,26 @@ fn what_is_not_charged_counts_as_a_failure_and_uses_no_attempt_up() {
 }
 
 #[test]
+fn different_items_that_are_not_done_now_make_a_stage_failing_and_one_among_good_ones_does_not() {
+    let uncharged = Terms { is_charged: false, ..terms() };
+    let (mut stage, mut verdicts) = (stage(), Vec::new());
+    for _ in 0..5 {
+        verdicts.push(stage.failed(&mut ItemFailures::default(), 0, &uncharged));
+    }
+    assert_eq!(verdicts[..4], [(0, Verdict::Again); 4]);
+    assert_eq!(verdicts[4], (0, Verdict::BeginsToFail));
+    let (mut stage, mut item) = (self::stage(), ItemFailures::default());
+    for round in 0..100 {
+        assert_eq!(stage.failed(&mut item, 0, &uncharged), (0, Verdict::Again));
+        // Now and then nothing else is done in between.
+        if round % 10 < 4 {
+            stage.succeeded(&ItemFailures::default());
+        }
+    }
+    assert_eq!(stage.since, 0);
+}
+
+#[test]
 fn nothing_is_known_of_items_of_an_earlier_run() {
     let mut stage = stage();
     let mut old = ItemFailures { failed_in: 6, charged: 1, is_known_bad: false };
