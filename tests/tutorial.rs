@@ -9,7 +9,7 @@ use support::docs_page::{Page, commands_without_a_test};
 use support::project;
 
 /// Pages of docs/ whose commands are run, and the folder that each speaks of.
-const RUN: [(&str, &str); 12] = [
+const RUN: [(&str, &str); 13] = [
     ("tutorial.md", "orders"),
     ("from-multiprocessing.md", "squares"),
     ("from-parallel.md", "squares"),
@@ -22,6 +22,7 @@ const RUN: [(&str, &str); 12] = [
     ("../README.md", "first"),
     ("do.md", "lines"),
     ("import.md", "move"),
+    ("control.md", "shop"),
 ];
 
 #[track_caller]
@@ -110,4 +111,9 @@ fn a_line_halts_soon() {
 #[test]
 fn lines_of_xargs_and_parallel_become_files() {
     run("import.md");
+}
+
+#[test]
+fn a_pipeline_is_looked_at_and_controlled() {
+    run("control.md");
 }
