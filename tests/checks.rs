@@ -99,7 +99,10 @@ fn what_comes_after_it_waits_until_a_command_says_that_it_is_ready() {
         run.ask(&["why", "pipeline.toml", "db"]).stdout.contains("its last words: not yet").then_some(())
     });
     assert!(run.workers("web").is_empty() && !run.stderr().contains("up after"), "{}", run.stderr());
-    assert!(run.tell(&["status"]).contains("starting"));
+    let status = run.tell(&["status"]);
+    let state = |name: &str| status.lines().find(|line| line.starts_with(name)).map(str::to_owned).unwrap();
+    assert!(state("db ").contains(" starting ") && state("web ").contains(" waiting "), "{status}");
+    assert!(status.contains("\nweb waits for db to be ready (after)\n"), "{status}");
     let unwell = run.ask(&["status", "--check"]);
     assert_eq!(unwell.code, Some(1), "{}", unwell.stdout);
     assert!(
@@ -111,7 +114,10 @@ fn what_comes_after_it_waits_until_a_command_says_that_it_is_ready() {
     run.folder.file("up", "");
     run.wait_for_log("up after");
     wait_until("web", || (run.lines() == ["web"]).then_some(()));
-    assert!(run.tell(&["status"]).contains("ready"));
+    let status = run.tell(&["status"]);
+    assert!(status.contains(" ready ") && !status.contains("wait"), "{status}");
+    let why = run.tell(&["why", "pipeline.toml", "web"]);
+    assert!(why.contains("started: it waits for no other stage any more (after)"), "{why}");
     run.tell(&["status", "--check"]);
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 0);

@@ -22,6 +22,28 @@ fn the_environment_is_mpruns_then_the_files_then_the_stages() {
 }
 
 #[test]
+fn of_several_env_files_the_later_one_applies_and_an_edit_of_any_is_applied() {
+    let folder = Folder::new();
+    folder.file("common.env", "A=common\nB=common\n");
+    folder.file("own.env", "B=own\n");
+    folder.file(
+        "pipeline.toml",
+        "[stages.job]\ncommand = 'echo $A $B $C; exec sleep 1000'\nenv_file = ['common.env', 'own.env']\nenv = { C = 'c' }\n",
+    );
+    let run = Run::in_folder(folder, &[]);
+    wait_until("the first", || (run.lines() == ["common own c"]).then_some(()));
+    let put = |name: &str, text: &str| {
+        let fresh = run.folder.file("fresh", text);
+        std::fs::rename(fresh, run.folder.path().join(name)).unwrap();
+    };
+    put("common.env", "A=edited\nB=edited\n");
+    wait_until("the next", || (run.lines() == ["common own c", "edited own c"]).then_some(()));
+    put("own.env", "oops\n");
+    run.wait_for_log("own.env:1: expected NAME=value");
+    assert_eq!(run.lines().len(), 2, "{}", run.stderr());
+}
+
+#[test]
 fn a_wrong_line_of_an_env_file_is_told_with_file_and_line() {
     let folder = Folder::new();
     folder.file("some.env", "A=1\n\nB 2\n");

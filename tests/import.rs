@@ -25,6 +25,7 @@ fn mprun(folder: &Folder, arguments: &[&str]) -> Output {
     mprun
         .args(arguments)
         .env("API_PORT", "8001")
+        .env("CHECK_EVERY", "5s")
         .env("HOME", "/home/me")
         .env("DB_PASSWORD", "x")
         .output()
@@ -166,7 +167,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
         &section("stages.cache"),
         &[
             r#"command = ["cache-server", "--appendonly", "yes", "--pass", "${CACHE_PASSWORD:-}"]"#,
-            "ready = { command = \"cache-client ping\", timeout = \"30s\" }",
+            "ready = { command = \"cache-client ping\", timeout = \"120s\" }",
         ],
     );
     has(
@@ -356,7 +357,44 @@ fn settings_mean_the_same_on_both_sides() {
         "# not carried over: env_file: away.env (required: false, and it is not there; here an `env_file` must be)\n",
         "# not carried over: depends_on: away (`after` names stages that run)\n",
         "# not carried over: depends_on: db: service_healthy (its check is the image's own: give that stage a `ready`)\n",
-        "# not carried over: healthcheck: start_interval: 2s (`every` of `ready` is the key)\n",
+        "health = { command = \"true\" }\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let extends = "services:\n  base:\n    command: serve\n    env_file: [a.env, b.env]\n    environment: {A: 1, B: 2}\n\
+                   \x20 web:\n    extends: base\n    environment: [B=3]\n    env_file: c.env\n\
+                   \x20   healthcheck: {test: 'true', interval: 10s, retries: 5, start_period: 5s, start_interval: 2s}\n\
+                   \x20 far:\n    extends: {file: o.yaml, service: web}\n    command: far\n\
+                   \x20 none:\n    command: none\n    deploy: {replicas: 0}\n\
+                   \x20 off:\n    command: off ${A:+b}\n\
+                   \x20 last:\n    command: last\n    depends_on: [none, off, web]\n    healthcheck: {test: 'true', interval: $T}\n";
+    let text = of("compose", "e.yaml", extends);
+    for line in [
+        "env = { A = \"1\", B = \"2\" }\nenv_file = [\"a.env\", \"b.env\"]\n",
+        "command = [\"serve\"]\nenv = { A = \"1\", B = \"3\" }\nenv_file = [\"a.env\", \"b.env\", \"c.env\"]\n",
+        "ready = { command = \"true\", every = \"2s\", timeout = \"55s\" }\n",
+        "# not carried over: extends: {file: o.yaml, service: web} (that service stands in another file",
+        "[stages.none]\ncommand = [\"none\"]\nrestart = \"never\"\nenabled = false\n",
+        "# not carried over: depends_on: none, off (`after` names stages that run)\nafter = [\"web\"]\n",
+        "health = { command = \"true\", every = \"${T}\" }\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let old = "version: '2'\nweb:\n  image: web\n  command: serve\n";
+    let text = of("compose", "old.yaml", old);
+    assert!(text.contains("[stages.web]") && !text.contains("[stages.version]"), "{text}");
+    let text = of(
+        "supervisord",
+        "n.conf",
+        "[program:one]\ncommand=serve 80%(process_num)02d\nnumprocs_start=7\n\
+         [program:two]\ncommand=serve 80%(process_num)02d\nnumprocs=2\nnumprocs_start=9\nprocess_name=%(process_num)d\n\
+         [program:plain]\ncommand=serve\nnumprocs=2\nnumprocs_start=1\nprocess_name=%(process_num)d\n",
+    );
+    for line in [
+        "[stages.one]\ncommand = [\"serve\", \"8007\"]\n",
+        "[stages.two_9]\ncommand = [\"serve\", \"8009\"]\n",
+        "[stages.two_10]\ncommand = [\"serve\", \"8010\"]\n",
+        "[stages.plain]\ncommand = [\"serve\"]\nprocesses = 2\n",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }

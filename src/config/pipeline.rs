@@ -83,7 +83,7 @@ impl Pipeline {
     /// Whether an environment file was not read yet.
     pub fn lacks_file_variables(&self) -> bool {
         let mut commands = self.stages.iter().filter_map(|stage| stage.work.command());
-        commands.any(|command| command.env_file.is_some() && command.file_variables.is_none())
+        commands.any(|command| !command.env_file.is_empty() && command.file_variables.is_none())
     }
 
     /// The same as they were said before.
@@ -276,6 +276,7 @@ mod broker;
 mod check;
 mod command;
 mod control;
+mod one_or_more;
 pub(crate) mod placeholder;
 pub(crate) mod shell_line;
 pub(crate) mod token_file;

@@ -72,6 +72,7 @@ fn describe(whole: &Whole, stage: &StageSum) -> StageStatus {
         outputs: any.map_or(Vec::new(), |stage| stage.outputs.clone()),
         processes: stage.processes,
         rate_limit: any.and_then(|stage| stage.rate_limit.clone()),
+        waits_for: Vec::new(),
         order: None,
         running: stage.running,
         paused: !here.is_empty() && here.iter().all(|stage| stage.paused),

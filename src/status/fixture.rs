@@ -45,6 +45,7 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> StageSta
         outputs: queue(output),
         processes: 1,
         running: 1,
+        waits_for: Vec::new(),
         paused: false,
         fate: Fate::Wanted,
         totals: Totals { taken: 100, done: 99, emitted: 50, dead: 0, too_long: 0, repeated: 0 },

@@ -35,6 +35,9 @@ pub(crate) struct StageStatus {
     pub order: Option<OrderStatus>,
     /// Workers that have a process.
     pub running: u32,
+    /// Stages that must be ready before it is started (`after`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// Its workers finish their item and wait.
     pub paused: bool,
     /// Whether it is wanted.
@@ -141,6 +144,7 @@ impl StageStatus {
             Fate::Wanted if any(WorkerState::Resting) => "failing",
             Fate::Wanted if any(WorkerState::Scheduled) && self.running == 0 => "scheduled",
             Fate::Wanted if self.paused => "paused",
+            Fate::Wanted if !self.waits_for.is_empty() => "waiting",
             Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
             Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
             Fate::Wanted if self.check() == Some(CheckState::Healthy) => "healthy",

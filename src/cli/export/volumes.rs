@@ -60,9 +60,11 @@ pub(super) fn secrets<'a>(
 ) -> Result<Vec<Named>, String> {
     let broker =
         pipeline.broker.iter().flat_map(|broker| [&broker.access.credentials_file, &broker.access.tls_ca]);
-    let env_file =
-        |stage: &'a Stage| Some(pipeline.folder_of(stage).join(stage.work.command()?.env_file.as_ref()?));
-    let paths: BTreeSet<PathBuf> = broker.flatten().cloned().chain(stages.filter_map(env_file)).collect();
+    let env_files = |stage: &'a Stage| {
+        let files = stage.work.command().map_or(&[][..], |command| &command.env_file);
+        files.iter().map(|file| pipeline.folder_of(stage).join(file))
+    };
+    let paths: BTreeSet<PathBuf> = broker.flatten().cloned().chain(stages.flat_map(env_files)).collect();
     let files: Vec<Named> =
         paths.iter().map(|path| named(path, &pipeline.folder)).collect::<Result<_, _>>()?;
     apart(files.iter())?;

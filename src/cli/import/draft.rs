@@ -12,6 +12,10 @@ use crate::text;
 const MAX_SHOWN: usize = 160;
 /// Characters of a stage's name.
 const MAX_NAME: usize = 64;
+/// What a variable may stand for: a number or a text, true or false, a time.
+const VALUES: [&str; 3] = ["1", "true", "1s"];
+/// Variables of a line that are each tried with each of these.
+const MOST_TRIED: usize = 4;
 /// A stage that no file has: others are tried beside it.
 const BESIDE: &str = "mprun-import";
 
@@ -199,12 +203,16 @@ fn stages(names: &[&str]) -> String {
 
 /// Whether a file is good; the first fault. Variables that are not set are none.
 fn tried(file: &str, registry: &Registry) -> Result<(), String> {
-    // A variable may be a number, or true.
-    tried_with("1", file, registry).or_else(|why| tried_with("true", file, registry).map_err(|_| why))
+    let variables = file.matches("${").count().min(MOST_TRIED);
+    let ways = VALUES.len().pow(u32::try_from(variables).unwrap_or(0));
+    let mut all = (0..ways).map(|way| tried_with(way, file, registry));
+    let first = all.next().unwrap_or(Ok(()));
+    first.or_else(|why| if all.any(|tried| tried.is_ok()) { Ok(()) } else { Err(why) })
 }
 
-fn tried_with(value: &str, file: &str, registry: &Registry) -> Result<(), String> {
-    let texts = Texts { main: with_defaults(value, file), ..Texts::default() };
+/// `way`: which of the values each variable has, as digits of a number.
+fn tried_with(way: usize, file: &str, registry: &Registry) -> Result<(), String> {
+    let texts = Texts { main: with_defaults(way, file), ..Texts::default() };
     let loaded = config::load_texts(Path::new("imported.toml"), texts, &LoadOptions::default(), registry);
     let Err(report) = loaded else { return Ok(()) };
     let report = report.render(false);
@@ -212,15 +220,16 @@ fn tried_with(value: &str, file: &str, registry: &Registry) -> Result<(), String
     Err(first.strip_prefix("error: ").unwrap_or(first).to_owned())
 }
 
-fn with_defaults(value: &str, file: &str) -> String {
+fn with_defaults(mut way: usize, file: &str) -> String {
     let mut given = String::new();
     let mut rest = file;
     while let Some(at) = rest.find("${") {
         let end = rest[at..].find('}').map_or(rest.len(), |end| at + end);
         given += &rest[..end];
         if !rest[at..end].contains(":-") && !rest[..at].ends_with('$') {
-            given += &format!(":-{value}");
+            given += &format!(":-{}", VALUES[way % VALUES.len()]);
         }
+        way /= VALUES.len();
         rest = &rest[end..];
     }
     given + rest
@@ -257,6 +266,7 @@ mod tests {
         section.set("no_such_key", "1", "nosuchkey=1");
         section.set("processes", "0", "numprocs=0");
         section.set("processes", "\"${N}\"", "numprocs=N");
+        section.set("health", "{ command = 'x', every = \"${T}\", failures = \"${N}\" }", "");
         let mut draft = Draft::default();
         draft.add("a.b", section.clone());
         draft.add("a.b", section);
@@ -268,6 +278,7 @@ mod tests {
         );
         assert!(text.contains("# not carried over: numprocs=0 (a stage can't have 0 processes)\n"), "{text}");
         assert!(text.contains("processes = \"${N}\"\n"), "{text}");
+        assert!(text.contains("every = \"${T}\", failures = \"${N}\" }\n"), "{text}");
     }
 
     #[test]

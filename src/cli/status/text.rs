@@ -80,6 +80,12 @@ fn services(snapshot: &Snapshot) -> Table {
     table
 }
 
+/// What a stage waits for before its first start.
+fn held_back(stage: &StageStatus) -> Option<String> {
+    let names = stage.waits_for.join(", ");
+    (stage.state() == "waiting").then(|| format!("{} waits for {names} to be ready (after)", stage.name))
+}
+
 /// What a stage waits for that has nothing more to do.
 fn lingering(stage: &StageStatus) -> Option<String> {
     let programs = stage.workers.iter().filter(|worker| worker.state == WorkerState::InputEnded);
@@ -146,6 +152,7 @@ fn queue_state(queue: &QueueStatus) -> &'static str {
 /// What limits the pipeline, and what is not as the file says, or not as it should be.
 fn notes(snapshot: &Snapshot) -> Vec<String> {
     let mut notes: Vec<String> = snapshot.bottleneck.iter().map(|found| found.text.clone()).collect();
+    notes.extend(snapshot.stages.iter().filter_map(held_back));
     notes.extend(snapshot.stages.iter().filter_map(lingering));
     notes.extend(snapshot.stages.iter().filter_map(next_run));
     notes.extend(snapshot.stages.iter().flat_map(failed_checks));

@@ -106,8 +106,11 @@ fn settle_paths(keys: &mut StageKeys, selection: &Selection<'_>) {
     let is_own =
         |at: &Option<At>| at.as_ref().is_none_or(|at| folder_of(&at.value, selection.included).is_some());
     let StageKeys { env_file, cwd, log_file, .. } = keys;
-    for setting in [env_file, cwd].into_iter().filter(|setting| !is_own(&setting.at)) {
-        setting.value = setting.value.take().map(|path| selection.folder.join(path));
+    if !is_own(&env_file.at) {
+        env_file.value.iter_mut().for_each(|path| *path = selection.folder.join(&path));
+    }
+    if !is_own(&cwd.at) {
+        cwd.value = cwd.value.take().map(|path| selection.folder.join(path));
     }
     let log = &mut log_file.value.path;
     if !is_own(&log.at) {

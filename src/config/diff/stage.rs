@@ -2,7 +2,7 @@
 
 use super::change::{KeyChange, ValueChange};
 use super::with;
-use crate::config::elements::{Compared, Element, Invocation, Part, Word, show_duration, show_size};
+use crate::config::elements::{Compared, Element, EnvFiles, Invocation, Part, show_duration, show_size};
 use crate::config::env_file::Variables;
 use crate::config::keys::{RecycleKeys, StageKeys};
 use crate::config::pipeline::{
@@ -96,9 +96,9 @@ fn compare_command(old: &Command, new: &Command, keys: &mut Vec<KeyChange>) {
     <StageKeys as Part<Command>>::compare_part("", old, new, keys);
 }
 
-type EnvFile<'a> = (&'a Option<PathBuf>, &'a Option<Variables>);
+type EnvFile<'a> = (&'a Vec<PathBuf>, &'a Option<Variables>);
 
-/// The file's name and what it says are one thing to the user. Values of variables are not shown: they may be secrets.
+/// The files' names and what they say are one thing to the user. Values of variables are not shown: they may be secrets.
 fn env_file(old: EnvFile<'_>, new: EnvFile<'_>) -> Option<KeyChange> {
     let variables =
         |file: EnvFile<'_>| -> BTreeMap<OsString, OsString> { file.1.iter().flatten().cloned().collect() };
@@ -111,7 +111,7 @@ fn env_file(old: EnvFile<'_>, new: EnvFile<'_>) -> Option<KeyChange> {
     if names.is_empty() {
         names.push("the order of its variables".to_owned());
     }
-    let shown = |file: EnvFile<'_>| Option::<Word<PathBuf>>::shown(file.0);
+    let shown = |file: EnvFile<'_>| EnvFiles::shown(file.0);
     (old != new).then(|| KeyChange {
         key: "env_file".to_owned(),
         change: ValueChange { old: shown(old), new: shown(new) },

@@ -34,8 +34,8 @@ impl Watched {
     /// The environment files, too.
     pub(in crate::config) fn add_env_files(&mut self, pipeline: &Pipeline) {
         for stage in &pipeline.stages {
-            let file = stage.work.command().and_then(|command| command.env_file.as_ref());
-            self.files.extend(file.map(|file| pipeline.folder_of(stage).join(file)));
+            let files = stage.work.command().map_or(&[][..], |command| &command.env_file);
+            self.files.extend(files.iter().map(|file| pipeline.folder_of(stage).join(file)));
         }
     }
 

@@ -11,9 +11,9 @@ use super::{
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
-    At, Count, DeadCodes, Element, ExitCodes, Fields, FramingWord, HaltText, Invocation, ModeWord, Nice,
-    Pause, Period, Processes, QueueNames, RateText, ReplyWord, ScheduleText, StageNames, Umask, Variables,
-    With, Word, part, table,
+    At, Count, DeadCodes, Element, EnvFiles, ExitCodes, Fields, FramingWord, HaltText, Invocation, ModeWord,
+    Nice, Pause, Period, Processes, QueueNames, RateText, ReplyWord, ScheduleText, StageNames, Umask,
+    Variables, With, Word, part, table,
 };
 use crate::config::pipeline::{
     Collect, Command, Framing, Machines, OnGiveUp, OrderOf, OutputOrder, Placeholders, Restart, Rules,
@@ -85,8 +85,8 @@ table! {
         /// Variables for the program's environment, added to mprun's own; they override those.
         env: Variables = Vec::new(), also "environment" "variables";
         /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; `env`
-        /// overrides them.
-        env_file: Option<Word<PathBuf>> = None, also "environment_file" "dotenv";
+        /// overrides them. Or a list of such files: of two with the same variable the later one applies.
+        env_file: EnvFiles = Vec::new(), also "environment_file" "dotenv";
         /// The folder that the program runs in. Default: the file's folder.
         cwd: Option<Word<PathBuf>> = None, also "dir" "directory" "working_directory" "chdir" "workdir";
         /// The user that the program runs as, by name or number. It can't gain privileges again.

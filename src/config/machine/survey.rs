@@ -54,7 +54,7 @@ pub(super) struct Found {
     pub no_input: Option<PathBuf>,
 }
 
-/// An environment file.
+/// The environment files of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum EnvFile {
     /// What it says.
@@ -173,7 +173,7 @@ fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {
 }
 
 fn of_command(command: &Command, processes: u32, folder: &Path) -> Found {
-    let env_file = command.env_file.as_ref().map(|path| read_env_file(&folder.join(path)));
+    let env_file = read_env_files(&command.env_file, folder);
     let program = match &command.invocation {
         Invocation::Direct(_) => Some(find_program(command, env_file.as_ref(), processes, folder)),
         Invocation::Shell(_) => None,
@@ -190,14 +190,19 @@ fn of_command(command: &Command, processes: u32, folder: &Path) -> Found {
     }
 }
 
-fn read_env_file(path: &Path) -> EnvFile {
-    match env_file::load(path) {
-        Ok(variables) => EnvFile::Good(variables),
-        Err(error) => {
-            let near = if path.exists() { None } else { similar_file(path) };
-            EnvFile::Bad { why: error.to_string(), near }
+/// The first bad one counts; `None`: the stage names none.
+fn read_env_files(paths: &[PathBuf], folder: &Path) -> Option<EnvFile> {
+    let mut all = Variables::new();
+    for path in paths.iter().map(|path| folder.join(path)) {
+        match env_file::load(&path) {
+            Ok(variables) => all.extend(variables),
+            Err(error) => {
+                let near = if path.exists() { None } else { similar_file(&path) };
+                return Some(EnvFile::Bad { why: error.to_string(), near });
+            }
         }
     }
+    (!paths.is_empty()).then_some(EnvFile::Good(all))
 }
 
 /// `other`: another user will enter it, whose rights are not known here.

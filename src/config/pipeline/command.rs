@@ -50,9 +50,10 @@ pub struct Command {
     pub stop_signal: StopSignal,
     /// Variables over those that mprun itself was given.
     pub env: Vec<(String, String)>,
-    /// A file of further ones, beneath `env`.
-    pub env_file: Option<PathBuf>,
-    /// What that file says; `None`: it was not read yet.
+    /// Files of further ones, beneath `env`; the later ones hold.
+    #[serde(default, with = "super::one_or_more")]
+    pub env_file: Vec<PathBuf>,
+    /// What these files say; `None`: they were not read yet.
     #[serde(default)]
     pub file_variables: Option<Variables>,
     /// Where it runs; relative to the file's folder, which is the default.

@@ -45,8 +45,9 @@ impl Paths {
             }
             Task::Command(command) => {
                 let program = Some(command.invocation.title()).filter(|title| title.starts_with('/'));
-                let named = [command.env_file.as_deref(), command.cwd.as_deref(), program.map(Path::new)];
-                self.read.extend(named.into_iter().flatten().map(|path| folder.join(path)));
+                let named = [command.cwd.as_deref(), program.map(Path::new)].into_iter().flatten();
+                let named = named.chain(command.env_file.iter().map(PathBuf::as_path));
+                self.read.extend(named.map(|path| folder.join(path)));
             }
         }
     }

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(crate) enum StartReason {
     /// The stage is new in the pipeline.
     New,
+    /// The stage is new, and those that it waited for are ready (`after`).
+    ItsTurn,
     /// `processes` grew.
     Scaled,
     /// The one before it failed.
@@ -46,6 +48,7 @@ impl fmt::Display for StartReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             StartReason::New => "the stage is new",
+            StartReason::ItsTurn => "it waits for no other stage any more (after)",
             StartReason::Scaled => "more processes are wanted",
             StartReason::Failed => "the one before it failed",
             StartReason::Killed => "the one before it was killed from outside",

@@ -25,7 +25,7 @@ pub(crate) fn environment(
         all.insert("HOME".into(), account.home.clone().into());
         all.extend(["USER", "LOGNAME"].map(|name| (name.into(), (&account.name).into())));
     }
-    match (&command.env_file, &command.file_variables) {
+    match (command.env_file.first(), &command.file_variables) {
         (Some(path), None) => {
             return Err(Failure::fatal(format!("env_file {} was not read", path.display())));
         }

@@ -1,5 +1,6 @@
 //! A compose file: its services as programs of this machine.
 
+mod extends;
 mod health;
 mod service;
 mod variables;
@@ -18,21 +19,24 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let whole = yaml::parse(file).map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
     let is_old =
         whole.get("services").is_none() && whole.entries().iter().any(|(_, value)| is_service(value));
-    let services =
-        if is_old { whole.entries() } else { whole.get("services").map_or(&[][..], Value::entries) };
+    let services: Vec<(String, Value)> = match is_old {
+        true => whole.entries().iter().filter(|(_, value)| is_service(value)).cloned().collect(),
+        false => whole.get("services").map_or(&[][..], Value::entries).to_vec(),
+    };
     let mut draft = Draft::default();
     draft.note(origin(path));
     draft.note("Services ran inside of images there. Here they are programs of this machine, which must be installed.");
     for (key, value) in whole.entries() {
         let is_ours = ["services", "version", "name"].contains(&key.as_str()) || key.starts_with("x-");
-        if !is_ours && !is_old {
+        let is_service = is_old && is_service(value);
+        if !is_ours && !is_service {
             draft.note(format!("not carried over: {key}: {}", left_out(value)));
         }
     }
     draft.defaults.note("A program that gives up leaves the others alone.");
     draft.defaults.set("on_give_up", text("continue"), "");
     let folder = (path != Path::new("-")).then(|| path.parent().unwrap_or(Path::new("")));
-    let services = Services::of(services, folder);
+    let services = Services::of(&services, folder);
     for (name, service) in services.all() {
         draft.add(name, services.stage(name, service));
     }

@@ -1,6 +1,7 @@
 //! One service: which of its settings become which keys.
 
 use super::super::draft::{Section, name_of};
+use super::extends;
 use super::health;
 use super::variables::expanded;
 use super::yaml::Value;
@@ -45,30 +46,34 @@ const SETTINGS: [(&str, Fate); 23] = [
     ("volumes", Fate::LeftOut("a program sees the files of this machine")),
     ("working_dir", Fate::LeftOut("a folder of the image; `cwd` is the key")),
     ("user", Fate::LeftOut("a user of the image; `user` and `group` are the keys")),
-    ("extends", Fate::LeftOut("write its keys here, or into [defaults]")),
+    (
+        "extends",
+        Fate::LeftOut("that service stands in another file, or extends this one: write its keys here"),
+    ),
     ("logging", Fate::LeftOut("`log_file` is the key; mprun's own log has all")),
 ];
 
 /// All services of a file.
 pub(super) struct Services<'a> {
-    all: &'a [(String, Value)],
+    all: Vec<(String, Value)>,
     /// That others wait for until they are healthy.
-    awaited: Vec<&'a str>,
+    awaited: Vec<String>,
     /// Of the file, if it has one.
     folder: Option<&'a Path>,
 }
 
 impl<'a> Services<'a> {
-    pub(super) fn of(all: &'a [(String, Value)], folder: Option<&'a Path>) -> Services<'a> {
+    pub(super) fn of(all: &[(String, Value)], folder: Option<&'a Path>) -> Services<'a> {
+        let all = extends::merged(all);
         let needs =
             all.iter().flat_map(|(_, service)| service.get("depends_on").map_or(&[][..], Value::entries));
         let is_healthy =
             |value: &Value| value.get("condition").and_then(Value::text) == Some("service_healthy");
-        let awaited = needs.filter(|(_, value)| is_healthy(value)).map(|(name, _)| name.as_str()).collect();
+        let awaited = needs.filter(|(_, value)| is_healthy(value)).map(|(name, _)| name.clone()).collect();
         Services { all, awaited, folder }
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.all.iter().map(|(name, service)| (name.as_str(), service))
     }
 
@@ -100,6 +105,9 @@ impl<'a> Services<'a> {
         self.order(name, service, &mut stage);
         restart(service, &mut stage);
         deploy(service.get("deploy").unwrap_or(&Value::Null), &mut stage);
+        if has_no_replicas(service) && !stage.has("enabled") {
+            stage.set("enabled", "false", "replicas: 0");
+        }
         stage
     }
 
@@ -117,11 +125,7 @@ impl<'a> Services<'a> {
                 names.push(linked);
             }
         }
-        let runs = |name: &&str| {
-            self.all.iter().any(|(own, service)| {
-                own == name && is_runnable(service) && service.get("profiles").is_none()
-            })
-        };
+        let runs = |name: &&str| self.all.iter().any(|(own, service)| own == name && is_runnable(service));
         let (here, elsewhere): (Vec<&str>, Vec<&str>) = names.into_iter().partition(runs);
         if !elsewhere.is_empty() {
             let from = format!("depends_on: {}", elsewhere.join(", "));
@@ -161,7 +165,7 @@ impl<'a> Services<'a> {
         self.ready(name, service, stage);
     }
 
-    /// A stage has one file of variables, which must be there.
+    /// A stage's files of variables must be there.
     fn env_file(&self, value: &Value, stage: &mut Section) {
         let entries: Vec<&Value> = match value {
             Value::List(values) => values.iter().collect(),
@@ -185,28 +189,34 @@ impl<'a> Services<'a> {
         match files.as_slice() {
             [] => {}
             [only] => stage.set("env_file", text(only), "env_file"),
-            several => {
-                let from = format!("env_file: {}", several.join(", "));
-                stage.leave_out(&from, "a stage has one env_file: join them, the last one counts");
-            }
+            several => stage.set("env_file", list(several.iter().map(String::as_str)), "env_file"),
         }
     }
 
     fn ready(&self, name: &str, service: &Value, stage: &mut Section) {
         let Some(check) = service.get("healthcheck") else { return };
         for (key, value) in check.entries().iter().filter(|(key, _)| !health::KNOWN.contains(&key.as_str())) {
-            stage.leave_out(
-                &format!("healthcheck: {key}: {}", value.shown()),
-                "`every` of `ready` is the key",
-            );
+            stage.leave_out(&format!("healthcheck: {key}: {}", value.shown()), "a check has no such key");
         }
         let from = match health::start_period(check) {
-            _ if self.awaited.contains(&name) => "condition: service_healthy".to_owned(),
+            _ if self.awaited.iter().any(|awaited| awaited == name) => {
+                "condition: service_healthy".to_owned()
+            }
             Some(time) => format!("start_period: {time}"),
             None => return,
         };
-        if let Some(Ok(ready)) = health::ready(check) {
-            stage.set("ready", ready, &from);
+        match health::ready(check) {
+            None => {}
+            Some(Ok(ready)) => {
+                stage.set("ready", ready, &from);
+                let unknown = health::unknown_times(check);
+                if !unknown.is_empty() {
+                    let why =
+                        "not known before a run: the `timeout` of `ready` is reckoned with Docker's default";
+                    stage.leave_out(&format!("healthcheck: {}", unknown.join(", ")), why);
+                }
+            }
+            Some(Err(why)) => stage.leave_out(&from, &why),
         }
     }
 }
@@ -215,13 +225,8 @@ impl<'a> Services<'a> {
 fn run(name: &str, service: &Value, stage: &mut Section) {
     let image =
         ["image", "build"].iter().find_map(|key| Some(format!("{key}: {}", service.get(key)?.shown())));
-    let words = words_of(service.get("entrypoint")).and_then(|mut words| {
-        words.extend(words_of(service.get("command"))?);
-        Ok(words)
-    });
-    match words {
-        // Words that begin with an option are those of the image's own program.
-        Ok(words) if words.first().is_some_and(|word| !word.starts_with('-')) => {
+    match all_words(service) {
+        Ok(words) if names_program(&words) => {
             image.iter().for_each(|image| stage.leave_out(image, OF_IMAGES));
             stage.set("command", command(words.iter().map(String::as_str)), "command");
         }
@@ -237,10 +242,27 @@ fn run(name: &str, service: &Value, stage: &mut Section) {
     }
 }
 
+/// Whether its stage is on.
 fn is_runnable(service: &Value) -> bool {
-    ["command", "entrypoint"]
-        .iter()
-        .any(|key| service.get(key).is_some_and(|value| !value.texts().is_empty()))
+    let is_on = service.get("profiles").is_none() && !has_no_replicas(service);
+    is_on && all_words(service).is_ok_and(|words| names_program(&words))
+}
+
+/// Words that begin with an option are those of the image's own program.
+fn names_program(words: &[String]) -> bool {
+    words.first().is_some_and(|word| !word.starts_with('-'))
+}
+
+fn all_words(service: &Value) -> Result<Vec<String>, String> {
+    let mut words = words_of(service.get("entrypoint"))?;
+    words.extend(words_of(service.get("command"))?);
+    Ok(words)
+}
+
+/// A service of no containers.
+fn has_no_replicas(service: &Value) -> bool {
+    let replicas = service.get("deploy").and_then(|deploy| deploy.get("replicas"));
+    replicas.or_else(|| service.get("scale")).and_then(Value::text) == Some("0")
 }
 
 /// A text is split as a shell would, and is given to none.
@@ -280,7 +302,7 @@ fn plain(value: &Value) -> Result<Option<String>, String> {
 fn number(value: &Value) -> Result<Option<String>, String> {
     let number = value.text().unwrap_or_default();
     match number.parse::<u32>() {
-        Ok(1) => Ok(None),
+        Ok(0 | 1) => Ok(None), // none of them: the stage is off
         Ok(number) => Ok(Some(number.to_string())),
         Err(_) => plain(value),
     }

@@ -13,6 +13,9 @@ use crate::cli::toml_text::{literal, text};
 use ini::Block;
 use values::Names;
 
+/// Processes of one program that may become stages of their own.
+const MAX_APART: u64 = 64;
+
 pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let here = folder(path);
     let mut draft = Draft::default();
@@ -45,10 +48,33 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     for block in programs {
         let group = group_of(&block.name, &blocks).unwrap_or(&block.name);
         let processes = block.get("numprocs").map_or(1, |number| number.trim().parse().unwrap_or(u64::MAX));
-        let names = Names { here: &here, program: &block.name, group, processes };
-        draft.add(&block.name, stage(block, &names));
+        let names = Names { here: &here, program: &block.name, group, processes, first: first_number(block) };
+        match names.first > 0 && (2..=MAX_APART).contains(&processes) && is_numbered(block) {
+            true => one_by_one(block, &names, &mut draft),
+            false => draft.add(&block.name, stage(block, &names)),
+        }
     }
     Ok(draft)
+}
+
+fn first_number(block: &Block) -> u64 {
+    block.get("numprocs_start").and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Whether what it runs, or where, has the number of the process in it; its name alone says nothing to us.
+fn is_numbered(block: &Block) -> bool {
+    let is_used = |(key, value): &(String, String)| key != "process_name" && value.contains("%(process_num)");
+    block.keys.iter().any(is_used)
+}
+
+/// Workers are counted from 0, so each of the processes is a stage that has its number.
+fn one_by_one(block: &Block, names: &Names<'_>, draft: &mut Draft) {
+    let mut settings = block.clone();
+    settings.keys.retain(|(key, _)| key != "numprocs");
+    for first in names.first..names.first + names.processes {
+        let names = Names { processes: 1, first, ..*names };
+        draft.add(&format!("{}_{first}", block.name), stage(&settings, &names));
+    }
 }
 
 fn stage(block: &Block, names: &Names<'_>) -> Section {
@@ -104,7 +130,7 @@ fn included(blocks: &[Block], here: &Path, draft: &mut Draft) -> Vec<PathBuf> {
 
 /// What holds for all programs.
 fn whole(block: &Block, here: &Path, draft: &mut Draft) {
-    let names = Names { here, program: "supervisord", group: "supervisord", processes: 1 };
+    let names = Names { here, program: "supervisord", group: "supervisord", processes: 1, first: 0 };
     for (key, value) in &block.keys {
         let from = format!("{key}={value}");
         match key.as_str() {

@@ -43,7 +43,7 @@ const SETTINGS: [(&str, Fate); 33] = [
     ("stderr_logfile_backups", Fate::Nothing),
     ("process_name", Fate::Nothing),
     ("priority", Fate::LeftOut("all stages start at once")),
-    ("numprocs_start", Fate::LeftOut("the number of the first worker is 0")),
+    ("numprocs_start", Fate::Nothing),
     ("serverurl", Fate::LeftOut("mprun's control socket speaks another protocol")),
     ("stdout_events_enabled", Fate::LeftOut("there are no events")),
     ("stderr_events_enabled", Fate::LeftOut("there are no events")),

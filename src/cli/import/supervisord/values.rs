@@ -11,6 +11,8 @@ pub(super) struct Names<'a> {
     pub group: &'a str,
     /// How many processes it has; each of several has a number.
     pub processes: u64,
+    /// The number of the first one (`numprocs_start`).
+    pub first: u64,
 }
 
 impl Names<'_> {
@@ -35,7 +37,8 @@ impl Names<'_> {
             // A number of one digit: the zeros before it are the same for all.
             let zeros = after[..letter].strip_prefix('0').and_then(|width| width.parse::<usize>().ok());
             let zeros = zeros.filter(|width| name == "process_num" && self.processes <= 10 && *width <= 20);
-            out += &"0".repeat(zeros.map_or(0, |width| width.saturating_sub(1)));
+            let digits = if self.processes <= 1 { self.first.to_string().len() } else { 1 };
+            out += &"0".repeat(zeros.map_or(0, |width| width.saturating_sub(digits)));
             out += &self.named(name, worker)?;
             rest = &after[letter + 1..];
         }
@@ -60,7 +63,10 @@ impl Names<'_> {
             ("program_name", _) => Ok(piece(self.program)),
             ("group_name", _) => Ok(piece(self.group)),
             ("host_node_name", _) => Ok(piece(&host_name())),
-            ("process_num", _) if self.processes <= 1 => Ok("0".to_owned()),
+            ("process_num", _) if self.processes <= 1 => Ok(self.first.to_string()),
+            ("process_num", Some(_)) if self.first > 0 => {
+                Err("the number of the first worker is 0, and its number is in no sum".to_owned())
+            }
             ("process_num", Some(worker)) => Ok(worker.to_owned()),
             ("process_num", None) => Err("a worker's number can't stand here".to_owned()),
             _ => Err(format!("%({name}) is not known here")),
@@ -118,7 +124,7 @@ mod tests {
 
     #[test]
     fn names_in_values() {
-        let names = Names { here: Path::new("/etc/x"), program: "p", group: "g", processes: 10 };
+        let names = Names { here: Path::new("/etc/x"), program: "p", group: "g", processes: 10, first: 0 };
         for (value, expanded) in [
             ("%(here)s/a %(program_name)s", "/etc/x/a p"),
             ("%(ENV_HOME)s $HOME 100%%", "${HOME} $$HOME 100%"),
@@ -134,6 +140,8 @@ mod tests {
             assert!(hundred.expand(value, Some("{worker}")).is_err(), "{value}");
         }
         assert!(hundred.expand("%(process_num)d", None).is_err());
+        let twelfth = Names { processes: 1, first: 12, ..hundred };
+        assert_eq!(twelfth.expand("80%(process_num)03d %(process_num)d", None).as_deref(), Ok("80012 12"));
     }
 
     #[test]

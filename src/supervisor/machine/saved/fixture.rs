@@ -132,7 +132,7 @@ fn command(mode: Mode) -> Command {
         stdout: crate::config::pipeline::Stdout::Log,
         stop_signal: crate::config::pipeline::StopSignal(2),
         env: vec![("A".to_owned(), "1".to_owned())],
-        env_file: Some("e.env".into()),
+        env_file: vec!["e.env".into()],
         file_variables: Some(vec![("B".into(), "2".into())]),
         cwd: Some("/tmp".into()),
         user: Some("nobody".to_owned()),

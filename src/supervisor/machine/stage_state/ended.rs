@@ -300,6 +300,7 @@ fn restart_word(why: StartReason, end: &End) -> &'static str {
         (_, End::Said(Ending::Failed(_) | Ending::Lost(_)) | End::NotNow(_)) => "failed",
         (
             StartReason::New
+            | StartReason::ItsTurn
             | StartReason::Scaled
             | StartReason::Failed
             | StartReason::Always

@@ -8,7 +8,7 @@ use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects, Spawn};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
-use crate::supervisor::machine::reason::StopReason;
+use crate::supervisor::machine::reason::{StartReason, StopReason};
 use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEffect, WorkerEvent};
 use log::Level;
 use std::rc::Rc;
@@ -32,6 +32,10 @@ impl StageState {
         self.begun = true;
         self.workers[i].is_service = self.workers[i].version.is_service();
         if let Life::Due(why) = self.workers[i].life {
+            let why = match why {
+                StartReason::New if !self.spec.after.is_empty() => StartReason::ItsTurn,
+                other => other,
+            };
             out.transition(self.name(i), TransitionKind::Started(why));
         }
         self.apply(i, WorkerEvent::Start(slot), out);

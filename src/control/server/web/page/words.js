@@ -45,6 +45,7 @@ export function stateOf(stage) {
   if (stage.killed_in_a_row) return ["killed again and again", "bad"];
   const checks = workers.map((worker) => worker.check?.state);
   if (checks.includes("unhealthy")) return ["unhealthy", "bad"];
+  if (stage.waits_for?.length) return ["waiting", "quiet"];
   if (workers.some((worker) => ["due", "resting"].includes(worker.state))) return ["restarting", "warning"];
   if (stage.paused) return ["paused", "warning"];
   if (checks.includes("failing")) return ["checks fail", "warning"];

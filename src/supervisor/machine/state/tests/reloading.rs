@@ -49,7 +49,7 @@ fn b_as_program() -> Pipeline {
             stdout: Default::default(),
             stop_signal: Default::default(),
             env: Vec::new(),
-            env_file: None,
+            env_file: Vec::new(),
             file_variables: None,
             cwd: None,
             user: None,

@@ -46,6 +46,10 @@ pub(super) fn describe(
         processes: stage.spec.processes,
         running: u32::try_from(workers.iter().filter(|worker| worker.pid.is_some()).count())
             .unwrap_or(u32::MAX),
+        waits_for: match workers.iter().any(|worker| worker.state == status::WorkerState::Due) {
+            true => waits_for.to_vec(),
+            false => Vec::new(),
+        },
         paused: stage.paused,
         fate: match stage.fate {
             Fate::Wanted if stage.switch == Switch::Elsewhere => status::Fate::Elsewhere,
