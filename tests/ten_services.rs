@@ -5,7 +5,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 use support::{Folder, Run, command, process, project, wait_until};
 
 const STAGES: [&str; 10] = ["web", "api", "db", "cache", "bus", "mail", "noisy", "search", "cron", "gate"];
@@ -101,11 +100,7 @@ fn ten_services_that_need_each_other_live_through_all_of_it() {
     process::kill(check.expect("a helper"), libc::SIGKILL);
 
     // Noisy: a gigabyte of standard error holds up nobody, and is no reason for anything.
-    let until = Instant::now() + 5 * support::LIMIT; // so much takes its time on a busy machine
-    while !run.lines().contains(&"through".to_owned()) {
-        assert!(Instant::now() < until, "the noise is not through");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("the end of the noise", || run.lines().contains(&"through".to_owned()).then_some(()));
     run.wait_for_log("lines for the log are left out: it writes too fast");
     assert_eq!(changed(&run, &before), [""; 0]);
 

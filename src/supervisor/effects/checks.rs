@@ -25,9 +25,9 @@ impl Performer<'_> {
 
     pub(super) fn check(&mut self, goal: &Goal) {
         let Goal { pid, slot, purpose, check: Check { probe, every, timeout } } = goal;
+        self.services.relay.listen_for(*slot, probe);
         if !probe.is_tried() {
-            self.services.checker.uncheck(*slot, *pid);
-            return self.services.relay.listen_for(*slot, probe);
+            return self.services.checker.uncheck(*slot, *pid);
         }
         let Some(service) = self.services.all.get(slot).filter(|service| service.pid == *pid) else { return };
         let Some(command) = service.version.work.command() else { return };

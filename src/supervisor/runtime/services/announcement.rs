@@ -32,6 +32,8 @@ const READY: &[u8] = b"READY=1";
 /// Looks for a line.
 pub(super) struct Listener {
     pattern: Regex,
+    /// The line has come. No other is looked at: there may be millions.
+    has_heard: bool,
     /// The beginnings of lines.
     stderr: Vec<u8>,
     stdout: Vec<u8>,
@@ -50,16 +52,22 @@ impl Listener {
         let Some(Probe::Line(pattern)) = probe else { return None };
         // It was checked with the file. `^` and `$` stand for the ends of a line, which may be "\r\n".
         let pattern = RegexBuilder::new(pattern).multi_line(true).crlf(true).build().ok()?;
-        Some(Listener { pattern, stderr: Vec::new(), stdout: Vec::new() })
+        Some(Listener { pattern, has_heard: false, stderr: Vec::new(), stdout: Vec::new() })
     }
 
     pub(super) fn is_for(&self, pattern: &str) -> bool {
         self.pattern.as_str() == pattern
     }
 
-    /// Whether a line ends in these bytes that is looked for.
-    pub(super) fn hears(&mut self, stream: Stream, mut bytes: &[u8]) -> bool {
-        let Listener { pattern, stderr, stdout } = self;
+    /// Whether a line ends in these bytes that is looked for; true once.
+    pub(super) fn hears(&mut self, stream: Stream, bytes: &[u8]) -> bool {
+        let had_heard = self.has_heard;
+        self.has_heard |= !had_heard && self.finds(stream, bytes);
+        self.has_heard != had_heard
+    }
+
+    fn finds(&mut self, stream: Stream, mut bytes: &[u8]) -> bool {
+        let Listener { pattern, stderr, stdout, .. } = self;
         let partial = match stream {
             Stream::Stderr => stderr,
             Stream::Stdout => stdout,
@@ -182,6 +190,14 @@ mod tests {
         let mut listener = listener("ab");
         assert!(!listener.hears(Stream::Stderr, b"a") && !listener.hears(Stream::Stdout, b"b\n"));
         assert!(listener.hears(Stream::Stderr, b"b\n"));
+    }
+
+    #[test]
+    fn what_was_heard_is_looked_for_no_longer_and_is_told_once() {
+        let mut listener = listener("up");
+        assert!(listener.hears(Stream::Stderr, b"up\n"));
+        assert!(!listener.hears(Stream::Stderr, b"up\n") && !listener.hears(Stream::Stdout, b"half"));
+        assert_eq!(listener.stdout, b"", "nothing is kept");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(super) struct Entry {
     pub failure: Option<StartFailure>,
     /// Where it may say that it is ready, and what is then said by it is of no interest.
     pub notify: Option<OwnedFd>,
-    /// Looks for the line by which it says that.
+    /// Looks for the line by which it says that, and stays once it has come: the same may be asked for later.
     listener: Option<Listener>,
     /// It has said so, and that is not told yet.
     is_ready: bool,
@@ -182,12 +182,10 @@ impl Entry {
     }
 
     fn listen(&mut self, stream: Stream, bytes: &[u8]) {
-        if self.listener.as_mut().is_some_and(|listener| listener.hears(stream, bytes)) {
-            (self.listener, self.is_ready) = (None, true);
-        }
+        self.is_ready |= self.listener.as_mut().is_some_and(|listener| listener.hears(stream, bytes));
     }
 
-    /// Another way to say that it is ready, or the same: then what it has half said counts.
+    /// Another way to say that it is ready, or the same: then what it has said counts, and what it has half said.
     pub(super) fn listen_for(&mut self, probe: &Probe) {
         let is_same = |listener: &Listener| matches!(probe, Probe::Line(line) if listener.is_for(line));
         if !self.listener.as_ref().is_some_and(is_same) {
