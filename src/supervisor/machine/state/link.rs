@@ -203,7 +203,7 @@ impl State {
         }
         match order {
             RunOrder::Drain => {
-                self.link.is_drained = true;
+                self.link.order = Some(RunOrder::Drain);
                 let is_source = |stage: &&mut StageState| {
                     stage.version.is_source() && !stage.version.is_service() && !stage.is_over()
                 };
@@ -214,9 +214,9 @@ impl State {
                 }
             }
             RunOrder::Stop => {
-                let (verb, why) = match self.link.is_drained {
-                    true => ("drain --all", "the queues are empty, so this machine stops"),
-                    false => ("stop --all", "this machine stops"),
+                let (verb, why) = match self.link.order {
+                    Some(_) => ("drain --all", "the queues are empty, so this machine stops"),
+                    None => ("stop --all", "this machine stops"),
                 };
                 out.log(Level::Info, format!("mprun {verb}: {why}"));
                 self.begin_stop(StopCause::Requested(verb), out);
