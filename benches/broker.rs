@@ -1,7 +1,13 @@
-//! One hop over each broker, in one run: `count -> jobs -> work -> done -> discard` in one mprun, start and end subtracted, in pairs.
-//! As Redis runs with and without an fsync for each request, and JetStream with its own `sync_interval`.
+//! One hop over each broker, in one run: `lines -> jobs -> work -> done -> discard` in one mprun, beside bare clients that do the same
+//! steps item by item; start and end subtracted, in pairs. As Redis runs with and without an fsync for each request, and JetStream with
+//! its own `sync_interval`. `-- PART` (redis, nats) does a part.
 #![allow(missing_docs, reason = "a program")]
 
+#[path = "broker/bare.rs"]
+mod bare;
+mod pairs;
+
+use pairs::{Goal, Pairs, row};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -9,10 +15,16 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-const ITEMS: u64 = 20_000;
-const PAIRS: usize = 5;
+const TURNS: usize = 5;
+/// Bytes of an item, items of a run, and what is wanted: small ones go together.
+const SIZES: [(usize, u64, Goal); 3] = [
+    (8, 20_000, Goal::AtLeast(5.0)),
+    (1 << 10, 10_000, Goal::AtLeast(0.9)),
+    (1 << 16, 600, Goal::AtLeast(0.9)),
+];
 
 struct Server {
+    name: &'static str,
     child: Child,
     url: String,
     folder: PathBuf,
@@ -26,7 +38,7 @@ impl Drop for Server {
     }
 }
 
-fn start(scheme: &str, program: &str, port_option: &str, arguments: &[&str]) -> Server {
+fn start(name: &'static str, program: &str, port_option: &str, arguments: &[&str]) -> Server {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let folder = std::env::temp_dir().join(format!("mprun-bench-broker-{port}"));
     fs::create_dir_all(&folder).unwrap();
@@ -37,60 +49,93 @@ fn start(scheme: &str, program: &str, port_option: &str, arguments: &[&str]) -> 
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         sleep(Duration::from_millis(5));
     }
-    Server { child, url: format!("{scheme}://127.0.0.1:{port}"), folder }
+    let scheme = name.split(' ').next().unwrap();
+    Server { name, child, url: format!("{scheme}://127.0.0.1:{port}"), folder }
 }
 
-/// Seconds that a run of so many items takes.
-fn run(server: &Server, items: u64) -> f64 {
-    let text = format!(
-        "broker = '{}'\n[queues.jobs]\nshared = true\n[queues.done]\nshared = true\n[stages.read]\nuse = 'count'\n\
-         with = {{ to = {items} }}\noutput = 'jobs'\n[stages.work]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\n\
-         input = 'jobs'\noutput = 'done'\n[stages.write]\nuse = 'discard'\ninput = 'done'\n",
-        server.url
-    );
-    let file = server.folder.join("hop.toml");
-    fs::write(&file, text).unwrap();
-    let begun = Instant::now();
-    let mut mprun = Command::new(env!("CARGO_BIN_EXE_mprun"));
-    mprun.arg("run").arg(&file).args(["--new-run", "-q"]).env("XDG_STATE_HOME", &server.folder);
-    let output = mprun.env("XDG_RUNTIME_DIR", &server.folder).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    begun.elapsed().as_secs_f64()
+impl Server {
+    /// Seconds that a run of so many items takes.
+    fn run(&self, items: u64, bytes: usize, side: u64) -> f64 {
+        fs::write(self.folder.join("items"), ("x".repeat(bytes) + "\n").repeat(items as usize)).unwrap();
+        let text = format!(
+            "broker = '{}'\n[queues.jobs]\nshared = true\n[queues.done]\nshared = true\n[stages.read]\nuse = 'lines'\n\
+             with = {{ path = 'items' }}\noutput = 'jobs'\n[stages.work]\nuse = 'format'\nprocesses = {side}\n\
+             with = {{ template = '{{item}}' }}\ninput = 'jobs'\noutput = 'done'\n[stages.write]\nuse = 'discard'\n\
+             processes = {side}\ninput = 'done'\n",
+            self.url
+        );
+        let file = self.folder.join("hop.toml");
+        fs::write(&file, text).unwrap();
+        let begun = Instant::now();
+        let mut mprun = Command::new(env!("CARGO_BIN_EXE_mprun"));
+        mprun.arg("run").arg(&file).args(["--new-run", "-q"]).env("XDG_STATE_HOME", &self.folder);
+        let output = mprun.env("XDG_RUNTIME_DIR", &self.folder).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        begun.elapsed().as_secs_f64()
+    }
+
+    /// Seconds of the processor that it has had.
+    fn processor(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat[stat.rfind(')').unwrap()..].split(' ').collect();
+        (fields[12].parse::<f64>().unwrap() + fields[13].parse::<f64>().unwrap()) / 100.0
+    }
 }
 
-fn items_a_second(server: &Server) -> f64 {
-    let empty = run(server, 1);
-    ITEMS as f64 / (run(server, ITEMS) - empty)
+/// Seconds of the processor that all children that have ended have had.
+fn of_children() -> f64 {
+    // SAFETY: a plain system call, which fills the zeroed struct.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    [usage.ru_utime, usage.ru_stime].iter().map(|time| time.tv_sec as f64 + time.tv_usec as f64 / 1e6).sum()
+}
+
+fn servers(part: &str) -> Vec<Server> {
+    let redis = |name, fsync| {
+        let arguments = ["--save", "", "--appendonly", "yes", "--appendfsync", fsync];
+        start(name, "redis-server", "--port", &arguments)
+    };
+    let mut servers = Vec::new();
+    if "redis".contains(part) {
+        servers.push(redis("redis always", "always"));
+        servers.push(redis("redis everysec", "everysec"));
+    }
+    if "nats".contains(part) {
+        servers.push(start("nats jetstream", "nats-server", "-p", &["-js", "-sd", "store"]));
+    }
+    servers
 }
 
 fn main() {
-    let servers = [
-        (
-            "redis, appendfsync always",
-            start(
-                "redis",
-                "redis-server",
-                "--port",
-                &["--save", "", "--appendonly", "yes", "--appendfsync", "always"],
-            ),
-        ),
-        (
-            "redis, appendfsync everysec",
-            start("redis", "redis-server", "--port", &["--save", "", "--appendonly", "yes"]),
-        ),
-        ("nats jetstream", start("nats", "nats-server", "-p", &["-js", "-sd", "store"])),
-    ];
-    let mut figures = vec![Vec::new(); servers.len()];
-    for _ in 0..PAIRS {
-        for (n, (_, server)) in servers.iter().enumerate() {
-            figures[n].push(items_a_second(server));
+    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    println!("| a hop | mprun | bare clients | ratio | goal |\n|---|---|---|---|---|");
+    for server in servers(&part) {
+        for (bytes, items, goal) in SIZES {
+            for side in [1, 2] {
+                let ours = || items as f64 / (server.run(items, bytes, side) - server.run(1, bytes, side));
+                let theirs = || items as f64 / bare::through(&server.url, items, bytes, side);
+                let pairs = Pairs::take(TURNS, ours, theirs);
+                row(
+                    &format!("{}, {bytes} B, {side} to {side}", server.name),
+                    "bare",
+                    "items/s",
+                    0,
+                    &pairs,
+                    goal,
+                );
+            }
         }
-    }
-    println!(
-        "a hop and its source and sink over a broker, {ITEMS} items of a few bytes, items/s: median (least, most)"
-    );
-    for ((name, _), mut figures) in servers.iter().zip(figures) {
-        figures.sort_by(f64::total_cmp);
-        println!("{name:28} {:>8.0} ({:.0}, {:.0})", figures[PAIRS / 2], figures[0], figures[PAIRS - 1]);
+        let (own, broker) = (of_children(), server.processor());
+        server.run(100_000, 8, 1);
+        let (own, broker) = (of_children() - own, server.processor() - broker);
+        let verdict = Goal::AtMost(0.3).verdict(own / broker);
+        println!(
+            "| {}, processor time of 100,000 items | {own:.2} s | the server's {broker:.2} s | {:.2} | {verdict} |",
+            server.name,
+            own / broker
+        );
     }
 }

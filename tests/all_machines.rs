@@ -429,6 +429,25 @@ fn a_run_that_is_drained_ends_its_sources_and_works_off_what_there_is(kind: Brok
     assert_eq!(said, "3 machines of pipeline told to stop\n");
     for run in &mut machines {
         assert_eq!(run.wait(), 0, "{}", run.stderr());
+        let said = run.stderr();
+        assert!(said.contains("mprun drain --all: the queues are empty, so this machine stops"), "{said}");
+        assert!(!said.contains("stop --all"), "{said}");
+    }
+    let again = looker.ask(&["stop", "--all", "pipeline.toml"]);
+    assert!(again.code == Some(1) && again.stderr.contains("has not ended (`mprun run` goes on with it)"));
+    let secret = server.url_of("ann:s3cret");
+    for (words, expected) in [
+        (&["shared", "drop", &secret][..], "write `mprun shared drop PIPELINE --broker"),
+        (
+            &["shared", "drop", "pipeline.toml", "--broker", &secret],
+            "write `mprun shared drop pipeline.toml` alone",
+        ),
+        (&["shared", "list", "http://ann:s3cret@db"], "an address is `redis://HOST:PORT`"),
+        (&["forget", "pipeline.toml", ""], "the machine's id is empty"),
+    ] {
+        let said = looker.ask(words);
+        assert!(said.code == Some(2) && said.stderr.contains(expected), "{words:?}: {}", said.stderr);
+        assert!(!said.stderr.contains("s3cret"), "{words:?}: {}", said.stderr);
     }
     let status = looker.status();
     let queues = status["queues"].as_array().unwrap();

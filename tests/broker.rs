@@ -13,6 +13,8 @@ mod server;
 mod support;
 #[path = "broker/visits.rs"]
 mod visits;
+#[path = "broker/ways.rs"]
+mod ways;
 
 use commits::{A, B, alone, commit, emits, end, items, output, passes, stage, verdicts};
 use mprun::broker::{

@@ -22,7 +22,7 @@ const ITEMS: u32 = 20_000;
 const ADDRESS: &str = "MPRUN_STORM_ADDRESS";
 
 fn stage(name: &str) -> SharedStage {
-    SharedStage { name: name.to_owned(), machines: broker::Machines::All }
+    SharedStage { name: name.to_owned(), machines: broker::Machines::All, is_of_life: false }
 }
 
 fn settings() -> Layout {

@@ -8,7 +8,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
-use support::{Run, wait_until};
+use support::Run;
+use support::control_api::{address, bearer, token};
 
 const PIPELINE: &str = "[control]\nlisten = '127.0.0.1:0'\n\
                         [stages.tick]\nuse = 'tick'\nwith = { every = '1h' }\noutput = 'items'\n\
@@ -60,16 +61,8 @@ impl Server {
     fn start() -> Server {
         let run = Run::start(PIPELINE);
         run.wait_for_log("up after");
-        let address = wait_until("the address", || {
-            let log = run.stderr();
-            Some(log.split_once("control over TCP on http://")?.1.split_once('/')?.0.to_owned())
-        });
-        let token = |name: &str| {
-            let path = run.folder.path().join("state/mprun/pipeline").join(name);
-            let text = wait_until("the token", || fs::read_to_string(&path).ok());
-            format!("authorization: Bearer {}\r\n", text.trim())
-        };
-        let (full, read) = (token("token"), token("read-token"));
+        let address = address(&run);
+        let (full, read) = (bearer(&token(&run, "token")), bearer(&token(&run, "read-token")));
         Server { run, address, full, read }
     }
 

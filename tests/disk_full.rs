@@ -98,6 +98,8 @@ fn a_stop_waits_until_there_is_room_for_what_the_queues_hold() {
     let mut run = stopped_on_a_full_disk("interval");
     let said = run.ask(&["status", "pipeline"]);
     assert!(said.stderr.contains("waits for room on the disk"), "{}", said.stderr);
+    let listed = run.tell(&["ps"]);
+    assert!(listed.contains("stopping") && !listed.contains("no answer"), "{listed}");
     let state = run.folder.path().join("state/ballast");
     std::fs::remove_file(format!("/proc/{}/root{}", run.pid(), state.display())).unwrap();
     assert_eq!(run.wait(), 0, "{}", run.stderr());

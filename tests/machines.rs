@@ -7,7 +7,7 @@ mod cluster;
 mod server;
 mod support;
 
-use cluster::{PASS, again, each_once, file, link, machine, numbers};
+use cluster::{PASS, again, each_once, file, link, machine, numbers, power_off};
 use mprun::broker::BrokerKind;
 use server::{Server, on_both};
 use support::{Run, command, process, wait_until};
@@ -44,6 +44,34 @@ fn every_kind_of_stage_reads_and_writes_shared_queues(kind: BrokerKind) {
             assert_eq!(run.wait(), 0, "{work}: {}", run.stderr());
         }
         assert_eq!(numbers(&machines[0]), each_once(300), "{work}");
+    }
+}
+
+/// Its input queue has ended before its last output comes.
+fn what_a_program_prints_behind_the_end_of_its_input_is_there(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = file(&server, 300, "command = ['sh', '-c', 'sort -n; sleep 1.2; echo 301']", "");
+    let mut machines = ["read,write", "work"].map(|stages| machine(&text, stages));
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+        assert!(!run.stderr().contains("refused"), "{}", run.stderr());
+    }
+    assert_eq!(numbers(&machines[0]), each_once(301));
+}
+
+/// As such a program may still print, the run waits for its machine: until that is back, or has left.
+fn a_machine_with_such_a_program_that_comes_back_or_leaves_holds_up_no_end(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text =
+        file(&server, 400, "command = ['sh', '-c', 'while read -r n; do sleep 0.01; echo $n; done']", "");
+    let mut first = machine(&text, "read,write");
+    let (mut dies, mut leaves) = (machine(&text, "work"), machine(&text, "work"));
+    wait_until("some items", || (numbers(&first).len() > 50).then_some(()));
+    power_off(&mut dies);
+    let mut back = again(dies, "work");
+    leaves.signal(libc::SIGTERM);
+    for run in [&mut leaves, &mut back, &mut first] {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
     }
 }
 
@@ -224,6 +252,8 @@ on_both!(
     a_batch_over_three_machines_ends_by_itself_with_each_item_once,
     one_machine_can_run_all_of_it,
     every_kind_of_stage_reads_and_writes_shared_queues,
+    what_a_program_prints_behind_the_end_of_its_input_is_there,
+    a_machine_with_such_a_program_that_comes_back_or_leaves_holds_up_no_end,
     each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed,
     a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for,
     a_link_that_is_stopped_holds_up_no_worker_for_good,

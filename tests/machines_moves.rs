@@ -12,7 +12,9 @@ mod support;
 use cluster::{PASS, again, each_once, file, machine, numbers, power_off};
 use mprun::broker::BrokerKind;
 use server::{Server, on_both};
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use support::{Run, wait_until};
 
 const ALL: &str = "read,work,write";
@@ -241,17 +243,11 @@ fn a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back(kind: Br
     let text = moving(&server, ITEMS, &work)
         .replace("path = 'out.txt'", &format!("path = '{}', append = true", path.display()));
     let mut stays = machine(&text, ALL);
-    let lines = || -> Vec<u32> {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
-    };
-    // One that has begun alone takes the file for its own until its next turn.
-    wait_until("its first lines", || (lines().len() > 20).then_some(()));
     let mut dies = machine(&text, ALL);
     let mut deaths = 0;
     while deaths < 5 {
-        let before = lines().len();
-        wait_until("some progress", || (lines().len() > before + 100).then_some(()));
+        let before = in_it(&path).len();
+        wait_until("some progress", || (in_it(&path).len() > before + 100).then_some(()));
         power_off(&mut dies);
         deaths += 1;
         dies = again(dies, ALL);
@@ -259,8 +255,61 @@ fn a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back(kind: Br
     for run in [&mut stays, &mut dies] {
         assert_eq!(run.wait(), 0, "{}", run.stderr());
     }
-    let all: std::collections::BTreeSet<u32> = lines().into_iter().collect();
-    assert_eq!(all.into_iter().collect::<Vec<_>>(), each_once(ITEMS), "{}", dies.stderr());
+    assert_eq!(once(in_it(&path)), each_once(ITEMS), "{}", dies.stderr());
+}
+
+/// All numbers in a file, as they come; a torn line is none.
+fn in_it(path: &Path) -> Vec<u32> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn once(numbers: Vec<u32>) -> Vec<u32> {
+    numbers.into_iter().collect::<BTreeSet<u32>>().into_iter().collect()
+}
+
+/// The first has a file for itself, and the broker counts its length. Then it has no other turn before its death: it is
+/// stopped (`is_stopped`: the second sees it), or dead already, while the second writes.
+fn a_machine_that_had_a_file_for_itself_cuts_off_nothing_of_a_second(kind: BrokerKind) {
+    for is_stopped in [true, false] {
+        const ITEMS: u32 = 1500;
+        let server = Server::safe(kind);
+        let folder = support::Folder::new();
+        let path = folder.path().join("all.txt");
+        let work = format!("{PASS}\nsleep = '4ms'\nattempts = 1000000");
+        let text = file(&server, ITEMS, &work, "")
+            .replace("path = 'out.txt'", &format!("path = '{}', append = true", path.display()));
+        let mut feeds = machine(&text, "read,work");
+        let mut first = machine(&text, "write");
+        wait_until("the first to write", || (in_it(&path).len() > 50).then_some(()));
+        match is_stopped {
+            true => support::process::in_folder(first.folder.path()).iter().for_each(|pid| {
+                support::process::kill(*pid, libc::SIGSTOP);
+            }),
+            false => power_off(&mut first),
+        }
+        let alone = in_it(&path).len();
+        let mut second = machine(&text, "write");
+        wait_until("the second to write", || (in_it(&path).len() > alone + 100).then_some(()));
+        if is_stopped {
+            power_off(&mut first);
+        } else {
+            power_off(&mut second);
+        }
+        let before = once(in_it(&path));
+        first = again(first, "write");
+        if !is_stopped {
+            wait_until("the first to write again", || (in_it(&path).len() > before.len() + 20).then_some(()));
+            second = again(second, "write");
+        }
+        for run in [&mut feeds, &mut first, &mut second] {
+            assert_eq!(run.wait(), 0, "{}", run.stderr());
+        }
+        let after = once(in_it(&path));
+        assert!(before.iter().all(|number| after.binary_search(number).is_ok()), "{}", first.stderr());
+        assert_eq!(after, each_once(ITEMS), "{}{}", first.stderr(), second.stderr());
+        assert!(first.stderr().contains("so it stays, and items of this one may come twice"));
+    }
 }
 
 on_both!(
@@ -273,4 +322,5 @@ on_both!(
     a_sum_is_right_wherever_it_was_made_and_says_its_last_word,
     a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine,
     a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back,
+    a_machine_that_had_a_file_for_itself_cuts_off_nothing_of_a_second,
 );

@@ -99,6 +99,45 @@ fn scrapers_that_never_finish_a_request_lock_nobody_out_and_half_a_connection_is
     }
 }
 
+/// All that is answered to these bytes, by a server that then closes.
+fn answer(address: &str, bytes: &[u8]) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(support::LIMIT)).unwrap();
+    // The server may have had enough before all is sent.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let text = String::from_utf8(answer).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+#[test]
+fn a_bad_request_is_answered_with_a_sentence() {
+    let run = Run::start(PIPELINE);
+    let address = address(&run);
+    let long = format!("GET /metrics HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(20_000));
+    let many: String = (0..100).map(|n| format!("h{n}: v\r\n")).collect();
+    for (bytes, code, sentence) in [
+        ("nonsense\r\n\r\n", 400, "this is no request of HTTP/1.1"),
+        ("\0\u{1}\u{2}\r\n\r\n", 400, "this is no request of HTTP/1.1"),
+        ("GET /metrics HTT", 400, "the request ends in the middle of its head"),
+        (long.as_str(), 431, "the head of a request has at most 16384 bytes and 64 headers"),
+        (&format!("GET /metrics HTTP/1.1\r\n{many}\r\n"), 431, "the head of a request has at most"),
+        ("POST /metrics HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}", 405, "metrics are read with GET"),
+        ("GET /v1/status HTTP/1.1\r\n\r\n", 404, "there is no such path: see /metrics"),
+        ("GET / HTTP/1.1\r\n\r\n", 200, "mprun: see /metrics"),
+    ] {
+        let (head, body) = answer(&address, bytes.as_bytes());
+        assert!(head.starts_with(&format!("HTTP/1.1 {code} ")), "{bytes:.40}: {head}");
+        assert!(head.to_ascii_lowercase().contains("content-type: text/plain"), "{bytes:.40}: {head}");
+        assert!(body.starts_with(sentence) && body.ends_with('\n'), "{bytes:.40}: {body}");
+        assert_eq!(body.lines().count(), 1, "{bytes:.40}: {body}");
+        assert_eq!(head.contains("allow: GET, HEAD"), code == 405, "{bytes:.40}: {head}");
+    }
+}
+
 #[test]
 fn an_address_that_is_taken_is_a_warning_and_no_reason_not_to_run() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -9,7 +9,7 @@ use support::docs_page::{Page, commands_without_a_test};
 use support::project;
 
 /// Pages of docs/ whose commands are run, and the folder that each speaks of.
-const RUN: [(&str, &str); 12] = [
+const RUN: [(&str, &str); 14] = [
     ("tutorial.md", "orders"),
     ("from-multiprocessing.md", "squares"),
     ("from-parallel.md", "squares"),
@@ -22,6 +22,8 @@ const RUN: [(&str, &str); 12] = [
     ("../README.md", "first"),
     ("do.md", "lines"),
     ("import.md", "move"),
+    ("control.md", "shop"),
+    ("conditions.md", "logs"),
 ];
 
 #[track_caller]
@@ -110,4 +112,14 @@ fn a_line_halts_soon() {
 #[test]
 fn lines_of_xargs_and_parallel_become_files() {
     run("import.md");
+}
+
+#[test]
+fn a_pipeline_is_looked_at_and_controlled() {
+    run("control.md");
+}
+
+#[test]
+fn a_slip_in_a_condition_is_shown_where_it_stands() {
+    run("conditions.md");
 }

@@ -59,7 +59,7 @@ fn is_a_letter_at_once(stage: &str, cause: &Value) {
     assert_eq!((code, lines, letters.len()), (3, all_but(7), 1), "{}", run.stderr());
     assert_eq!((&letters[0]["item"], &letters[0]["attempts"]), (&json!("7"), &json!(1)));
     assert_eq!(&letters[0]["cause"], cause);
-    assert!(run.stderr().contains("`7` is a dead letter, for it can never be done: "), "{}", run.stderr());
+    assert!(run.stderr().contains("`7` is a dead letter at once: "), "{}", run.stderr());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::appender::{Appender, Kind};
 use super::counts::{CountedFile, Counts};
 use super::own_file::{OwnFile, id};
 use super::undo_log::UndoLog;
+use super::write;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -29,14 +30,15 @@ pub(crate) fn sync(counts: &Counts) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        file.sync_data()?;
+        // All of it: its mark is none of its data.
+        file.sync_all()?;
         // Its name, too.
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
     }
     Ok(())
 }
 
-/// Makes a file as long as it counts.
+/// Makes a file as long as it counts, unless others may have written what is behind that.
 pub(super) fn cut(counted: &CountedFile, own: Option<OwnFile<'_>>, log: &UndoLog) -> io::Result<()> {
     // The number of a device counts within one boot.
     let is_it = |about: &fs::Metadata| about.ino() == counted.file.inode;
@@ -64,6 +66,16 @@ pub(super) fn cut(counted: &CountedFile, own: Option<OwnFile<'_>>, log: &UndoLog
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
+    if length > counts && !appender.has_mark(counted.mark)? {
+        if appender.is_at_end()? && !appender.ends_a_line()? {
+            write::all(appender.target(), b"\n")?;
+        }
+        log::warn!(
+            "`{shown}` has {length} bytes, and {counts} of them count here: what is behind them may be another machine's, \
+             stage's or pipeline's, so it stays, and items of this one may come twice"
+        );
+        return Ok(());
+    }
     if length > counts {
         log::info!(
             "`{shown}` is cut to the {counts} bytes that count: it had {length} when the machine went down"
@@ -86,6 +98,7 @@ fn place(counted: &CountedFile, is_it: &dyn Fn(&fs::Metadata) -> bool) -> Option
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Claim, NO_MARK};
     use super::*;
     use std::io::Write;
 
@@ -93,9 +106,19 @@ mod tests {
         let path = std::env::temp_dir().join(format!("mprun-power-{:x}", fastrand::u64(..)));
         File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
         let file = id(&fs::metadata(&path).unwrap());
+        let own = OpenOptions::new().append(true).open(&path).unwrap();
+        let own = Appender::new(own, UndoLog::create().unwrap()).unwrap();
+        let claim = Claim::new(own.reader().unwrap(), b"a").unwrap();
+        let mark = own.mark(Some(&claim), NO_MARK).unwrap().unwrap();
         (
             path.clone(),
-            CountedFile { name: b"a".into(), path: path.as_os_str().as_bytes().into(), file, length: 4 },
+            CountedFile {
+                name: b"a".into(),
+                path: path.as_os_str().as_bytes().into(),
+                file,
+                length: 4,
+                mark,
+            },
         )
     }
 

@@ -1,12 +1,14 @@
 //! What a stage's token says of the files that its workers write by turns. Pure.
 //!
-//! Bytes: 1, the turn, the run, the number of files, and for each its name, its path, its id and the length that counts;
+//! Bytes: 2, the turn, the run, the number of files, and for each its name, its path, its id, the length that counts and its
+//! mark (1: without marks);
 //! numbers little-endian, texts with their length before them.
 
 use super::entry::FileId;
 
 /// The first byte: before this there was text, which begins with a digit or a letter.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+const WITHOUT_MARKS: u8 = 1;
 
 /// What counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) struct CountedFile {
     pub path: Vec<u8>,
     pub file: FileId,
     pub length: u64,
+    /// The mark of the file while only this stage writes it; [`NO_MARK`](super::NO_MARK): nothing tells that.
+    pub mark: u64,
 }
 
 impl Counts {
@@ -56,10 +60,10 @@ impl Counts {
         to.extend_from_slice(&self.turn.to_le_bytes());
         text(to, &self.run);
         to.extend_from_slice(&(self.files.len() as u32).to_le_bytes());
-        for CountedFile { name, path, file, length } in &self.files {
+        for CountedFile { name, path, file, length, mark } in &self.files {
             text(to, name);
             text(to, path);
-            [file.device, file.inode, *length]
+            [file.device, file.inode, *length, *mark]
                 .iter()
                 .for_each(|word| to.extend_from_slice(&word.to_le_bytes()));
         }
@@ -67,9 +71,15 @@ impl Counts {
 
     /// What [`Counts::encode`] has written; `None`: it is something else.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Counts> {
-        let mut from = Reader(bytes.strip_prefix(&[FORMAT])?);
+        let (format, rest) = bytes.split_first()?;
+        let has_marks = match *format {
+            FORMAT => true,
+            WITHOUT_MARKS => false,
+            _ => return None,
+        };
+        let mut from = Reader(rest);
         let (turn, run) = (from.long()?, from.text()?);
-        let files = (0..from.short()?).map(|_| from.file()).collect::<Option<_>>()?;
+        let files = (0..from.short()?).map(|_| from.file(has_marks)).collect::<Option<_>>()?;
         from.0.is_empty().then_some(Counts { turn, run, files })
     }
 }
@@ -98,10 +108,12 @@ impl Reader<'_> {
         Some(text.to_vec())
     }
 
-    fn file(&mut self) -> Option<CountedFile> {
+    fn file(&mut self, has_mark: bool) -> Option<CountedFile> {
         let (name, path) = (self.text()?, self.text()?);
         let file = FileId { device: self.long()?, inode: self.long()? };
-        Some(CountedFile { name, path, file, length: self.long()? })
+        let length = self.long()?;
+        let mark = if has_mark { self.long()? } else { super::NO_MARK };
+        Some(CountedFile { name, path, file, length, mark })
     }
 }
 
@@ -116,6 +128,7 @@ mod tests {
             path: [b'/', 0xff].into(),
             file: FileId { device: 1, inode: u64::MAX },
             length,
+            mark: 7,
         };
         let mut counts = Counts { turn: 5, run: b"run".into(), files: vec![file("a", 1), file("b", 2)] };
         counts.set(file("b", 3));
@@ -129,5 +142,17 @@ mod tests {
         bytes.push(0);
         assert_eq!(Counts::decode(&bytes), None);
         assert_eq!(Counts::decode(b"8f00ba\0/tmp/out"), None);
+    }
+
+    #[test]
+    fn what_an_earlier_version_has_written_has_no_mark() {
+        let mut bytes = vec![WITHOUT_MARKS];
+        bytes.extend(5u64.to_le_bytes());
+        bytes.extend([3, 0, 0, 0, b'r', b'u', b'n', 1, 0, 0, 0, 1, 0, 0, 0, b'a', 1, 0, 0, 0, b'/']);
+        [1u64, 2, 3].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+        let file = FileId { device: 1, inode: 2 };
+        let (name, path) = (b"a".into(), b"/".into());
+        let files = vec![CountedFile { name, path, file, length: 3, mark: super::super::NO_MARK }];
+        assert_eq!(Counts::decode(&bytes), Some(Counts { turn: 5, run: b"run".into(), files }));
     }
 }

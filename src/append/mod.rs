@@ -25,7 +25,7 @@
 //! | the supervisor, and so all workers | at worst half a line at the end | the next run begins on a line of its own |
 //!
 //! Where a stage's token says how much of a file counts, its workers write by turns instead (`turn.rs`, with a table of its own;
-//! `after_power_cut.rs` has another).
+//! `after_power_cut.rs` and `writer_mark.rs` have others).
 #![forbid(unsafe_code)]
 
 mod after_power_cut;
@@ -40,6 +40,7 @@ mod own_file;
 mod turn;
 mod undo_log;
 mod write;
+mod writer_mark;
 
 pub(crate) use after_power_cut::sync;
 pub(crate) use appender::{Appender, Beginning, Begun};
@@ -53,3 +54,4 @@ pub(crate) use open_note::settle;
 pub(crate) use turn::death;
 pub(crate) use turn::{Notes, Written};
 pub(crate) use undo_log::UndoLog;
+pub(crate) use writer_mark::NO_MARK;

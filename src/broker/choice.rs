@@ -2,6 +2,8 @@
 
 #[cfg(feature = "nats")]
 use super::jetstream;
+#[cfg(any(feature = "redis", feature = "nats"))]
+use super::peer;
 #[cfg(feature = "redis")]
 use super::redis;
 use super::{
@@ -85,9 +87,9 @@ macro_rules! open {
     ($access:expr, $redis:expr, $nats:expr) => {
         match BrokerKind::of($access)? {
             #[cfg(feature = "redis")]
-            BrokerKind::Redis => $redis,
+            BrokerKind::Redis => peer::or_wrong_peer($access, async { $redis }).await,
             #[cfg(feature = "nats")]
-            BrokerKind::Nats => $nats,
+            BrokerKind::Nats => peer::or_wrong_peer($access, async { $nats }).await,
             #[allow(unreachable_patterns, reason = "of builds without all brokers")]
             _ => Err(Fault::Fatal("this mprun was built without this broker".into())),
         }

@@ -23,6 +23,8 @@ mod fault;
 pub mod jetstream;
 pub mod link;
 mod overview;
+#[cfg(any(feature = "redis", feature = "nats"))]
+mod peer;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod stored;

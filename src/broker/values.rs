@@ -129,6 +129,25 @@ pub struct Step {
 pub struct SharedStage {
     pub name: String,
     pub machines: Machines,
+    /// What it is still to write is made of items that have ended: as a writer it goes with the life of its machine.
+    pub is_of_life: bool,
+}
+
+impl SharedStage {
+    /// What names it among the writers and positions of a run.
+    pub(super) fn place(&self, machine: &str, life: &str) -> String {
+        match self.machines {
+            Machines::All if self.is_of_life => format!("{machine}/{}:{life}", self.name),
+            Machines::All => format!("{machine}/{}", self.name),
+            Machines::One => format!("/{}", self.name),
+        }
+    }
+
+    /// Machine and stage of a place.
+    pub(super) fn of_place(place: &str) -> Option<(&str, &str)> {
+        let (machine, stage) = place.split_once('/')?;
+        Some((machine, stage.split_once(':').map_or(stage, |(stage, _)| stage)))
+    }
 }
 
 /// What a queue says to a stage that will write into it.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::output::{self, Failure};
 use super::table::{Table, terminal_width};
 use super::target;
+use crate::control::client;
 use crate::exit;
 use crate::numbers::time;
 use crate::status::{Phase, Snapshot};
@@ -39,19 +40,19 @@ struct Running {
 
 /// Lists all that run for this user, as far as the runtime folder knows.
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
-    let found = target::running_anywhere().into_iter().map(|(holder, mut client)| {
-        let snapshot = client.status(false).ok();
+    let found = target::running_anywhere().into_iter().filter_map(|(holder, mut client)| {
+        let (snapshot, phase) = client::seen(client.status(false))?;
         let workers = |snapshot: &Snapshot| snapshot.stages.iter().map(|stage| stage.running).sum();
-        Running {
+        Some(Running {
             name: holder.label(),
             pid: holder.pid,
-            phase: snapshot.as_ref().map(|snapshot| snapshot.phase),
+            phase,
             uptime: snapshot.as_ref().map(|snapshot| snapshot.uptime),
             workers: snapshot.as_ref().map(workers),
             page: snapshot.as_ref().and_then(|snapshot| snapshot.page.clone()),
             file: file_of(&holder.file, snapshot.as_ref()),
             socket: holder.socket.display().to_string(),
-        }
+        })
     });
     let found: Vec<Running> = found.collect();
     output::show(args.json, &found, || text(&found))?;

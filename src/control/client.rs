@@ -3,7 +3,7 @@
 use super::protocol::{
     self, Audit, Command, Done, Open, Opened, Plan, Reason, Refused, ReloadSteps, Retried, Retry,
 };
-use crate::status::Snapshot;
+use crate::status::{Phase, Snapshot};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -14,13 +14,16 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// For an answer that needs no waiting. The supervisor's own limit comes first, unless its process is stopped.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// While the backlog of the socket is full.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// A connection to a running pipeline.
 pub(crate) struct Client {
@@ -53,7 +56,11 @@ impl fmt::Display for ClientError {
             }
             ClientError::Gone(path) => write!(f, "{}: the pipeline ended before it answered", path.display()),
             ClientError::BadAnswer(path, why) => {
-                write!(f, "{}: the answer can't be read: {why}", path.display())
+                write!(
+                    f,
+                    "{}: the answer can't be read: {why}; is its mprun of another version?",
+                    path.display()
+                )
             }
             ClientError::Refused(refused) => f.write_str(&refused.error),
         }
@@ -68,7 +75,7 @@ impl Client {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(not_connected)?;
         let connected = runtime.block_on(async {
-            let stream = UnixStream::connect(socket).await?;
+            let stream = connected(socket).await?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             tokio::spawn(connection);
             Ok(sender)
@@ -165,10 +172,7 @@ impl Client {
         let Client { runtime, sender, socket } = self;
         let exchange = async {
             let response = send(sender, socket, method, path, body).await?;
-            if !response.status().is_success() {
-                return Err(refusal(socket, response).await);
-            }
-            whole(socket, response).await
+            success(socket, response).await
         };
         let bytes = runtime.block_on(async {
             match limit {
@@ -193,16 +197,30 @@ impl Client {
 pub(crate) async fn look(socket: &Path, limit: Duration) -> Result<Snapshot, ClientError> {
     let not_connected = |error| ClientError::NotConnected(socket.to_owned(), error);
     let asked = async {
-        let stream = UnixStream::connect(socket).await.map_err(not_connected)?;
+        let stream = connected(socket).await.map_err(not_connected)?;
         let shaken = handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| not_connected(io::Error::other(error)))?;
         tokio::spawn(connection); // it ends with the sender
         let response = send(&mut sender, socket, Method::GET, protocol::STATUS, Bytes::new()).await?;
-        let bytes = whole(socket, response).await?;
+        let bytes = success(socket, response).await?;
         serde_json::from_slice(&bytes)
             .map_err(|error| ClientError::BadAnswer(socket.to_owned(), error.to_string()))
     };
     timeout(limit, asked).await.unwrap_or_else(|_| Err(ClientError::Timeout(socket.to_owned())))
+}
+
+/// Connects, though many others do so at the same time.
+async fn connected(socket: &Path) -> io::Result<UnixStream> {
+    let start = Instant::now();
+    loop {
+        match UnixStream::connect(socket).await {
+            // The backlog is full.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && start.elapsed() < CONNECT_TIMEOUT => {
+                sleep(CONNECT_RETRY_DELAY).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 async fn send(
@@ -226,6 +244,14 @@ async fn whole(socket: &Path, response: Response<Incoming>) -> Result<Bytes, Cli
     collected.map(|all| all.to_bytes()).map_err(|_| ClientError::Gone(socket.to_owned()))
 }
 
+/// The body of an answer that is no refusal.
+async fn success(socket: &Path, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    if !response.status().is_success() {
+        return Err(refusal(socket, response).await);
+    }
+    whole(socket, response).await
+}
+
 async fn refusal(socket: &Path, response: Response<Incoming>) -> ClientError {
     let status = response.status();
     match whole(socket, response).await {
@@ -247,5 +273,41 @@ impl ClientError {
             | ClientError::Gone(_)
             | ClientError::BadAnswer(..) => None,
         }
+    }
+}
+
+/// What a look at a pipeline has found: its status, if it has one, and its phase. `None`: it has ended meanwhile.
+pub(crate) fn seen(looked: Result<Snapshot, ClientError>) -> Option<(Option<Snapshot>, Option<Phase>)> {
+    match looked {
+        Ok(snapshot) => {
+            let phase = snapshot.phase;
+            Some((Some(snapshot), Some(phase)))
+        }
+        // One that was killed left its lock file behind.
+        Err(ClientError::NotConnected(..) | ClientError::Gone(_)) => None,
+        // All is done but the last steps of its process.
+        Err(ClientError::Refused(Refused { reason: Reason::Stopping, .. })) => {
+            Some((None, Some(Phase::Stopping)))
+        }
+        Err(ClientError::Refused(_) | ClientError::Timeout(_) | ClientError::BadAnswer(..)) => {
+            Some((None, None))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_at_its_end_is_stopping_and_one_that_is_silent_gives_no_answer() {
+        let socket = || PathBuf::from("/x.sock");
+        let phase = |error| seen(Err(error)).map(|(_, phase)| phase);
+        let refused = |reason| ClientError::Refused(Refused::new(reason, "why"));
+        assert_eq!(phase(refused(Reason::Stopping)), Some(Some(Phase::Stopping)));
+        assert_eq!(phase(refused(Reason::TooSlow)), Some(None));
+        assert_eq!(phase(ClientError::Timeout(socket())), Some(None));
+        assert_eq!(phase(ClientError::Gone(socket())), None);
+        assert_eq!(phase(ClientError::NotConnected(socket(), io::ErrorKind::ConnectionRefused.into())), None);
     }
 }

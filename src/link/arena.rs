@@ -169,6 +169,11 @@ impl LinkArena {
         Ok(all)
     }
 
+    /// Whether this machine holds no item of the queue.
+    pub(crate) fn has_none_of(&self, queue: SharedQueue) -> bool {
+        self.inlets.iter().all(|inlet| inlet.shared != queue || inlet.held.len() == 0)
+    }
+
     /// The queue has ended: no item of it will come any more.
     pub(crate) fn close(&mut self, queue: SharedQueue) -> Result<(), Fault> {
         let i = self.inlet(queue)?;

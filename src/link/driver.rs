@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Whether a queue has ended is told by no message that could not get lost.
+/// Whether a queue has ended is told by no message that could not get lost. What this machine itself does to that end it looks at
+/// at once.
 const LOOK_FOR_END: Duration = Duration::from_secs(1);
 /// A supervisor that is stopped does not hold up the end.
 const SHOWN_WITHIN: Duration = Duration::from_millis(500);
@@ -100,6 +101,8 @@ pub(super) struct Driver<C: Connect, S> {
     up: LinkNews,
     /// Answers to `register` that have yet to come on this connection. No worker starts before them.
     registering: usize,
+    /// Of those that this machine reads.
+    sealed: BTreeSet<SharedQueue>,
     finished: BTreeSet<SharedQueue>,
     showing: Showing,
     /// What all machines are told, as the supervisor knows it.
@@ -107,6 +110,8 @@ pub(super) struct Driver<C: Connect, S> {
     is_finishing: bool,
     /// It leaves the run then, or once it has shown what it has done.
     leaves_at: Option<tokio::time::Instant>,
+    /// It has asked to leave on this connection: whatever the broker then says of its life, it has left.
+    is_leaving: bool,
     end: Option<End>,
 }
 
@@ -136,11 +141,13 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             here,
             up: LinkNews::Up { run: 0, begun: 0, warnings: Vec::new() },
             registering: 0,
+            sealed: BTreeSet::new(),
             finished: BTreeSet::new(),
             showing,
             order: None,
             is_finishing: false,
             leaves_at: None,
+            is_leaving: false,
             end: None,
         })
     }
@@ -209,7 +216,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn leave(&mut self) {
-        self.leaves_at = None;
+        (self.leaves_at, self.is_leaving) = (None, true);
         self.ask(async |broker| Answer::Left(broker.leave().await));
     }
 
@@ -272,9 +279,13 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn look_for_end(&mut self, queue: SharedQueue) {
-        if self.finished.contains(&queue) || !self.plan.reads.contains(&queue) {
-            return;
+        if self.plan.reads.contains(&queue) && !self.finished.contains(&queue) {
+            self.ask_for_progress(queue);
         }
+    }
+
+    /// Seals the queue where it may be: also one that only others read, who hear of it.
+    fn ask_for_progress(&mut self, queue: SharedQueue) {
         let before = self.plan.before(queue);
         self.ask(async move |broker| Answer::Progress(queue, broker.progress(queue, &before).await));
     }

@@ -3,6 +3,7 @@
 use super::arena::LinkSpec;
 use crate::broker::link::Role;
 use crate::broker::{Layout, Membership, RunOrder, SharedQueue, SharedStage};
+use crate::config::pipeline::Mode;
 use crate::config::{Broker, Pipeline, Stage};
 use crate::logs::Logging;
 use crate::model::Machines;
@@ -42,12 +43,14 @@ pub(crate) struct LineRequest {
     /// The stage's name.
     pub stage: String,
     /// The shared queues that don't end before this line says so. What a stage makes of items of shared queues only ends with
-    /// those, but for the last word of one that keeps a state.
+    /// those, but for the last word of one that keeps a state, and what a program is still to print of what it has read.
     pub ends: Vec<SharedQueue>,
     /// Those that it reads.
     pub reads: Vec<SharedQueue>,
     /// See [`Stage::placed`].
     pub placed: Option<Machines>,
+    /// See [`SharedStage::is_of_life`].
+    pub is_of_life: bool,
     /// An earlier link of this life has let it work here.
     pub is_here: bool,
 }
@@ -55,7 +58,11 @@ pub(crate) struct LineRequest {
 impl LineRequest {
     /// As the broker knows the stage.
     pub(super) fn shared(&self) -> SharedStage {
-        SharedStage { name: self.stage.clone(), machines: self.placed.unwrap_or_default() }
+        SharedStage {
+            name: self.stage.clone(),
+            machines: self.placed.unwrap_or_default(),
+            is_of_life: self.is_of_life,
+        }
     }
 
     /// Whether the broker is to know when the stage has ended: for those who read what it writes, or for the machine that would go
@@ -99,10 +106,12 @@ impl LinkPlan {
             if inputs.is_empty() && outputs.is_empty() {
                 continue;
             }
-            let ends = if ends_by_itself(stage, &inputs) { outputs } else { Vec::new() };
-            reads.extend(&inputs);
             let (name, placed) = (stage.name.clone(), stage.placed);
-            lines.push(LineRequest { stage: name, ends, reads: inputs, placed, is_here: false });
+            let is_by_itself = ends_by_itself(stage, &inputs);
+            let is_of_life = !is_by_itself && placed.is_none() && prints_late(stage);
+            let ends = if is_by_itself || is_of_life { outputs } else { Vec::new() };
+            reads.extend(&inputs);
+            lines.push(LineRequest { stage: name, ends, reads: inputs, placed, is_of_life, is_here: false });
         }
         let reads = reads.into_iter().collect();
         Some(LinkPlan { broker: broker.clone(), pipeline: pipeline.name.clone(), lines, reads })
@@ -119,6 +128,11 @@ impl LinkPlan {
 fn ends_by_itself(stage: &Stage, shared_inputs: &[SharedQueue]) -> bool {
     let has_last_word = stage.placed.is_some() && stage.work.command().is_none();
     shared_inputs.len() < stage.work.inputs.len() || stage.work.inputs.is_empty() || has_last_word
+}
+
+/// Whether an item may have ended before all is there that comes of it.
+fn prints_late(stage: &Stage) -> bool {
+    stage.work.command().is_some_and(|command| command.mode == Mode::Stream)
 }
 
 /// What a link has to tell, a line of JSON each.

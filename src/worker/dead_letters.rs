@@ -92,7 +92,7 @@ pub(super) fn fail_with_outputs(
             }
         }
         ItemFailure::Never => {
-            let said = format!("`{item}` is a dead letter, for it can never be done: {why}");
+            let said = format!("`{item}` is a dead letter at once: {why}");
             end_as_letter(worker, i, reason, &said, outputs)?;
             Ok(true)
         }

@@ -10,7 +10,7 @@ pub const B: SharedQueue = SharedQueue(1);
 
 /// A stage that works on every machine.
 pub fn stage(name: &str) -> SharedStage {
-    SharedStage { name: name.to_owned(), machines: Machines::All }
+    SharedStage { name: name.to_owned(), machines: Machines::All, is_of_life: false }
 }
 
 /// A stage that works on one machine at a time.

@@ -30,7 +30,7 @@ impl Server {
         }
     }
 
-    /// A redis-server.
+    /// A redis-server; PORT in its arguments is the one where it listens.
     pub fn start(arguments: &[&str]) -> Server {
         Server::new(BrokerKind::Redis, arguments, Folder::new())
     }
@@ -44,7 +44,8 @@ impl Server {
 
     fn new(kind: BrokerKind, arguments: &[&str], folder: Folder) -> Server {
         let port = free_port();
-        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let arguments: Vec<String> =
+            arguments.iter().map(|word| word.replace("PORT", &port.to_string())).collect();
         let child = spawn(kind, &folder, port, &arguments);
         let server = Server { kind, child, folder, port, arguments };
         server.wait();
@@ -53,6 +54,11 @@ impl Server {
 
     fn wait(&self) {
         wait_until("the server", || TcpStream::connect(("127.0.0.1", self.port)).ok());
+    }
+
+    /// For what a server listens at beside its port.
+    pub fn free_port() -> u16 {
+        free_port()
     }
 
     pub fn kill(&mut self) {

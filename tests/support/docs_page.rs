@@ -485,7 +485,8 @@ static DURATION: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\b\d+(\.\d+)?(ns|us|ms|s|min|m|h)( \d+(ns|us|ms|s|min|m|h))*\b").unwrap());
 static PROCESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(process|PID:) (\d+)").unwrap());
 static WORKER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b([\w-]+)\[\d+\]").unwrap());
-static RUN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b[0-9a-f]{8}\b").unwrap());
+/// Behind a point it is a part of a number.
+static RUN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(^|[^.\w])[0-9a-f]{8}\b").unwrap());
 static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\d+(\.\d+)?").unwrap());
 static VERSION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bmprun \d+\.\d+\.\d+").unwrap());
 static BLANKS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\s+").unwrap());
@@ -503,7 +504,7 @@ impl Sameness {
             (&DURATION, "DURATION"),
             (&PROCESS, "$1 PROCESS"),
             (&WORKER, "$1[WORKER]"),
-            (&RUN, "RUN"),
+            (&RUN, "${1}RUN"),
             (&VERSION, "mprun VERSION"),
             (&BLANKS, " "),
         ] {

@@ -1,6 +1,7 @@
 //! Runs the real binary on a pipeline text in a folder of its own, and looks at it from outside.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod control_api;
 pub mod deny;
 pub mod docs_page;
 pub mod nginx;

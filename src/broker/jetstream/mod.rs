@@ -75,10 +75,7 @@ impl JetStream {
 
     /// Under which name the state keeps what a stage says: its position, and whether it has ended.
     fn place(&self, stage: &SharedStage) -> String {
-        match stage.machines {
-            Machines::All => format!("{}/{}", self.who.machine, stage.name),
-            Machines::One => format!("/{}", stage.name),
-        }
+        stage.place(&self.who.machine, &self.who.life)
     }
 
     fn request(&self, action: Action) -> Request {

@@ -8,7 +8,7 @@ use super::server::{self, Settings};
 use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
 use crate::broker::{
     Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, RunOrder,
-    SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, Writer,
+    SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, SharedStage, Writer,
 };
 use serde_json::json;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -217,7 +217,7 @@ fn member(machine: String, known: Machine, shown: Option<(Duration, Vec<u8>)>) -
 
 fn queue_view(queue: &StoredQueue, now: u64) -> QueueView {
     let writer = |(place, state): (&String, _)| {
-        let (machine, stage) = place.split_once('/')?;
+        let (machine, stage) = SharedStage::of_place(place)?;
         Some(Writer { machine: machine.to_owned(), stage: stage.to_owned(), state })
     };
     QueueView {

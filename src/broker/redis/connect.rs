@@ -143,7 +143,7 @@ async fn join(
     script.key(keys.run()).key(keys.machines());
     script.arg(&who.machine).arg(&who.life);
     for (settings, queue) in layout.queues.iter().zip(keys.queues()) {
-        script.key(&queue.stream).key(&queue.about);
+        script.key(&queue.stream).key(&queue.about).key(&queue.writers);
         let when_full = if settings.when_full == WhenFull::Block { "wait" } else { "drop" };
         script.arg(&settings.name).arg(settings.capacity).arg(when_full);
     }

@@ -47,10 +47,7 @@ impl Redis {
 
     /// Under which name the broker keeps what a stage says: its position, and whether it has ended.
     fn place(&self, stage: &SharedStage) -> String {
-        match stage.machines {
-            Machines::All => format!("{}/{}", self.machine, stage.name),
-            Machines::One => format!("/{}", stage.name),
-        }
+        stage.place(&self.machine, &self.life)
     }
 
     fn consumer(&self) -> String {
@@ -244,7 +241,7 @@ impl Broker for Redis {
         let mut script = self.at.scripts.leave.prepare_invoke();
         script.key(self.at.keys.machines()).key(self.at.keys.claims());
         for queue in self.at.keys.queues() {
-            script.key(&queue.stream).key(&queue.about);
+            script.key(&queue.stream).key(&queue.about).key(&queue.writers);
         }
         script.arg(&self.machine).arg(&self.life);
         self.ask(&script).await.map(drop)

@@ -6,7 +6,7 @@ use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use crate::broker::{
     Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueView, RunOrder, SHOWN_FOR,
-    SILENT_AFTER, Writer, WriterState,
+    SILENT_AFTER, SharedStage, Writer, WriterState,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, ScriptInvocation, Value};
@@ -181,7 +181,7 @@ fn queue_view(name: &str, row: QueueRow, now: u64) -> Result<QueueView, Fault> {
 
 fn writer(pair: &[String]) -> Option<Writer> {
     let [name, state] = pair else { return None };
-    let (machine, stage) = name.split_once('/')?;
+    let (machine, stage) = SharedStage::of_place(name)?;
     let state = match state.as_str() {
         "ended" => WriterState::Ended,
         "struck" => WriterState::Struck,

@@ -78,7 +78,10 @@ fn unknown(word: &str) -> Failure {
 fn choose<'a>(members: &'a [Member], word: &str) -> Result<&'a Member, Failure> {
     let found: Vec<&Member> = members.iter().filter(|member| member.machine.starts_with(word)).collect();
     match found.as_slice() {
-        [only] if !word.is_empty() => Ok(only),
+        _ if word.is_empty() => Err(Failure::usage(
+            "the machine's id is empty: write the beginning of one that `mprun status --all` lists",
+        )),
+        [only] => Ok(only),
         [] => Err(unknown(word)),
         several => {
             let ids: Vec<&str> = several.iter().map(|member| member.machine.as_str()).collect();
@@ -116,6 +119,7 @@ mod tests {
         let members = ["3fa0", "3fb0", "77"].map(member);
         assert_eq!(choose(&members, "3fa").unwrap().machine, "3fa0");
         assert!(choose(&members, "3f").unwrap_err().to_string().contains("3fa0, 3fb0"));
+        assert!(choose(&members[2..], "").unwrap_err().to_string().contains("is empty"));
         for word in ["x", "", "770"] {
             assert_eq!(choose(&members, word).unwrap_err().code(), exit::USAGE, "{word}");
         }

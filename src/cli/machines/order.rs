@@ -68,8 +68,21 @@ pub(in crate::cli) fn drain(name: Option<&str>, json: bool, registry: &Registry)
 
 fn tell(pipeline: &SharedPipeline, order: RunOrder) -> Result<u64, Failure> {
     match pipeline.ask(async |visitor| visitor.order(order).await)? {
-        0 => Err(Failure::failed(format!("no machine of {} is there: all have left", pipeline.name))),
+        0 => Err(Failure::failed(nobody(&pipeline.look()?))),
         machines => Ok(machines),
+    }
+}
+
+/// There was no machine to tell.
+fn nobody(whole: &Whole) -> String {
+    let (name, number) = (&whole.pipeline, whole.run.number);
+    match &whole.run.ended {
+        Some(at) => format!("run {number} of {name} has ended, at {at}: no machine is left to stop"),
+        None => {
+            format!(
+                "no machine of {name} is there: all have left run {number}, which has not ended (`mprun run` goes on with it)"
+            )
+        }
     }
 }
 

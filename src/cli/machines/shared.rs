@@ -1,6 +1,6 @@
 //! `mprun shared list|drop`: what a broker holds of pipelines, and its deletion.
 
-use super::SharedPipeline;
+use super::{SharedPipeline, is_path};
 use crate::broker::{Access, Dropped, Fault, HeldPipeline, HeldRun, Inventory, MachineName};
 use crate::cli::output::{self, Failure};
 use crate::cli::table::{Table, terminal_width};
@@ -86,7 +86,8 @@ struct Server {
 
 impl Server {
     fn at(address: &str) -> Result<Server, Failure> {
-        let url = BrokerUrl::parse(address).map_err(Failure::usage)?;
+        let forms = "an address is `redis://HOST:PORT`, `rediss://…`, `nats://…` or `tls://…`";
+        let url = BrokerUrl::parse(address).map_err(|why| Failure::usage(format!("{why}: {forms}")))?;
         let access = Access::at(url.with_secrets());
         Server::new(url, access)
     }
@@ -184,7 +185,24 @@ impl Sum {
 
 fn drop(args: &DropArgs, registry: &Registry) -> Result<u8, Failure> {
     let (server, prefix, name) = match &args.broker {
+        Some(_) if is_path(&args.pipeline) => {
+            let file = &args.pipeline;
+            let why = format!(
+                "--broker goes with a pipeline's name: write `mprun shared drop {file}` alone, or the name"
+            );
+            return Err(Failure::usage(why));
+        }
         Some(address) => (Server::at(address)?, args.prefix.clone(), args.pipeline.clone()),
+        None if args.pipeline.contains("://") => {
+            // The address as it was written may hold a password.
+            let shown =
+                BrokerUrl::parse(&args.pipeline).map_or_else(|_| "URL".to_owned(), |url| url.to_string());
+            let why = "a broker's address stands where the pipeline belongs";
+            let shown = format!(
+                "{why}: write `mprun shared drop PIPELINE --broker {shown}` (`mprun shared list {shown}` lists them)"
+            );
+            return Err(Failure::usage(shown));
+        }
         None if Path::new(&args.pipeline).is_file() => {
             let pipeline = SharedPipeline::of_file(Path::new(&args.pipeline), registry)?;
             (Server::of(&pipeline)?, pipeline.broker.access.prefix.clone(), pipeline.name)

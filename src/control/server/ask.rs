@@ -13,11 +13,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// is over.
 pub(crate) type Ask = Arc<dyn Fn(Request, oneshot::Sender<Reply>) + Send + Sync>;
 
+const OVER: &str = "the run is over, and its process ends";
+
 pub(super) async fn ask(supervisor: &Ask, request: Request) -> Reply {
     let waits = matches!(&request, Request::Command(command) if command.waits());
     let (sender, receiver) = oneshot::channel();
     supervisor(request, sender);
-    let over = |_| Err(Refused::new(Reason::Stopping, "the run is over"));
+    let over = |_| Err(Refused::new(Reason::Stopping, OVER));
     if waits {
         return receiver.await.unwrap_or_else(over);
     }

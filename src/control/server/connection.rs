@@ -1,25 +1,18 @@
 //! One client: its requests, one after the other.
 
-use super::closing;
 use super::reply::{self, BoxError, Response};
 use super::route::{Route, route};
 use super::shared::Shared;
-use super::slots::{Slot, either};
-use super::unread_head::{MAX_HEAD_BYTES, MAX_HEADERS, WithoutOwnRefusals};
+use super::slots::Slot;
 use super::web::site::Site;
 use super::web::{access, page};
-use super::write_timeout::WriteTimeout;
-use super::{log_lines, machines, metrics, retry, stream};
+use super::{http, log_lines, machines, metrics, retry, stream};
 use crate::control::protocol::{Reason, Refused};
-use crate::sys::hangup::Hangup;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::http::request::Parts;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,28 +38,11 @@ pub(super) async fn serve<S>(stream: S, transport: Transport, shared: Shared, sl
 where
     S: AsyncRead + AsyncWrite + AsFd + Unpin,
 {
-    let hangup = Hangup::of(&stream);
-    let stream = WriteTimeout::new(stream, Arc::clone(&slot));
-    let service = service_fn(move |request| {
-        Box::pin(answer(transport.clone(), shared.clone(), Arc::clone(&slot), request))
+    let service = service_fn({
+        let slot = Arc::clone(&slot);
+        move |request| Box::pin(answer(transport.clone(), shared.clone(), Arc::clone(&slot), request))
     });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS);
-    // A client may close its writing half after its request, and read on.
-    http.half_close(true);
-    let served = async {
-        let stream = TokioIo::new(WithoutOwnRefusals::new(stream));
-        let mut connection = http.serve_connection(stream, service);
-        let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
-        let parts = connection.into_parts();
-        let (stream, refused) = parts.io.into_inner().finish(ended, !parts.read_buf.is_empty());
-        let refusal = refused.map(|(code, refused)| reply::whole_text(code, &refused));
-        closing::end(stream, refusal.as_deref()).await;
-    };
-    either(served, closing::gone(hangup)).await;
+    http::serve(stream, slot, READ_TIMEOUT, service, reply::whole_text).await;
 }
 
 async fn answer(

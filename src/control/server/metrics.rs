@@ -1,20 +1,17 @@
 //! `[metrics]`: the status for Prometheus, on an address of the network. Every client that can reach it may read; there
 //! are no commands.
 
-use super::closing;
 use super::reply::{self, with_type};
 use super::slots::{ACCEPT_RETRY_DELAY, Slot, Slots};
 use super::state::ServerState;
-use super::write_timeout::WriteTimeout;
+use super::{closing, http};
 use crate::control::protocol::{Reason, Refused};
 use crate::metrics::{self, Format};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::header::ACCEPT;
-use hyper::server::conn::http1;
+use hyper::header::{ACCEPT, ALLOW, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +26,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) async fn serve(listener: TcpListener, state: ServerState) {
     let slots = Slots::new(MAX_CONNECTIONS);
     loop {
+        slots.room().await;
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             continue;
@@ -40,32 +38,37 @@ pub(super) async fn serve(listener: TcpListener, state: ServerState) {
 }
 
 async fn connection(stream: TcpStream, state: ServerState, slot: Arc<Slot>) {
-    let stream = WriteTimeout::new(stream, Arc::clone(&slot));
-    let service = service_fn(move |request| {
-        let (state, busy) = (state.clone(), slot.busy());
-        async move {
-            let response = respond(&state, &request).await;
-            Ok::<_, Infallible>(reply::held(response, busy))
+    let service = service_fn({
+        let slot = Arc::clone(&slot);
+        move |request| {
+            let (state, busy) = (state.clone(), slot.busy());
+            Box::pin(async move {
+                let response = respond(&state, &request).await;
+                Ok::<_, Infallible>(reply::held(response, busy))
+            })
         }
     });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(READ_TIMEOUT).max_buf_size(16 * 1024).max_headers(64);
-    http.half_close(true);
-    // The scraper gets the error.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    http::serve(stream, slot, READ_TIMEOUT, service, refusal).await;
+}
+
+fn refusal(code: StatusCode, refused: &Refused) -> String {
+    closing::last_answer(&code.to_string(), PLAIN, &format!("{}\n", refused.error))
 }
 
 async fn respond(state: &ServerState, request: &hyper::Request<Incoming>) -> reply::Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "metrics are read with GET\n");
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
     }
     match request.uri().path() {
         "/metrics" => {}
         "/" => return plain(StatusCode::OK, "mprun: see /metrics\n"),
-        _ => return plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
+        _ => return plain(StatusCode::NOT_FOUND, "there is no such path: see /metrics\n"),
     }
     let answered = answer(state, request.headers()).await;
-    answered.unwrap_or_else(|_| plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor does not answer\n"))
+    answered
+        .unwrap_or_else(|_| plain(StatusCode::SERVICE_UNAVAILABLE, "the supervisor did not answer in time\n"))
 }
 
 /// The metrics, in the format that the client accepts.

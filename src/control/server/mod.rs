@@ -16,6 +16,7 @@ mod connection;
 mod drawing;
 mod events;
 mod history;
+mod http;
 mod letter_count;
 mod letters;
 mod log_lines;
@@ -127,6 +128,7 @@ pub(crate) fn start(
 async fn accept(listener: net::UnixListener, shared: Shared) {
     let slots = Slots::new(MAX_CONNECTIONS);
     loop {
+        slots.room().await;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {

@@ -5,7 +5,7 @@
 
 use crate::control::protocol::Neighbour;
 use crate::control::{claim, client, runtime_folder};
-use crate::status::{Fate, Snapshot};
+use crate::status::{Fate, Phase, Snapshot};
 use nix::unistd::Uid;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -48,12 +48,8 @@ async fn look(own: Option<PathBuf>) -> Vec<Neighbour> {
     let mut asked = JoinSet::new();
     for (name, socket) in known {
         asked.spawn(async move {
-            match client::look(&socket, ANSWER_TIMEOUT).await {
-                Ok(snapshot) => Some(describe(name, Some(&snapshot))),
-                // One that was killed left its lock file behind.
-                Err(client::ClientError::NotConnected(..)) => None,
-                Err(_) => Some(describe(name, None)),
-            }
+            let (snapshot, phase) = client::seen(client::look(&socket, ANSWER_TIMEOUT).await)?;
+            Some(describe(name, snapshot.as_ref(), phase))
         });
     }
     let mut found: Vec<Neighbour> = asked.join_all().await.into_iter().flatten().collect();
@@ -71,12 +67,12 @@ fn known(own: Option<&Path>) -> Vec<(String, PathBuf)> {
     others.filter(|holder| is_mine(&holder.socket)).map(|holder| (holder.label(), holder.socket)).collect()
 }
 
-fn describe(name: String, snapshot: Option<&Snapshot>) -> Neighbour {
+fn describe(name: String, snapshot: Option<&Snapshot>, phase: Option<Phase>) -> Neighbour {
     let stages = snapshot.map_or(&[][..], |snapshot| &snapshot.stages);
     let fails = |fate: &Fate| *fate == Fate::GaveUp;
     Neighbour {
         name,
-        phase: snapshot.map(|snapshot| snapshot.phase),
+        phase,
         paused: snapshot.is_some_and(|snapshot| snapshot.paused),
         uptime: snapshot.map(|snapshot| snapshot.uptime),
         processes: stages.iter().map(|stage| stage.processes).sum(),

@@ -1,7 +1,8 @@
 //! A limit on connections. When all slots are taken, the connection is closed that has kept the server waiting longest:
 //! for the rest of its request, for its next one, or until its client reads the answer. So clients that send a byte a
-//! second do not lock out one that sends a whole request. A client that waits for its answer is never disconnected. If all
-//! of them do, the next client is refused, and its refusal says when to try again.
+//! second do not lock out one that sends a whole request. Nor do clients that connect again and again: each has
+//! [`REQUEST_TIME`] for its request, and until then the next ones wait in the listener's backlog. A client that waits for
+//! its answer is never disconnected. If all of them do, the next client is refused, and its refusal says when to try again.
 
 use super::closing;
 use std::collections::BTreeMap;
@@ -9,12 +10,15 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, Semaphore};
 
 /// After an error of `accept`, such as too many open files.
 pub(super) const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// A client that has connected keeps its slot this long, with or without a request. A client with a whole request needs
+/// microseconds; the bound is for a busy machine.
+pub(super) const REQUEST_TIME: Duration = Duration::from_millis(100);
 /// Clients that are being refused at once; more are disconnected without a reason.
 const MAX_REFUSALS: usize = 64;
 
@@ -31,6 +35,13 @@ impl Slots {
         Slots { table: Arc::new(Mutex::new(table)), refusals: Arc::new(Semaphore::new(MAX_REFUSALS)) }
     }
 
+    /// Returns once the next client can have a slot or a refusal.
+    pub(super) async fn room(&self) {
+        while let Some(rest) = { locked(&self.table).time_to_wait(Instant::now()) } {
+            tokio::time::sleep(rest).await;
+        }
+    }
+
     /// Serves a client, or answers it with `refusal`, a whole response.
     pub(super) fn admit<S, F>(
         &self,
@@ -41,7 +52,7 @@ impl Slots {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        if let Some((number, is_over)) = locked(&self.table).take() {
+        if let Some((number, is_over)) = locked(&self.table).take(Instant::now()) {
             let slot = Arc::new(Slot { number, table: Arc::clone(&self.table) });
             let served = serve(stream, Arc::clone(&slot));
             tokio::spawn(async move {
@@ -110,7 +121,7 @@ impl Drop for Busy {
     }
 }
 
-/// The connections. Pure: turns are counted, no clock is read.
+/// The connections. Pure: no clock is read.
 struct Table {
     most: usize,
     turn: u64,
@@ -123,6 +134,7 @@ struct Connection {
     /// A write waits since that turn.
     stalled: Option<u64>,
     was_served: bool,
+    opened: Instant,
     is_over: Arc<Notify>,
 }
 
@@ -135,13 +147,23 @@ impl Connection {
 }
 
 impl Table {
+    /// How long no slot can be had; `None`: there is one, or all clients wait for their answers.
+    fn time_to_wait(&self, now: Instant) -> Option<Duration> {
+        if self.taken.len() < self.most {
+            return None;
+        }
+        let waited_for = self.taken.values().filter(|connection| connection.waited_for_since().is_some());
+        let first = waited_for.map(|connection| connection.opened + REQUEST_TIME).min()?;
+        first.checked_duration_since(now).filter(|rest| !rest.is_zero())
+    }
+
     /// A slot and the notice that it is taken away; `None`: all clients wait for their answers.
-    fn take(&mut self) -> Option<(u64, Arc<Notify>)> {
+    fn take(&mut self, now: Instant) -> Option<(u64, Arc<Notify>)> {
         if self.taken.len() >= self.most {
-            let waiting = self
-                .taken
-                .iter()
-                .filter_map(|(number, connection)| Some((connection.waited_for_since()?, *number)));
+            let waiting = self.taken.iter().filter_map(|(number, connection)| {
+                let had_its_time = connection.opened + REQUEST_TIME <= now;
+                Some((connection.waited_for_since().filter(|_| had_its_time)?, *number))
+            });
             let (_, slowest) = waiting.min()?;
             if let Some(connection) = self.taken.remove(&slowest) {
                 connection.is_over.notify_one();
@@ -153,6 +175,7 @@ impl Table {
             idle: Some(self.turn),
             stalled: None,
             was_served: false,
+            opened: now,
             is_over: Arc::clone(&is_over),
         };
         self.taken.insert(self.turn, connection);
@@ -176,8 +199,26 @@ mod tests {
         Table { most, turn: 0, taken: BTreeMap::new() }
     }
 
+    /// For one that comes when all others have had their time.
     fn take(table: &mut Table) -> Option<u64> {
-        table.take().map(|(number, _)| number)
+        let latest = table.taken.values().map(|connection| connection.opened).max();
+        let now = latest.map_or_else(Instant::now, |latest| latest + REQUEST_TIME);
+        table.take(now).map(|(number, _)| number)
+    }
+
+    #[test]
+    fn who_has_just_come_keeps_its_slot_for_a_moment() {
+        let mut table = table(2);
+        let start = Instant::now();
+        let [first, second] = [0, 60].map(|at| table.take(start + Duration::from_millis(at)).unwrap().0);
+        assert_eq!(table.time_to_wait(start + Duration::from_millis(70)), Some(Duration::from_millis(30)));
+        assert!(table.take(start + Duration::from_millis(70)).is_none());
+        // Its request is there: now it is the other one that is waited for.
+        table.change(first, |connection, _| connection.idle = None);
+        assert_eq!(table.time_to_wait(start + Duration::from_millis(100)), Some(Duration::from_millis(60)));
+        assert_eq!(table.time_to_wait(start + Duration::from_millis(160)), None);
+        assert!(table.take(start + Duration::from_millis(160)).is_some());
+        assert!(table.taken.contains_key(&first) && !table.taken.contains_key(&second));
     }
 
     #[test]
@@ -212,7 +253,7 @@ mod tests {
     #[test]
     fn a_connection_that_lost_its_slot_is_notified_and_can_do_no_harm() {
         let mut table = table(1);
-        let (number, is_over) = table.take().unwrap();
+        let (number, is_over) = table.take(Instant::now()).unwrap();
         let mut notice = pin!(is_over.notified());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(notice.as_mut().poll(&mut context).is_pending());

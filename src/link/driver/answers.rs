@@ -14,6 +14,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Answer::Extended(queue, result) => self.on(result, |lost| Some(Event::Extended { queue, lost })),
             Answer::Judged(line, first, result) => {
                 self.on(result, |judged| Some(Event::Judged { line, first, judged }));
+                self.look_for_last_ends();
             }
             Answer::Progress(queue, result) => self.on_progress(queue, result),
             Answer::Registered(line, result) => self.on_registered(line, result),
@@ -124,25 +125,45 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Fault::Away(why) => {
                 self.supervisor.tell(LinkNews::Away { why: why.clone() });
                 self.broker = None;
-                self.leaves_at = None;
+                (self.leaves_at, self.is_leaving) = (None, false);
                 self.tasks.abort_all();
                 self.tasks = JoinSet::new();
                 self.taken.clear();
                 self.handle(Event::Broken { jitter: 0.5 + fastrand::f64() / 2.0 });
             }
+            Fault::Superseded if self.is_leaving => self.handle(Event::Left),
             Fault::Superseded | Fault::Fatal(_) => self.handle(Event::Hopeless(fault.to_string())),
         }
     }
 
+    /// What was judged may have ended the last items of a queue.
+    fn look_for_last_ends(&mut self) {
+        for queue in self.sealed.clone() {
+            if self.arena.has_none_of(queue) {
+                self.look_for_end(queue);
+            }
+        }
+    }
+
     fn on_progress(&mut self, queue: SharedQueue, result: Result<Progress, Fault>) {
-        if !matches!(result, Ok(Progress::Finished)) {
+        let is_read = self.plan.reads.contains(&queue);
+        if is_read && matches!(result, Ok(Progress::Sealed)) {
+            self.sealed.insert(queue);
+        }
+        if !is_read || !matches!(result, Ok(Progress::Finished)) {
             return self.on(result, |_| None);
         }
         if !self.finished.insert(queue) {
             return;
         }
+        self.sealed.remove(&queue);
         if let Err(fault) = self.arena.close(queue) {
             self.end = Some(End::Broken(fault.to_string()));
+        }
+        // What comes of its items alone gets no more.
+        let all = (0..).map(SharedQueue).take(self.plan.broker.queues.len());
+        for behind in all.filter(|&behind| self.plan.before(behind).contains(&queue)).collect::<Vec<_>>() {
+            self.ask_for_progress(behind);
         }
         self.ask(async |broker| Answer::Done(broker.finish().await.map(drop)));
     }

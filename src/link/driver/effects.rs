@@ -113,6 +113,10 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         if verdicts.get(stored) == Some(&Verdict::Refused) {
             self.marks.remove(&line.0); // another end will come
         }
+        if has_ended {
+            let ends = self.plan.lines.get(line.0).map(|line| line.ends.clone());
+            ends.unwrap_or_default().into_iter().for_each(|queue| self.ask_for_progress(queue));
+        }
         Ok(has_ended.then_some(Event::LineEnded { line }))
     }
 

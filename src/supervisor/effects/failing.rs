@@ -29,13 +29,10 @@ impl Performer<'_> {
 
     fn note_failing(&mut self, key: StageKey, failing: Option<Failing>) {
         let since = failing.as_ref().map(|failing| failing.since);
-        if self.failing.get(&key).copied() == since {
+        // The first look is news in any case: the stage may have been failing under the program before this one.
+        if self.failing.insert(key, since) == Some(since) {
             return;
         }
-        match since {
-            Some(since) => self.failing.insert(key, since),
-            None => self.failing.remove(&key),
-        };
         let news = failing.map(|Failing { since, last_words }| FailingNews {
             since: SystemTime::now().duration_since(since).unwrap_or_default(),
             last_words: text::one_line(&last_words).into_owned(),

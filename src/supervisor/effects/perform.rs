@@ -52,6 +52,7 @@ impl Performer<'_> {
             Effect::Adopt { worker, stage, stage_id, slot, pid, service, announces } => {
                 self.opened_stages.extend(stage_id.map(|id| (id, worker.stage)));
                 self.adopt(worker, stage.clone(), slot, pid);
+                self.look_whether_failing(worker.stage);
                 if let Some(version) = service {
                     self.adopt_service(Service { worker, stage, pid, version, slot }, announces);
                 }

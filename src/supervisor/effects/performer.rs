@@ -107,8 +107,8 @@ pub(crate) struct Performer<'a> {
     pub(super) stages: BTreeMap<StageKey, String>,
     /// Whose the stages' places in the arena are.
     pub(super) opened_stages: BTreeMap<StageId, StageKey>,
-    /// The stages that were failing at the last look, and since when.
-    pub(super) failing: BTreeMap<StageKey, SystemTime>,
+    /// The stages that were looked at: since when they were failing then, if they were.
+    pub(super) failing: BTreeMap<StageKey, Option<SystemTime>>,
     /// Workers of a program before this one that do not lead a group.
     pub(super) non_leaders: Vec<u32>,
     pub(super) dead: DeadCounters,

@@ -14,6 +14,8 @@ pub(super) struct LinkState {
     pub(super) broker: BrokerSight,
     /// Of each stage at shared queues, what the process that is there knows of it.
     pub(super) stages: BTreeMap<String, StageSight>,
+    /// What `mprun drain --all` told first.
+    pub(super) order: Option<crate::broker::RunOrder>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -54,6 +54,9 @@ pub(crate) struct SavedStage {
     pub restarted: Vec<Duration>,
     #[serde(default)]
     pub killed_in_a_row: u32,
+    /// For how long it has been failing. The queues' memory has a time of day, and the clock may be set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Duration>,
     /// Its place in the arena, if it has one.
     #[serde(default)]
     pub id: Option<StageId>,

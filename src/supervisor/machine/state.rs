@@ -79,6 +79,8 @@ pub(crate) struct State {
     dead_letters: PendingDeadLetters,
     /// Stages in which different items fail one after the other.
     failing: BTreeMap<StageKey, Failing>,
+    /// Since when stages were failing at an upgrade, until the queues' memory says whether they are.
+    failing_before: BTreeMap<StageKey, Instant>,
     counters: Counters,
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
@@ -152,6 +154,7 @@ impl State {
             link: LinkState::default(),
             dead_letters: PendingDeadLetters::default(),
             failing: BTreeMap::new(),
+            failing_before: BTreeMap::new(),
             counters: Counters::default(),
             removed_totals: Vec::new(),
             failed: false,

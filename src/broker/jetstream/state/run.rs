@@ -146,7 +146,11 @@ impl Run {
     /// What a life holds goes back; how many items of each queue.
     fn release(&mut self, who: &Who, step: &mut Step<'_>) -> Vec<u64> {
         let mut released = Vec::new();
+        let (of_machine, of_life) = (format!("{}/", who.machine), format!(":{}", who.life));
         for (queue, place) in self.queues.iter_mut().zip(0..) {
+            queue
+                .writers
+                .retain(|writer, _| !(writer.starts_with(&of_machine) && writer.ends_with(&of_life)));
             let items = queue.release_all(who, step.now);
             if items > 0 {
                 step.tell(News::Items(SharedQueue(place)));

@@ -24,7 +24,7 @@ local items, struck = {}, {}
 local freed = free_claims(KEYS[3], ARGV[1])
 for n = 4, #KEYS, 3 do
   local stream, about, writers = KEYS[n], KEYS[n + 1], KEYS[n + 2]
-  local released = release_all(stream, consumer)
+  local released = release_all(stream, writers, consumer)
   items[#items + 1] = released
   if released > 0 then
     wake(about, 'takers_wait')

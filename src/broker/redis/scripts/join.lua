@@ -1,21 +1,21 @@
 -- A machine joins a run: its queues are there, and what an earlier life of it held is given back.
 -- Invariants: a machine has one life, the last that joined (commit.lua refuses the others). A queue has one group, made at 0.
 -- A life that was struck off (forget.lua) does not come back.
--- KEYS: run, machines, then for each queue: stream, about
+-- KEYS: run, machines, then for each queue: stream, about, writers
 -- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"   -> {ms when it began, s when it ended or 0}, or {"struck"}
 redis.call('HSETNX', KEYS[1], 'begun', string.format('%.0f', now_ms()))
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 if before == 'struck:' .. ARGV[2] then
   return { 'struck' }
 end
-for q = 0, (#KEYS - 2) / 2 - 1 do
-  local stream, about = KEYS[3 + 2 * q], KEYS[4 + 2 * q]
+for q = 0, (#KEYS - 2) / 3 - 1 do
+  local stream, about, writers = KEYS[3 + 3 * q], KEYS[4 + 3 * q], KEYS[5 + 3 * q]
   local name, capacity, when_full = ARGV[3 + 3 * q], ARGV[4 + 3 * q], ARGV[5 + 3 * q]
   if redis.call('EXISTS', stream) == 0 then
     redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
   end
   redis.call('HSET', about, 'name', name, 'capacity', capacity, 'when_full', when_full)
-  if before and before ~= ARGV[2] and release_all(stream, ARGV[1] .. ':' .. before) > 0 then
+  if before and before ~= ARGV[2] and release_all(stream, writers, ARGV[1] .. ':' .. before) > 0 then
     wake(about, 'takers_wait')
   end
 end

@@ -9,9 +9,15 @@ local function deliveries(stream, id, consumer)
   return found[1] and found[1][4]
 end
 
--- Gives back all that a consumer holds: its deliveries stay counted, as nothing says that it was innocent.
-local function release_all(stream, consumer)
-  local released = 0
+-- Gives back all that a consumer holds: its deliveries stay counted, as nothing says that it was innocent. The writers of that life
+-- (MACHINE/STAGE:LIFE) go with it.
+local function release_all(stream, writers, consumer)
+  local released, machine, life = 0, string.match(consumer, '^(.-):(.*)$')
+  for _, writer in ipairs(redis.call('HKEYS', writers)) do
+    if string.sub(writer, 1, #machine + 1) == machine .. '/' and string.sub(writer, -#life - 1) == ':' .. life then
+      redis.call('HDEL', writers, writer)
+    end
+  end
   repeat
     local held = redis.call('XPENDING', stream, GROUP, '-', '+', 100, consumer)
     for _, entry in ipairs(held) do

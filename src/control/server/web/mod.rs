@@ -63,7 +63,7 @@ pub(super) async fn serve(mut settings: mpsc::UnboundedReceiver<Settings>, share
                 }
                 None => is_open = false,
             },
-            stream = accept(current.as_ref()) => {
+            stream = accept(current.as_ref(), &slots) => {
                 let Some(Current { site, until, .. }) = &current else { continue };
                 let (transport, mut until, shared) = (Transport::Tcp(Arc::clone(site)), until.subscribe(), shared.clone());
                 slots.admit(stream, reply::too_many, |stream, slot| async move {
@@ -75,9 +75,10 @@ pub(super) async fn serve(mut settings: mpsc::UnboundedReceiver<Settings>, share
     }
 }
 
-async fn accept(current: Option<&Current>) -> TcpStream {
+async fn accept(current: Option<&Current>, slots: &Slots) -> TcpStream {
     let Some(current) = current else { return pending().await };
     loop {
+        slots.room().await;
         match current.listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true); // answers are short

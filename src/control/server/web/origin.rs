@@ -22,7 +22,9 @@ pub(super) fn check(headers: &HeaderMap, names: &[String]) -> Result<(), Refused
     };
     let authority = host.to_str().unwrap_or_default().to_ascii_lowercase();
     if !is_known(host_of(&authority), names) {
-        return Err(refused("this host is none of `[control] hosts`"));
+        return Err(refused(
+            "the `Host` of the request is no address of this machine, and none of `[control] hosts`: add it there if this page has that name",
+        ));
     }
     if headers.contains_key(ORIGIN) && !is_same(text("origin").unwrap_or_default(), &authority) {
         return Err(refused("the request comes from a page of another origin"));

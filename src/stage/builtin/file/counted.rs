@@ -1,7 +1,8 @@
 //! What the token says of the file, and how it is brought up to date at the beginning of a turn.
 
+use super::outlet::Outlet;
 use super::{Beginning, Mode, ToFile, name};
-use crate::append::{self, CountedFile, Counts, Turn};
+use crate::append::{self, CountedFile, Counts, NO_MARK, Turn};
 use crate::stage::Orders;
 use std::io;
 use std::path::Path;
@@ -22,15 +23,24 @@ impl ToFile {
     /// What the token is to say once this turn is committed.
     pub(super) fn counts_with_turn(&self) -> Counts {
         let mut counts = self.counts.clone();
-        let own = self.name();
-        if let Some(written) = &self.written
-            && let Some(file) = counts.files.iter_mut().find(|file| file.name == own)
-        {
+        if let (Some(written), Some(outlet)) = (&self.written, &self.outlet) {
             counts.turn += 1;
-            (file.file, file.length) =
-                (self.outlet.as_ref().map_or(file.file, |it| it.appender.id()), written.end);
+            counts.set(self.counted(outlet, written.end));
         }
         counts
+    }
+
+    fn counted(&self, outlet: &Outlet, length: u64) -> CountedFile {
+        let (path, file) = (name(&outlet.path).to_owned(), outlet.appender.id());
+        CountedFile { name: self.name(), path, file, length, mark: outlet.mark() }
+    }
+
+    /// Before the first write of a turn, or to a file that has taken the place of another meanwhile.
+    pub(super) fn look_for_others(&mut self) -> io::Result<()> {
+        let own = self.name();
+        let Some(outlet) = &mut self.outlet else { return Ok(()) };
+        let known = self.counts.of(&own).filter(|known| known.file == outlet.appender.id());
+        outlet.look_for_others(known.map_or(NO_MARK, |known| known.mark))
     }
 
     /// The turn before this one was committed: else this worker would be gone, or have been told the token's state.
@@ -64,25 +74,26 @@ impl ToFile {
 
     /// The token names the file that this turn writes to.
     pub(super) fn count_from_here(&mut self) -> io::Result<()> {
+        self.look_for_others()?;
         let Some(outlet) = &self.outlet else { return Ok(()) };
-        let (own, path, file) = (self.name(), name(&outlet.path).to_owned(), outlet.appender.id());
+        let own = self.name();
         if !outlet.is_counted() {
             // Its length is no measure of what counts: others write it, too, and nothing of theirs may be cut off.
             self.counts.forget(&own);
             return Ok(());
         }
-        if !self.template.is_constant()
-            || self.counts.of(&own).is_none_or(|known| known.file != file || known.path != path)
-        {
-            let length = match self.counts.of(&own) {
-                Some(known) if known.file == file => known.length,
-                _ => outlet.appender.length()?,
-            };
+        let known = self.counts.of(&own);
+        let length = match known {
+            Some(known) if known.file == outlet.appender.id() && known.mark == outlet.mark() => known.length,
+            _ => outlet.appender.length()?,
+        };
+        let next = self.counted(outlet, length);
+        if known != Some(&next) {
             if self.orders.as_ref().is_some_and(Orders::are_queues_saved) {
                 // What was written to another file is safe before nobody knows of that any more.
                 append::sync(&self.counts)?;
             }
-            self.counts.set(CountedFile { name: own, path, file, length });
+            self.counts.set(next);
         }
         Ok(())
     }
@@ -94,7 +105,8 @@ impl ToFile {
         if is_shared && !self.said_shared {
             let shown = path.display();
             log::info!(
-                "`{shown}` is written by another stage or pipeline too, or can't be read: after a kill items may come twice"
+                "`{shown}` is written by another stage, pipeline or machine, or was so at the same time, or can't be read: after a \
+                 kill items may come twice"
             );
         }
         self.said_shared = is_shared;

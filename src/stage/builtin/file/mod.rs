@@ -203,7 +203,9 @@ impl ToFile {
         while self.out < self.lines.len() {
             let path = self.path(SystemTime::now());
             if self.outlet.is_none() {
-                self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
+                self.reopen_if_moved(&path)
+                    .and_then(|()| self.look_for_others())
+                    .map_err(|error| self.not_open(&path, &error))?;
             }
             let Some(outlet) = &self.outlet else { break };
             let rest = &self.lines[self.out..];
@@ -323,8 +325,6 @@ impl Stage for ToFile {
         };
         self.settle().map_err(not_yet)?;
         self.reopen_if_moved(&path).map_err(|error| self.not_open(&path, &error))?;
-        let Some(outlet) = &mut self.outlet else { return Ok(()) };
-        outlet.look_for_others();
         if self.counts.run != self.run.as_bytes() || self.counts.of(&self.name()).is_none() {
             self.begin_run(&path).map_err(not_yet)?;
         }

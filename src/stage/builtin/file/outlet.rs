@@ -1,6 +1,6 @@
 //! What the lines of a `file` sink go to: opened without waiting, and left when its name means something else.
 
-use crate::append::{Appender, Claim, UndoLog};
+use crate::append::{Appender, Claim, NO_MARK, UndoLog};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -15,9 +15,10 @@ pub(super) struct Outlet {
     pub path: PathBuf,
     pub appender: Appender<File>,
     checked_at: Instant,
-    /// A file that can be read, and that no other stage writes.
+    /// Of a file that can be read.
     claim: Option<Claim>,
-    is_alone: bool,
+    /// Of a file that no other stage writes.
+    mark: Option<u64>,
 }
 
 impl Outlet {
@@ -35,20 +36,23 @@ impl Outlet {
         let appender = Appender::new(opened?, log.clone())?;
         let reader = if appender.is_file() { appender.reader().ok() } else { None };
         let claim = reader.map(|reader| Claim::new(reader, whose)).transpose()?;
-        let mut outlet =
-            Outlet { path: path.to_owned(), appender, checked_at: Instant::now(), claim, is_alone: false };
-        outlet.look_for_others();
-        Ok(outlet)
+        Ok(Outlet { path: path.to_owned(), appender, checked_at: Instant::now(), claim, mark: None })
     }
 
-    /// Looks who else writes the file now.
-    pub(super) fn look_for_others(&mut self) {
-        self.is_alone = self.claim.as_ref().is_some_and(Claim::is_alone);
+    /// Looks who else writes the file, before the first write of a turn. `known`: the mark that the token names.
+    pub(super) fn look_for_others(&mut self, known: u64) -> io::Result<()> {
+        self.mark = self.appender.mark(self.claim.as_ref(), known)?;
+        Ok(())
+    }
+
+    /// What the token is to name with the length that counts.
+    pub(super) fn mark(&self) -> u64 {
+        self.mark.unwrap_or(NO_MARK)
     }
 
     /// Whether what is written counts once the token says so: nobody else's lines come between.
     pub(super) fn is_counted(&self) -> bool {
-        self.is_alone
+        self.mark.is_some()
     }
 
     /// Whether this is still where lines for `path` belong. It is looked for once a second.

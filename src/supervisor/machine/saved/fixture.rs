@@ -93,6 +93,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         restarts: BTreeMap::from([("crashed".to_owned(), 2), ("killed".to_owned(), 1)]),
         restarted: vec![Duration::from_secs(9), Duration::from_millis(1)],
         killed_in_a_row: 1,
+        failing: Some(Duration::from_secs(90)),
         id: (name == "a").then_some(StageId(2)),
         workers: workers.collect(),
     }

@@ -35,7 +35,10 @@ pub(super) fn refused(reason: Reason, why: impl Into<String>) -> Refused {
 impl State {
     pub(super) fn handle_request(&mut self, id: RequestId, command: Command, out: &mut Effects) {
         if self.requests.count() >= MAX_PENDING_REQUESTS {
-            let refusal = refused(Reason::Busy, format!("{MAX_PENDING_REQUESTS} requests wait already"));
+            let refusal = refused(
+                Reason::Busy,
+                format!("{MAX_PENDING_REQUESTS} requests wait already: ask again once some are answered"),
+            );
             return out.push(Effect::Answer(id, Err(refusal)));
         }
         let outcome = match command {
@@ -60,10 +63,16 @@ impl State {
 
     pub(super) fn refuse_if_stopping(&self) -> Result<(), Refused> {
         match self.stopping() {
-            _ if self.phase.is_over() => Err(refused(Reason::Stopping, "the run is over")),
+            _ if self.phase.is_over() => {
+                Err(refused(Reason::Stopping, "the run is over, and its process ends"))
+            }
             Stopping::No => Ok(()),
-            Stopping::Draining => Err(refused(Reason::Stopping, "the pipeline is draining")),
-            Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
+            Stopping::Draining => {
+                Err(refused(Reason::Stopping, "the pipeline is draining: it takes no changes any more"))
+            }
+            Stopping::Killing => {
+                Err(refused(Reason::Stopping, "the pipeline is stopping: it takes no changes any more"))
+            }
         }
     }
 
@@ -76,13 +85,17 @@ impl State {
         };
         let stage = &mut self.stages[s];
         match stage.fate {
-            Fate::Removed { .. } => {
-                Err(refused(Reason::Removed, format!("the stage {name} is not in the file any more")))
-            }
+            Fate::Removed { .. } => Err(refused(
+                Reason::Removed,
+                format!("the stage {name} is not in the file any more: it ends once its input is worked off"),
+            )),
             Fate::Wanted
                 if stage.is_through() && !stage.workers.is_empty() && !stage.version.is_service() =>
             {
-                Err(refused(Reason::Finished, format!("the stage {name} has finished")))
+                Err(refused(
+                    Reason::Finished,
+                    format!("the stage {name} has finished: nothing is left for it to do"),
+                ))
             }
             Fate::Wanted | Fate::GaveUp => Ok(stage),
         }
@@ -256,7 +269,9 @@ impl State {
     fn drain_requested(&mut self, out: &mut Effects) -> Outcome {
         match self.stopping() {
             _ if self.phase.is_over() => Ok(done("the run is over")),
-            Stopping::Killing => Err(refused(Reason::Stopping, "the pipeline is stopping")),
+            Stopping::Killing => {
+                Err(refused(Reason::Stopping, "the pipeline is stopping already, without a drain"))
+            }
             Stopping::Draining => Ok(done("the pipeline is draining already")),
             Stopping::No => {
                 self.begin_stop(StopCause::Requested("drain"), out);

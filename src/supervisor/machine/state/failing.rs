@@ -18,8 +18,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 impl State {
     pub(super) fn failing(&mut self, key: StageKey, news: Option<FailingNews>, out: &mut Effects) {
         let Some(stage) = self.stages.iter().find(|stage| stage.key == key) else { return };
+        let known = self.failing_before.remove(&key);
         let failing = news.map(|FailingNews { since, last_words }| Failing {
-            since: out.now.checked_sub(since).unwrap_or(out.now),
+            since: known.or_else(|| out.now.checked_sub(since)).unwrap_or(out.now),
             last_words,
         });
         let before = match &failing {

@@ -203,6 +203,7 @@ impl State {
         }
         match order {
             RunOrder::Drain => {
+                self.link.order = Some(RunOrder::Drain);
                 let is_source = |stage: &&mut StageState| {
                     stage.version.is_source() && !stage.version.is_service() && !stage.is_over()
                 };
@@ -213,8 +214,12 @@ impl State {
                 }
             }
             RunOrder::Stop => {
-                out.log(Level::Info, "mprun stop --all: this machine stops".to_owned());
-                self.begin_stop(StopCause::Requested("stop --all"), out);
+                let (verb, why) = match self.link.order {
+                    Some(_) => ("drain --all", "the queues are empty, so this machine stops"),
+                    None => ("stop --all", "this machine stops"),
+                };
+                out.log(Level::Info, format!("mprun {verb}: {why}"));
+                self.begin_stop(StopCause::Requested(verb), out);
             }
         }
     }

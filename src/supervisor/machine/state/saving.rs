@@ -34,7 +34,7 @@ impl State {
         if !self.dead_letters.is_empty() {
             return Err("a dead letter is being written");
         }
-        let stages: Option<_> = self.stages.iter().map(|stage| save_stage(stage, now)).collect();
+        let stages: Option<_> = self.stages.iter().map(|stage| self.save_stage(stage, now)).collect();
         let refusal = self.file.refusal.as_ref();
         Ok(SavedMachine {
             text: wanted.texts.main.clone(),
@@ -48,6 +48,31 @@ impl State {
             refusal: refusal.map(|(at, why)| (now.saturating_duration_since(*at), why.clone())),
             history: out.history.save(now),
             upgrades: self.counters.upgrades + 1,
+        })
+    }
+
+    /// `None`: one of its workers is about to start or to end.
+    fn save_stage(&self, stage: &StageState, now: Instant) -> Option<SavedStage> {
+        let failing =
+            self.failing.get(&stage.key).map(|failing| now.saturating_duration_since(failing.since));
+        if matches!(stage.fate, Fate::Removed { .. }) {
+            return None;
+        }
+        let workers: Option<_> = stage.workers.iter().map(|worker| save_worker(worker, now)).collect();
+        Some(SavedStage {
+            name: stage.spec.name.clone(),
+            gave_up: stage.fate == Fate::GaveUp,
+            paused: stage.paused,
+            stopped: stage.switch == Switch::Off,
+            elsewhere: stage.switch == Switch::Elsewhere,
+            processes: stage.spec.processes,
+            totals: stage.totals.clone(),
+            restarts: stage.restarts.clone(),
+            restarted: stage.intensity.ages(now),
+            killed_in_a_row: stage.killed_in_a_row,
+            failing,
+            id: stage.id,
+            workers: workers?,
         })
     }
 
@@ -78,6 +103,9 @@ impl State {
         stage.restarts = saved.restarts;
         stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
         stage.killed_in_a_row = saved.killed_in_a_row;
+        if let Some(age) = saved.failing {
+            self.failing_before.insert(stage.key, ago(age, out.now));
+        }
         stage.paused = saved.paused;
         stage.switch = match (saved.stopped, saved.elsewhere) {
             (true, _) => Switch::Off,
@@ -117,28 +145,6 @@ impl State {
 
 fn ago(age: Duration, now: Instant) -> Instant {
     now.checked_sub(age).unwrap_or(now)
-}
-
-/// `None`: one of its workers is about to start or to end.
-fn save_stage(stage: &StageState, now: Instant) -> Option<SavedStage> {
-    if matches!(stage.fate, Fate::Removed { .. }) {
-        return None;
-    }
-    let workers: Option<_> = stage.workers.iter().map(|worker| save_worker(worker, now)).collect();
-    Some(SavedStage {
-        name: stage.spec.name.clone(),
-        gave_up: stage.fate == Fate::GaveUp,
-        paused: stage.paused,
-        stopped: stage.switch == Switch::Off,
-        elsewhere: stage.switch == Switch::Elsewhere,
-        processes: stage.spec.processes,
-        totals: stage.totals.clone(),
-        restarts: stage.restarts.clone(),
-        restarted: stage.intensity.ages(now),
-        killed_in_a_row: stage.killed_in_a_row,
-        id: stage.id,
-        workers: workers?,
-    })
 }
 
 fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {

@@ -1,6 +1,7 @@
 //! A stage that is failing: said once, waited for, and the end of the run where that is wanted.
 
 use super::bench::{Bench, segv};
+use super::keeping::upgraded_with;
 use crate::config::{Pipeline, WhenFailing};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, FailingNews};
@@ -18,8 +19,13 @@ fn chain(when_failing: WhenFailing, timeout: Option<Duration>) -> Pipeline {
 }
 
 fn fail(bench: &mut Bench) {
+    fail_since(bench, Duration::ZERO);
+}
+
+/// `since`: by the clock.
+fn fail_since(bench: &mut Bench, since: Duration) {
     let key = bench.knows(bench.pid("send", 0)).unwrap().stage;
-    let news = FailingNews { since: Duration::ZERO, last_words: "no such host".to_owned() };
+    let news = FailingNews { since, last_words: "no such host".to_owned() };
     bench.send(Event::Failing(key, Some(news)));
 }
 
@@ -71,6 +77,30 @@ fn after_its_time_out_the_run_ends_unless_it_has_recovered_before() {
     bench.pass(2 * MINUTE);
     assert!(bench.has_said("so the run ends (failing_timeout, 5m"), "{:?}", bench.said);
     has_failed(bench);
+}
+
+#[test]
+fn an_upgrade_and_a_clock_that_is_set_change_nothing_of_the_time_out() {
+    for clock_says in [Duration::ZERO, 600 * MINUTE] {
+        let mut bench = Bench::up(chain(WhenFailing::Wait, Some(5 * MINUTE)));
+        fail(&mut bench);
+        bench.pass(3 * MINUTE);
+        let mut bench = upgraded_with(bench, chain(WhenFailing::Wait, Some(5 * MINUTE)));
+        fail_since(&mut bench, clock_says);
+        bench.pass(MINUTE);
+        assert!(!bench.has_said("the run ends"), "{clock_says:?}: {:?}", bench.said);
+        bench.pass(2 * MINUTE);
+        assert!(bench.has_said("so the run ends (failing_timeout, 5m"), "{clock_says:?}: {:?}", bench.said);
+    }
+    // It has recovered meanwhile: what comes later begins anew.
+    let mut bench = Bench::up(chain(WhenFailing::Wait, Some(5 * MINUTE)));
+    fail(&mut bench);
+    bench.pass(3 * MINUTE);
+    let mut bench = upgraded_with(bench, chain(WhenFailing::Wait, Some(5 * MINUTE)));
+    recover(&mut bench);
+    fail(&mut bench);
+    bench.pass(4 * MINUTE);
+    assert!(!bench.has_said("the run ends"), "{:?}", bench.said);
 }
 
 #[test]
