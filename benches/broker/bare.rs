@@ -18,6 +18,9 @@ pub fn through(url: &str, items: u64, bytes: usize, side: u64) -> f64 {
     hop(side, items, || Nats::open(url, bytes))
 }
 
+/// Its id and its fields.
+type Entry = (String, Vec<Vec<u8>>);
+
 trait Client {
     /// To `jobs`, or on to `done`.
     fn put(&mut self, queue: &'static str);
@@ -88,8 +91,7 @@ impl Client for Redis {
         let mut read = cmd("XREADGROUP");
         read.arg("GROUP").arg("g").arg("c").arg("COUNT").arg(1).arg("BLOCK").arg(PATIENCE.as_millis() as u64);
         read.arg("STREAMS").arg(queue).arg(">");
-        let found: Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>> =
-            read.query(&mut self.connection).unwrap();
+        let found: Option<Vec<(String, Vec<Entry>)>> = read.query(&mut self.connection).unwrap();
         found?.into_iter().next()?.1.into_iter().next().map(|(id, _)| id)
     }
 

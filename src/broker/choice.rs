@@ -7,55 +7,11 @@ use super::peer;
 #[cfg(feature = "redis")]
 use super::redis;
 use super::{
-    Access, Broker, Commit, Dropped, Fault, Forgotten, Heard, HeldPipeline, Joined, Judged, Layout, Lease,
-    Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, RunOrder, Sequence,
-    SharedQueue, SharedStage, Woken,
+    Access, Broker, BrokerKind, Commit, Dropped, Fault, Forgotten, Heard, HeldPipeline, Joined, Judged,
+    Layout, Lease, Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, RunOrder,
+    Sequence, SharedQueue, SharedStage, Woken,
 };
 use std::time::Duration;
-
-/// The brokers that mprun knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BrokerKind {
-    Redis,
-    Nats,
-}
-
-impl BrokerKind {
-    /// The ways to a broker, each as an address begins.
-    pub const SCHEMES: [(&'static str, BrokerKind); 4] = [
-        ("redis", BrokerKind::Redis),
-        ("rediss", BrokerKind::Redis),
-        ("nats", BrokerKind::Nats),
-        ("tls", BrokerKind::Nats),
-    ];
-
-    /// Of an address that begins so.
-    pub fn of_scheme(scheme: &str) -> Option<BrokerKind> {
-        Self::SCHEMES.iter().find(|(known, _)| *known == scheme).map(|(_, kind)| *kind)
-    }
-
-    /// Whether this build knows it.
-    pub fn is_built(self) -> bool {
-        match self {
-            BrokerKind::Redis => cfg!(feature = "redis"),
-            BrokerKind::Nats => cfg!(feature = "nats"),
-        }
-    }
-
-    /// The feature of the build.
-    pub fn feature(self) -> &'static str {
-        match self {
-            BrokerKind::Redis => "redis",
-            BrokerKind::Nats => "nats",
-        }
-    }
-
-    fn of(access: &Access) -> Result<BrokerKind, Fault> {
-        let scheme = access.url.split("://").next().unwrap_or_default();
-        let kind = Self::of_scheme(scheme).filter(|kind| kind.is_built());
-        kind.ok_or_else(|| Fault::Fatal("this mprun was built without this broker".into()))
-    }
-}
 
 /// Makes the enum of one thing that every broker has.
 macro_rules! choice {

@@ -21,6 +21,7 @@ mod choice;
 mod fault;
 #[cfg(feature = "nats")]
 pub mod jetstream;
+mod kind;
 pub mod link;
 mod overview;
 #[cfg(any(feature = "redis", feature = "nats"))]
@@ -31,8 +32,9 @@ mod stored;
 mod values;
 
 pub use access::Access;
-pub use choice::{AnyBroker, BrokerKind, Inventory, Visitor};
+pub use choice::{AnyBroker, Inventory, Visitor};
 pub use fault::Fault;
+pub use kind::BrokerKind;
 pub use overview::{
     Dropped, Forgotten, Heard, HeldPipeline, HeldRun, MachineName, Member, MemberState, Overview, QueueView,
     Retried, RunOrder, SHOWN_FOR, SILENT_AFTER, Writer, WriterState,
