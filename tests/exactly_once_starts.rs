@@ -160,15 +160,16 @@ fn a_file_of_a_stage_that_has_another_name_now_is_not_emptied() {
 #[test]
 fn items_that_wait_for_their_time_are_counted_as_left_in_the_queues() {
     let text = format!(
-        "{KEPT}{}[stages.fail]\ncommand = 'exit 1 # {{item}}'\ninput = 'a'\nattempts = 1000\n\
+        "{KEPT}{}[stages.fail]\nmode = 'each'\ncommand = 'read x; test $((x % 4)) -ne 0'\ninput = 'a'\nattempts = 1000\n\
          retry = {{ delay = '10m', max = '1h' }}\n",
-        "[stages.count]\nuse = 'count'\nwith = { to = 6 }\noutput = 'a'\n"
+        "[stages.count]\nuse = 'count'\nwith = { to = 12 }\noutput = 'a'\n"
     )
     .replace("[queues.b]\n", "");
     let early = start(Folder::new(), &text);
-    wait_for_items(&early, "delayed", 6);
+    wait_for_items(&early, "done", 9);
+    wait_for_items(&early, "delayed", 3);
     let run = next(early, libc::SIGKILL, &text);
     run.wait_for_log("goes on where");
     let log = run.stderr();
-    assert!(log.contains("goes on where an earlier run has stopped: 6 items in its queues"), "{log}");
+    assert!(log.contains("goes on where an earlier run has stopped: 3 items in its queues"), "{log}");
 }
