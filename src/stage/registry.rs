@@ -240,6 +240,18 @@ impl Registry {
         Some(run(name, &self.find(name)?.build, with).0.writes?.folder(stage))
     }
 
+    /// The file that the named stage writes; the folder of its files, if they depend on a worker or on the time.
+    pub(crate) fn written_place(
+        &self,
+        stage: &str,
+        name: &str,
+        with: &Map<String, Value>,
+    ) -> Option<PathBuf> {
+        let path = run(name, &self.find(name)?.build, with).0.writes?;
+        let file = || path.render(stage, 0, SystemTime::UNIX_EPOCH).into();
+        Some(if path.is_constant() { file() } else { path.folder(stage) })
+    }
+
     /// The file that a stage of this name, with these parameters, wants to be replaced at the end of a good run.
     pub(crate) fn replaced(&self, stage: &str, name: &str, with: &Map<String, Value>) -> Option<PathBuf> {
         let entry = self.find(name)?;

@@ -174,7 +174,7 @@ fn live(
     let mut state = State::new(fastrand::u64(..), capabilities(run.manager));
     state.recover(std::mem::take(&mut performer.store.recovered), performer.store.keeps_items());
     begin_retries(&run, &mut state, &performer)?;
-    if performer.launcher.continues {
+    if !performer.launcher.begun_files.is_none() {
         performer.replacing.add_all(run.registry, &loaded.pipeline);
     }
     let outcome =

@@ -25,6 +25,13 @@ pub struct QueueCounts {
     pub bytes: u64,
 }
 
+impl QueueCounts {
+    /// All items that are in the queue: waiting, delayed and leased.
+    pub fn items(&self) -> u64 {
+        self.waiting + self.delayed + self.leased
+    }
+}
+
 /// The counts as one transaction sees them.
 pub(crate) fn counts(tx: &Tx<'_>, queue: QueueAt) -> QueueCounts {
     let dropped_new = tx.get(queue + queue::DROPPED_NEW);

@@ -89,7 +89,7 @@ impl Closing {
 
     /// Items that no stage has worked off.
     pub(crate) fn left_items(&self) -> u64 {
-        let left = |(_, counts): &(String, QueueCounts)| counts.waiting + counts.delayed + counts.leased;
+        let left = |(_, counts): &(String, QueueCounts)| counts.items();
         self.queues.iter().map(left).sum()
     }
 

@@ -13,6 +13,7 @@ use crate::queue::{DeadLetterCandidate, FailureAttribution, SlotId};
 use crate::supervisor::machine::effect::StartLink;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::state::State;
+use crate::supervisor::recovery::begun_files::BegunFiles;
 use crate::supervisor::recovery::membership::Names;
 use crate::supervisor::runtime::children::Auxiliary;
 use crate::supervisor::runtime::link::LinkProcess;
@@ -65,7 +66,9 @@ impl Performer<'_> {
             LinkNews::Away { .. } => !self.run.options.new_run && names.last_run().is_some(),
             _ => return,
         };
-        self.launcher.continues |= continues;
+        if continues {
+            self.launcher.begun_files = BegunFiles::Any;
+        }
     }
 
     /// What others may see of this machine. One that does not read it shows what it has shown.

@@ -299,7 +299,7 @@ impl Performer<'_> {
             Label::Line(stage) => counted(queue, format!("(what {stage} has for the broker)")),
             Label::Queue(_) | Label::Token { .. } | Label::Held(_) | Label::Print => None,
         });
-        queues.extend(hidden.filter(|(_, counts)| counts.waiting + counts.delayed + counts.leased > 0));
+        queues.extend(hidden.filter(|(_, counts)| counts.items() > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let repeated = launcher.undo_log.repeated_in_all().unwrap_or(0);
         let dead_letters = launcher.dead_letters.path;

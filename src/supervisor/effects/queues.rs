@@ -134,7 +134,7 @@ impl Performer<'_> {
     fn held(&mut self, queue: QueueId) -> u64 {
         let counted = self.admin(|admin| admin.counts(queue));
         let pending = self.admin(|admin| admin.pending(queue)).unwrap_or(0);
-        counted.map_or(0, |counts| counts.waiting + counts.delayed + counts.leased + pending)
+        counted.map_or(0, |counts| counts.items() + pending)
     }
 
     pub(super) fn held_by_name(&mut self) -> Vec<(String, u64)> {

@@ -9,6 +9,7 @@ use crate::supervisor::error::SetUpError;
 use crate::supervisor::machine::observe::RunIdentity;
 use crate::supervisor::notify;
 use crate::supervisor::options::RunOptions;
+use crate::supervisor::recovery::begun_files::BegunFiles;
 use crate::supervisor::recovery::membership;
 use crate::supervisor::recovery::queue_store::QueueStore;
 use crate::supervisor::recovery::queue_store::open::StoreOptions;
@@ -55,7 +56,8 @@ impl<'a> Performer<'a> {
         let services =
             ServiceHands::new(before, printing, &inbox).map_err(system("prepare the start of services"))?;
         // What dead letters become is more of an earlier run's work.
-        launcher.continues = store.continues || options.retries.is_some();
+        launcher.begun_files =
+            if options.retries.is_some() { BegunFiles::Any } else { store.begun_files.clone() };
         store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
         store.begin_saving(pipeline.sync())?;
         let watch = if options.watch { watch_file(options, loaded, &inbox) } else { None };

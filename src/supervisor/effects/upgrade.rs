@@ -101,7 +101,7 @@ impl Performer<'_> {
             .filter_map(|(key, name)| Some((name.clone(), numbers(launcher.holding_pipes.get(key)?))));
         UpgradeState {
             run: launcher.run.clone(),
-            continues: launcher.continues,
+            continues: !launcher.begun_files.is_none(),
             replacing: self.replacing.paths(),
             age: self.identity.started.elapsed(),
             machine,

@@ -55,7 +55,14 @@ impl Performer<'_> {
         }
         let since = Since::now();
         let reads_stdin = spawn.version.work.reads_stdin(self.run.registry);
-        let pid = self.launcher.start(spawn, reads_stdin, &self.names, self.log_writer.stderr())?;
+        let continues = self.launcher.begun_files.include(
+            self.run.registry,
+            &spawn.stage,
+            &version.work.task,
+            &version.folder,
+        );
+        let pid =
+            self.launcher.start(spawn, (reads_stdin, continues), &self.names, self.log_writer.stderr())?;
         let leads = self.launcher.group_mode(reads_stdin) == ProcessGroupMode::OwnGroup;
         self.children.add(pid, Child { worker: spawn.worker, slot: spawn.slot, leads, since });
         self.admin(|admin| admin.set_pid(spawn.slot, pid));

@@ -13,8 +13,9 @@ mod end;
 pub(crate) mod open;
 mod refused;
 
+use super::begun_files::BegunFiles;
 use super::saver::Saver;
-use crate::config::Sync;
+use crate::config::{Pipeline, Sync};
 use crate::queue::{Arena, Fault, LabelledQueue, QueueAdmin, QueueId, User};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
@@ -23,7 +24,8 @@ use crate::sys::{group, proc_table};
 use crate::worker;
 use log::{Level, log};
 use nix::sys::signal::Signal;
-use std::collections::BTreeMap;
+use serde_json::Map;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The queues of a run, and what there is of an earlier one.
@@ -36,6 +38,8 @@ pub(crate) struct QueueStore {
     pub recovered: Vec<RecoveredQueue>,
     /// An earlier run has left something, though perhaps nothing that can be used: this one does not begin from nothing.
     pub continues: bool,
+    /// The files that are not to be emptied for that.
+    pub begun_files: BegunFiles,
     location: Location,
     saver: Option<Saver>,
 }
@@ -57,16 +61,23 @@ impl QueueStore {
             arena,
             recovered: Vec::new(),
             continues: false,
+            begun_files: BegunFiles::none(),
             location,
             saver: None,
         })
+    }
+
+    /// Empty, as what an earlier run has left can't be used, if it has left something.
+    fn anew(arena: Arena, location: Location, refused: bool) -> Result<QueueStore, Fault> {
+        let begun_files = if refused { BegunFiles::Any } else { BegunFiles::none() };
+        Ok(QueueStore { continues: refused, begun_files, ..QueueStore::fresh(arena, location)? })
     }
 
     /// Recovers what is in an arena that is this run's alone. `reopens`: the tokens of stages that are not through after all.
     fn recover(
         arena: Arena,
         location: Location,
-        registry: &Registry,
+        (registry, pipeline): (&Registry, &Pipeline),
         reopens: impl Fn(&[RecoveredQueue]) -> Vec<QueueId>,
     ) -> Result<QueueStore, Fault> {
         end_processes_of(arena.user());
@@ -76,6 +87,11 @@ impl QueueStore {
         for left in admin.recover()? {
             recovered.extend(recover_queue(&mut admin, left, registry)?);
         }
+        let begun_files = match pipeline.broker {
+            None => BegunFiles::of(&begun_stages(&mut admin, &recovered, registry)?, pipeline, registry),
+            // A token may be on another machine, and not say here that its stage has begun.
+            Some(_) => BegunFiles::Any,
+        };
         for token in reopens(&recovered) {
             admin.change_first(token, worker::reopen_token)?;
         }
@@ -89,7 +105,7 @@ impl QueueStore {
             crate::numbers::counted(items, "item")
         );
         log!(target: "mprun", Level::Info, "{text}");
-        Ok(QueueStore { arena, admin, recovered, continues: true, location, saver: None })
+        Ok(QueueStore { arena, admin, recovered, continues: true, begun_files, location, saver: None })
     }
 
     /// Whether a stop may leave items where they are.
@@ -151,8 +167,26 @@ fn recover_queue(
     if matches!(label, Label::Print | Label::Held(_)) && admin.first(queue)?.is_none() {
         admin.seed(queue, b"")?;
     }
-    let (items, ended, closed) = (left.counts.waiting, left.ended, left.closed);
+    let (items, ended, closed) = (left.counts.items(), left.ended, left.closed);
     Ok(Some(RecoveredQueue { queue, label, items, ended, closed, through }))
+}
+
+/// The stages that write files and have begun to.
+fn begun_stages(
+    admin: &mut QueueAdmin,
+    recovered: &[RecoveredQueue],
+    registry: &Registry,
+) -> Result<BTreeSet<String>, Fault> {
+    let mut begun = BTreeSet::new();
+    for RecoveredQueue { queue, label, .. } in recovered {
+        if let Label::Token { stage, uses } = label
+            && registry.writes_file(uses, &Map::new())
+            && admin.first(*queue)?.is_some_and(|token| !worker::state_of(&token).is_empty())
+        {
+            begun.insert(stage.clone());
+        }
+    }
+    Ok(begun)
 }
 
 /// The guardian has done that, unless it was killed too.

@@ -12,6 +12,7 @@ use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::ids::{StageKey, WorkerId};
 use crate::supervisor::machine::restart;
 use crate::supervisor::machine::wanted::Version;
+use crate::supervisor::recovery::begun_files::BegunFiles;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use crate::sys::process::{self, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError};
 use crate::sys::{fd, open_files};
@@ -33,8 +34,8 @@ pub(crate) struct Launcher {
     pub pipeline: String,
     /// Where dead letters go.
     pub dead_letters: Store,
-    /// The run continues an earlier one.
-    pub continues: bool,
+    /// The files that it continues.
+    pub begun_files: BegunFiles,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,
     null: OwnedFd,
@@ -66,7 +67,7 @@ impl Launcher {
             run: format!("{:016x}", fastrand::u64(..)),
             pipeline: pipeline.to_owned(),
             dead_letters,
-            continues: false,
+            begun_files: BegunFiles::none(),
             environment: inherited_environment(),
             null: fd::null()?,
             terminal: io::stdin().is_terminal(),
@@ -82,7 +83,7 @@ impl Launcher {
     /// Goes on with what the program before this one had.
     pub(crate) fn resume(&mut self, state: &UpgradeState) -> Result<(), SetUpError> {
         self.run.clone_from(&state.run);
-        self.continues = state.continues;
+        self.begun_files = if state.continues { BegunFiles::Any } else { BegunFiles::none() };
         for (stage, [reader, writer]) in &state.holding_pipes {
             let pipe = [upgrade_state::taken(*reader)?, upgrade_state::taken(*writer)?];
             self.recovered_pipes.insert(stage.clone(), pipe);
@@ -90,18 +91,20 @@ impl Launcher {
         Ok(())
     }
 
-    /// Starts a worker, and returns its pid. `names`: how the queues are called; `stderr`: the log pipe.
+    /// Starts a worker, and returns its pid. `continues`: what an earlier run has written is not to be emptied. `names`: how the queues are called; `stderr`: the log pipe.
     pub(crate) fn start(
         &mut self,
         spawn: &Spawn,
-        reads_stdin: bool,
+        (reads_stdin, continues): (bool, bool),
         names: &BTreeMap<QueueId, String>,
         stderr: BorrowedFd<'_>,
     ) -> Result<u32, SpawnError> {
         if reads_stdin {
             self.make_holding_pipe(spawn.worker.stage).map_err(|error| SpawnError::preparing(&error))?;
         }
-        let spec = self.spec(spawn, reads_stdin, names).map_err(|error| SpawnError::preparing(&error))?;
+        let spec = self
+            .spec(spawn, (reads_stdin, continues), names)
+            .map_err(|error| SpawnError::preparing(&error))?;
         let mut descriptors =
             vec![(self.arena.fd(), ARENA_FD), (spec.as_fd(), SPEC_FD), (self.undo_log.fd(), UNDO_LOG_FD)];
         if let Some(pipe) = self.holding_pipes.get(&spawn.worker.stage) {
@@ -194,7 +197,7 @@ impl Launcher {
     fn spec(
         &self,
         spawn: &Spawn,
-        reads_stdin: bool,
+        (reads_stdin, continues): (bool, bool),
         names: &BTreeMap<QueueId, String>,
     ) -> io::Result<OwnedFd> {
         let named = |ids: &[QueueId]| {
@@ -208,7 +211,7 @@ impl Launcher {
             slot: spawn.slot.0,
             stage_id: spawn.stage_id.map(|id| id.0),
             run: self.run.clone(),
-            continues: self.continues,
+            continues,
             supervisor_pid: std::process::id(),
             folder: version.folder.clone(),
             work: version.work.clone(),

@@ -58,7 +58,7 @@ impl QueueStore {
         let mut store = QueueStore::fresh(Arena::attach(fd)?, location)?;
         for left in store.admin.queues()? {
             let Some(label) = Label::parse(&left.label) else { continue };
-            let items = left.counts.waiting + left.counts.leased;
+            let items = left.counts.items();
             let LabelledQueue { queue, ended, closed, .. } = left;
             store.recovered.push(RecoveredQueue { queue, label, items, ended, closed, through: false });
         }
@@ -116,7 +116,7 @@ impl StoreOptions<'_> {
                 log!(target: "mprun", Level::Info, "{text}");
             }
             if !kept {
-                return Ok(QueueStore { continues: refused, ..QueueStore::fresh(arena, location)? });
+                return Ok(QueueStore::anew(arena, location, refused)?);
             }
             refused::refuse_other_pipeline(&arena, whose, &path)?;
             match self.recover(arena.clone(), location) {
@@ -156,7 +156,7 @@ impl StoreOptions<'_> {
             let text = format!("the service manager can't keep the queues, they go with this process: {why}");
             log!(target: "mprun", Level::Warn, "{text}");
         }
-        Ok(QueueStore { continues: refused, ..QueueStore::fresh(arena, location)? })
+        Ok(QueueStore::anew(arena, location, refused)?)
     }
 
     fn recover_stored(
@@ -173,7 +173,7 @@ impl StoreOptions<'_> {
     }
 
     fn recover(&self, arena: Arena, location: Location) -> Result<QueueStore, Fault> {
-        QueueStore::recover(arena, location, self.registry, |queues| match self.works_off {
+        QueueStore::recover(arena, location, (self.registry, self.pipeline), |queues| match self.works_off {
             true => recovered::tokens_of(self.pipeline, queues),
             false => recovered::not_through(self.pipeline, queues),
         })

@@ -22,7 +22,7 @@ impl State {
                 (false, Some(moment.now.saturating_duration_since(since).as_secs_f64()))
             }
         };
-        let all = |counts: QueueCounts| counts.waiting + counts.delayed + counts.leased;
+        let all = |counts: QueueCounts| counts.items();
         let shared = self.queues.all().filter(|queue| self.queues.is_shared(queue.id));
         let held = shared.map(|queue| all(counters.queue(queue.id))).sum();
         let lines = self.stages.iter().filter_map(|stage| stage.version.shared.as_ref());
