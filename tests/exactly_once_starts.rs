@@ -7,7 +7,7 @@ use std::fs;
 use support::{Folder, Run, process, wait_until};
 
 const OLD: &str = "from the run before\n";
-const KEPT: &str = "[queues.a]\ndurable = true\n[queues.b]\n";
+const DURABLE: &str = "[queues.a]\ndurable = true\n[queues.b]\n";
 /// As long as it is there, a stage behind it has no worker.
 const GATE: &str = "[stages.gate]\ncommand = 'sleep 1000'\nready = { tcp = '127.0.0.1:1', timeout = '1h' }\n";
 const BEHIND_THE_GATE: &str = "after = 'gate'\n";
@@ -23,7 +23,7 @@ fn write(name: &str, with: &str, queue: &str) -> String {
 
 /// One stage that writes `out.txt`.
 fn one(with: &str) -> String {
-    format!("{KEPT}{}{}", count("a"), write("write", with, "a")).replace("[queues.b]\n", "")
+    format!("{DURABLE}{}{}", count("a"), write("write", with, "a")).replace("[queues.b]\n", "")
 }
 
 fn gated(text: &str, stage: &str) -> String {
@@ -135,8 +135,9 @@ fn a_start_that_is_killed_at_any_moment_leaves_each_line_once() {
 #[test]
 fn a_stage_that_has_not_begun_empties_no_file_that_another_one_has_begun() {
     for with in ["path = 'out.txt'", "path = './out.txt'"] {
-        let text = format!("{KEPT}{}{}{}", count("a"), count("b"), write("first", "path = 'out.txt'", "a"))
-            + &write("second", with, "b");
+        let text =
+            format!("{DURABLE}{}{}{}", count("a"), count("b"), write("first", "path = 'out.txt'", "a"))
+                + &write("second", with, "b");
         let early = start(with_old_file(), &gated(&text, "second"));
         wait_until("the lines of the first stage", || {
             (out(&early).lines().count() == N as usize).then_some(())
@@ -160,7 +161,7 @@ fn a_file_of_a_stage_that_has_another_name_now_is_not_emptied() {
 #[test]
 fn items_that_wait_for_their_time_are_counted_as_left_in_the_queues() {
     let text = format!(
-        "{KEPT}{}[stages.fail]\nmode = 'each'\ncommand = 'read x; test $((x % 4)) -ne 0'\ninput = 'a'\nattempts = 1000\n\
+        "{DURABLE}{}[stages.fail]\nmode = 'each'\ncommand = 'read x; test $((x % 4)) -ne 0'\ninput = 'a'\nattempts = 1000\n\
          retry = {{ delay = '10m', max = '1h' }}\n",
         "[stages.count]\nuse = 'count'\nwith = { to = 12 }\noutput = 'a'\n"
     )

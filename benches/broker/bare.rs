@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Until nothing comes any more.
-const PATIENCE: Duration = Duration::from_millis(20);
+const TAKE_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Seconds until all items are through.
 pub fn through(url: &str, items: u64, bytes: usize, side: u64) -> f64 {
@@ -89,7 +89,13 @@ impl Client for Redis {
 
     fn take(&mut self, queue: &'static str) -> Option<String> {
         let mut read = cmd("XREADGROUP");
-        read.arg("GROUP").arg("g").arg("c").arg("COUNT").arg(1).arg("BLOCK").arg(PATIENCE.as_millis() as u64);
+        read.arg("GROUP")
+            .arg("g")
+            .arg("c")
+            .arg("COUNT")
+            .arg(1)
+            .arg("BLOCK")
+            .arg(TAKE_TIMEOUT.as_millis() as u64);
         read.arg("STREAMS").arg(queue).arg(">");
         let found: Option<Vec<(String, Vec<Entry>)>> = read.query(&mut self.connection).unwrap();
         found?.into_iter().next()?.1.into_iter().next().map(|(id, _)| id)
@@ -140,7 +146,7 @@ impl Client for Nats {
     }
 
     fn take(&mut self, queue: &'static str) -> Option<String> {
-        let next = format!(r#"{{"batch":1,"expires":{}}}"#, PATIENCE.as_nanos());
+        let next = format!(r#"{{"batch":1,"expires":{}}}"#, TAKE_TIMEOUT.as_nanos());
         let message = self.ask(format!("$JS.API.CONSUMER.MSG.NEXT.{queue}.c"), next.into());
         message.reply.filter(|_| message.status.is_none()).map(|reply| reply.to_string())
     }
