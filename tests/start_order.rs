@@ -31,7 +31,7 @@ fn they_start_in_order_and_end_the_other_way_round() {
     run.wait_for_log("up after");
     wait_until_up(&run, 3);
     let log = run.stderr();
-    let place = |stage: &str| log.find(&format!("{stage}[0] starts: the stage is new")).unwrap();
+    let place = |stage: &str| log.find(&format!("{stage}[0] starts: ")).unwrap();
     assert!(place("db") < place("app") && place("app") < place("web"), "{log}");
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 0);
