@@ -52,7 +52,7 @@ enum Step {
     Keep,
     /// It is this token's from now on.
     Begin,
-    /// It is nobody's.
+    /// It belongs to no single token: `several`.
     Share,
 }
 

@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Whether a queue has ended is told by no message that could not get lost. What this machine itself does to that end it looks at
-/// at once.
+/// A message about the end of a queue may get lost, so the link asks this often. Where this machine itself brings the end about, the
+/// link asks at once.
 const LOOK_FOR_END: Duration = Duration::from_secs(1);
 /// A supervisor that is stopped does not hold up the end.
 const SHOWN_WITHIN: Duration = Duration::from_millis(500);

@@ -68,13 +68,13 @@ pub(in crate::cli) fn drain(name: Option<&str>, json: bool, registry: &Registry)
 
 fn tell(pipeline: &SharedPipeline, order: RunOrder) -> Result<u64, Failure> {
     match pipeline.ask(async |visitor| visitor.order(order).await)? {
-        0 => Err(Failure::failed(nobody(&pipeline.look()?))),
+        0 => Err(Failure::failed(why_no_machine(&pipeline.look()?))),
         machines => Ok(machines),
     }
 }
 
 /// There was no machine to tell.
-fn nobody(whole: &Whole) -> String {
+fn why_no_machine(whole: &Whole) -> String {
     let (name, number) = (&whole.pipeline, whole.run.number);
     match &whole.run.ended {
         Some(at) => format!("run {number} of {name} has ended, at {at}: no machine is left to stop"),

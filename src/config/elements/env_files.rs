@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Element, reject, wrong_kind};
+use super::{Element, one_or_several, read_several, reject, wrong_kind};
 use crate::config::diagnostic::Report;
-use crate::config::document::{Content, Node};
+use crate::config::document::Node;
 
 /// A path, or several; of two files with the same variable the later one applies.
 pub(crate) struct EnvFiles;
@@ -15,17 +15,7 @@ impl Element for EnvFiles {
     type Output = Vec<PathBuf>;
 
     fn read(node: &Node, report: &mut Report) -> Option<Vec<PathBuf>> {
-        let nodes = match &node.content {
-            Content::Text { .. } => std::slice::from_ref(node),
-            Content::List(nodes) => nodes,
-            _ => {
-                report.push(wrong_kind::<Self>(node, "a path in quotes, or a list of them"));
-                return None;
-            }
-        };
-        // Every path is read, so that each bad one is reported.
-        let paths: Vec<PathBuf> = nodes.iter().filter_map(|node| read_one(node, report)).collect();
-        (paths.len() == nodes.len()).then_some(paths)
+        read_several::<Self, _>(node, report, "a path in quotes, or a list of them", read_one)
     }
 
     fn accepted() -> String {
@@ -34,7 +24,7 @@ impl Element for EnvFiles {
 
     fn schema() -> Value {
         let path = json!({ "type": "string", "minLength": 1 });
-        json!({ "anyOf": [path, { "type": "array", "items": path }] })
+        one_or_several(&path)
     }
 
     fn written(paths: &Vec<PathBuf>) -> Value {
@@ -48,7 +38,6 @@ impl Element for EnvFiles {
 
 fn read_one(node: &Node, report: &mut Report) -> Option<PathBuf> {
     let fault = match node.text() {
-        _ if node.is_unknown() => return None,
         Some("") => reject::<EnvFiles>(node, "an empty string is no path"),
         Some(text) => return Some(text.into()),
         None => wrong_kind::<EnvFiles>(node, "a path in quotes"),

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Element, reject, wrong_kind};
+use super::{Element, one_or_several, read_several, reject, wrong_kind};
 use crate::config::diagnostic::{Report, quote};
-use crate::config::document::{Content, Node};
+use crate::config::document::Node;
 
 /// Names without a scheme and a port, in lower case.
 pub(crate) struct HostNames;
@@ -16,16 +16,7 @@ impl Element for HostNames {
     type Output = Vec<String>;
 
     fn read(node: &Node, report: &mut Report) -> Option<Vec<String>> {
-        let nodes = match &node.content {
-            Content::Text { .. } => std::slice::from_ref(node),
-            Content::List(nodes) => nodes,
-            _ => {
-                report.push(wrong_kind::<Self>(node, "a list of names"));
-                return None;
-            }
-        };
-        let names: Vec<String> = nodes.iter().filter_map(|node| read_one(node, report)).collect();
-        (names.len() == nodes.len()).then_some(names)
+        read_several::<Self, _>(node, report, "a list of names", read_one)
     }
 
     fn accepted() -> String {
@@ -35,7 +26,7 @@ impl Element for HostNames {
     fn schema() -> Value {
         let name =
             json!({ "type": "string", "pattern": r"^[A-Za-z0-9.-]+$|\$\{", "maxLength": LONGEST_NAME });
-        json!({ "anyOf": [name, { "type": "array", "items": name }] })
+        one_or_several(&name)
     }
 
     fn written(names: &Vec<String>) -> Value {
@@ -49,7 +40,6 @@ fn read_one(node: &Node, report: &mut Report) -> Option<String> {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
     };
     let fault = match node.text() {
-        _ if node.is_unknown() => return None,
         Some(text) if is_name(text) => return Some(text.to_ascii_lowercase()),
         Some(text) => reject::<HostNames>(node, format!("{} is no host name", quote(text))),
         None => wrong_kind::<HostNames>(node, "a name in quotes"),

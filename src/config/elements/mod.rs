@@ -60,7 +60,7 @@ pub(crate) use with::With;
 use serde_json::{Value, json};
 
 use super::diagnostic::{Diagnostic, Report};
-use super::document::Node;
+use super::document::{Content, Node};
 
 /// A kind of setting.
 pub(crate) trait Element {
@@ -117,6 +117,31 @@ fn read_text<T: Element>(
         return None;
     };
     parse(text).map_err(|title| report.push(reject::<T>(node, title))).ok()
+}
+
+/// Reads one value, or a list of them. Each one is read, so that each bad one is reported. `wanted`: in place of what is neither.
+fn read_several<'n, E: Element, T>(
+    node: &'n Node,
+    report: &mut Report,
+    wanted: &str,
+    mut read_one: impl FnMut(&'n Node, &mut Report) -> Option<T>,
+) -> Option<Vec<T>> {
+    let nodes = match &node.content {
+        Content::Text { .. } => std::slice::from_ref(node),
+        Content::List(nodes) => nodes,
+        _ => {
+            report.push(wrong_kind::<E>(node, wanted));
+            return None;
+        }
+    };
+    let known = nodes.iter().filter(|node| !node.is_unknown());
+    let read: Vec<T> = known.filter_map(|node| read_one(node, report)).collect();
+    (read.len() == nodes.len()).then_some(read)
+}
+
+/// The schema of one value, or a list of them.
+fn one_or_several(schema: &Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "array", "items": schema }] })
 }
 
 /// A schema that also lets a variable stand for the value: a validator sees the file before it is expanded.

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Element, reject, wrong_kind};
+use super::{Element, one_or_several, read_several, reject, wrong_kind};
 use crate::config::diagnostic::{Diagnostic, Report, Span};
-use crate::config::document::{Content, Node};
+use crate::config::document::Node;
 use crate::file_watch::FilePattern;
 
 /// Paths whose last names may be patterns, in the order of the file.
@@ -24,17 +24,7 @@ impl Element for Patterns {
     type Output = Vec<PatternText>;
 
     fn read(node: &Node, report: &mut Report) -> Option<Vec<PatternText>> {
-        let nodes = match &node.content {
-            Content::Text { .. } => std::slice::from_ref(node),
-            Content::List(nodes) => nodes,
-            _ => {
-                report.push(wrong_kind::<Self>(node, "a list of patterns"));
-                return None;
-            }
-        };
-        // Every pattern is read, so that each bad one is reported.
-        let patterns: Vec<PatternText> = nodes.iter().filter_map(|node| read_one(node, report)).collect();
-        (patterns.len() == nodes.len()).then_some(patterns)
+        read_several::<Self, _>(node, report, "a list of patterns", read_one)
     }
 
     fn accepted() -> String {
@@ -44,7 +34,7 @@ impl Element for Patterns {
 
     fn schema() -> Value {
         let pattern = json!({ "type": "string", "minLength": 1 });
-        json!({ "anyOf": [pattern, { "type": "array", "items": pattern }] })
+        one_or_several(&pattern)
     }
 
     fn written(patterns: &Vec<PatternText>) -> Value {
@@ -57,7 +47,6 @@ impl Element for Patterns {
 
 fn read_one(node: &Node, report: &mut Report) -> Option<PatternText> {
     let fault = match node.text() {
-        _ if node.is_unknown() => return None,
         Some(text) if FilePattern::new(Path::new(text)).is_some() => {
             return Some(PatternText { text: text.to_owned(), span: node.span.clone() });
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::{Element, Name, reject, wrong_kind};
+use super::{Element, Name, read_several, reject};
 use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::document::{Content, Node};
 
@@ -24,27 +24,13 @@ impl Element for QueueNames {
     type Output = Vec<QueueName>;
 
     fn read(node: &Node, report: &mut Report) -> Option<Vec<QueueName>> {
-        let nodes = match &node.content {
-            Content::Text { .. } => std::slice::from_ref(node),
-            Content::List(nodes) if nodes.is_empty() => {
-                report.push(
-                    reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"),
-                );
-                return None;
-            }
-            Content::List(nodes) => nodes,
-            _ => {
-                report.push(wrong_kind::<Self>(node, "the name of a queue"));
-                return None;
-            }
-        };
-        // Every name is read, so that each bad one is reported.
-        let mut seen = HashMap::new();
-        let mut names = Vec::new();
-        for node in nodes {
-            names.extend(read_name(node, &mut seen, report));
+        if matches!(&node.content, Content::List(nodes) if nodes.is_empty()) {
+            report.push(reject::<Self>(node, "an empty list").help("leave the key out if there is no queue"));
+            return None;
         }
-        (names.len() == nodes.len()).then_some(names)
+        let mut seen = HashMap::new();
+        let read_one = |node, report: &mut Report| read_name(node, &mut seen, report);
+        read_several::<Self, _>(node, report, "the name of a queue", read_one)
     }
 
     fn accepted() -> String {
@@ -71,7 +57,7 @@ fn read_name<'n>(
     seen: &mut HashMap<String, &'n Span>,
     report: &mut Report,
 ) -> Option<QueueName> {
-    let name = if node.is_unknown() { None } else { Name::read(node, report) }?;
+    let name = Name::read(node, report)?;
     if let Some(first) = seen.insert(name.clone(), &node.span) {
         let fault = Diagnostic::error(format!("the queue `{name}` is named twice"));
         report.push(fault.at(&node.span).label("the second time").also(first, "the first time"));

@@ -1,10 +1,10 @@
 //! `after`: a list of stages.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Element, Name, wrong_kind};
+use super::{Element, Name, one_or_several, read_several};
 use crate::config::diagnostic::{Report, Span};
-use crate::config::document::{Content, Node};
+use crate::config::document::Node;
 
 /// Stages in the order of the file; a name that comes twice means the same as once. The default is none.
 pub(crate) struct StageNames;
@@ -20,21 +20,9 @@ impl Element for StageNames {
     type Output = Vec<StageName>;
 
     fn read(node: &Node, report: &mut Report) -> Option<Vec<StageName>> {
-        let nodes = match &node.content {
-            Content::Text { .. } => std::slice::from_ref(node),
-            Content::List(nodes) => nodes,
-            _ => {
-                report.push(wrong_kind::<Self>(node, "the name of a stage"));
-                return None;
-            }
-        };
-        // Every name is read, so that each bad one is reported.
-        let mut names = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let name = if node.is_unknown() { None } else { Name::read(node, report) };
-            names.extend(name.map(|name| StageName { name, span: node.span.clone() }));
-        }
-        (names.len() == nodes.len()).then_some(names)
+        read_several::<Self, _>(node, report, "the name of a stage", |node, report| {
+            Some(StageName { name: Name::read(node, report)?, span: node.span.clone() })
+        })
     }
 
     fn accepted() -> String {
@@ -42,8 +30,7 @@ impl Element for StageNames {
     }
 
     fn schema() -> Value {
-        let list = json!({ "type": "array", "items": Name::schema() });
-        json!({ "anyOf": [Name::schema(), list] })
+        one_or_several(&Name::schema())
     }
 
     fn written(stages: &Vec<StageName>) -> Value {

@@ -1,4 +1,4 @@
-//! HTTP on one connection, whoever is at the other end: its limits, its refusals and its end.
+//! HTTP on one connection of the control API, the page or the metrics: its limits, its refusals and its end.
 
 use super::closing;
 use super::reply::BoxError;

@@ -91,7 +91,8 @@ impl Launcher {
         Ok(())
     }
 
-    /// Starts a worker, and returns its pid. `continues`: what an earlier run has written is not to be emptied. `names`: how the queues are called; `stderr`: the log pipe.
+    /// Starts a worker, and returns its pid. `continues`: what an earlier run has written is not to be emptied. `names`: how the
+    /// queues are called; `stderr`: the log pipe.
     pub(crate) fn start(
         &mut self,
         spawn: &Spawn,
