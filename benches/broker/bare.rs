@@ -1,7 +1,9 @@
 //! The same steps as mprun's by bare clients, item by item: one puts, one takes, puts what it made and ends what it took, one takes
 //! and ends. Threads with a connection each, `side` of each kind.
 
+use futures_util::StreamExt;
 use redis::{Connection, cmd};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -113,13 +115,17 @@ struct Nats {
     runtime: tokio::runtime::Runtime,
     client: async_nats::Client,
     item: bytes::Bytes,
+    /// Where those come that were asked for. It ends with the connection: alone, it would want a runtime to end in.
+    items: (String, ManuallyDrop<async_nats::Subscriber>),
 }
 
 impl Nats {
     fn open(url: &str, bytes: usize) -> Nats {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = runtime.block_on(async_nats::connect(url)).unwrap();
-        Nats { runtime, client, item: vec![b'x'; bytes].into() }
+        let inbox = client.new_inbox();
+        let items = runtime.block_on(client.subscribe(inbox.clone())).unwrap();
+        Nats { runtime, client, item: vec![b'x'; bytes].into(), items: (inbox, ManuallyDrop::new(items)) }
     }
 
     fn ask(&self, subject: String, request: bytes::Bytes) -> async_nats::Message {
@@ -147,7 +153,16 @@ impl Client for Nats {
 
     fn take(&mut self, queue: &'static str) -> Option<String> {
         let next = format!(r#"{{"batch":1,"expires":{}}}"#, TAKE_TIMEOUT.as_nanos());
-        let message = self.ask(format!("$JS.API.CONSUMER.MSG.NEXT.{queue}.c"), next.into());
+        let Nats { runtime, client, items, .. } = self;
+        let inbox = items.0.clone();
+        // An item comes under the subject of its queue, so it is no answer to a request.
+        let message = runtime.block_on(async {
+            client
+                .publish_with_reply(format!("$JS.API.CONSUMER.MSG.NEXT.{queue}.c"), inbox, next.into())
+                .await
+                .unwrap();
+            items.1.next().await.unwrap()
+        });
         message.reply.filter(|_| message.status.is_none()).map(|reply| reply.to_string())
     }
 
