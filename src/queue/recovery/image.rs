@@ -134,15 +134,16 @@ struct Found {
     mark: u64,
     due: u64,
     known_bad: u64,
+    failures: u32,
 }
 
 impl Found {
     fn entry(tx: &Tx<'_>, at: EntryAt, to: &mut Vec<Found>) {
-        let [sequence, mark, failures] =
-            [entry::SEQUENCE, entry::MARK, entry::FAILURES].map(|word| tx.memory.load(at + word));
+        let [sequence, mark] = [entry::SEQUENCE, entry::MARK].map(|word| tx.memory.load(at + word));
         let from = to.len();
         Found::all(at.into(), tx.memory.meta(at), sequence, mark, to);
-        to[from..].iter_mut().for_each(|item| item.known_bad = failing::known_bad(failures));
+        let left = failing::left(tx, at);
+        to[from..].iter_mut().for_each(|item| (item.known_bad, item.failures) = left);
     }
 
     /// All that a descriptor stands for. The mark is the first one's.
@@ -155,6 +156,7 @@ impl Found {
             mark: if i == 0 { mark } else { 0 },
             due: 0,
             known_bad: 0,
+            failures: meta.failures(),
         }));
     }
 }
@@ -193,9 +195,9 @@ fn take_queue(
         let item = tx.memory.payload(at, tx.memory.meta(at), n)?.to_vec();
         lone.push((String::from_utf8_lossy(&label).into_owned(), item));
     }
-    for Found { sequence, at, n, mark, due, known_bad } in items {
+    for Found { sequence, at, n, mark, due, known_bad, failures } in items {
         let meta = tx.memory.meta(at);
-        let failures = u64::from(meta.failures()) | known_bad << 32;
+        let failures = u64::from(failures) | known_bad << 32;
         [sequence, failures, mark, due].into_iter().for_each(|word| to.word(word));
         to.bytes(tx.memory.payload(at, meta, n)?);
     }

@@ -8,7 +8,7 @@ use crate::queue::arena::descriptor::inline_word;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descriptor, queue};
 use crate::queue::transaction::counts::{self, QueueCounts};
-use crate::queue::transaction::{delayed, returned, ring, tx::Tx};
+use crate::queue::transaction::{delayed, failing, places, returned, ring, tx::Tx};
 
 /// A queue in use, by the label that the span before knew it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,10 @@ impl QueueAdmin {
             self.release(slot.id(), FailureAttribution::Begun, u32::MAX, &mut |_| Ok(()))?;
         }
         self.move_all_windows()?;
+        let tx = self.session.begin()?;
+        let is_queue = |queue: &QueueAt| !places::is_one(&tx, *queue);
+        counts::used_queues(tx.memory).filter(is_queue).try_for_each(|queue| failing::leave_all(&tx, queue))?;
+        drop(tx);
         self.audit().map_err(Fault::Foreign)?;
         self.queues()
     }

@@ -264,6 +264,84 @@ fn an_item_that_is_known_to_be_bad_is_so_after_a_power_cut() {
     }
 }
 
+/// A new run over the same memory, or over an image of it.
+fn next_run(arena: Arena, mut admin: QueueAdmin, is_image: bool) -> (Arena, QueueAdmin) {
+    if !is_image {
+        admin.recover().unwrap();
+        admin.open_stage(STAGE).unwrap();
+        return (arena, admin);
+    }
+    let bytes = admin.image().unwrap().1;
+    let arena = Arena::create().unwrap();
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+    admin.restore(&image::read(&bytes).unwrap()).unwrap();
+    admin.open_stage(STAGE).unwrap();
+    (arena, admin)
+}
+
+#[test]
+fn items_that_failed_before_another_was_done_are_known_to_be_bad_in_the_next_run() {
+    for is_image in [false, true] {
+        let (arena, mut admin) = stage(7);
+        let mut first = worker(&arena, &mut admin, 0);
+        for n in ["0", "1", "2", "3"] {
+            assert_eq!(take(&mut first, 1), [n]);
+            fail(&mut first);
+        }
+        assert_eq!(take(&mut first, 1), ["4"]);
+        done(&mut first);
+        for n in ["5", "6"] {
+            assert_eq!(take(&mut first, 1), [n], "nothing is known of this one");
+            fail(&mut first);
+        }
+        first.die();
+        drop(first);
+        let (arena, mut admin) = next_run(arena, admin, is_image);
+        check(&mut admin);
+        clock::set(NOW + HOUR);
+        let mut next = worker(&arena, &mut admin, 0);
+        let mut letters = Vec::new();
+        take(&mut next, 9);
+        while !next.is_empty() {
+            let item = String::from_utf8(next.item(0).unwrap().bytes.to_vec()).unwrap();
+            match fail(&mut next) {
+                Failed::Dead => {
+                    next.dead_letter(0).unwrap();
+                    letters.push(item);
+                }
+                Failed::Again { failing, .. } => assert!(!failing, "{item}"),
+            }
+        }
+        letters.sort();
+        assert_eq!(letters[..4], ["0", "1", "2", "3"], "image: {is_image}");
+        check(&mut admin);
+    }
+}
+
+#[test]
+fn attempts_that_an_outage_has_cost_are_given_back_in_the_next_run() {
+    for is_image in [false, true] {
+        let (arena, mut admin) = stage(20);
+        let mut first = worker(&arena, &mut admin, 0);
+        make_failing(&mut first);
+        clock::set(NOW + HOUR);
+        let fresh = take(&mut first, 9);
+        assert_eq!(fresh, ["5"]);
+        fail(&mut first);
+        clock::set(NOW + 2 * HOUR);
+        assert!(take(&mut first, 9)[0].parse::<u8>().unwrap() < 5, "one that has failed");
+        done(&mut first);
+        first.die();
+        drop(first);
+        let (arena, mut admin) = next_run(arena, admin, is_image);
+        clock::set(NOW + 3 * HOUR);
+        let mut next = worker(&arena, &mut admin, 0);
+        take(&mut next, 30);
+        let attempts: Vec<u32> = (0..next.len()).map(|i| next.item(i).unwrap().attempt).collect();
+        assert_eq!(attempts, vec![1; 19], "image: {is_image}");
+    }
+}
+
 /// What a life of the stage is: five items fail, one is tried, one is done, and two of those that have failed are letters.
 fn live(worker: &mut WorkerHandle, letters: &mut Vec<String>) {
     make_failing(worker);

@@ -21,11 +21,12 @@
 use super::delayed::{Delay, clock};
 use super::holdings::{End, EndedQueues, EntryPart};
 use super::outage::{Asker, Gate, ItemFailures, ProbeDelay, StageFailures, Terms, Verdict};
-use super::{counts, tx::Tx};
+use super::{counts, delayed, returned, tx::Tx};
 use crate::model::{Retry, Tuning, WhenFailing};
 use crate::queue::arena::layout::{
-    EntryAt, EventAt, QueueAt, SlotAt, Stage, StageAt, entry, queue, slot, stage,
+    EntryAt, EventAt, QueueAt, SlotAt, Stage, StageAt, descriptor, entry, queue, slot, stage,
 };
+use crate::queue::arena::fault::Fault;
 use crate::queue::arena::{descriptor::Meta, memory::Memory, place::Field, slot_queues, tuning};
 use std::time::Duration;
 
@@ -106,7 +107,7 @@ impl Place {
         }
         let is_failing = after.since != 0;
         let lets_pass = is_failing || !is_charged || failures >= tuning.attempts;
-        Failed { failures, verdict, record: self.record(item), is_failing, lets_pass }
+        Failed { failures, verdict, record: record(self.stage, item), is_failing, lets_pass }
     }
 
     /// Whether the item has not failed yet since the last success.
@@ -214,26 +215,52 @@ impl Place {
         if word & (KNOWN_BAD - 1) != self.stage.number() {
             return ItemFailures::default();
         }
-        ItemFailures {
-            failed_in: word >> EPOCH,
-            charged: (word >> CHARGED & MAX_CHARGED) as u32,
-            is_known_bad: word & KNOWN_BAD != 0,
-        }
-    }
-
-    fn record(&self, item: ItemFailures) -> u64 {
-        let charged = u64::from(item.charged).min(MAX_CHARGED) << CHARGED;
-        item.failed_in << EPOCH
-            | charged
-            | if item.is_known_bad { KNOWN_BAD } else { 0 }
-            | self.stage.number()
+        item_failures(word)
     }
 }
 
-/// What stays of an item's word when the machine goes down: that it is known to be bad, and for which stage. Its last failure
-/// is one of an earlier run in any case.
+/// What stays of an item after the run: whether it is known to be bad, and for which stage; and its failed attempts. The
+/// epochs say so that are over by now: what the last one would have ended with, nobody knows.
+pub(crate) fn left(tx: &Tx<'_>, at: EntryAt) -> (u64, u32) {
+    let (word, failures) = (tx.memory.load(at + entry::FAILURES), tx.memory.meta(at).failures());
+    let Some(stage) = StageAt::named_by((word & (KNOWN_BAD - 1)) + 1).filter(|_| word >> EPOCH != 0) else {
+        return (known_bad(word), failures);
+    };
+    let mut item = item_failures(word);
+    let failures = load(tx, stage).settled(&mut item, failures);
+    (known_bad(record(stage, item)), failures)
+}
+
+/// The same, for the next run over this memory: no worker is attached. Killed between the two stores, attempts are charged
+/// still that an outage has cost; killed before both, the next recovery does it.
+pub(crate) fn leave_all(tx: &Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
+    let returned = (0..returned::len(tx, queue)?).map(|i| queue.returned(i));
+    let delayed = delayed::entries(tx, queue)?.into_iter().map(|(at, _)| at);
+    for at in returned.chain(delayed).filter(|&at| tx.memory.load(at + entry::FAILURES) >> EPOCH != 0) {
+        let (word, failures) = left(tx, at);
+        tx.memory.store(at + entry::FAILURES, word);
+        let meta = tx.memory.meta(at).failed(failures.into());
+        tx.memory.store(at + entry::DESCRIPTOR + descriptor::META, meta.0);
+    }
+    Ok(())
+}
+
+/// Of an image, too.
 pub(crate) fn known_bad(word: u64) -> u64 {
     if word & KNOWN_BAD != 0 { word & (KNOWN_BAD | (KNOWN_BAD - 1)) } else { 0 }
+}
+
+fn item_failures(word: u64) -> ItemFailures {
+    ItemFailures {
+        failed_in: word >> EPOCH,
+        charged: (word >> CHARGED & MAX_CHARGED) as u32,
+        is_known_bad: word & KNOWN_BAD != 0,
+    }
+}
+
+fn record(stage: StageAt, item: ItemFailures) -> u64 {
+    let charged = u64::from(item.charged).min(MAX_CHARGED) << CHARGED;
+    item.failed_in << EPOCH | charged | if item.is_known_bad { KNOWN_BAD } else { 0 } | stage.number()
 }
 
 /// What is delayed in a queue keeps no new item out of it while only failures of its stage are known: else no verdict could
@@ -332,7 +359,6 @@ pub(in crate::queue) fn counted(
     stage: crate::queue::StageId,
     queue: crate::queue::QueueId,
 ) -> Result<(u64, u64), crate::queue::Fault> {
-    use super::{delayed, returned};
     let (stage, queue) = (StageAt::of(stage)?, QueueAt::of(queue)?);
     let place = Place { slot: SlotAt::of(crate::queue::SlotId(0))?, stage, inputs: Vec::new() };
     let of = load(tx, stage);

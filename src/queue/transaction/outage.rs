@@ -10,7 +10,7 @@
 //! | a success, and the stage was not failing | stand: others succeed, so the item is known to be bad |
 //! | a success of a fresh item, and the stage was failing | stand, for the same reason |
 //! | a success of an item that had failed, and the stage was failing | are given back: it was an outage |
-//! | the end of the run | stand; but nothing is known of the item |
+//! | the end of the run | stand; but nothing is known of an item that has failed in this epoch only |
 //!
 //! While the stage is failing nothing is charged. A last charge makes a dead letter only of an item that is known to be bad
 //! (it fails once more after the success of another), or when nothing else can be tried: no more will come, and all that is
@@ -171,7 +171,7 @@ impl StageFailures {
     }
 
     /// Its failed attempts, as the epochs since its last failure have left them.
-    fn settled(&self, item: &mut ItemFailures, failures: u32) -> u32 {
+    pub(crate) fn settled(&self, item: &mut ItemFailures, failures: u32) -> u32 {
         if item.failed_in == 0 || item.failed_in == self.epoch {
             return failures;
         }

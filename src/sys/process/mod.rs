@@ -65,14 +65,19 @@ pub(crate) fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, Sp
 /// Starts a user's program, and returns its pid at once: what becomes of its start is seen at the other end of `failure`,
 /// which holds a [`StartFailure`], or nothing once the program has begun. The thread as for [`spawn`].
 pub(crate) fn fork_program(
-    spec: ProcessSpec,
+    spec: &ProcessSpec,
     args: &ProcessArgs<'_>,
     failure: BorrowedFd<'_>,
 ) -> Result<u32, SpawnError> {
-    let starter = Starter::new(spec).map_err(|error| SpawnError::preparing(&error))?;
+    let preparing = |error| SpawnError::preparing(&error);
     // Not among the numbers that the program gets.
-    let failure = fd::copy_above(failure, FIRST_FREE).map_err(|error| SpawnError::preparing(&error))?;
-    starter.fork_child(args, Report::Pipe(failure.as_raw_fd()))
+    let failure = fd::copy_above(failure, FIRST_FREE).map_err(preparing)?;
+    let copies = copies(args.descriptors).map_err(preparing)?;
+    let (tables, not_default) = (Tables::new(spec, args, &copies), signals_not_default());
+    let orders = Orders::new(spec, args, &tables, &not_default, Report::Pipe(failure.as_raw_fd()));
+    let stack = Stack::with_room(orders.size()).map_err(preparing)?;
+    let orders = orders.copied_into(&stack);
+    heap::left_out(|| clone(&stack, &orders, 0, None))
 }
 
 /// Starts processes of one spec, many times and fast. It belongs to the thread that made it, as [`spawn`] says.
@@ -115,17 +120,6 @@ impl Starter {
         let tables = Tables::new(&self.spec, args, &copies);
         let orders = Orders::new(&self.spec, args, &tables, &self.not_default, report);
         clone(&self.stack, &orders, libc::CLONE_VM | libc::CLONE_VFORK, pidfd)
-    }
-
-    /// The pid of a child that has a copy of this memory.
-    fn fork_child(&self, args: &ProcessArgs<'_>, report: Report<'_>) -> Result<u32, SpawnError> {
-        let preparing = |error| SpawnError::preparing(&error);
-        let copies = copies(args.descriptors).map_err(preparing)?;
-        let tables = Tables::new(&self.spec, args, &copies);
-        let orders = Orders::new(&self.spec, args, &tables, &self.not_default, report);
-        let stack = Stack::with_room(orders.size()).map_err(preparing)?;
-        let orders = orders.copied_into(&stack);
-        heap::left_out(|| clone(&stack, &orders, 0, None))
     }
 }
 

@@ -233,7 +233,7 @@ fn a_forked_program_has_all_that_was_ordered_and_says_what_fails() {
         let (arguments, environment) = (strings(arguments), strings(&["PATH=/usr/bin:/bin", "X=y z"]));
         let descriptors = [(writer.as_fd(), 1)];
         let args = ProcessArgs { environment: &environment, ..args(&arguments, &descriptors) };
-        let pid = fork_program(spec, &args, failure.as_fd()).unwrap();
+        let pid = fork_program(&spec, &args, failure.as_fd()).unwrap();
         drop((failure, writer, arguments, environment));
         let read = |fd: OwnedFd| {
             let mut bytes = Vec::new();

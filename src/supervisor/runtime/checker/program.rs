@@ -131,7 +131,7 @@ impl<'a> Program<'a> {
             descriptors: &[(null.as_fd(), 0), (theirs.as_fd(), 1), (theirs.as_fd(), 2)],
             pid_word: None,
         };
-        let pid = fork_program(start.process, &args, failed.as_fd()).map_err(io::Error::other)?;
+        let pid = fork_program(&start.process, &args, failed.as_fd()).map_err(io::Error::other)?;
         tries.begin(number, pid);
         let watch = wait::watch(pid).and_then(async_fd::readable).ok();
         Ok(Program { pid, watch, output, failure, number, tries })

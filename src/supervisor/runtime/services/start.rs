@@ -92,7 +92,7 @@ impl Pipes {
             descriptors: &[(null.as_fd(), 0), (theirs.as_fd(), 1), (stderr.writer.as_fd(), 2)],
             pid_word: None,
         };
-        let pid = process::fork_program(start.process, &args, failure.writer.as_fd())?;
+        let pid = process::fork_program(&start.process, &args, failure.writer.as_fd())?;
         let stdout = stdout.map(|pipe| pipe.reader);
         let notify = notify.map(|notify| notify.socket);
         Ok(Started { pid, failure: failure.reader, stderr: stderr.reader, stdout, notify, announces })
