@@ -3,6 +3,8 @@
 
 #[path = "peers/crash.rs"]
 mod crash;
+#[path = "peers/first.rs"]
+mod first;
 #[path = "pairs/mod.rs"]
 mod pairs;
 #[path = "peers/restart.rs"]
@@ -24,8 +26,13 @@ fn main() {
     stamps::serve();
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-'));
     println!("| what | mprun | beside it | ratio | goal |\n|---|---|---|---|---|");
-    let parts: [(&str, Part); 4] =
-        [("restart", restarts), ("filter", filters), ("line", lines), ("crash", crash::rows)];
+    let parts: [(&str, Part); 5] = [
+        ("restart", restarts),
+        ("filter", filters),
+        ("line", lines),
+        ("first", first::rows),
+        ("crash", crash::rows),
+    ];
     for (name, part) in parts {
         if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
             part();

@@ -357,7 +357,7 @@ fn settings_mean_the_same_on_both_sides() {
         "# not carried over: env_file: away.env (required: false, and it is not there; here an `env_file` must be)\n",
         "# not carried over: depends_on: away (`after` names stages that run)\n",
         "# not carried over: depends_on: db: service_healthy (its check is the image's own: give that stage a `ready`)\n",
-        "health = { command = \"true\" }\n",
+        "# not carried over: healthcheck: {test: true, start_interval: 2s} (`health` ends what is unhealthy, and restart = \"never\"",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
@@ -367,7 +367,7 @@ fn settings_mean_the_same_on_both_sides() {
                    \x20 far:\n    extends: {file: o.yaml, service: web}\n    command: far\n\
                    \x20 none:\n    command: none\n    deploy: {replicas: 0}\n\
                    \x20 off:\n    command: off ${A:+b}\n\
-                   \x20 last:\n    command: last\n    depends_on: [none, off, web]\n    healthcheck: {test: 'true', interval: $T}\n";
+                   \x20 last:\n    command: last\n    restart: always\n    depends_on: [none, off, web]\n    healthcheck: {test: 'true', interval: $T}\n";
     let text = of("compose", "e.yaml", extends);
     for line in [
         "env = { A = \"1\", B = \"2\" }\nenv_file = [\"a.env\", \"b.env\"]\n",

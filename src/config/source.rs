@@ -74,10 +74,13 @@ fn bytes(path: &Path, file: File) -> Result<Vec<u8>, Diagnostic> {
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     let name = shown(path);
     match error.kind() {
-        ErrorKind::NotFound => {
-            let near = similar_file(path).map(|near| format!("`{near}`"));
-            Diagnostic::error(format!("there is no file {name}")).did_you_mean(near)
-        }
+        ErrorKind::NotFound => match std::fs::read_link(path) {
+            Ok(to) => Diagnostic::error(format!("{name} is a link to {}, which is not there", shown(&to))),
+            Err(_) => {
+                let near = similar_file(path).map(|near| format!("`{near}`"));
+                Diagnostic::error(format!("there is no file {name}")).did_you_mean(near)
+            }
+        },
         ErrorKind::IsADirectory => folder(path),
         _ => Diagnostic::error(format!("failed to read {name}: {}", reason(error))),
     }

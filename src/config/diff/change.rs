@@ -55,9 +55,10 @@ impl fmt::Display for KeyChange {
             Some(what) => write!(f, "{} changed: {what}", self.key),
             None => {
                 let [old, new] = [&self.change.old, &self.change.new].map(|value| secret::hidden(value));
-                match old == new && self.change.old != self.change.new {
-                    true => write!(f, "{} changed: a secret in it", self.key),
-                    false => write!(f, "{}: {old} -> {new}", self.key),
+                match (old == new, self.change.old == self.change.new) {
+                    (true, true) => write!(f, "{} changed: values in it", self.key),
+                    (true, false) => write!(f, "{} changed: a secret in it", self.key),
+                    (false, _) => write!(f, "{}: {old} -> {new}", self.key),
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::{Count, Element, or_variable, reject, wrong_kind};
 use crate::config::diagnostic::{Diagnostic, Report, quote};
 use crate::config::document::{Content, Entry, Node};
 use crate::config::pipeline;
+use crate::numbers::counted;
 
 /// `command`: a list of words, run directly, or a line for the shell.
 pub(crate) struct Invocation;
@@ -136,7 +137,7 @@ impl Element for Variables {
 
     /// Not the values: they may be secrets.
     fn shown(variables: &Self::Output) -> String {
-        format!("{} variables", variables.len())
+        counted(variables.len() as u64, "variable")
     }
 
     fn over(variables: Self::Output, beneath: Self::Output) -> Self::Output {

@@ -54,7 +54,9 @@ impl QueueAdmin {
         self.move_all_windows()?;
         let tx = self.session.begin()?;
         let is_queue = |queue: &QueueAt| !places::is_one(&tx, *queue);
-        counts::used_queues(tx.memory).filter(is_queue).try_for_each(|queue| failing::leave_all(&tx, queue))?;
+        counts::used_queues(tx.memory)
+            .filter(is_queue)
+            .try_for_each(|queue| failing::leave_all(&tx, queue))?;
         drop(tx);
         self.audit().map_err(Fault::Foreign)?;
         self.queues()

@@ -23,10 +23,10 @@ use super::holdings::{End, EndedQueues, EntryPart};
 use super::outage::{Asker, Gate, ItemFailures, ProbeDelay, StageFailures, Terms, Verdict};
 use super::{counts, delayed, returned, tx::Tx};
 use crate::model::{Retry, Tuning, WhenFailing};
+use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{
     EntryAt, EventAt, QueueAt, SlotAt, Stage, StageAt, descriptor, entry, queue, slot, stage,
 };
-use crate::queue::arena::fault::Fault;
 use crate::queue::arena::{descriptor::Meta, memory::Memory, place::Field, slot_queues, tuning};
 use std::time::Duration;
 

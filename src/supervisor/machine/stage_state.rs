@@ -10,7 +10,7 @@ mod steps;
 
 use super::condition::{Condition, Goal};
 use super::ids::{StageKey, WorkerId};
-use super::reason::StopReason;
+use super::reason::{StartReason, StopReason};
 use super::restart::{self, Intensity};
 use super::totals::StageTotals;
 use super::wanted::Version;
@@ -139,9 +139,11 @@ impl Worker {
 }
 
 impl StageState {
-    /// A worker that is there already.
-    pub(super) fn resume(&mut self, worker: Worker) {
-        (self.begun, self.has_run) = (true, true);
+    /// A worker that is there already, or was about to be started for the first time.
+    pub(super) fn resume(&mut self, mut worker: Worker) {
+        worker.is_first = worker.life == Life::Due(StartReason::New);
+        self.begun |= !worker.is_first;
+        self.has_run |= !worker.is_first;
         self.workers.push(worker);
     }
 

@@ -36,7 +36,7 @@ const SETTINGS: [(&str, Fate); 23] = [
     ("container_name", Fate::Nothing),
     ("environment", Fate::Nothing),
     ("env_file", Fate::Nothing),
-    ("healthcheck", Fate::Key("health", healthcheck)),
+    ("healthcheck", Fate::Nothing),
     ("stop_signal", Fate::Key("stop_signal", stop_signal)),
     ("stop_grace_period", Fate::Key("stop_timeout", plain)),
     ("scale", Fate::Key("processes", number)),
@@ -102,6 +102,7 @@ impl<'a> Services<'a> {
                 },
             }
         }
+        health(service, &mut stage);
         self.order(name, service, &mut stage);
         restart(service, &mut stage);
         deploy(service.get("deploy").unwrap_or(&Value::Null), &mut stage);
@@ -286,8 +287,19 @@ fn environment(value: &Value) -> Vec<(String, Result<String, String>)> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), expanded(value))).collect()
 }
 
-fn healthcheck(value: &Value) -> Result<Option<String>, String> {
-    health::health(value).transpose()
+/// What Docker only marks as unhealthy is ended here, and started again: never for good.
+fn health(service: &Value, stage: &mut Section) {
+    let Some(check) = service.get("healthcheck") else { return };
+    let from = format!("healthcheck: {}", check.shown());
+    match health::health(check) {
+        None => {}
+        Some(Ok(_)) if policy(service).1 == "never" => stage.leave_out(
+            &from,
+            "`health` ends what is unhealthy, and restart = \"never\" starts it no more: set both if you want it restarted",
+        ),
+        Some(Ok(health)) => stage.set("health", health, &from),
+        Some(Err(why)) => stage.leave_out(&from, &why),
+    }
 }
 
 fn stop_signal(value: &Value) -> Result<Option<String>, String> {
@@ -313,7 +325,8 @@ fn profiles(_: &Value) -> Result<Option<String>, String> {
 }
 
 /// Without one of the two, a container is not started again.
-fn restart(service: &Value, stage: &mut Section) {
+/// Where it stands, our word for it, and how often, if it says so.
+fn policy(service: &Value) -> (String, &'static str, &str) {
     let policy = service.get("deploy").and_then(|deploy| deploy.get("restart_policy"));
     let (from, word) = match (service.get("restart").and_then(Value::text), policy) {
         (_, Some(policy)) => {
@@ -329,8 +342,14 @@ fn restart(service: &Value, stage: &mut Section) {
         "on-failure" => "on-failure",
         _ => "never",
     };
+    (from, kind, most)
+}
+
+fn restart(service: &Value, stage: &mut Section) {
+    let (from, kind, most) = policy(service);
     stage.set("restart", text(kind), &from);
-    let policy = policy.unwrap_or(&Value::Null);
+    let policy =
+        service.get("deploy").and_then(|deploy| deploy.get("restart_policy")).unwrap_or(&Value::Null);
     let of = |key: &str| policy.get(key).and_then(Value::text);
     let most = of("max_attempts").or(Some(most).filter(|most| !most.is_empty()));
     let window = of("window").map(text);

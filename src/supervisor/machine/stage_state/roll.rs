@@ -1,7 +1,7 @@
 //! Workers of another version are replaced, one by one.
 
-use super::StageState;
 use super::schedule::is_waiting;
+use super::{StageState, Worker};
 use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::reason::{StartReason, StopReason};
 use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEvent};
@@ -10,7 +10,9 @@ use std::rc::Rc;
 impl StageState {
     /// Replaces workers of another version, one by one: the next one ends only when the one before is ready.
     pub(crate) fn roll(&mut self, out: &mut Effects) {
-        let mut busy = self.staying().any(|worker| worker.trial || self.is_being_replaced(worker));
+        // One of another version is not waited for: it is what has to go.
+        let is_tried = |worker: &Worker| worker.trial && self.is_current(worker);
+        let mut busy = self.staying().any(|worker| is_tried(worker) || self.is_being_replaced(worker));
         for i in 0..self.workers.len() {
             if self.workers[i].leaving {
                 continue;

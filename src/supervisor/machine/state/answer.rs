@@ -12,13 +12,14 @@ impl State {
         for (id, waits) in std::mem::take(&mut self.requests.loads) {
             match outcome {
                 Err(refused) => out.push(Effect::Answer(id, Err(refused.clone()))),
-                Ok(steps) if steps.is_empty() => {
+                Ok(steps) if steps.is_empty() && self.phase.reload().is_none() => {
                     let nothing = done("the file says what runs already: nothing to do");
                     out.push(Effect::Answer(id, Ok(nothing)));
                 }
                 Ok(steps) if waits => self.requests.reloads.push((id, steps.clone())),
                 Ok(steps) => {
-                    let under_way = Done { done: "the reload is under way".to_owned(), steps: steps.clone() };
+                    let what = if self.good.is_some() { "reload" } else { "start" };
+                    let under_way = Done { done: format!("the {what} is under way"), steps: steps.clone() };
                     out.push(Effect::Answer(id, Ok(under_way)));
                 }
             }

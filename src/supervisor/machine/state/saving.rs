@@ -7,6 +7,7 @@ use super::{Retrying, State};
 use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{Pid, WorkerId};
+use crate::supervisor::machine::phase::Reload;
 use crate::supervisor::machine::restart::Intensity;
 use crate::supervisor::machine::saved::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::supervisor::machine::stage_state::{Fate, StageState, Switch, Worker};
@@ -25,8 +26,8 @@ impl State {
         if self.phase.stop().is_some() {
             return Err("the pipeline stops");
         }
-        if self.phase.reload().is_some() || self.file.loading {
-            return Err("a file is being taken over");
+        if self.file.loading || self.phase.reload().is_some_and(|reload| self.is_change(reload)) {
+            return Err("a changed file is being taken over still");
         }
         if self.retrying != Retrying::No {
             return Err("it only works off dead letters");
@@ -49,6 +50,12 @@ impl State {
             history: out.history.save(now),
             upgrades: self.counters.upgrades + 1,
         })
+    }
+
+    /// Whether there is something to go back to, or about to go. A start has neither: another program can wait as well
+    /// until its services are ready.
+    fn is_change(&self, reload: &Reload) -> bool {
+        self.good.is_some() || reload.removing
     }
 
     /// `None`: one of its workers is about to start or to end.

@@ -26,7 +26,9 @@ impl State {
         out.push(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
         out.push(Effect::Serve(Box::new(wanted.pipeline.control.clone())));
         self.wanted = Some(wanted);
-        self.phase = Phase::Reloading(Reload { since: out.now, back, until, removing: false });
+        let first = self.phase.reload().filter(|_| self.good.is_none());
+        let since = first.map_or(out.now, |start| start.since);
+        self.phase = Phase::Reloading(Reload { since, back, until, removing: false });
     }
 
     /// `found`: the stage of its name, if there is one.

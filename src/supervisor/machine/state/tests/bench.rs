@@ -89,7 +89,7 @@ pub struct Bench {
     pub outcome: Option<Outcome>,
     pub requested: u64,
     pub answers: BTreeMap<RequestId, Result<Done, Refused>>,
-    next_pid: u32,
+    pub next_pid: u32,
 }
 
 impl Bench {

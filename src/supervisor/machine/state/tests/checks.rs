@@ -1,9 +1,9 @@
 //! `ready` and `health`: what counts as started, and what follows from checks.
 
 use super::bench::Bench;
-use crate::config::pipeline::{Check, Health, Probe};
-use crate::config::{GiveUp, Restart as RestartPolicy, Stage};
-use crate::control::protocol::{Command, OneStage, Restart, StageOrAll};
+use crate::config::pipeline::{Check, Health, Invocation, Probe};
+use crate::config::{GiveUp, Restart as RestartPolicy, Stage, Task};
+use crate::control::protocol::{Command, OneStage, Reload, Restart, StageOrAll};
 use crate::queue::Ending;
 use crate::service::Message;
 use crate::status;
@@ -328,19 +328,95 @@ fn workers_are_replaced_one_by_one_as_the_new_ones_are_ready() {
 fn what_was_ready_is_so_under_the_next_program_and_checks_begin_anew() {
     let mut bench = begun(vec![with_health("web"), with_ready("db", tcp())]);
     failing(&mut bench, "web", 2);
-    bench.send(Event::Upgrade);
-    assert!(bench.handed_over.is_none(), "it is still starting");
     find(&mut bench, "db", Finding::Ready);
-    bench.send(Event::Upgrade);
-    let saved = bench.handed_over.take().unwrap();
-    let mut next = Bench::new();
-    next.procs.clone_from(&bench.procs);
-    let pipeline = pipeline(vec![with_health("web"), with_ready("db", tcp())]);
-    next.send(Event::Resume(wanted(pipeline, &[]), Box::new(saved)));
+    let mut next = upgraded(&mut bench, vec![with_health("web"), with_ready("db", tcp())]);
     assert_eq!((purposes(&next), next.checkers), (vec![Purpose::Health], (1, 0)));
     failing(&mut next, "web", 1);
     assert_eq!(
         (stage_of(&next, "db").ready(), next.running()),
         (1, vec!["db[0]".to_owned(), "web[0]".to_owned()])
     );
+}
+
+/// The next program, which has taken over.
+fn upgraded(bench: &mut Bench, stages: Vec<Stage>) -> Bench {
+    bench.send(Event::Upgrade);
+    let saved = bench.handed_over.take().expect("it is handed over");
+    let mut next = Bench::new();
+    next.procs.clone_from(&bench.procs);
+    next.next_pid = bench.next_pid;
+    next.send(Event::Resume(wanted(pipeline(stages), &[]), Box::new(saved)));
+    next
+}
+
+#[test]
+fn a_program_may_be_replaced_while_a_service_never_becomes_ready_but_not_within_a_change() {
+    let stages = || vec![Stage { after: vec!["db".to_owned()], ..service("web") }, with_ready("db", tcp())];
+    let mut bench = begun(stages());
+    let mut next = upgraded(&mut bench, stages());
+    next.run_starts();
+    assert_eq!(next.running(), ["db[0]"]);
+    next.ready(next.pid("db", 0)); // its program runs
+    assert_eq!(purposes(&next), [Purpose::Ready]);
+    find(&mut next, "db", Finding::Ready);
+    assert_eq!(next.running(), ["db[0]", "web[0]"]);
+    next.all_ready();
+    assert!(next.has_said("up after"), "{:?}", next.said);
+    let mut changed = stages();
+    changed.push(with_ready("more", tcp()));
+    next.reload(pipeline(changed));
+    next.all_ready();
+    next.send(Event::Upgrade);
+    assert!(next.handed_over.is_none(), "there is a file to go back to");
+}
+
+#[test]
+fn what_is_not_ready_yet_is_replaced_at_once() {
+    let other = |port: u16| {
+        let mut stage = with_ready("db", tcp());
+        if let Task::Command(command) = &mut stage.work.task {
+            command.invocation = Invocation::Direct(vec![format!("x{port}")]);
+        }
+        pipeline(vec![stage])
+    };
+    let mut bench = Bench::new();
+    bench.send(Event::Begin(wanted(other(1), &[])));
+    bench.run_starts();
+    bench.all_ready(); // its program runs
+    for port in [2, 3] {
+        let before = bench.pid("db", 0);
+        bench.reload(other(port));
+        assert_eq!(bench.running(), ["db[0] termed"]);
+        bench.end_idle(before, termed());
+        bench.run_starts();
+        bench.all_ready();
+        assert_eq!(bench.running(), ["db[0]"]);
+    }
+    let before = bench.pid("db", 0);
+    let waiting = bench.ask(Command::Restart(Restart { stage: "db".into(), wait: true }));
+    assert_eq!(bench.running(), ["db[0] termed"]);
+    bench.end_idle(before, termed());
+    bench.run_starts();
+    bench.all_ready();
+    assert!(!bench.answers.contains_key(&waiting));
+    find(&mut bench, "db", Finding::Ready);
+    assert!(bench.answers[&waiting].is_ok());
+}
+
+#[test]
+fn whoever_asks_for_a_reload_while_one_is_under_way_waits_for_its_end() {
+    let mut bench = begun(vec![with_ready("db", tcp())]);
+    let same = || pipeline(vec![with_ready("db", tcp())]);
+    let ask = |bench: &mut Bench, wait: bool| {
+        let id = bench.ask(Command::Reload(Reload { wait }));
+        bench.reload(same());
+        id
+    };
+    let (at_once, waiting) = (ask(&mut bench, false), ask(&mut bench, true));
+    assert_eq!(bench.answers[&at_once].as_ref().unwrap().done, "the start is under way");
+    assert!(!bench.answers.contains_key(&waiting));
+    find(&mut bench, "db", Finding::Ready);
+    assert_eq!(bench.answers[&waiting].as_ref().unwrap().done, "reloaded");
+    let nothing = ask(&mut bench, true);
+    assert!(bench.answers[&nothing].as_ref().unwrap().done.ends_with("nothing to do"));
 }
