@@ -160,7 +160,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             "enabled = false",
             "env = { DB_PASSWORD = \"${DB_PASSWORD}\" }",
             "health = { command = \"db-ready -U $${DB_USER:-app}\", every = \"5s\"",
-            "restart = \"never\"",
+            "restart = \"always\"",
         ],
     );
     has(
