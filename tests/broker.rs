@@ -259,7 +259,10 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it(kind: BrokerKind
         assert_eq!(two.register(A, &stage("read")).await.unwrap(), Registered::Sealed, "no new writer");
         assert_eq!(one.register(A, &stage("read")).await.unwrap(), Registered::Ended);
         let taken = one.take(A, 1, false).await.unwrap();
-        assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "an item is leased");
+        assert_eq!(progress().await, (Progress::Leased, Progress::Open), "an item is leased");
+        one.give_back(A, &[(taken[0].sequence, 0)]).await.unwrap();
+        assert_eq!(progress().await, (Progress::Sealed, Progress::Open), "it waits again");
+        let taken = one.take(A, 1, false).await.unwrap();
         commit(&one, "pass", &[passes(1, &taken[0])]).await.unwrap();
         assert_eq!(progress().await, (Progress::Finished, Progress::Sealed));
         assert_eq!(verdicts(&one, "late", &[emits(1, &["y"])]).await, [Verdict::Refused]);

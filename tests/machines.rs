@@ -248,6 +248,18 @@ fn items_that_fail_for_good_are_dead_letters_of_the_broker(kind: BrokerKind) {
     assert_eq!(numbers(&run), (1..=20).filter(|n| *n != 7).collect::<Vec<_>>());
 }
 
+/// With each of them nothing else is left, on its machine or anywhere.
+fn the_last_items_fail_for_good_as_well_on_each_machine(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let work = "command = 'test \"$1\" -le 17 && echo \"$1\" || { sleep 0.5; exit 1; }'\nmode = 'each'\nattempts = 2\n\
+                retry = { delay = '1ms' }";
+    let text = file(&server, 20, work, "");
+    let mut machines = [machine(&text, "read,work,write"), machine(&text, "work")];
+    let ends = machines.each_mut().map(|run| run.wait());
+    assert!(ends.contains(&3) && ends.iter().all(|end| [0, 3].contains(end)), "{ends:?}");
+    assert_eq!(numbers(&machines[0]), each_once(17));
+}
+
 on_both!(
     a_batch_over_three_machines_ends_by_itself_with_each_item_once,
     one_machine_can_run_all_of_it,
@@ -263,4 +275,5 @@ on_both!(
     a_machine_that_comes_back_to_a_run_adds_to_its_file,
     a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start,
     items_that_fail_for_good_are_dead_letters_of_the_broker,
+    the_last_items_fail_for_good_as_well_on_each_machine,
 );

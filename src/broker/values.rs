@@ -193,7 +193,9 @@ pub enum Progress {
     Open,
     /// No more items come.
     Sealed,
-    /// And none is there, nor leased.
+    /// And none of those that are there waits: each is leased.
+    Leased,
+    /// And none is there.
     Finished,
 }
 

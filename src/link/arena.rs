@@ -174,6 +174,12 @@ impl LinkArena {
         self.inlets.iter().all(|inlet| inlet.shared != queue || inlet.held.len() == 0)
     }
 
+    /// Whether what other machines have is all that may still come: then each machine judges by itself what has failed.
+    pub(crate) fn set_all_leased(&mut self, queue: SharedQueue, is_so: bool) -> Result<(), Fault> {
+        let i = self.inlet(queue)?;
+        self.handle.set_all_leased(self.inlets[i].queue, is_so)
+    }
+
     /// The queue has ended: no item of it will come any more.
     pub(crate) fn close(&mut self, queue: SharedQueue) -> Result<(), Fault> {
         let i = self.inlet(queue)?;

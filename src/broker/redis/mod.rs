@@ -161,7 +161,8 @@ impl Broker for Redis {
         match answer::parsed(self.ask(&script).await?)? {
             0 => Ok(Progress::Open),
             1 => Ok(Progress::Sealed),
-            2 => Ok(Progress::Finished),
+            2 => Ok(Progress::Leased),
+            3 => Ok(Progress::Finished),
             other => Err(answer::unexpected(&Value::Int(other))),
         }
     }

@@ -146,20 +146,30 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn on_progress(&mut self, queue: SharedQueue, result: Result<Progress, Fault>) {
-        let is_read = self.plan.reads.contains(&queue);
-        if is_read && matches!(result, Ok(Progress::Sealed)) {
-            self.sealed.insert(queue);
-        }
-        if !is_read || !matches!(result, Ok(Progress::Finished)) {
-            return self.on(result, |_| None);
-        }
-        if !self.finished.insert(queue) {
+        let progress = match result {
+            Ok(progress) => progress,
+            Err(fault) => return self.failed(&fault),
+        };
+        if !self.plan.reads.contains(&queue) || self.finished.contains(&queue) {
             return;
         }
-        self.sealed.remove(&queue);
-        if let Err(fault) = self.arena.close(queue) {
+        if matches!(progress, Progress::Sealed | Progress::Leased) {
+            self.sealed.insert(queue);
+        }
+        let noted = match progress {
+            Progress::Finished => self.arena.close(queue),
+            Progress::Open | Progress::Sealed | Progress::Leased => {
+                self.arena.set_all_leased(queue, progress == Progress::Leased)
+            }
+        };
+        if let Err(fault) = noted {
             self.end = Some(End::Broken(fault.to_string()));
         }
+        if progress != Progress::Finished {
+            return;
+        }
+        self.finished.insert(queue);
+        self.sealed.remove(&queue);
         // What comes of its items alone gets no more.
         let all = (0..).map(SharedQueue).take(self.plan.broker.queues.len());
         for behind in all.filter(|&behind| self.plan.before(behind).contains(&queue)).collect::<Vec<_>>() {

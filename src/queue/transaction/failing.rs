@@ -197,7 +197,8 @@ impl Place {
             .inputs
             .iter()
             .map(|&queue| counts::queued(tx, queue).wrapping_add(counts::leased(tx, queue)));
-        let has_ended = |&queue: &QueueAt| tx.get(queue + queue::FLAGS) & queue::ENDED != 0;
+        let has_ended =
+            |&queue: &QueueAt| tx.get(queue + queue::FLAGS) & (queue::ENDED | queue::ALL_LEASED) != 0;
         Terms {
             attempts: tuning.attempts,
             is_charged,

@@ -64,7 +64,7 @@ pub(crate) struct Terms {
     pub charges_always: bool,
     /// Items of the stage's inputs that are not done: waiting, delayed and leased, this one included.
     pub present: u64,
-    /// No more will come.
+    /// No more will come; of a shared queue: no more but what other machines may give back.
     pub has_ended: bool,
     pub now: u64,
     pub probes: ProbeDelay,

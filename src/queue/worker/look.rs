@@ -71,10 +71,26 @@ impl WorkerHandle {
     /// # Errors
     /// Only when there is no such queue.
     pub fn end_queue(&mut self, q: QueueId) -> Result<(), Fault> {
+        self.change_flags(q, |flags| flags | queue::ENDED)
+    }
+
+    /// Whether what other machines have is all that may still come into a shared queue.
+    ///
+    /// # Errors
+    /// Only when there is no such queue.
+    pub fn set_all_leased(&mut self, q: QueueId, is_so: bool) -> Result<(), Fault> {
+        self.change_flags(q, |flags| match is_so {
+            true => flags | queue::ALL_LEASED,
+            false => flags & !queue::ALL_LEASED,
+        })
+    }
+
+    fn change_flags(&mut self, q: QueueId, change: impl FnOnce(u64) -> u64) -> Result<(), Fault> {
         let (queue, mut tx) = (QueueAt::of(q)?, self.session.begin()?);
         let flags = tx.get(queue + queue::FLAGS);
-        if flags & queue::ENDED == 0 {
-            tx.set(queue + queue::FLAGS, flags | queue::ENDED);
+        let changed = change(flags);
+        if changed != flags {
+            tx.set(queue + queue::FLAGS, changed);
             tx.commit()?;
             queue::EVENTS.iter().for_each(|&event| tx.notify_all(queue + event));
         }

@@ -245,10 +245,14 @@ impl Run {
 
     pub(in crate::broker::jetstream) fn progress(&self, queue: SharedQueue) -> Option<Progress> {
         let queue = self.queue(queue)?;
-        Some(match (queue.is_sealed, queue.is_finished()) {
-            (false, _) => Progress::Open,
-            (true, false) => Progress::Sealed,
-            (true, true) => Progress::Finished,
+        if !queue.is_sealed {
+            return Some(Progress::Open);
+        }
+        let is_leased = || queue.ledger().waiting == 0;
+        Some(match queue.is_finished() {
+            true => Progress::Finished,
+            false if is_leased() => Progress::Leased,
+            false => Progress::Sealed,
         })
     }
 

@@ -1,7 +1,7 @@
--- How far a queue is: open; sealed, so nothing more comes; finished, so nothing is in it either.
+-- How far a queue is: open; sealed, so nothing more comes; all leased, so none of its items waits; finished, so none is there.
 -- Invariants: it is sealed once, when all its writers have marked their ends and all queues before it are finished. A queue
 -- without a writer and without a queue before it is open: its writers have yet to come.
--- KEYS: stream, about, writers, then for each queue before it: stream, about   -> 0, 1, 2
+-- KEYS: stream, about, writers, then for each queue before it: stream, about   -> 0, 1, 2, 3
 local function is_finished(stream, about)
   return redis.call('HEXISTS', about, 'sealed') == 1 and redis.call('XLEN', stream) == 0
 end
@@ -28,4 +28,8 @@ if redis.call('HEXISTS', KEYS[2], 'sealed') == 0 then
   redis.call('HSET', KEYS[2], 'sealed', 1)
   redis.call('PUBLISH', KEYS[2], 'sealed')
 end
-return redis.call('XLEN', KEYS[1]) == 0 and 2 or 1
+local counts = ledger(KEYS[1], KEYS[2])
+if counts[5] == 0 then
+  return 3
+end
+return counts[5] == counts[6] and 2 or 1

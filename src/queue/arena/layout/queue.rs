@@ -121,5 +121,8 @@ pub(crate) const COUNTERS: [Field<Queue>; 33] = [
 pub(crate) const USED: u64 = 1;
 pub(crate) const ENDED: u64 = 2;
 pub(crate) const CLOSED: u64 = 4;
+/// Of a shared queue: no writer will put into it again, and none of its items waits for a machine. What other machines have may
+/// still come back.
+pub(crate) const ALL_LEASED: u64 = 16;
 /// It is no queue, but the window of a stage that keeps the order of its input.
 pub(crate) const IS_WINDOW: u64 = 8;
