@@ -116,6 +116,28 @@ fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for(kind: BrokerKi
     assert_eq!(numbers(&third), each_once(100));
 }
 
+/// Its items are another's by then, and what it had written of them counts no more.
+fn a_machine_that_comes_back_after_the_end_of_the_run_cuts_what_does_not_count(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = file(&server, 2000, PASS, "sleep = '2ms'\n");
+    let (mut stays, mut dies) = (machine(&text, "read,work,write"), machine(&text, "write"));
+    wait_until("its lines", || (numbers(&dies).len() > 50).then_some(()));
+    // Without its link it has items and writes them, and none of it is known to the broker.
+    let link = wait_until("its link", || link(&dies));
+    process::kill(link, libc::SIGSTOP);
+    let before = numbers(&dies).len();
+    wait_until("lines that don't count", || (numbers(&dies).len() > before + 10).then_some(()));
+    power_off(&mut dies);
+    assert_eq!(stays.wait(), 0, "{}", stays.stderr());
+    let mut back = again(dies, "write");
+    assert_eq!(back.wait(), 0, "{}", back.stderr());
+    let mut all = [numbers(&stays), numbers(&back)].concat();
+    all.sort_unstable();
+    let doubled: Vec<u32> = all.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
+    all.dedup();
+    assert!(all == each_once(2000) && doubled.is_empty(), "{doubled:?}: {}", back.stderr());
+}
+
 /// A link that is stopped is told of; one that is stopped with the lock of the queues is killed, and another one goes on.
 fn a_link_that_is_stopped_holds_up_no_worker_for_good(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -268,6 +290,7 @@ on_both!(
     a_machine_with_such_a_program_that_comes_back_or_leaves_holds_up_no_end,
     each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_killed,
     a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for,
+    a_machine_that_comes_back_after_the_end_of_the_run_cuts_what_does_not_count,
     a_link_that_is_stopped_holds_up_no_worker_for_good,
     killed_links_workers_and_machines_lose_and_double_nothing,
     a_server_that_is_away_is_waited_for_at_the_start_and_later,

@@ -74,6 +74,8 @@ pub struct Joined {
     pub begun: u64,
     /// Seconds since 1970.
     pub ended: Option<u64>,
+    /// The machine was in the run before, and has not left it. A run that has ended has no other machines.
+    pub is_back: bool,
     /// What the broker's settings don't protect from, each a sentence.
     pub warnings: Vec<String>,
 }

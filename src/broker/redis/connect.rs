@@ -42,8 +42,9 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     for queue in keys.queues() {
         connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
     }
-    let (begun, ended) = join(&mut connection, &scripts, &keys, layout, who).await?;
-    let joined = Joined { run, begun, ended: (ended > 0).then_some(ended), warnings };
+    let (begun, ended, is_back) = join(&mut connection, &scripts, &keys, layout, who).await?;
+    let ended = (ended > 0).then_some(ended);
+    let joined = Joined { run, begun, ended, is_back: is_back > 0, warnings };
     Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, keys, joined })
 }
 
@@ -138,7 +139,7 @@ async fn join(
     keys: &RunKeys,
     layout: &Layout,
     who: &Membership,
-) -> Result<(u64, u64), Fault> {
+) -> Result<(u64, u64, u64), Fault> {
     let mut script = scripts.join.prepare_invoke();
     script.key(keys.run()).key(keys.machines());
     script.arg(&who.machine).arg(&who.life);

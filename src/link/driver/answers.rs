@@ -62,8 +62,9 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn joined(&mut self, broker: Rc<C::Broker>) {
-        let Joined { run, begun, ended, warnings } = broker.joined();
-        if let Some(at) = *ended {
+        let Joined { run, begun, ended, is_back, warnings } = broker.joined();
+        // A machine that has died in the run may have written what does not count: its workers see to that as they start.
+        if let Some(at) = ended.filter(|_| !is_back) {
             self.supervisor.tell(LinkNews::Ended { at });
             self.end = Some(End::Left);
             return;

@@ -104,11 +104,10 @@ impl State {
                     *last_run += 1;
                 }
                 let run = runs.entry(*last_run).or_insert_with(|| Run::new(now));
+                let (begun, ended) = (run.begun, run.ended);
                 match run.join(who, queues, &mut step) {
-                    true => {
-                        (*last_run, Answer::Joined { run: *last_run, begun: run.begun, ended: run.ended })
-                    }
-                    false => (*last_run, Answer::Struck),
+                    Some(is_back) => (*last_run, Answer::Joined { run: *last_run, begun, ended, is_back }),
+                    None => (*last_run, Answer::Struck),
                 }
             }
             Request::Machine { run, who, action } => match (runs.get_mut(run), action) {

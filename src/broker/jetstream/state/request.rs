@@ -172,6 +172,7 @@ pub(in crate::broker::jetstream) enum Answer {
         run: u64,
         begun: u64,
         ended: Option<u64>,
+        is_back: bool,
     },
     /// The run has other queues.
     Foreign,

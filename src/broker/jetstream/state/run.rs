@@ -119,11 +119,16 @@ impl Run {
         machine.is_some_and(|known| known.standing == Standing::Present && known.life == who.life)
     }
 
-    /// A machine has one life, the last that joined. One that was struck off does not come back.
-    pub(super) fn join(&mut self, who: &Who, queues: &[QueueSettings], step: &mut Step<'_>) -> bool {
+    /// A machine has one life, the last that joined. One that was struck off does not come back (`None`). Whether the machine was
+    /// in the run before, and has not left: others don't join a run that has ended.
+    pub(super) fn join(&mut self, who: &Who, queues: &[QueueSettings], step: &mut Step<'_>) -> Option<bool> {
         let known = self.machines.get(&who.machine);
         if known.is_some_and(|known| known.standing == Standing::Struck && known.life == who.life) {
-            return false;
+            return None;
+        }
+        let is_back = known.is_some_and(|known| known.standing == Standing::Present);
+        if self.ended.is_some() && !is_back {
+            return Some(false);
         }
         let before = known.filter(|known| known.life != who.life).map(|known| known.life.clone());
         for (settings, place) in queues.iter().zip(0_u16..) {
@@ -140,7 +145,7 @@ impl Run {
         let order = known.filter(|known| known.life == who.life).and_then(|known| known.order);
         let machine = Machine { life: who.life.clone(), standing: Standing::Present, shown, order };
         self.machines.insert(who.machine.clone(), machine);
-        true
+        Some(is_back)
     }
 
     /// What a life holds goes back; how many items of each queue.

@@ -1,12 +1,19 @@
 -- A machine joins a run: its queues are there, and what an earlier life of it held is given back.
 -- Invariants: a machine has one life, the last that joined (commit.lua refuses the others). A queue has one group, made at 0.
--- A life that was struck off (forget.lua) does not come back.
+-- A life that was struck off (forget.lua) does not come back. A run that has ended is joined only by a machine that was in it
+-- and has not left.
 -- KEYS: run, machines, then for each queue: stream, about, writers
--- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"   -> {ms when it began, s when it ended or 0}, or {"struck"}
+-- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"
+-- -> {ms when it began, s when it ended or 0, 1: the machine was in it and has not left}, or {"struck"}
 redis.call('HSETNX', KEYS[1], 'begun', string.format('%.0f', now_ms()))
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 if before == 'struck:' .. ARGV[2] then
   return { 'struck' }
+end
+local began, ended = tonumber(redis.call('HGET', KEYS[1], 'begun')), tonumber(redis.call('HGET', KEYS[1], 'ended') or 0)
+local has_not_left = before and not string.find(before, '^left:') and not string.find(before, '^struck:')
+if ended > 0 and not has_not_left then
+  return { began, ended, 0 }
 end
 for q = 0, (#KEYS - 2) / 3 - 1 do
   local stream, about, writers = KEYS[3 + 3 * q], KEYS[4 + 3 * q], KEYS[5 + 3 * q]
@@ -20,4 +27,4 @@ for q = 0, (#KEYS - 2) / 3 - 1 do
   end
 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-return { tonumber(redis.call('HGET', KEYS[1], 'begun')), tonumber(redis.call('HGET', KEYS[1], 'ended') or 0) }
+return { began, ended, has_not_left and 1 or 0 }
