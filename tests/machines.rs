@@ -10,7 +10,8 @@ mod support;
 use cluster::{PASS, again, each_once, file, link, machine, numbers, power_off};
 use mprun::broker::BrokerKind;
 use server::{Server, on_both};
-use support::{Run, command, process, wait_until};
+use std::fs;
+use support::{Folder, Run, command, process, wait_until};
 
 fn a_batch_over_three_machines_ends_by_itself_with_each_item_once(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -270,6 +271,27 @@ fn items_that_fail_for_good_are_dead_letters_of_the_broker(kind: BrokerKind) {
     assert_eq!(numbers(&run), (1..=20).filter(|n| *n != 7).collect::<Vec<_>>());
 }
 
+/// On storage that machines share, the first of them empties a file; whoever joins adds to it.
+fn a_machine_that_joins_later_adds_to_the_file_of_the_run(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let storage = Folder::new();
+    let path = storage.file("all.txt", "0\n");
+    let text = file(&server, 1000, PASS, "sleep = '2ms'\n").replace("out.txt", path.to_str().unwrap());
+    let written =
+        || fs::read_to_string(&path).unwrap().lines().map(|line| line.parse().unwrap()).collect::<Vec<u32>>();
+    let mut first = machine(&text, "read,work,write");
+    wait_until("some lines", || (written().len() > 20).then_some(()));
+    let mut second = machine(&text, "write");
+    assert_eq!([first.wait(), second.wait()], [0, 0], "{}{}", first.stderr(), second.stderr());
+    assert!(second.stderr().contains("another machine of this run has begun with it"), "{}", second.stderr());
+    let mut all = written();
+    all.sort_unstable();
+    assert!(all == each_once(1000), "{} lines", all.len());
+    let mut next = Run::start_with(&text, &["--stages", "read,work,write", "--new-run"]);
+    assert_eq!(next.wait(), 0, "{}", next.stderr());
+    assert_eq!(written().len(), 1000, "a new run empties it");
+}
+
 /// With each of them nothing else is left, on its machine or anywhere.
 fn the_last_items_fail_for_good_as_well_on_each_machine(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -298,5 +320,6 @@ on_both!(
     a_machine_that_comes_back_to_a_run_adds_to_its_file,
     a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start,
     items_that_fail_for_good_are_dead_letters_of_the_broker,
+    a_machine_that_joins_later_adds_to_the_file_of_the_run,
     the_last_items_fail_for_good_as_well_on_each_machine,
 );

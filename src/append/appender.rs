@@ -1,6 +1,7 @@
 //! One file, pipe or device that lines are appended to.
 
 use super::entry::{EntryOwner, FileId, PendingWrite};
+use super::run_mark::Start;
 use super::undo_log::{LockedEntry, UndoLog, offset};
 use super::write::{self, PIPE_BUF, pieces};
 use crate::sys::fd;
@@ -38,6 +39,8 @@ pub(super) enum Kind {
 pub(crate) enum Beginning {
     /// It is emptied.
     Empty,
+    /// It is emptied by the first machine of this run, of whatever number.
+    EmptyOnce(u64),
     /// What is in it stays. If its last line has no end it gets one, so that the next one is a line of its own.
     NewLine,
 }
@@ -47,6 +50,9 @@ pub(crate) enum Beginning {
 pub(crate) enum Begun {
     /// The file's length before, in bytes.
     Now(u64),
+    /// Another machine of the run has, or it can't be seen that none has: what is in it stays.
+    Elsewhere,
+    Unknown,
     /// Another worker of the run has done it before.
     Before,
     /// A pipe or a device: it has no beginning.
@@ -90,19 +96,32 @@ impl<F: AsFd> Appender<F> {
         if entry.owner()?.is_some_and(|owner| owner.has_begun) {
             return Ok(Begun::Before);
         }
-        let found = self.length()?;
-        match how {
-            Beginning::Empty => ftruncate(&self.target, 0)?,
-            Beginning::NewLine => match self.ends_a_line() {
-                Ok(true) => {}
-                Ok(false) => write::all(&self.target, b"\n")?,
-                // A file that is for writing only doesn't tell.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                Err(error) => return Err(error),
+        let length = self.length()?;
+        let found = match how {
+            Beginning::Empty => {
+                ftruncate(&self.target, 0)?;
+                Begun::Now(length)
+            }
+            Beginning::EmptyOnce(run) => match self.empty_once(run)? {
+                Start::Emptied => Begun::Now(length),
+                Start::BegunElsewhere => self.on_a_new_line(Begun::Elsewhere)?,
+                Start::Unknown => self.on_a_new_line(Begun::Unknown)?,
             },
-        }
+            Beginning::NewLine => self.on_a_new_line(Begun::Now(length))?,
+        };
         entry.set_owner(EntryOwner { file: self.id, has_begun: true })?;
-        Ok(Begun::Now(found))
+        Ok(found)
+    }
+
+    fn on_a_new_line(&self, found: Begun) -> io::Result<Begun> {
+        match self.ends_a_line() {
+            Ok(true) => {}
+            Ok(false) => write::all(&self.target, b"\n")?,
+            // A file that is for writing only doesn't tell.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+        Ok(found)
     }
 
     /// Whether it is a file: all of a write is in it, or nothing.

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Behind the end of every file.
 const FIRST: i64 = 1 << 61;
@@ -43,6 +44,28 @@ impl Claim {
         length == 0
             || fcntl(&self.file, FcntlArg::F_OFD_GETLK(&mut wanted)).is_err()
             || i32::from(wanted.l_type) == libc::F_UNLCK
+    }
+}
+
+/// The lock under which a machine begins with a file, until it is dropped.
+#[derive(Debug)]
+pub(super) struct BeginningLock<'a>(BorrowedFd<'a>);
+
+/// `None`: another machine holds it. `file` is open for writing.
+pub(super) fn lock_beginning<F: AsFd>(file: &F) -> io::Result<Option<BeginningLock<'_>>> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK, FIRST - 1, 1))) {
+        Ok(_) | Err(Errno::ENOLCK | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+            Ok(Some(BeginningLock(file.as_fd())))
+        }
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+impl Drop for BeginningLock<'_> {
+    fn drop(&mut self) {
+        // It would go with the file at the latest.
+        let _ = fcntl(self.0, FcntlArg::F_OFD_SETLK(&lock(libc::F_UNLCK, FIRST - 1, 1)));
     }
 }
 

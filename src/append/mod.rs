@@ -37,6 +37,7 @@ mod entry;
 mod note;
 mod open_note;
 mod own_file;
+mod run_mark;
 mod turn;
 mod undo_log;
 mod write;

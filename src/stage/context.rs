@@ -30,6 +30,8 @@ pub struct Context {
     pub(crate) run: String,
     /// The run continues an earlier one: what that one has written is part of its work.
     pub(crate) continues: bool,
+    /// The run of the shared queues, by a number that no other run has: other machines may be in it.
+    pub(crate) shared_run: Option<u64>,
     /// What the supervisor wants, for waits outside of the queues. Outside of a run there is none.
     pub(crate) orders: Option<Orders>,
     /// What it writes by turns it notes here. Outside of a run there is nothing.

@@ -45,6 +45,7 @@ pub(super) fn set_up() -> Result<(WorkerContext, Context), String> {
         soft_open_files: spec.soft_open_files,
         run: spec.run.clone(),
         continues: spec.continues,
+        shared_run: spec.shared_run,
         notes: spec.token.map(|token| TokenNotes::new(arena.clone(), QueueId(token))),
         orders: Some(Orders::new(arena.clone(), SlotId(spec.slot))),
     };

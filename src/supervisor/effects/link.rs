@@ -7,6 +7,7 @@
 //! | the supervisor | the link, commits in the arena | the link dies with it; kept queues have the commits at the next start |
 
 use super::performer::Performer;
+use crate::hash;
 use crate::link::{LinkNews, LinkOrder, LinkRequest};
 use crate::model::Tuning;
 use crate::queue::{DeadLetterCandidate, FailureAttribution, SlotId};
@@ -57,6 +58,10 @@ impl Performer<'_> {
     /// Before the first worker: a machine that comes back to a run adds to the files that it has written for it.
     pub(super) fn note_run(&mut self, news: &LinkNews) {
         let Some(names) = &self.membership else { return };
+        if let LinkNews::Up { run, begun, .. } = news {
+            let number = hash::fnv1a(format!("{} {run} {begun}", self.launcher.pipeline).as_bytes());
+            self.launcher.shared_run = Some(number.max(1));
+        }
         let continues = match news {
             LinkNews::Up { run, begun, .. } => names.enter(*run, *begun).unwrap_or_else(|error| {
                 log!(target: "mprun", Level::Warn, "the run of the shared queues can't be noted: {error}");

@@ -36,6 +36,8 @@ pub(crate) struct Launcher {
     pub dead_letters: Store,
     /// The files that it continues.
     pub begun_files: BegunFiles,
+    /// Of the shared queues, by a number that no other run has; `None`: there are none, or it is not known yet.
+    pub shared_run: Option<u64>,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
     environment: Vec<CString>,
     null: OwnedFd,
@@ -68,6 +70,7 @@ impl Launcher {
             pipeline: pipeline.to_owned(),
             dead_letters,
             begun_files: BegunFiles::none(),
+            shared_run: None,
             environment: inherited_environment(),
             null: fd::null()?,
             terminal: io::stdin().is_terminal(),
@@ -213,6 +216,7 @@ impl Launcher {
             stage_id: spawn.stage_id.map(|id| id.0),
             run: self.run.clone(),
             continues,
+            shared_run: self.shared_run,
             supervisor_pid: std::process::id(),
             folder: version.folder.clone(),
             work: version.work.clone(),

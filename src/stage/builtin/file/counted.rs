@@ -62,7 +62,11 @@ impl ToFile {
         // Another machine may have begun: its position came with the stage.
         let is_known = self.counts.of(&self.name()).is_some();
         let is_added_to = self.continues || is_known || self.mode == Mode::Append;
-        let how = if is_added_to { Beginning::NewLine } else { Beginning::Empty };
+        let how = match self.shared_run {
+            _ if is_added_to => Beginning::NewLine,
+            Some(run) => Beginning::EmptyOnce(run),
+            None => Beginning::Empty,
+        };
         let found = outlet.appender.begin_run(how, name(path))?;
         self.log.set_begun(&self.key())?;
         self.log_begin(path, found);

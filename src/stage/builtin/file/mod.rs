@@ -93,6 +93,7 @@ pub(super) struct ToFile {
     worker: u32,
     run: String,
     continues: bool,
+    shared_run: Option<u64>,
     orders: Option<Orders>,
     log: UndoLog,
     notes: Option<TokenNotes>,
@@ -118,6 +119,7 @@ impl ToFile {
             worker: context.worker,
             run: context.run.clone(),
             continues: context.continues,
+            shared_run: context.shared_run,
             orders: context.orders.clone(),
             log,
             notes: context.notes.clone(),
@@ -273,7 +275,19 @@ impl ToFile {
 
     fn log_begin(&self, path: &Path, found: Begun) {
         let shown = path.display();
-        let Begun::Now(length) = found else { return };
+        let length = match found {
+            Begun::Now(length) => length,
+            Begun::Elsewhere => {
+                return log::info!("adds to `{shown}`: another machine of this run has begun with it");
+            }
+            Begun::Unknown => {
+                return log::warn!(
+                    "`{shown}` is not emptied: its file system has no extended attributes or no locks, so it can't be seen \
+                     whether another machine of this run has begun with it"
+                );
+            }
+            Begun::Before | Begun::Endless => return,
+        };
         match self.mode {
             Mode::Replace => {
                 let begins = if self.continues { "goes on in" } else { "writes" };
