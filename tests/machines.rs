@@ -271,6 +271,18 @@ fn items_that_fail_for_good_are_dead_letters_of_the_broker(kind: BrokerKind) {
     assert_eq!(numbers(&run), (1..=20).filter(|n| *n != 7).collect::<Vec<_>>());
 }
 
+/// A machine that has only bad ones gets others, which tell that they are to blame.
+fn bad_items_among_good_ones_are_dead_letters_on_each_machine(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let work = "command = 'sleep 0.02; case $1 in *7) exit 1;; esac; echo $1'\nmode = 'each'\nattempts = 1";
+    let text = file(&server, 300, work, "").replace("capacity = 500", "capacity = 2");
+    let mut machines = [machine(&text, "read,work,write"), machine(&text, "work"), machine(&text, "work")];
+    let ends = machines.each_mut().map(|run| run.wait());
+    assert!(ends.contains(&3) && ends.iter().all(|end| [0, 3].contains(end)), "{ends:?}");
+    let good: Vec<u32> = (1..=300).filter(|n| n % 10 != 7).collect();
+    assert!(numbers(&machines[0]) == good, "{} lines", numbers(&machines[0]).len());
+}
+
 /// On storage that machines share, the first of them empties a file; whoever joins adds to it.
 fn a_machine_that_joins_later_adds_to_the_file_of_the_run(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -320,6 +332,7 @@ on_both!(
     a_machine_that_comes_back_to_a_run_adds_to_its_file,
     a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start,
     items_that_fail_for_good_are_dead_letters_of_the_broker,
+    bad_items_among_good_ones_are_dead_letters_on_each_machine,
     a_machine_that_joins_later_adds_to_the_file_of_the_run,
     the_last_items_fail_for_good_as_well_on_each_machine,
 );

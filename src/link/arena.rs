@@ -299,11 +299,14 @@ impl LinkArena {
         let inlet = &mut self.inlets[i];
         let (counts, _) = self.handle.counts_of(inlet.queue)?;
         let (capacity, max_bytes) = self.handle.limits_of(inlet.queue)?;
-        let queued = usize::try_from(counts.waiting + counts.delayed).unwrap_or(usize::MAX);
-        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX).min(MOST_WAITING);
-        let wanted = inlet.pace.wanted(counts.put - queued as u64, Instant::now()).min(capacity);
-        let room = wanted.saturating_sub(queued).min(MOST_HELD.saturating_sub(inlet.held.len()));
-        let has_bytes = counts.bytes < max_bytes / 2 || queued == 0;
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let (waiting, delayed) = (size(counts.waiting), size(counts.delayed));
+        let left = size(capacity).min(MOST_WAITING).saturating_sub(delayed);
+        // What is delayed is not what workers have to do: fresh items pass it, and tell whether it or the stage is at fault.
+        let taken = counts.put - counts.waiting - counts.delayed;
+        let wanted = inlet.pace.wanted(taken, Instant::now()).min(left);
+        let room = wanted.saturating_sub(waiting).min(MOST_HELD.saturating_sub(inlet.held.len()));
+        let has_bytes = counts.bytes < max_bytes / 2 || waiting + delayed == 0;
         let places = if has_bytes { room } else { 0 };
         let is_news = inlet.reported.replace(places) != Some(places);
         Ok(is_news.then_some(Event::Room { queue: inlet.shared, places }))

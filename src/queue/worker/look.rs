@@ -57,13 +57,14 @@ impl WorkerHandle {
         Ok((counts::counts(&tx, queue), tx.get(queue + queue::FLAGS) & queue::ENDED != 0))
     }
 
-    /// The most that may wait in a queue, and the bytes that its items may take.
+    /// The most that may wait in a queue, with the room for those that must pass what is delayed, and the bytes that its items may
+    /// take.
     ///
     /// # Errors
     /// Only when there is no such queue.
     pub fn limits_of(&self, q: QueueId) -> Result<(u64, u64), Fault> {
         let (memory, queue) = (self.session.memory(), QueueAt::of(q)?);
-        Ok((memory.load(queue + queue::CAPACITY), memory.load(queue + queue::MAX_BYTES)))
+        Ok((counts::capacity_roughly(memory, queue), memory.load(queue + queue::MAX_BYTES)))
     }
 
     /// No writer will ever put into the queue again.
