@@ -106,7 +106,7 @@ fn room_wakes_a_line_once_it_is_as_large_as_its_commit(kind: BrokerKind) {
         for longer in [emits(2, &["4", "5"]), emits(2, &["4", "5", "6"])] {
             assert_eq!(commit(&broker, "read", &[longer]).await.unwrap().full, Some(Full::Queue(A)));
         }
-        let taken = broker.take(A, 3, false).await.unwrap();
+        let taken = broker.take(A, 2, false).await.unwrap();
         let woken = async || timeout(Duration::from_secs(5), broker.woken()).await.unwrap();
         // What wakes for an item in B came behind what would have waked for the place in A.
         assert_eq!(items(&broker, B).await, [""; 0]);
@@ -115,6 +115,24 @@ fn room_wakes_a_line_once_it_is_as_large_as_its_commit(kind: BrokerKind) {
         commit(&broker, "pass", &[passes(2, &taken[1])]).await.unwrap();
         assert_eq!(woken().await, Woken::Room(A));
         assert_eq!(verdicts(&broker, "read", &[emits(2, &["4", "5"])]).await, [Verdict::Done]);
+        audit(&broker, &layout).await;
+    });
+}
+
+/// Else items that fail on their machines would keep the fresh ones out that tell whether they are at fault.
+fn a_queue_in_which_nothing_waits_takes_a_commit_however_many_are_leased(kind: BrokerKind) {
+    run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[3, 10]));
+        let broker = server.join(&layout, "m").await;
+        assert_eq!(verdicts(&broker, "read", &[emits(1, &["1", "2", "3"])]).await, [Verdict::Done]);
+        let next = [emits(2, &["4", "5"])];
+        let mut taken = broker.take(A, 2, false).await.unwrap();
+        assert_eq!(commit(&broker, "read", &next).await.unwrap().full, Some(Full::Queue(A)), "one waits");
+        taken.extend(broker.take(A, 1, false).await.unwrap());
+        assert_eq!(timeout(Duration::from_secs(5), broker.woken()).await.unwrap(), Woken::Room(A));
+        assert_eq!(verdicts(&broker, "read", &next).await, [Verdict::Done]);
+        assert_eq!(commit(&broker, "read", &[emits(3, &["6"])]).await.unwrap().full, Some(Full::Queue(A)));
+        assert_eq!((taken.len(), broker.ledger(A).await.unwrap().leased), (3, 3));
         audit(&broker, &layout).await;
     });
 }
@@ -463,6 +481,7 @@ on_both!(
     the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it,
     a_full_queue_stops_the_line_and_room_wakes_it,
     room_wakes_a_line_once_it_is_as_large_as_its_commit,
+    a_queue_in_which_nothing_waits_takes_a_commit_however_many_are_leased,
     an_empty_queue_takes_a_commit_that_is_larger_than_its_capacity,
     a_queue_that_drops_new_items_counts_them,
     a_machine_that_comes_back_late_is_refused,

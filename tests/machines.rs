@@ -275,7 +275,7 @@ fn items_that_fail_for_good_are_dead_letters_of_the_broker(kind: BrokerKind) {
 fn bad_items_among_good_ones_are_dead_letters_on_each_machine(kind: BrokerKind) {
     let server = Server::safe(kind);
     let work = "command = 'sleep 0.02; case $1 in *7) exit 1;; esac; echo $1'\nmode = 'each'\nattempts = 1";
-    let text = file(&server, 300, work, "").replace("capacity = 500", "capacity = 2");
+    let text = file(&server, 300, work, "").replace("capacity = 500", "capacity = 20");
     let mut machines = [machine(&text, "read,work,write"), machine(&text, "work"), machine(&text, "work")];
     let ends = machines.each_mut().map(|run| run.wait());
     assert!(ends.contains(&3) && ends.iter().all(|end| [0, 3].contains(end)), "{ends:?}");

@@ -67,7 +67,8 @@ impl Run {
         commit.ends.iter().all(is_held) && commit.outputs.iter().all(is_open)
     }
 
-    /// The queues whose outputs are dropped, or the first that has no room. An empty queue takes any number.
+    /// The queues whose outputs are dropped, or the first that has no room. A queue in which nothing waits takes any number:
+    /// items that fail on their machines keep no fresh one out, which tells whether they are at fault.
     /// `added`: items more than there are, by commits that are still to happen.
     pub(super) fn look_for_room(
         &self,
@@ -83,7 +84,8 @@ impl Run {
             let Some(queue) = self.queue(*name).filter(|_| !dropped.contains(name)) else { continue };
             let wanted = wanted.get(name).copied().unwrap_or(0);
             let len = queue.len().saturating_add_signed(added(name));
-            if len > 0 && len + wanted > queue.settings.capacity {
+            let is_full = len > 0 && len + wanted > queue.settings.capacity;
+            if is_full && (added(name) > 0 || queue.has_waiting()) {
                 if queue.settings.when_full == WhenFull::Block {
                     return Err(*name);
                 }
@@ -99,7 +101,7 @@ impl Run {
         let Some(queue) = self.queue(name) else { return u64::MAX };
         let wanted = commit.outputs.iter().filter(|(to, _)| *to == name).count() as u64;
         let fits_at = queue.settings.capacity.saturating_sub(wanted);
-        if queue.len() <= fits_at { u64::MAX } else { fits_at }
+        if queue.len() <= fits_at || !queue.has_waiting() { u64::MAX } else { fits_at }
     }
 
     fn happen(

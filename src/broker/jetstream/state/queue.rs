@@ -84,6 +84,12 @@ impl StoredQueue {
         self.items.len() as u64
     }
 
+    /// Whether a machine could take an item.
+    pub(super) fn has_waiting(&self) -> bool {
+        let is_new = |(id, _): (&Sequence, _)| *id > self.last_delivered;
+        self.items.last_key_value().is_some_and(is_new) || self.returned().next().is_some()
+    }
+
     pub(super) fn deliveries(&self) -> usize {
         self.deliveries.len()
     }

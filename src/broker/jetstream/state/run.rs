@@ -193,8 +193,10 @@ impl Run {
             Action::Take { queue: name, n, expired_after, max_deliveries } => {
                 let queue = self.queue_mut(*name)?;
                 let (taken, has_letters) = queue.take(who, *n as usize, *expired_after, *max_deliveries, now);
-                if has_letters {
-                    step.tell(News::Room { queue: *name, len: queue.len() });
+                let is_empty = !taken.is_empty() && !queue.has_waiting();
+                if is_empty || has_letters {
+                    let len = if is_empty { 0 } else { queue.len() };
+                    step.tell(News::Room { queue: *name, len });
                 }
                 Answer::Taken(taken)
             }

@@ -66,7 +66,8 @@ local function is_allowed(commit)
 end
 
 -- The first queue that has no room for the commit with the greatest length at which it has, and by name those whose outputs are
--- dropped. An empty queue takes any number.
+-- dropped. A queue in which nothing waits takes any number: items that fail on their machines keep no fresh one out, which tells
+-- whether they are at fault.
 local function look_for_room(commit)
   local wanted, dropped = {}, {}
   for _, output in ipairs(commit.outputs) do
@@ -76,7 +77,8 @@ local function look_for_room(commit)
     local queue = output[1]
     local length = redis.call('XLEN', key(queue, STREAM))
     local about = redis.call('HMGET', key(queue, ABOUT), 'capacity', 'when_full')
-    if length > 0 and length + wanted[queue] > tonumber(about[1]) then
+    local is_full = length > 0 and length + wanted[queue] > tonumber(about[1])
+    if is_full and length > leased(key(queue, STREAM)) then
       if about[2] ~= 'drop' then
         return { queue, math.max(0, about[1] - wanted[queue]) }, dropped
       end

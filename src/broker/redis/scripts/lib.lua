@@ -40,6 +40,17 @@ local function free_claims(claims, machine)
   return freed
 end
 
+-- How many entries machines have.
+local function leased(stream)
+  local pending, given_back = redis.call('XPENDING', stream, GROUP), 0
+  for _, consumer in ipairs(pending[4] or {}) do
+    if consumer[1] == NOBODY then
+      given_back = tonumber(consumer[2])
+    end
+  end
+  return pending[1] - given_back
+end
+
 -- Wakes the machines that wait for items (takers_wait) or room (writers_wait) of a queue. The flag spares the message when
 -- no machine waits: it is set by the refusal, and cleared here, in one step with what ends the wait.
 local function wake(about, flag)
@@ -49,10 +60,14 @@ local function wake(about, flag)
 end
 
 -- The same for room: writers_wait is the greatest length of the stream at which a commit that found none has room. To wake its
--- machine for less would send all of the commit in vain.
+-- machine for less would send all of the commit in vain. Where none of the entries waits there is room as well.
 local function wake_writers(stream, about)
   local fits_at = redis.call('HGET', about, 'writers_wait')
-  if fits_at and redis.call('XLEN', stream) <= tonumber(fits_at) then
+  if not fits_at then
+    return
+  end
+  local length = redis.call('XLEN', stream)
+  if length <= tonumber(fits_at) or length == leased(stream) then
     wake(about, 'writers_wait')
   end
 end
@@ -75,13 +90,7 @@ local function ledger(stream, about)
   for n = 1, 4 do
     counts[n] = tonumber(counts[n] or 0)
   end
-  local pending, given_back = redis.call('XPENDING', stream, GROUP), 0
-  for _, consumer in ipairs(pending[4] or {}) do
-    if consumer[1] == NOBODY then
-      given_back = tonumber(consumer[2])
-    end
-  end
-  counts[5], counts[6] = redis.call('XLEN', stream), pending[1] - given_back
+  counts[5], counts[6] = redis.call('XLEN', stream), leased(stream)
   return counts
 end
 

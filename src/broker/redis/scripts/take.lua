@@ -47,6 +47,9 @@ if #taken < n then
     hand_out(entry, 1)
   end
 end
+if #taken > 0 then
+  wake_writers(stream, about)
+end
 if #taken < n and redis.call('HEXISTS', about, 'takers_wait') == 0 then
   redis.call('HSET', about, 'takers_wait', 1)
 end
