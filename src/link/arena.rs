@@ -186,6 +186,12 @@ impl LinkArena {
         self.handle.end_queue(self.inlets[i].queue)
     }
 
+    /// It has not, after all.
+    pub(crate) fn reopen(&mut self, queue: SharedQueue) -> Result<(), Fault> {
+        let i = self.inlet(queue)?;
+        self.handle.reopen_queue(self.inlets[i].queue)
+    }
+
     /// Commits of a line from number `first` to `last`, as far as there are so many.
     pub(crate) fn commits(&mut self, line: LineId, first: u64, last: u64) -> Result<Vec<Commit>, Fault> {
         let (q, most) = (self.line(line)?, usize::try_from(last - first).unwrap_or(usize::MAX) + 1);

@@ -101,6 +101,8 @@ pub(super) struct Driver<C: Connect, S> {
     up: LinkNews,
     /// Answers to `register` that have yet to come on this connection. No worker starts before them.
     registering: usize,
+    /// Lines whose end the broker has acknowledged.
+    ended: BTreeSet<LineId>,
     /// Of those that this machine reads.
     sealed: BTreeSet<SharedQueue>,
     finished: BTreeSet<SharedQueue>,
@@ -141,6 +143,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             here,
             up: LinkNews::Up { run: 0, begun: 0, warnings: Vec::new() },
             registering: 0,
+            ended: BTreeSet::new(),
             sealed: BTreeSet::new(),
             finished: BTreeSet::new(),
             showing,

@@ -151,6 +151,8 @@ pub(crate) enum LinkNews {
     Elsewhere { stage: String },
     /// The stage, a source without a position, has ended in this run before.
     Over { stage: String },
+    /// The broker has taken back that an input of the stage has ended.
+    WorkAgain { stage: String },
     /// Leases are another machine's: this one was out of touch for too long.
     Lost { queue: String, items: usize },
     /// Commits did not happen, for that reason.

@@ -28,6 +28,12 @@ pub fn power_off(run: &mut Run) {
     run.wait();
 }
 
+/// A server that is not running has lost all that it had.
+pub fn lose_all(server: &Server) {
+    let (of_nats, of_redis) = (server.store(), server.store().with_file_name("appendonlydir"));
+    fs::remove_dir_all(if of_nats.exists() { of_nats } else { of_redis }).unwrap();
+}
+
 /// `read` counts, the stages between pass items on, `write` puts them into a file of its machine.
 pub fn file(server: &Server, items: u32, work: &str, more: &str) -> String {
     format!(

@@ -76,6 +76,10 @@ pub enum Event {
     LineEnded {
         line: LineId,
     },
+    /// It did, and knows it no more: a restart or a failover has taken it back.
+    EndForgotten {
+        line: LineId,
+    },
     /// The machine is to give back what it has not begun, and to leave once the rest has ended.
     Finish,
     /// It has left.

@@ -83,6 +83,9 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             }
         }
         self.registered();
+        for queue in self.finished.clone() {
+            self.ask_for_progress(queue);
+        }
         self.handle(Event::Joined);
     }
 
@@ -94,6 +97,10 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                     // One with a position finds its end there.
                     Registered::Ended if !is_placed => self.is_over(line),
                     Registered::Sealed => self.is_over(line),
+                    Registered::Open if self.ended.remove(&line) => {
+                        self.marks.remove(&line.0); // it is said once more, behind what is emitted once more
+                        self.handle(Event::EndForgotten { line });
+                    }
                     Registered::Open | Registered::Ended => {}
                 }
                 self.registered();
@@ -137,6 +144,16 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
     }
 
+    /// A restart or a failover of the broker has taken the end of a queue back: its items come once more.
+    fn reopen(&mut self, queue: SharedQueue) {
+        if let Err(fault) = self.arena.reopen(queue) {
+            self.end = Some(End::Broken(fault.to_string()));
+        }
+        for line in self.plan.lines.iter().filter(|line| line.reads.contains(&queue)) {
+            self.supervisor.tell(LinkNews::WorkAgain { stage: line.stage.clone() });
+        }
+    }
+
     /// What was judged may have ended the last items of a queue.
     fn look_for_last_ends(&mut self) {
         for queue in self.sealed.clone() {
@@ -151,8 +168,13 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Ok(progress) => progress,
             Err(fault) => return self.failed(&fault),
         };
-        if !self.plan.reads.contains(&queue) || self.finished.contains(&queue) {
+        if !self.plan.reads.contains(&queue)
+            || progress == Progress::Finished && self.finished.contains(&queue)
+        {
             return;
+        }
+        if self.finished.remove(&queue) {
+            self.reopen(queue);
         }
         if matches!(progress, Progress::Sealed | Progress::Leased) {
             self.sealed.insert(queue);

@@ -114,6 +114,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             self.marks.remove(&line.0); // another end will come
         }
         if has_ended {
+            self.ended.insert(line);
             let ends = self.plan.lines.get(line.0).map(|line| line.ends.clone());
             ends.unwrap_or_default().into_iter().for_each(|queue| self.ask_for_progress(queue));
         }

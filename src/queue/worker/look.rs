@@ -75,6 +75,14 @@ impl WorkerHandle {
         self.change_flags(q, |flags| flags | queue::ENDED)
     }
 
+    /// Writers put into the queue again.
+    ///
+    /// # Errors
+    /// Only when there is no such queue.
+    pub fn reopen_queue(&mut self, q: QueueId) -> Result<(), Fault> {
+        self.change_flags(q, |flags| flags & !queue::ENDED)
+    }
+
     /// Whether what other machines have is all that may still come into a shared queue.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("room in B", Event::Woken(Woken::Room(B))),
         ("woken, away", Event::Woken(Woken::Away)),
         ("switched off", Event::Switched { line: LineId(0), is_off: true }),
+        ("end forgotten", Event::EndForgotten { line: LineId(0) }),
         ("finish", Event::Finish),
         ("left", Event::Left),
     ]

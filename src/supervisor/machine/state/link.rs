@@ -11,9 +11,10 @@ use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
 use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess, StageSight};
 use crate::supervisor::machine::phase::UpgradePhase;
-use crate::supervisor::machine::reason::StopCause;
+use crate::supervisor::machine::reason::{StartReason, StopCause};
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::{StageState, Switch};
+use crate::supervisor::machine::worker_state::Over;
 use crate::sys::wait::Exit;
 use log::Level;
 use std::time::{Duration, SystemTime};
@@ -84,6 +85,13 @@ impl State {
                 out.push(Effect::OrderLink(link::LinkOrder::Stopped { stage: name() }));
             }
             *known = now;
+        }
+    }
+
+    /// The link works on, whatever it was ordered: what was taken for the end of a stage may be none.
+    fn work_on(&mut self) {
+        if let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Finish) {
+            *order = LinkOrder::Run;
         }
     }
 
@@ -159,11 +167,15 @@ impl State {
             }
             LinkNews::Elsewhere { stage } => {
                 self.stage_named(&stage).into_iter().for_each(StageState::depart);
-                // It works on, whatever it was ordered: what was taken for the stage's end may be none.
-                if let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Finish) {
-                    *order = LinkOrder::Run;
-                }
+                self.work_on();
                 out.log(Level::Info, format!("{stage}: its workers end, the broker says where it goes on"));
+            }
+            LinkNews::WorkAgain { stage } => {
+                if self.stopping() == Stopping::No {
+                    let stages = self.stage_named(&stage).into_iter();
+                    stages.for_each(|stage| stage.revive(Over::InputEnded, StartReason::WorkAgain));
+                    self.work_on();
+                }
             }
             LinkNews::Over { stage } => {
                 self.stage_named(&stage).into_iter().for_each(StageState::was_done_before);
