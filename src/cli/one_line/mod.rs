@@ -10,7 +10,7 @@ mod options;
 mod shell;
 
 use super::output::{self, Failure};
-use crate::config::{self, LoadOptions, Loaded, Texts};
+use crate::config::{self, LoadOptions, Loaded};
 use crate::exit;
 use crate::logs::Logging;
 use crate::progress::When;
@@ -19,7 +19,8 @@ use crate::supervisor::{self, RunOptions};
 pub(in crate::cli) use file::Around;
 pub(in crate::cli) use options::{Args, instead, instead_of};
 pub(in crate::cli) use shell::{has_group_placeholder, without_needless_quotes};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 /// Bytes of the largest file: what a line has more than that is given on standard input.
 const MAX_FILE_BYTES: usize = 1 << 20;
@@ -34,11 +35,25 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     }
     let options = options(line.name.clone(), text, bar, verbosity);
     let loaded = checked(&options, registry)?;
+    check_items(&line.items)?;
     if dry_run {
         return dry_run::run(&line, &loaded.pipeline);
     }
     options.logging.start(None);
     Ok(supervisor::run(options, registry))
+}
+
+/// A file that is not there is a slip of the line.
+fn check_items(items: &file::Items) -> Result<(), Failure> {
+    match items {
+        file::Items::File(path) => match std::fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Failure::usage(format!("there is no file `{}` for the items", path.display())))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        },
+        file::Items::Stdin | file::Items::List(_) => Ok(()),
+    }
 }
 
 /// Whether this program could resume the run of such a line.
@@ -94,10 +109,9 @@ pub(in crate::cli) fn refused(warnings: &config::Report) -> Failure {
 
 /// What is wrong with the line, in words about the line.
 fn checked(options: &RunOptions, registry: &Registry) -> Result<Loaded, Failure> {
-    let texts = Texts { main: options.text.clone().unwrap_or_default(), ..Texts::default() };
-    let place = Path::new("the file of this line (--print shows it)");
+    let text = options.text.clone().unwrap_or_default();
     let bad = |report: config::Report| Failure::usage(report.render(output::is_colourful()));
-    let loaded = config::load_texts(place, texts, &LoadOptions::default(), registry).map_err(bad)?;
+    let loaded = config::load_line(&options.file, text, &options.load, registry).map_err(bad)?;
     // The only one that a line can cause: the item would be a piece of a program.
     if loaded.warnings.is_empty() { Ok(loaded) } else { Err(refused(&loaded.warnings)) }
 }
