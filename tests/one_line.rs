@@ -93,7 +93,7 @@ fn an_item_that_can_be_no_argument_fails_alone() {
 }
 
 /// All options, each with a line that it changes.
-const LINES: [&str; 18] = [
+const LINES: [&str; 20] = [
     "echo",
     "-j2 -k -- sh -c 'sleep 0.0$((4 - $1)); echo $1' sh",
     "-j cpus -k echo {}{}",
@@ -101,7 +101,7 @@ const LINES: [&str; 18] = [
     "-0 echo",
     "-a list echo",
     "-0 -a list echo {/}",
-    "-n2 echo {2} {1}",
+    "-n3 echo {2} {1} {-1}",
     "-n2 -k 'echo {} | cat'",
     "--timeout 0.2 -- sh -c 'test $1 != 2 || sleep 9; echo $1' sh",
     "--retries 3 'echo $MPRUN_ATTEMPT; test $MPRUN_ATTEMPT = 2 #'",
@@ -109,7 +109,9 @@ const LINES: [&str; 18] = [
     "--tag --joblog 'my jobs' -k -- sh -c 'echo $1; exit $1' sh",
     "--joblog rows --resume-failed echo",
     "'echo {#} {.} {/} {//} {/.} > /dev/stdout; exit 4'",
-    "echo {} {%} '{{}}' '{{.}}' ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
+    "'echo {} {{}} {{-1}}; exit 75'",
+    "--retries 2 'echo $MPRUN_ATTEMPT; exit 75 #'",
+    "echo {} {%} {worker} '{{}}' '{{.}}' '{{1}}' x{2} ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
     "-j2 -k -- echo a{} :: -n2 echo :: -k --retries 2 'cat /dev/null; echo {}'",
     "-j3 -k 'echo {}; exit {}'",
 ];
@@ -166,7 +168,17 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-j0 echo", "from 1"),
         ("--timeout x echo", "a time is seconds"),
         ("'echo \"{}\"'", "inside of quotes"),
-        ("-- sh -c 'echo {}'", "a piece of the program"),
+        ("-- sh -c 'echo {}'", "a piece of the program that `sh` runs"),
+        ("-- sh -c -- 'echo {}'", "a piece of the program"),
+        ("-- bash -oc errexit 'echo {}'", "a piece of the program"),
+        ("-- env A=b sudo su me -c'echo {}'", "a piece of the program"),
+        ("-- su --command='echo {}'", "a piece of the program"),
+        ("-- python3 -c'print({})'", "a piece of the program"),
+        ("-- awk '/{}/' f", "[\"awk\", \"-v\", \"x={}\""),
+        ("'sh -c {}'", "a piece of the program"),
+        ("'x=$(eval {})'", "a piece of the program"),
+        ("-- echo {-1}", "which -n N makes"),
+        ("-a nofile echo", "no file `nofile`"),
         ("nonesuch", "no program `nonesuch`"),
         ("-- {} x", "an item is no program"),
         ("'echo {1}'", "which -n N makes"),
@@ -182,6 +194,62 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         assert!(said.contains(word), "{line}: {said}");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
     }
+}
+
+#[test]
+fn braces_in_braces_are_text_and_so_is_what_only_a_file_has() {
+    prints("echo {{}} {{.}} {{1}} {worker} {}", b"a.b\n", b"{} {.} {1} {worker} a.b\n", 0);
+    prints("'echo {{}} \"{{.}}\" {{1}} {worker} {}'", b"a.b\n", b"{} {.} {1} {worker} a.b\n", 0);
+    prints("-n2 'echo {{-1}} {-1} {1}'", b"a\nb\n", b"{-1} b a\n", 0);
+}
+
+#[test]
+fn a_command_is_not_run_without_an_argument_that_it_names() {
+    prints("-n2 echo {1} x{2}", b"a\nb\nc\n", b"a xb\n", 3);
+    prints("-n2 'echo {2}'", b"a\nb\nc\n", b"b\n", 3);
+    prints("-n2 echo {} {-1}", b"a\nb\nc\n", b"a b b\nc c\n", 0);
+}
+
+#[test]
+fn each_exit_code_but_zero_is_a_failure_that_counts() {
+    for code in [1, 75, 126] {
+        let line = format!("--retries 2 -- sh -c 'echo $MPRUN_ATTEMPT; exit {code}' sh");
+        prints(&line, b"a\n", b"2\n", 3);
+    }
+}
+
+#[test]
+fn messages_name_no_file_that_is_not_there() {
+    for line in ["nonesuch", "-a nofile echo", "-- sh -c 'echo {}'"] {
+        let said = line_of(&Folder::new(), &words(line), b"a\n").stderr.as_bstr();
+        assert!(!said.contains("do-") && !said.contains(".toml"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_hangup_ends_it_at_once() {
+    let mut run = waiting(&["-j2"]);
+    wait_until("both commands to run", || (run.workers("sh").len() >= 2).then_some(()));
+    run.signal(libc::SIGHUP);
+    assert_eq!(run.wait(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("before all items were tried"), "{}", run.stderr());
+}
+
+#[test]
+fn a_hangup_that_its_starter_ignores_ends_nothing() {
+    let folder = Folder::new();
+    let line = "-- sh -c 'kill -HUP $(cat pid); sleep 0.3; echo $1' sh ::: a";
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; echo $$ > pid; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_mprun"), "do"]);
+    command.args(words(line)).current_dir(folder.path());
+    command.envs(support::command(&folder).get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let output = fed(command, &folder, b"");
+    assert_eq!(
+        (&output.stdout[..], output.status.code()),
+        (&b"a\n"[..], Some(0)),
+        "{}",
+        output.stderr.as_bstr()
+    );
 }
 
 #[test]

@@ -28,8 +28,13 @@ pub(super) fn item_as_code(words: &[String], placeholders: Placeholders, at: &Sp
     let caution =
         Diagnostic::warning(format!("the item is a piece of the program that `{program}` runs")).at(at);
     let caution = caution.label("an item such as `$(reboot)` or `\"; reboot` would be obeyed");
-    let help = "hand it over as a word of its own: [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"], or as one line \
-                for the shell, with `\"$1\"`";
+    let help = match program.ends_with("awk") {
+        true => "hand it over as a variable: [\"awk\", \"-v\", \"x={}\", \"… x …\"]",
+        false => {
+            "hand it over as a word of its own: [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"], or as one line for the shell, \
+             with `\"$1\"`"
+        }
+    };
     report.push(caution.help(help));
 }
 

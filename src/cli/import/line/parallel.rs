@@ -256,7 +256,8 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
             Some(_) => marked(text, mark, beside_a_mark)?,
             None => marked(text, Some("{}"), str::to_owned)?,
         };
-        if !reading.is_group {
+        // With a mark `{1}` is none: it is escaped by now.
+        if !reading.is_group && mark.is_none() {
             for part in OF_ONE {
                 let plain = format!("{{{part}}}");
                 *text =
