@@ -46,7 +46,8 @@ table! {
         batch: Option<Count<1, 1000, u32>> = None, also "batch_size" "chunk" "chunksize";
         /// With `mode = "each"`: which words of the command stand for the item. "item": `{}`. "parallel": those of GNU parallel
         /// as well: `{.}` without its extension, `{/}` without its folder, `{//}` its folder, `{/.}` without both, `{1}` its
-        /// first argument (see `max_args`; also `{1.}` and so on), `{#}` its number, `{%}` the worker's number from 1.
+        /// first argument and `{-1}` its last (see `max_args`; also `{1.}` and so on), `{#}` its number, `{%}` the worker's number
+        /// from 1; `{worker}` is text then. A command that names an argument which the item lacks is not run: the item has failed.
         placeholders: Placeholders = Placeholders::Item, also "replacement" "replacements";
         /// With `mode = "each"`: an item is up to this many arguments, with a zero byte between them, as `use = "group"` makes
         /// them. A word that is `{}` alone becomes a word for each; inside of a word a space stands between them. All of them
