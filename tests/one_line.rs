@@ -179,6 +179,9 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("'x=$(eval {})'", "a piece of the program"),
         ("-- echo {-1}", "which -n N makes"),
         ("-a nofile echo", "no file `nofile`"),
+        ("--joblog no/folder echo", "no folder `no`"),
+        ("./{}", "an item is no program"),
+        ("-- bin/{.} x", "an item is no program"),
         ("nonesuch", "no program `nonesuch`"),
         ("-- {} x", "an item is no program"),
         ("'echo {1}'", "which -n N makes"),
@@ -216,6 +219,33 @@ fn each_exit_code_but_zero_is_a_failure_that_counts() {
         let line = format!("--retries 2 -- sh -c 'echo $MPRUN_ATTEMPT; exit {code}' sh");
         prints(&line, b"a\n", b"2\n", 3);
     }
+}
+
+#[test]
+fn what_a_command_has_written_before_its_time_was_over_comes_out() {
+    for options in ["", "-k ", "--tag "] {
+        let line = format!("{options}--timeout 0.3 'printf \"%s\\nx\" {{}}; sleep 60'");
+        let expected = if options == "--tag " { "a\ta\na\tx" } else { "a\nx" };
+        prints(&line, b"a\n", expected.as_bytes(), 3);
+    }
+    prints("--retries 2 --timeout 0.3 'echo $MPRUN_ATTEMPT; sleep 60 #'", b"a\n", b"2\n", 3);
+}
+
+#[test]
+fn an_output_in_order_may_be_long() {
+    let long = 20 << 20;
+    let line = format!("-k -j2 -- sh -c 'head -c {long} /dev/zero; echo $1' sh");
+    let output = line_of(&Folder::new(), &words(&line), b"1\n2\n");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 2 * (long + 2)));
+    assert!(output.stdout.ends_with(b"\x002\n"));
+}
+
+#[test]
+fn progress_is_shown_where_bars_have_no_place() {
+    let folder = Folder::new();
+    let output = line_of(&folder, &words("--bar -- sh -c 'sleep 1.3' sh"), b"a\nb\n");
+    let said = output.stderr.as_bstr();
+    assert!(output.status.success() && said.contains("progress: "), "{said}");
 }
 
 #[test]
@@ -384,6 +414,14 @@ fn failed_items_are_kept_under_a_name() {
     let retried = command(&folder).args(["dead", "retry", "kept", "--all"]).output().unwrap();
     let why = retried.stderr.as_bstr();
     assert!(retried.status.code() == Some(2) && why.contains("mprun do --name NAME --print"), "{why}");
+}
+
+#[test]
+fn a_second_run_of_a_name_is_told_of_the_first() {
+    let run = waiting(&["--name", "one"]);
+    wait_until("the run to answer", || (run.ask(&["status", "one"]).code == Some(0)).then_some(()));
+    let said = line_of(&run.folder, &words("--name one echo ::: x"), b"").stderr.as_bstr();
+    assert!(said.contains(&format!("runs already: it is process {}", run.pid())), "{said}");
 }
 
 #[test]

@@ -198,6 +198,7 @@ impl File {
         self.end();
         if is_last && stage.keeps_order {
             self.print(&name);
+            let _ = writeln!(self.text, "[queues.{name}]\nmax_item = \"1GiB\"\nmax_bytes = \"1GiB\"\n");
         }
         Ok(name)
     }

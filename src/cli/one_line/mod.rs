@@ -20,7 +20,7 @@ pub(in crate::cli) use file::Around;
 pub(in crate::cli) use options::{Args, instead, instead_of};
 pub(in crate::cli) use shell::{has_group_placeholder, without_needless_quotes};
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Bytes of the largest file: what a line has more than that is given on standard input.
 const MAX_FILE_BYTES: usize = 1 << 20;
@@ -35,7 +35,7 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     }
     let options = options(line.name.clone(), text, bar, verbosity);
     let loaded = checked(&options, registry)?;
-    check_items(&line.items)?;
+    check_files(&line)?;
     if dry_run {
         return dry_run::run(&line, &loaded.pipeline);
     }
@@ -43,16 +43,20 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     Ok(supervisor::run(options, registry))
 }
 
-/// A file that is not there is a slip of the line.
-fn check_items(items: &file::Items) -> Result<(), Failure> {
-    match items {
-        file::Items::File(path) => match std::fs::metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(Failure::usage(format!("there is no file `{}` for the items", path.display())))
-            }
-            Ok(_) | Err(_) => Ok(()),
-        },
-        file::Items::Stdin | file::Items::List(_) => Ok(()),
+/// A file or folder that is not there is a slip of the line.
+fn check_files(line: &file::Line) -> Result<(), Failure> {
+    let is_missing =
+        |path: &Path| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if let file::Items::File(path) = &line.items
+        && is_missing(path)
+    {
+        return Err(Failure::usage(format!("there is no file `{}` for the items", path.display())));
+    }
+    let logs = line.stages.iter().filter_map(|stage| stage.joblog.as_ref());
+    let folders = logs.filter_map(|log| Path::new(&log.path).parent()).filter(|path| *path != Path::new(""));
+    match folders.into_iter().find(|path| is_missing(path)) {
+        Some(path) => Err(Failure::usage(format!("there is no folder `{}` for the job log", path.display()))),
+        None => Ok(()),
     }
 }
 
@@ -93,7 +97,7 @@ fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunO
         text: Some(text),
         load: LoadOptions::default(),
         watch: false,
-        logging: Logging::of_a_line(verbosity),
+        logging: Logging::of_a_line(verbosity, bar),
         progress: if bar { When::Always } else { When::Never },
         report: None,
         new_run: false,

@@ -1,9 +1,11 @@
 //! The words of a line: options, stages and arguments; and what other tools have that is not there.
 
 use super::file::{Around, Items, JobLog, Line, LineStage};
-use super::shell::has_group_placeholder;
+use super::shell::{has_group_placeholder, is_line};
 use crate::cli::output::Failure;
 use crate::config::diagnostic::quote;
+use crate::config::pipeline::Placeholders;
+use crate::config::pipeline::placeholder::has_argument;
 use crate::model::{Halt, HaltOf};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -378,7 +380,9 @@ impl StageOptions {
             );
             return Err(Failure::usage(why));
         }
-        if let Some(word @ ("{}" | "{.}" | "{/}" | "{//}" | "{/.}")) = words.first().map(String::as_str) {
+        let is_line = words.len() == 1 && is_line(&words[0]);
+        let program = words.first().filter(|word| !is_line && has_argument(word, Placeholders::Parallel));
+        if let Some(word) = program {
             let why = format!(
                 "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
             );

@@ -9,8 +9,6 @@ use std::ffi::CString;
 pub(super) struct Arguments {
     words: Vec<Word>,
     of_an_item: OfAnItem,
-    /// How many arguments an item has at least, for the words that name one by its number.
-    least: usize,
 }
 
 /// How many arguments an item is.
@@ -65,8 +63,7 @@ impl Arguments {
             }
         };
         let of_an_item = command.max_args.map_or(OfAnItem::One, |most| OfAnItem::UpTo(most as usize));
-        let least = words.iter().map(Word::least).max().unwrap_or(0);
-        Arguments { words, of_an_item, least }
+        Arguments { words, of_an_item }
     }
 
     /// Whether any of them has the item in it.
@@ -103,7 +100,7 @@ impl Arguments {
                 arguments => arguments,
             },
         };
-        if arguments.len() < self.least {
+        if self.words.iter().any(|word| word.least() > arguments.len()) {
             // An empty word in its place could make another command of it: `rm -r dir/{2}`.
             return Err(NoArguments::TooFew);
         }

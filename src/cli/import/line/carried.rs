@@ -66,6 +66,16 @@ impl Carried {
         }
     }
 
+    /// A command that the shell of the file may read otherwise.
+    pub(super) fn note_bash(&mut self, line: &str) {
+        if is_for_bash(line) {
+            self.notes.push(
+                "the command seems to be written for bash: where sh can't read it, write \"bash\" for \"sh\" in the stage's `command`"
+                    .to_owned(),
+            );
+        }
+    }
+
     /// Where the items come from, and what ends one.
     pub(super) fn items(&mut self, input: Input, split: &Split) {
         let quoted = |path: &str| shlex::try_quote(path).unwrap_or_default().into_owned();
@@ -173,7 +183,7 @@ fn shell(text: &str) -> &'static str {
     if is_for_bash(text) { "bash" } else { "sh" }
 }
 
-pub(super) fn is_for_bash(text: &str) -> bool {
+fn is_for_bash(text: &str) -> bool {
     let has_list = |text: &str| {
         text.split('{').skip(1).any(|part| {
             let inner = part.split(['}', ' ']).next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! A line of GNU parallel.
 
-use super::carried::{Carried, Split, input_of, is_for_bash, jobs, marked};
+use super::carried::{Carried, Split, input_of, jobs, marked};
 use super::combine::{List, combinations};
 use super::options::{Grammar, options};
 use super::place::{Input, Placed, joined};
@@ -295,12 +295,7 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
     }
     let line = texts.join(" ");
     let line = if line.contains("{=") { with_perl(&line, carried)? } else { line };
-    if is_for_bash(&line) {
-        carried.notes.push(
-            "the command seems to be written for bash: where sh can't read it, write \"bash\" for \"sh\" in the stage's `command`"
-                .to_owned(),
-        );
-    }
+    carried.note_bash(&line);
     let needs_shell = line.split(' ').count() != texts.len()
         || texts.iter().any(|word| word.contains(|letter| SHELL_LETTERS.contains(letter)));
     carried.command = if needs_shell { vec![without_needless_quotes(&line)] } else { texts };

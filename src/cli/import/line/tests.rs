@@ -33,6 +33,7 @@ fn a_line_of_xargs_has_its_options_here() {
         ("xargs -0 -n2 -I% cp % {} %.b", "-0 -- cp {} {{}} {}.b", 0),
         ("xargs -0 -I% -L2 cp % {}", "-n 2 -0 -- cp % {{}}", 1),
         ("xargs -0 -I% echo 'a b' $X", "-0 -- sh -c echo 'a b' $X sh", 1),
+        ("xargs -0 -r -n1 cp {a,b}", "-n 1 -0 -- cp {a,b}", 2),
         ("ls | xargs -L2 x", "[ls | xargs -I{} printf '%s\\0' {}] -n 2 -0 -- x", 2),
     ] {
         let carried = place::place(line, "xargs").and_then(xargs::carried).unwrap();

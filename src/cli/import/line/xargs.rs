@@ -72,6 +72,9 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     items.note(&split, &mut carried);
     carried.items(input, &split);
     carried.note_live(&command);
+    if command.iter().any(|word| word.is_live) {
+        carried.note_bash(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));
+    }
     carried.command = words_of(command, items.mark.as_deref())?;
     Ok(carried)
 }
