@@ -12,8 +12,9 @@ const SPARK = { width: 160, height: 26 };
 
 // A name that is too long is cut in its middle: names of many stages differ at their end.
 function label(name) {
-  const end = name.length > 12 ? name.slice(-6) : "";
-  return element("span", { class: "label" }, element("span", { class: "start" }, name.slice(0, name.length - end.length)), element("span", {}, end));
+  if (name.length <= 12) return element("span", { class: "label" }, element("span", { class: "start" }, name));
+  const part = (text, kind) => element("span", { class: kind, "aria-hidden": "true" }, text);
+  return element("span", { class: "label" }, element("span", { class: "spoken" }, name), part(name.slice(0, -6), "start"), part(name.slice(-6), "end"));
 }
 
 export class Graph {

@@ -23,7 +23,7 @@ export class Machines {
     const parts = [];
     if (fault) parts.push(element("p", { "data-state": "bad", class: "lead" }, `The broker does not answer: ${fault}`));
     if (!this.run && !fault) parts.push(element("p", {}, "No machine has begun a run."));
-    if (this.run) parts.push(...tables(this.run, own));
+    if (this.run) parts.push(...tables(this.run, own ?? {}));
     const where = document.activeElement?.getAttribute("aria-label");
     const inside = byId("machine-list").contains(document.activeElement);
     byId("machine-list").replaceChildren(...parts);
