@@ -57,7 +57,7 @@ fn a_first_look_is_about_now_and_not_about_a_slow_start() {
     let log = folder.file("in.log", "");
     let text = chain(
         "use = 'lines'\nwith = { path = 'in.log', follow = true }\n",
-        "command = 'while read x; do sleep 0.1; echo $x; done'\nmode = 'stream'\n",
+        "command = 'while read x; do sleep 0.1; echo $x; done'\nmode = 'reply'\n",
         "",
     );
     folder.file("pipeline.toml", &text);

@@ -107,7 +107,11 @@ fn letters_of_an_earlier_name_are_not_taken_for_a_run_of_another() {
     assert!(refused.stderr.contains("another name") && refused.stderr.contains("new"), "{refused:?}");
     folder.file("shop.toml", &named("old"));
     let done = said(&folder, &["dead", "retry", "old", "--all"]);
-    assert_eq!((done.code, sorted(&done.stdout)), (Some(0), vec!["done 1".into(), "done 2".into()]), "{done:?}");
+    assert_eq!(
+        (done.code, sorted(&done.stdout)),
+        (Some(0), vec!["done 1".into(), "done 2".into()]),
+        "{done:?}"
+    );
 }
 
 #[test]

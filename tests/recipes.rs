@@ -85,9 +85,7 @@ fn five_thousand_files_are_hashed_into_a_csv_whoever_is_killed() {
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some("path,bytes,sha256"));
     // A header that came again would be a row without a sum.
-    let mut got: Vec<String> = lines
-        .map(|line| line.rsplit(',').next().unwrap().to_owned())
-        .collect();
+    let mut got: Vec<String> = lines.map(|line| line.rsplit(',').next().unwrap().to_owned()).collect();
     wanted.sort();
     got.sort();
     assert_eq!(wanted.len(), FILES + 2);

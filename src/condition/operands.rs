@@ -9,13 +9,8 @@ use std::sync::Arc;
 
 const COMPARISONS: [&str; 4] =
     [operators::LESS, operators::LESS_EQUALS, operators::GREATER, operators::GREATER_EQUALS];
-const ARITHMETIC: [&str; 5] = [
-    operators::ADD,
-    operators::SUBSTRACT,
-    operators::MULTIPLY,
-    operators::DIVIDE,
-    operators::MODULO,
-];
+const ARITHMETIC: [&str; 5] =
+    [operators::ADD, operators::SUBSTRACT, operators::MULTIPLY, operators::DIVIDE, operators::MODULO];
 /// The calls that give true or false, or fail.
 const TRUTHS: [&str; 11] = [
     operators::EQUALS,
@@ -68,9 +63,9 @@ impl Operands {
                 // Another number of the same kind may fit.
                 Ok(_) | Err(ExecutionError::Overflow(..)) => return None,
                 Err(error) if words::is_missing(&error) => return None,
-                Err(
-                    error @ (ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_)),
-                ) => first = Some(words::reason(&error)),
+                Err(error @ (ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_))) => {
+                    first = Some(words::reason(&error));
+                }
                 Err(_) => {}
             }
         }
