@@ -33,13 +33,13 @@ pub(crate) fn rate(rate: f64) -> String {
     }
 }
 
-/// `1 item`, `2 items`, `2 tries`, `2 processes`.
+/// `1 item`, `2 items`, `2 tries`, `2 processes`, `2 keys`.
 pub(crate) fn counted(number: u64, what: &str) -> String {
     match what.strip_suffix('y') {
         _ if number == 1 => format!("1 {what}"),
-        Some(stem) => format!("{number} {stem}ies"),
-        None if what.ends_with('s') => format!("{number} {what}es"),
-        None => format!("{number} {what}s"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{number} {stem}ies"),
+        _ if what.ends_with('s') => format!("{number} {what}es"),
+        _ => format!("{number} {what}s"),
     }
 }
 
@@ -51,9 +51,9 @@ mod tests {
     fn numbers_are_as_exact_as_they_can_be_read() {
         let times: Vec<_> = [0.0015, 1.25, 61.0, 7300.0, 180_000.0, f64::NAN].into_iter().map(time).collect();
         assert_eq!(times, ["2ms", "1.2s", "1m 1s", "2h 1m", "2d 2h", "0ms"]);
-        let counts = [(0, "try"), (1, "try"), (2, "try"), (1, "process"), (2, "process"), (2, "dead letter")];
+        let counts = [(0, "try"), (1, "try"), (2, "try"), (1, "process"), (2, "process"), (2, "key")];
         let counts = counts.map(|(number, what)| counted(number, what));
-        assert_eq!(counts, ["0 tries", "1 try", "2 tries", "1 process", "2 processes", "2 dead letters"]);
+        assert_eq!(counts, ["0 tries", "1 try", "2 tries", "1 process", "2 processes", "2 keys"]);
         let rates: Vec<_> = [0.0, 0.25, 1234.5, 12_345.0, 2_500_000.0].into_iter().map(rate).collect();
         assert_eq!(rates, ["0", "0.2", "1234", "12.3k", "2.5M"]);
     }

@@ -52,6 +52,27 @@ fn chain(source: &str, middle: &str, last: &str) -> String {
 }
 
 #[test]
+fn a_first_look_is_about_now_and_not_about_a_slow_start() {
+    let folder = Folder::new();
+    let log = folder.file("in.log", "");
+    let text = chain(
+        "use = 'lines'\nwith = { path = 'in.log', follow = true }\n",
+        "command = 'while read x; do sleep 0.1; echo $x; done'\nmode = 'reply'\n",
+        "",
+    );
+    folder.file("pipeline.toml", &text);
+    let run = Run::in_folder(folder, &[]);
+    run.wait_for_log("up after");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::fs::write(&log, "x\n".repeat(200)).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let found = bottleneck(&run).unwrap();
+    assert_eq!((found["limit"].as_str(), found["stage"].as_str()), (Some("work"), Some("mid")), "{found:#}");
+    let why = run.tell(&["why"]);
+    assert!(why.contains("mid is the bottleneck"), "{why}");
+}
+
+#[test]
 fn a_slow_middle() {
     let run = Run::start(&chain("", SLOW, ""));
     wait_for(&run, "work", "mid");

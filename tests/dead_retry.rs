@@ -98,6 +98,36 @@ fn two_files_of_one_name_do_not_share_their_letters() {
 }
 
 #[test]
+fn letters_of_an_earlier_name_are_not_taken_for_a_run_of_another() {
+    let named = |name: &str| format!("name = '{name}'\n{}", fragile(2, ""));
+    let folder = left_behind(&named("old"), "shop.toml");
+    folder.file("shop.toml", &named("new"));
+    let refused = said(&folder, &["dead", "retry", "old", "--all"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{refused:?}");
+    assert!(refused.stderr.contains("another name") && refused.stderr.contains("new"), "{refused:?}");
+    folder.file("shop.toml", &named("old"));
+    let done = said(&folder, &["dead", "retry", "old", "--all"]);
+    assert_eq!(
+        (done.code, sorted(&done.stdout)),
+        (Some(0), vec!["done 1".into(), "done 2".into()]),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_header_of_the_run_before_does_not_come_again() {
+    let text = fragile(3, "").replace("attempts = 1", "attempts = 1\noutput = 'b'")
+        + "[stages.head]\nuse = 'format'\nwith = { header = 'HEAD', template = '{item}' }\ninput = 'b'\noutput = 'c'\n\
+           [stages.write]\nuse = 'file'\nwith = { path = 'out.csv' }\ninput = 'c'\n";
+    let folder = left_behind(&text, "pipeline.toml");
+    let table = || std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert_eq!(table(), "HEAD\n");
+    let retried = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
+    assert_eq!(retried.code, Some(0), "{retried:?}");
+    assert_eq!(sorted(&table()), ["HEAD", "done 1", "done 2", "done 3"]);
+}
+
+#[test]
 fn letters_of_an_earlier_version_are_shown_and_not_taken_for_this_files() {
     let folder = Folder::new();
     folder.file("pipeline.toml", &fragile(1, ""));

@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use support::{Run, wait_until};
+use support::{Folder, Run, command, process, wait_until};
 
 /// A program that says a line to standard error for each item, and a built-in that logs its items.
 const TALKERS: &str = "\
@@ -189,4 +189,20 @@ fn nothing_that_a_program_says_reaches_a_terminal_as_a_control_character() {
     }
     run.signal(libc::SIGQUIT);
     run.wait();
+}
+
+#[test]
+fn a_log_in_the_folder_of_the_file_is_not_fed_by_its_own_lines() {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", "[stages.a]\ncommand = 'exec sleep 1000'\n");
+    let log = folder.path().join("all.log");
+    let mut run = command(&folder);
+    run.args(["run", "-vv", "pipeline.toml"]).stderr(fs::File::create(&log).unwrap());
+    let mut run = run.spawn().unwrap();
+    let text = || fs::read_to_string(&log).unwrap();
+    wait_until("its start", || text().contains("up after").then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(!text().contains("inotify"), "{}", text());
+    process::kill(run.id(), libc::SIGTERM);
+    run.wait().unwrap();
 }

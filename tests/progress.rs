@@ -39,6 +39,13 @@ fn on_terminal(text: &str, arguments: &[&str]) -> (Run, Pty) {
 }
 
 #[test]
+fn progress_without_a_word_is_shown_of_all_runs() {
+    let mut run = Run::start_with(FINITE, &["--progress"]);
+    run.wait();
+    assert!(run.stderr().contains("progress: "), "{}", run.stderr());
+}
+
+#[test]
 fn a_terminal_that_can_do_nothing_gets_plain_lines() {
     for (name, value) in [("TERM", "dumb"), ("TERM", ""), ("NO_COLOR", "1")] {
         let folder = Folder::new();

@@ -31,8 +31,10 @@ pub(super) struct Args {
     /// Begin another run of the shared queues, also where the last one has not ended
     #[arg(long)]
     new_run: bool,
-    /// Show how far the run is: a bar for each stage on a terminal, else a line now and then; `auto`: if it will end
+    /// Show how far the run is: a bar for each stage on a terminal, else a line now and then; `auto`: if it
+    /// will end, which is so without this option
     #[arg(long, value_name = "auto|always|never", default_value = "auto", hide_default_value = true)]
+    #[arg(num_args = 0..=1, default_missing_value = "always")]
     progress: When,
     /// Write how the run went to this file, when it is over: as JSON (.json) or Markdown (.md)
     #[arg(long, value_name = "FILE")]

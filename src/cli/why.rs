@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::machines::{self, AllMachines, SharedPipeline};
 use super::output::{self, Failure};
+use super::status;
 use super::target::{self, OneOrAllStages};
 use crate::exit;
 use crate::numbers::time;
@@ -46,7 +47,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         return machines::why::run(&SharedPipeline::named(pipeline, registry)?, stage, args.json);
     }
     let (mut client, wanted) = args.whom.find()?;
-    let snapshot = client.status(true)?;
+    let snapshot = status::look(&mut client, true)?;
     let bottleneck = snapshot.bottleneck.clone();
     let mut faults = snapshot.letters.faults();
     faults.extend(snapshot.broker.as_ref().and_then(BrokerStatus::fault));

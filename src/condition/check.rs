@@ -1,6 +1,7 @@
 //! What can be said of a condition without an item: functions that there are not, and what certainly is no truth value or fails.
 
 use super::functions::{self, ENV, Function, MATCHES};
+use super::operands::Operands;
 use super::places::{ConditionFault, Places, fault};
 use super::{regexes, words};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, operators};
@@ -9,12 +10,12 @@ use std::sync::Arc;
 
 /// Checks an expression, and lets it call what it is to call.
 pub(super) fn check(expression: &mut IdedExpr, places: &Places) -> Result<(), ConditionFault> {
-    let check = Check(places);
+    let check = Check(places, Operands::new()?);
     check.walk(expression)?;
     check.demand_truth(expression)
 }
 
-struct Check<'c>(&'c Places);
+struct Check<'c>(&'c Places, Operands);
 
 impl Check<'_> {
     /// Whether the expression has the same value for all items.
@@ -30,6 +31,10 @@ impl Check<'_> {
                 }
                 keep_regexes(call);
                 self.check_truths(call)?;
+                let never = if constant { None } else { self.1.never_fit(call) };
+                if let Some((why, help)) = never {
+                    return Err(fault(self.0.of(expression), why, help));
+                }
                 return if constant { self.check_constant(expression).map(|()| true) } else { Ok(false) };
             }
             Expr::Comprehension(all) => {

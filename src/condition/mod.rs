@@ -19,6 +19,7 @@ mod failure;
 mod functions;
 mod item;
 mod json;
+mod operands;
 mod outcome;
 mod places;
 mod regexes;

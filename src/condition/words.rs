@@ -19,6 +19,9 @@ pub(super) fn is_missing(error: &ExecutionError) -> bool {
 /// What `cel` calls the type of null.
 const NULL: &str = "null_type";
 
+/// A whole or a decimal number.
+pub(super) const NUMBER: &str = "number";
+
 /// Why an operation failed.
 pub(super) fn reason(error: &ExecutionError) -> String {
     match error {
@@ -82,7 +85,7 @@ fn failed_call<'m>(function: &str, message: &'m str) -> &'m str {
     }
 }
 
-fn does_not_take(function: &str, types: &[String]) -> String {
+pub(super) fn does_not_take(function: &str, types: &[String]) -> String {
     if !types.is_empty()
         && types.iter().all(|name| name == "double")
         && ["_<_", "_<=_", "_>_", "_>=_"].contains(&function)
@@ -117,6 +120,7 @@ fn type_words(name: &str) -> &str {
         "string" => "a text",
         "int" | "uint" => "a whole number",
         "double" | "float" => "a decimal number",
+        NUMBER => "a number",
         "bool" => "true or false",
         NULL | "null" => "null",
         "list" | "iterable" => "a list",

@@ -8,7 +8,7 @@ use super::voice::{self, Spoken};
 use crate::terminal;
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Logger, Target, WriteStyle};
-use log::{Level, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock};
@@ -70,6 +70,8 @@ impl Logging {
         let name = worker.map_or_else(|| "mprun".to_owned(), |(stage, index)| format!("{stage}[{index}]"));
         let copies = Copies { speaker: name.clone() };
         let mut builder = Builder::new();
+        // A record of each event would be an event of the watched folder where the log lies in it.
+        builder.filter_module("notify", LevelFilter::Warn);
         builder.parse_filters(&self.filter).target(Target::Pipe(Box::new(ToSink)));
         let colours = if self.style == LogStyle::Colour { WriteStyle::Always } else { WriteStyle::Never };
         builder.write_style(colours).format(move |out, record| write_line(out, &name, record));

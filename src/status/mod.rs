@@ -19,7 +19,7 @@ mod transition;
 mod worker;
 
 pub(crate) use crate::model::Totals;
-pub(crate) use bottleneck::{Bottleneck, find as find_bottleneck};
+pub(crate) use bottleneck::{Bottleneck, Limit, find as find_bottleneck};
 pub(crate) use broker::BrokerStatus;
 pub(crate) use cpus::{CpuTicks, Cpus};
 pub(crate) use letters::Letters;

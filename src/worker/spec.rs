@@ -37,6 +37,9 @@ pub(crate) struct WorkerSpec {
     pub run: String,
     /// The run continues an earlier one, so that what that one has written is part of its work.
     pub continues: bool,
+    /// The run only works off what an earlier one has left: nothing is said once more that comes once in a run.
+    #[serde(default)]
+    pub works_off: bool,
     /// The run of the shared queues, by a number that no other run has.
     #[serde(default)]
     pub shared_run: Option<u64>,

@@ -86,7 +86,27 @@ test("200 stages are drawn and followed without a pause of the page", () => {
     await page.locator("#find").fill("s13_4");
     await page.keyboard.press("Enter");
     await page.locator("#panel h2", { hasText: "Stage s13_4" }).waitFor();
+    // A part of a name is enough; what is nowhere is said.
+    await page.locator("#find").fill("S14_");
+    await page.keyboard.press("Enter");
+    await page.locator("#panel h2", { hasText: "Stage s14_0" }).waitFor();
+    await page.locator("#find").fill("zzz");
+    await page.keyboard.press("Enter");
+    await page.locator("#answer", { hasText: "zzz" }).waitFor();
     await shot(page, "page-200-stages.png");
+  });
+});
+
+test("names that differ at their end can be told apart", () => {
+  const name = (n) => `stage-number-of-a-long-chain-${n}`;
+  const text = `[stages.${name(150)}]\nuse = "tick"\nwith = { every = "1s" }\noutput = "queue-number-of-a-long-chain-7"\n[stages.${name(151)}]\nuse = "discard"\ninput = "queue-number-of-a-long-chain-7"\n`;
+  return shown(text, async (page) => {
+    const node = page.getByRole("button", { name: `Stage ${name(150)}` });
+    await node.waitFor();
+    const [outer, end] = [await node.boundingBox(), await node.locator(".end").boundingBox()];
+    assert.equal(await node.locator(".end").textContent(), "in-150");
+    assert.ok(end.width > 10 && end.x + end.width <= outer.x + outer.width, JSON.stringify([outer, end]));
+    assert.deepEqual(await axe(page), []);
   });
 });
 

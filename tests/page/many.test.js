@@ -84,6 +84,7 @@ url = "redis://127.0.0.1:${port}"
 shared = true
 [stages.make]
 use = "count"
+machines = "one"
 sleep = "5ms"
 output = "jobs"
 [stages.work]
@@ -102,6 +103,9 @@ test("a run on two machines is on the page of each, and what the broker's absenc
       const machines = page.locator("#machines");
       await machines.getByText("on 2 machines").waitFor();
       await machines.getByText("(this one)").waitFor();
+      // What runs on the other one is no worker that is missing here.
+      await page.locator("[data-node='stage/make'] .badge", { hasText: "elsewhere" }).waitFor();
+      assert.equal(await page.locator("#summary dd").first().textContent(), "1");
       const queue = machines.getByRole("row").filter({ hasText: "jobs" }).filter({ hasText: "1024" });
       await until("items in the broker", async () => Number(await queue.getByRole("cell").nth(1).textContent()) > 20);
       await machines.getByRole("row").filter({ hasText: "2/2" }).filter({ hasText: "work" }).waitFor();
@@ -111,6 +115,8 @@ test("a run on two machines is on the page of each, and what the broker's absenc
       await page.locator("#panel", { hasText: "On all machines:" }).waitFor();
       await other.kill();
       await machines.getByRole("row").filter({ hasText: "silent" }).waitFor();
+      await page.locator("#state", { hasText: "1 machine silent" }).waitFor();
+      await machines.getByText(/mprun forget \S+shop\.toml [0-9a-f]{8}$/).waitFor();
       await redis.stop();
       await machines.getByText("The broker does not answer").waitFor();
       await page.locator("#notice", { hasText: "can't be reached" }).waitFor();
@@ -123,5 +129,20 @@ test("a run on two machines is on the page of each, and what the broker's absenc
   } finally {
     await other.end();
     if (redis.child.exitCode === null && redis.child.signalCode === null) await redis.stop();
+  }
+});
+
+test("dead letters of shared queues are counted, with the command that shows them", async () => {
+  const redis = await new Redis().start();
+  const work = `[stages.work]\ncommand = "read x; exit 1"\nmode = "each"\ninput = "jobs"\nattempts = 1\nwhen_failing = "dead-letter"\n`;
+  const text = shared(redis.port).replace(/\[stages\.work\][^]*/, work);
+  try {
+    await shown(browser, text, async (page) => {
+      await page.locator("#letters", { hasText: /^\d+ dead letters$/ }).waitFor();
+      await page.locator("#letters").click();
+      await page.locator("#panel", { hasText: "mprun dead list --shared /" }).waitFor();
+    });
+  } finally {
+    await redis.stop();
   }
 });

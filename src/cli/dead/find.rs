@@ -98,8 +98,19 @@ fn only_one(name: &str, of_run: &Path) -> Result<(), Failure> {
     )))
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+/// Where a run of this pipeline file looks for its letters, and what the pipeline is called.
+pub(super) fn own_letters(file: &Path) -> (PathBuf, String) {
+    let owner = owner_of(file);
+    (owner.path(&variable), owner.name)
+}
+
+fn owner_of(file: &Path) -> Owner {
+    let name = config::name_in_file(file);
+    Owner { file: config::file_without_name(&name, file), name }
 }
 
 /// Whether queues are kept for this pipeline file.
@@ -116,8 +127,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn of_file(file: &Path) -> Found {
-    let name = config::name_in_file(file);
-    let owner = Owner { file: config::file_without_name(&name, file), name };
+    let owner = owner_of(file);
     let path = owner.path(&variable);
     if !path.exists() {
         report_others(&owner);

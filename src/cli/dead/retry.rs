@@ -8,6 +8,7 @@ use super::letters::each;
 use super::selection::{Chosen, Selection};
 use crate::cli::output::{self, Failure};
 use crate::config::LoadOptions;
+use crate::config::diagnostic::quote;
 use crate::control::client::Client;
 use crate::control::protocol::{Retried, Retry};
 use crate::exit;
@@ -77,6 +78,20 @@ fn no_file(named: Option<&Path>) -> Failure {
     ))
 }
 
+/// The letters are found by the name that their pipeline had: a run of the file would look elsewhere, and try none.
+fn refuse_another_name(file: &Path, letters: &Path) -> Result<(), Failure> {
+    let (own, name) = find::own_letters(file);
+    if find::is_same(&own, letters) {
+        return Ok(());
+    }
+    let (file, letters) = (file.display(), letters.display());
+    Err(Failure::usage(format!(
+        "the letters in {letters} are of a pipeline of another name: {file} is called {} now; give it the old name back \
+         (`name = …`), try them again, and rename it then",
+        quote(&name)
+    )))
+}
+
 /// No run is under way: one that only works off what is there.
 fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
     let mut any = false;
@@ -100,6 +115,7 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
     let Some(file) = file else {
         return Err(no_file(named.as_deref()));
     };
+    refuse_another_name(&file, &found.path)?;
     let load = LoadOptions { works_off: true, ..LoadOptions::default() };
     let logging = Logging::from_environment(verbosity);
     logging.start(None);

@@ -1,5 +1,6 @@
 //! Is it well? Pure.
 
+use super::dead;
 use crate::exit;
 use crate::numbers::{counted, time};
 use crate::status::{BrokerStatus, CheckState, CheckStatus, ConfigState, Fate, Snapshot, WorkerState};
@@ -53,8 +54,8 @@ impl Health {
         let mut lines: Vec<String> =
             self.faults.iter().map(|fault| format!("{}: {fault}", snapshot.pipeline)).collect();
         if self.dead > 0 {
-            let file = &snapshot.dead_letter_file;
-            lines.push(format!("{}: {}, in {file}", snapshot.pipeline, counted(self.dead, "dead letter")));
+            let letters = counted(self.dead, "dead letter");
+            lines.push(format!("{}: {letters}, {}", snapshot.pipeline, dead::place(snapshot)));
         }
         if self.too_long > 0 {
             let file = &snapshot.dead_letter_file;

@@ -1,8 +1,11 @@
 //! `mprun status`: stages, queues, and what is not as it should be.
 
+mod dead;
+mod first_look;
 mod health;
 mod text;
 
+pub(super) use first_look::look;
 pub(super) use text::phase;
 
 use super::machines::{self, AllMachines};
@@ -38,12 +41,13 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         return machines::status::run(&args.pipeline, args.json, registry);
     }
     let mut client = args.pipeline.find()?;
-    let snapshot = client.status(false)?;
     if args.check {
+        let snapshot = client.status(false)?;
         let health = health::of(&snapshot);
         output::show(args.json, &health.report(&snapshot), || health.text(&snapshot))?;
         return Ok(health.code());
     }
+    let snapshot = look(&mut client, false)?;
     output::show(args.json, &snapshot, || text::render(&snapshot, terminal_width()))?;
     Ok(crate::exit::DONE)
 }

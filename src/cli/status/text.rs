@@ -1,6 +1,6 @@
 //! A snapshot as tables.
 
-use super::health;
+use super::{dead, health};
 use crate::cli::table::Table;
 use crate::numbers::{counted, rate, time};
 use crate::status::{CheckState, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus};
@@ -163,7 +163,7 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     if snapshot.dead_letters > 0 {
         let letters = counted(snapshot.dead_letters, "dead letter");
         let it = if snapshot.dead_letters == 1 { "it" } else { "them" };
-        notes.push(format!("{letters}: `mprun dead list` shows {it}"));
+        notes.push(format!("{letters}: {}", dead::shown_by(snapshot, it)));
     }
     if snapshot.totals.too_long > 0 {
         let too_long = snapshot.totals.too_long;

@@ -115,8 +115,18 @@ fn add(draft: &mut Draft, queue: QueueName, report: &mut Report) {
         let help = "write `output = \"QUEUE\"`; a stage that reads it, such as `command = \"cat\"`, prints";
         report.push(Diagnostic::error(title).at(&queue.span).help(help));
     }
-    if output.value.iter().all(|other| other.name != queue.name) {
-        output.value.push(queue);
-        draft.apart = 1;
+    match output.value.iter().find(|other| other.name == queue.name) {
+        None => {
+            output.value.push(queue);
+            draft.apart = 1;
+        }
+        // With one queue for all, what is apart is meant to be in it.
+        Some(_) if output.value.len() == 1 => {}
+        Some(other) => {
+            let title = format!("all items of `{}` go to `{}`, not only those apart", draft.name, queue.name);
+            let caution = Diagnostic::warning(title).at(&other.span);
+            let caution = caution.also(&queue.span, "this makes it an output already, for some items");
+            report.push(caution.help(format!("leave `{}` out of `output`", queue.name)));
+        }
     }
 }

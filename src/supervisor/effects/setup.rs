@@ -59,6 +59,8 @@ impl<'a> Performer<'a> {
         // What dead letters become is more of an earlier run's work.
         launcher.begun_files =
             if options.retries.is_some() { BegunFiles::Any } else { store.begun_files.clone() };
+        // The queues of an interrupted run say by themselves what was said.
+        launcher.works_off = options.retries.is_some() && !store.continues;
         store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
         store.begin_saving(pipeline.sync())?;
         let watch = if options.watch { watch_file(options, loaded, &inbox) } else { None };

@@ -36,6 +36,8 @@ pub(crate) struct Launcher {
     pub dead_letters: Store,
     /// The files that it continues.
     pub begun_files: BegunFiles,
+    /// Only what an earlier run has left is worked off, and what comes once in a run was in that one.
+    pub works_off: bool,
     /// Of the shared queues, by a number that no other run has; `None`: there are none, or it is not known yet.
     pub shared_run: Option<u64>,
     /// The supervisor's own environment, without what it sets for workers and what is for itself alone.
@@ -70,6 +72,7 @@ impl Launcher {
             pipeline: pipeline.to_owned(),
             dead_letters,
             begun_files: BegunFiles::none(),
+            works_off: false,
             shared_run: None,
             environment: inherited_environment(),
             null: fd::null()?,
@@ -216,6 +219,7 @@ impl Launcher {
             stage_id: spawn.stage_id.map(|id| id.0),
             run: self.run.clone(),
             continues,
+            works_off: self.works_off,
             shared_run: self.shared_run,
             supervisor_pid: std::process::id(),
             folder: version.folder.clone(),

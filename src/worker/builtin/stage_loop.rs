@@ -76,6 +76,9 @@ impl<'a> StageLoop<'a> {
     /// Lets the stage say what comes before all items; a lease that it is an output of makes it come once.
     fn preface(&mut self, lease: Option<usize>, mark: u64) -> Result<(), Stop> {
         let StageLoop { worker, stage, .. } = self;
+        if worker.spec.works_off {
+            return Ok(());
+        }
         let mut say = |mut out: Emitter<'_>| {
             let result = guard::run_without_item(|| stage.preface(&mut out));
             out.conclude(result)

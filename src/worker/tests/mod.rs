@@ -102,6 +102,7 @@ impl Bench {
             stage_id: Some(STAGE.0),
             run: "run".into(),
             continues: false,
+            works_off: false,
             shared_run: None,
             supervisor_pid: 0,
             folder: PathBuf::new(),

@@ -10,6 +10,13 @@ const GAP = { along: 32, across: 16 };
 const LANE = 14;
 const SPARK = { width: 160, height: 26 };
 
+// A name that is too long is cut in its middle: names of many stages differ at their end.
+function label(name) {
+  if (name.length <= 12) return element("span", { class: "label" }, element("span", { class: "start" }, name));
+  const part = (text, kind) => element("span", { class: kind, "aria-hidden": "true" }, text);
+  return element("span", { class: "label" }, element("span", { class: "spoken" }, name), part(name.slice(0, -6), "start"), part(name.slice(-6), "end"));
+}
+
 export class Graph {
   constructor(select) {
     this.select = select;
@@ -37,8 +44,8 @@ export class Graph {
     all.sort(([, a], [, b]) => a.along - b.along || a.across - b.across);
     for (const [kind, node] of all) {
       const parts = kind === "stage"
-        ? [element("span", { class: "spoken" }, "Stage "), element("span", { class: "title" }, element("span", { class: "label" }, node.name), element("span", { class: "badge" })), element("span", { class: "figures" }), element("span", { class: "marks" }), element("span", { class: "drawings", "aria-hidden": "true" })]
-        : [element("span", { class: "spoken" }, "Queue "), element("span", { class: "fill" }), element("span", { class: "label" }, node.name), element("span", { class: "figures" })];
+        ? [element("span", { class: "spoken" }, "Stage "), element("span", { class: "title" }, label(node.name), element("span", { class: "badge" })), element("span", { class: "figures" }), element("span", { class: "marks" }), element("span", { class: "drawings", "aria-hidden": "true" })]
+        : [element("span", { class: "spoken" }, "Queue "), element("span", { class: "fill" }), label(node.name), element("span", { class: "figures" })];
       const id = `${kind}/${node.name}`;
       const button = element("button", { type: "button", class: `node ${kind}`, title: node.name, "data-node": id, onclick: () => this.select(kind, node.name) }, ...parts);
       this.nodes.set(id, { kind, node, button });
@@ -200,7 +207,7 @@ export function showServices(snapshot, selected, select) {
   const names = services.map((stage) => stage.name).join("\n");
   if (list.dataset.names !== names) {
     list.dataset.names = names;
-    list.replaceChildren(...services.map((stage) => element("li", {}, element("button", { type: "button", class: "node stage", title: stage.name, onclick: () => select("stage", stage.name) }, element("span", { class: "spoken" }, "Service "), element("span", { class: "title" }, element("span", { class: "label" }, stage.name), element("span", { class: "badge" })), element("span", { class: "figures" }), element("span", { class: "marks" })))));
+    list.replaceChildren(...services.map((stage) => element("li", {}, element("button", { type: "button", class: "node stage", title: stage.name, onclick: () => select("stage", stage.name) }, element("span", { class: "spoken" }, "Service "), element("span", { class: "title" }, label(stage.name), element("span", { class: "badge" })), element("span", { class: "figures" }), element("span", { class: "marks" })))));
   }
   services.forEach((stage, n) => {
     const button = list.children[n].firstChild;

@@ -6,7 +6,8 @@ import { bytes, counted, moment, number } from "./words.js";
 const BATCH = 500;
 
 export class LettersView {
-  constructor(confirm, answer) {
+  constructor(confirm, answer, machines) {
+    this.machines = machines;
     this.confirm = confirm;
     this.answer = answer;
     this.body = element("div", { class: "view" });
@@ -15,7 +16,8 @@ export class LettersView {
   }
 
   update(snapshot) {
-    const count = `${snapshot.letters.letters} ${snapshot.letters.bytes} ${snapshot.run}`;
+    this.file = snapshot.file;
+    const count = `${snapshot.letters.letters} ${snapshot.letters.bytes} ${this.machines.letters()} ${snapshot.run}`;
     if (count === this.count || this.busy) return;
     this.count = count;
     this.show();
@@ -25,9 +27,11 @@ export class LettersView {
     const groups = await get("/v1/dead/groups").catch((error) => this.answer(error.message));
     if (!groups) return;
     const focused = document.activeElement?.dataset?.act;
-    this.body.replaceChildren(groups.length
-      ? element("ul", { class: "groups" }, ...await Promise.all(groups.map((group) => this.group(group))))
-      : element("p", {}, "There are no dead letters."));
+    const shared = this.machines.letters();
+    const list = groups.length && element("ul", { class: "groups" }, ...await Promise.all(groups.map((group) => this.group(group))));
+    const elsewhere = shared > 0 && element("p", {}, `${counted(shared, "dead letter")} of shared queues in the broker: mprun dead list --shared ${this.file}`);
+    this.body.replaceChildren(...[elsewhere, list].filter(Boolean));
+    if (!list && !elsewhere) this.body.replaceChildren(element("p", {}, "There are no dead letters."));
     if (focused) [...this.body.querySelectorAll("button")].find((one) => one.dataset.act === focused)?.focus();
   }
 

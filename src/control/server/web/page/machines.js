@@ -23,11 +23,20 @@ export class Machines {
     const parts = [];
     if (fault) parts.push(element("p", { "data-state": "bad", class: "lead" }, `The broker does not answer: ${fault}`));
     if (!this.run && !fault) parts.push(element("p", {}, "No machine has begun a run."));
-    if (this.run) parts.push(...tables(this.run, own));
+    if (this.run) parts.push(...tables(this.run, own ?? {}));
     const where = document.activeElement?.getAttribute("aria-label");
     const inside = byId("machine-list").contains(document.activeElement);
     byId("machine-list").replaceChildren(...parts);
     if (inside) [...byId("machine-list").children].find((one) => one.getAttribute("aria-label") === where)?.focus();
+  }
+
+  // Dead letters of shared queues lie in the broker.
+  letters() {
+    return (this.run?.queues ?? []).reduce((sum, queue) => sum + queue.letters, 0);
+  }
+
+  silent() {
+    return this.run?.run.ended ? 0 : (this.run?.machines ?? []).filter((machine) => machine.state === "silent").length;
   }
 
   // A sentence about a shared queue.
@@ -38,19 +47,25 @@ export class Machines {
   }
 }
 
-function tables({ run, broker, bottleneck, machines, stages, queues }, own) {
+// As `mprun forget` takes it.
+const short = (id) => id.slice(0, 8);
+
+function tables({ run, broker, bottleneck, machines, stages, queues }, { own, file }) {
   const alive = machines.filter((machine) => machine.state === "alive");
   const gone = machines.length - alive.length - machines.filter((machine) => machine.state === "silent").length;
   const head = [`Run ${run.number}`, run.ended ? `ended ${run.ended}` : `begun ${time(run.age)} ago`, `on ${counted(alive.length, "machine")}`, gone > 0 && `${gone} left`, broker];
   const rows = machines.filter((machine) => machine.state === "alive" || machine.state === "silent").map(({ id, state, age, leased, shown }) => [
-    `${shown?.host || id.slice(0, 8)}${id === own ? " (this one)" : ""}`, element("span", { "data-state": state === "alive" ? "good" : "bad", class: "word" }, state),
+    `${short(id)}${id === own ? " (this one)" : ""}`, shown?.host || "–", element("span", { "data-state": state === "alive" ? "good" : "bad", class: "word" }, state),
     age === null ? "–" : `${time(age)} ago`, shown ? time(shown.uptime) : "–", number(leased), shown ? number(shown.commits) : "–",
     (shown?.stages ?? []).filter((stage) => stage.running).map((stage) => `${stage.name} ${stage.running}`).join(", ") || "–",
   ]);
+  const silent = run.ended ? [] : machines.filter((machine) => machine.state === "silent");
   return [
     element("p", { class: "hint" }, head.filter(Boolean).join(" · ")),
+    ...silent.map(({ id, leased }) => element("p", { "data-state": "warning", class: "lead" },
+      `${short(id)} has fallen silent and holds ${counted(leased, "item")}. If it is gone for good: mprun forget ${file} ${short(id)}`)),
     bottleneck?.text && element("p", {}, `On all machines, ${bottleneck.text}`),
-    table("On each machine", ["machine", "state", "seen", "up", "leased", "commits to send", "runs"], rows),
+    table("On each machine", ["machine", "host", "state", "seen", "up", "leased", "commits to send", "runs"], rows),
     table("Shared queues", ["queue", "waiting", "leased", "of", "oldest", "put", "done", "dead letters"], queues.map((queue) => [
       queue.name, number(queue.waiting), number(queue.leased), number(queue.capacity), queue.oldest === null ? "–" : time(queue.oldest), number(queue.put), number(queue.done), number(queue.letters)])),
     table("Stages on all machines", ["stage", "state", "machines", "workers", "done", "emitted", "restarts"], stages.map((stage) => [

@@ -46,16 +46,17 @@ function take(next) {
 }
 
 function show() {
-  const { pipeline, uptime, letters, bottleneck, broker } = snapshot;
-  const [state, kind] = wholeState(snapshot);
+  const { pipeline, uptime, bottleneck, broker } = snapshot;
+  const dead = snapshot.letters.letters + machines.letters();
+  const [state, kind] = wholeState(snapshot, machines.silent());
   document.title = `${state === "running" ? "" : `${state}: `}${pipeline} – mprun`;
   say(byId("name"), pipeline);
   say(byId("state"), `${state}, up ${time(uptime)}${isReadOnly() ? ", for looking only" : ""}`);
   set(byId("state"), "data-state", kind);
-  showSummary(snapshot);
+  showSummary(snapshot, dead);
   say(byId("bottleneck"), bottleneck ? `${broker ? "On this machine, " : ""}${bottleneck.text}` : "");
-  say(byId("letters"), letters.letters ? counted(letters.letters, "dead letter") : "Dead letters");
-  set(byId("letters"), "data-some", letters.letters ? "" : null);
+  say(byId("letters"), dead ? counted(dead, "dead letter") : "Dead letters");
+  set(byId("letters"), "data-some", dead ? "" : null);
   say(byId("pause"), snapshot.paused ? "Resume" : "Pause");
   const notes = [broker && broker.away && `The broker can't be reached for ${time(broker.away)}: ${counted(broker.commits, "commit")} wait for it.`, snapshot.config.refusal && `The changed file is not used: ${snapshot.config.refusal.text.split("\n")[0]}`, snapshot.config.changed.length && `Changed by hand: ${snapshot.config.changed.join(", ")}`].filter(Boolean);
   byId("notice").hidden = !notes.length;
@@ -111,7 +112,7 @@ const answer = (text) => say(byId("answer"), text);
 const VIEWS = {
   stage: (name) => [`Stage ${name}`, new StageView(name, act)],
   queue: (name) => [`Queue ${name}`, new QueueView(name, machines)],
-  letters: () => ["Dead letters", new LettersView(confirm, answer)],
+  letters: () => ["Dead letters", new LettersView(confirm, answer, machines)],
   reload: () => ["Reload", new ReloadView(act)],
 };
 
@@ -147,11 +148,25 @@ const history_clear = () => window.history.replaceState(null, "", "/");
 byId("pause").addEventListener("click", () => act(snapshot?.paused ? "/v1/resume" : "/v1/pause", {}));
 byId("reload").addEventListener("click", () => select("reload"));
 byId("letters").addEventListener("click", () => select("letters"));
+// What is called so; else the first whose name begins so, or has it somewhere.
+function find(wanted) {
+  if (!wanted) return null;
+  const all = [...snapshot.stages.map(({ name }) => ["stage", name]), ...snapshot.queues.map(({ name }) => ["queue", name])];
+  const ways = [(name) => name === wanted, (name) => name.startsWith(wanted), (name) => name.includes(wanted)];
+  for (const way of ways) {
+    const found = all.find(([, name]) => way(name.toLowerCase()));
+    if (found) return found;
+  }
+  answer(`No stage and no queue has “${wanted}” in its name.`);
+  return null;
+}
+
 byId("find").addEventListener("change", ({ target }) => {
-  const is = (one) => one.name === target.value.trim();
-  const kind = snapshot?.stages.some(is) ? "stage" : snapshot?.queues.some(is) ? "queue" : null;
-  if (!kind) return;
-  select(kind, target.value.trim());
+  const found = snapshot && find(target.value.trim().toLowerCase());
+  if (!found) return;
+  const [kind, name] = found;
+  say(byId("answer"), "");
+  select(kind, name);
   graph.nodes.get(selected)?.button.scrollIntoView({ block: "center", inline: "center" });
 });
 document.addEventListener("keydown", (event) => {
@@ -166,7 +181,7 @@ for (const button of document.querySelectorAll("[data-changes]")) button.disable
 
 followPipelines();
 // The broker knows this machine by an id.
-machines.follow(() => snapshot?.broker?.machine);
+machines.follow(() => snapshot?.broker && { own: snapshot.broker.machine, file: snapshot.file });
 
 // What was selected before a page was loaded again.
 const [kind, name] = decodeURI(location.hash.slice(1)).split("/");

@@ -34,12 +34,16 @@ export function bytes(count) {
 
 export const isService = (stage) => stage.is_command && !(stage.inputs ?? []).length && !(stage.outputs ?? []).length;
 
+// Not those that have done what they were to do, or are not to run here.
+export const runsHere = (stage) => !["finished", "stopped", "elsewhere"].includes(stage.fate);
+
 // A word for how a stage is, and how serious that is: good, busy, warning, bad, quiet.
 export function stateOf(stage) {
   const workers = stage.workers ?? [];
   if (stage.fate === "gave-up") return ["gave up", "bad"];
   if (stage.fate === "stopped") return ["stopped", "quiet"];
   if (stage.fate === "finished") return ["finished", "quiet"];
+  if (stage.fate === "elsewhere") return ["elsewhere", "quiet"];
   if (stage.fate === "removed") return ["leaving", "quiet"];
   if (stage.failing) return ["failing", "bad"];
   if (stage.killed_in_a_row) return ["killed again and again", "bad"];
@@ -54,12 +58,13 @@ export function stateOf(stage) {
   return ["running", "good"];
 }
 
-// The same for the pipeline: the worst of its stages.
-export function wholeState(snapshot) {
+// The same for the pipeline: the worst of its stages. `silent`: machines of shared queues that are not heard of.
+export function wholeState(snapshot, silent) {
   const bad = snapshot.stages.map(stateOf).filter(([, kind]) => kind === "bad");
   if (bad.length === 1) return [`1 stage ${bad[0][0]}`, "bad"];
   if (bad.length) return [`${bad.length} stages fail`, "bad"];
   if (snapshot.paused) return ["paused", "warning"];
+  if (silent) return [`${snapshot.phase}, ${counted(silent, "machine")} silent`, "warning"];
   return [snapshot.phase, ["running", "reloading"].includes(snapshot.phase) ? "good" : "warning"];
 }
 
