@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use support::{Folder, command};
 
 /// Run by bash and by mprun, with the same lines printed. Beside it what the comments say, if anything.
-const SAME: [(&str, &str); 45] = [
+const SAME: [(&str, &str); 54] = [
     ("find . -name '*.txt' | sort | parallel wc -c", ""),
     (
         "find . -name '*.txt' -print0 | parallel -0 -k head -c 3 {} | tr a-z A-Z",
@@ -24,7 +24,10 @@ const SAME: [(&str, &str); 45] = [
     ("parallel echo :::: nums", ""),
     ("cat nums | parallel echo n{}", ""),
     ("parallel echo < nums | sort -r", "| sort -r"),
-    ("seq 1 4 | parallel -N2 echo {2} {1}", ""),
+    ("seq 1 5 | parallel -N2 echo {-1} {1}", ""),
+    ("seq 1 4 | parallel -N2 echo {2} {1}", "it is not run, and has failed"),
+    ("parallel -I ,, echo ,, {} {.} {1} ::: a.b", ""),
+    ("parallel echo {-1} {1.} {-1.} ::: a.b", ""),
     ("cat nums | parallel -I% echo %.%", ""),
     ("cd sub && parallel cat ::: *.txt", ""),
     ("cd sub && ls | parallel 'pwd | tail -c 5; cat {}'", ""),
@@ -47,22 +50,28 @@ const SAME: [(&str, &str); 45] = [
         "mkdir -p out; parallel echo ::: 1 2 2>/dev/null | sort",
         "not carried over: mkdir -p out (run it before)",
     ),
-    ("find . -name '*.txt' -print0 | xargs -0 -P4 -n1 wc -c", ""),
+    ("find . -name '*.txt' -print0 | xargs -0 -r -P4 -n1 wc -c", ""),
     ("find . -type f -name '*.txt' -print0 | xargs -0 cat | sort | uniq -c", "| sort | uniq -c"),
-    ("cat words | xargs -n1 echo", ""),
-    ("xargs -n 1 -P \"$(nproc)\" echo < words", ""),
+    ("cat words | xargs -n1 echo", "without items no command is run here"),
+    ("xargs -n 1 -r -P \"$(nproc)\" echo < words", ""),
     ("ls *.txt | xargs -I{} echo file {} is {}", ""),
     ("ls *.txt | xargs -I% -P2 sh -c 'echo \"$1\"; wc -l < \"$1\"' _ %", ""),
     ("cut -d: -f1 /etc/passwd | sort | xargs echo", "up to 1000"),
-    ("echo 1,2,3 | tr -d '\\n' | xargs -d, -n1 echo", ""),
+    ("echo 1,2,3 | tr -d '\\n' | xargs -r -d, -n1 echo", ""),
     ("seq 10 | xargs -P 8 -I {} sh -c 'sleep 0.0$1; echo $1' sh {}", ""),
     ("cat nums | xargs -n2 echo | tr ' ' +", "| tr ' ' +"),
-    ("xargs -a words -n1 echo", ""),
-    ("xargs -n1 echo <<< 'a \"b c\" d'", ""),
+    ("xargs -a words -r -n1 echo", ""),
+    ("xargs -rn1 echo <<< 'a \"b c\" d'", ""),
+    ("cat blanks | xargs -I{} echo 'rm -rf /data/{}'", ""),
+    ("cat blanks | xargs -I% -n1 -P2 printf '[%s]\\n' % {} {.} {1}", ""),
+    ("xargs -I% echo hi < blanks", ""),
+    ("export A=x; xargs -I% echo '%' $A < nums", "a shell had put its value in"),
+    ("xargs -0 -I% echo a%b < nums", ""),
+    ("xargs -d '\\n' -I{} echo '[{}]' < blanks", ""),
 ];
 
 /// Refused, with what to write instead.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 14] = [
     ("cat big | parallel --pipe wc -l", "mode = \"stream\""),
     ("parallel --colsep , echo {1} {2} :::: table.csv", "a line of each column"),
     ("parallel echo ::: a b :::: nums", "can't be combined"),
@@ -72,6 +81,9 @@ const REFUSED: [(&str, &str); 11] = [
     ("while read x; do echo $x | parallel echo; done", "no command `parallel`"),
     ("xargs echo <<END\na\nEND", "here-document"),
     ("parallel 'echo {", ""),
+    ("parallel echo {{}} ::: a", "an item in braces"),
+    ("ls | parallel sh -c {}", "would be obeyed"),
+    ("ls | xargs -I% su me --command=%", "would be obeyed"),
     ("ls | xarg -n1 echo", "no command `xargs`"),
     ("parallel --dry-run echo ::: a", "mprun do --dry-run"),
 ];
@@ -83,6 +95,7 @@ fn folder() -> Folder {
         ("b c.txt", "three\n"),
         ("nums", "1\n2\n3\n"),
         ("words", "a b\n'c d'  e\n"),
+        ("blanks", "  a b \n\n \t\n'c \"d\" 'e\\ f\n"),
         ("table.csv", "a,b\n"),
     ] {
         folder.file(name, text);

@@ -93,7 +93,7 @@ fn an_item_that_can_be_no_argument_fails_alone() {
 }
 
 /// All options, each with a line that it changes.
-const LINES: [&str; 18] = [
+const LINES: [&str; 20] = [
     "echo",
     "-j2 -k -- sh -c 'sleep 0.0$((4 - $1)); echo $1' sh",
     "-j cpus -k echo {}{}",
@@ -101,7 +101,7 @@ const LINES: [&str; 18] = [
     "-0 echo",
     "-a list echo",
     "-0 -a list echo {/}",
-    "-n2 echo {2} {1}",
+    "-n3 echo {2} {1} {-1}",
     "-n2 -k 'echo {} | cat'",
     "--timeout 0.2 -- sh -c 'test $1 != 2 || sleep 9; echo $1' sh",
     "--retries 3 'echo $MPRUN_ATTEMPT; test $MPRUN_ATTEMPT = 2 #'",
@@ -109,7 +109,9 @@ const LINES: [&str; 18] = [
     "--tag --joblog 'my jobs' -k -- sh -c 'echo $1; exit $1' sh",
     "--joblog rows --resume-failed echo",
     "'echo {#} {.} {/} {//} {/.} > /dev/stdout; exit 4'",
-    "echo {} {%} '{{}}' '{{.}}' ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
+    "'echo {} {{}} {{-1}}; exit 75'",
+    "--retries 2 'echo $MPRUN_ATTEMPT; exit 75 #'",
+    "echo {} {%} {worker} '{{}}' '{{.}}' '{{1}}' x{2} ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
     "-j2 -k -- echo a{} :: -n2 echo :: -k --retries 2 'cat /dev/null; echo {}'",
     "-j3 -k 'echo {}; exit {}'",
 ];
@@ -166,7 +168,20 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-j0 echo", "from 1"),
         ("--timeout x echo", "a time is seconds"),
         ("'echo \"{}\"'", "inside of quotes"),
-        ("-- sh -c 'echo {}'", "a piece of the program"),
+        ("-- sh -c 'echo {}'", "a piece of the program that `sh` runs"),
+        ("-- sh -c -- 'echo {}'", "a piece of the program"),
+        ("-- bash -oc errexit 'echo {}'", "a piece of the program"),
+        ("-- env A=b sudo su me -c'echo {}'", "a piece of the program"),
+        ("-- su --command='echo {}'", "a piece of the program"),
+        ("-- python3 -c'print({})'", "a piece of the program"),
+        ("-- awk '/{}/' f", "[\"awk\", \"-v\", \"x={}\""),
+        ("'sh -c {}'", "a piece of the program"),
+        ("'x=$(eval {})'", "a piece of the program"),
+        ("-- echo {-1}", "which -n N makes"),
+        ("-a nofile echo", "no file `nofile`"),
+        ("--joblog no/folder echo", "no folder `no`"),
+        ("./{}", "an item is no program"),
+        ("-- bin/{.} x", "an item is no program"),
         ("nonesuch", "no program `nonesuch`"),
         ("-- {} x", "an item is no program"),
         ("'echo {1}'", "which -n N makes"),
@@ -182,6 +197,89 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         assert!(said.contains(word), "{line}: {said}");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
     }
+}
+
+#[test]
+fn braces_in_braces_are_text_and_so_is_what_only_a_file_has() {
+    prints("echo {{}} {{.}} {{1}} {worker} {}", b"a.b\n", b"{} {.} {1} {worker} a.b\n", 0);
+    prints("'echo {{}} \"{{.}}\" {{1}} {worker} {}'", b"a.b\n", b"{} {.} {1} {worker} a.b\n", 0);
+    prints("-n2 'echo {{-1}} {-1} {1}'", b"a\nb\n", b"{-1} b a\n", 0);
+}
+
+#[test]
+fn a_command_is_not_run_without_an_argument_that_it_names() {
+    prints("-n2 echo {1} x{2}", b"a\nb\nc\n", b"a xb\n", 3);
+    prints("-n2 'echo {2}'", b"a\nb\nc\n", b"b\n", 3);
+    prints("-n2 echo {} {-1}", b"a\nb\nc\n", b"a b b\nc c\n", 0);
+}
+
+#[test]
+fn each_exit_code_but_zero_is_a_failure_that_counts() {
+    for code in [1, 75, 126] {
+        let line = format!("--retries 2 -- sh -c 'echo $MPRUN_ATTEMPT; exit {code}' sh");
+        prints(&line, b"a\n", b"2\n", 3);
+    }
+}
+
+#[test]
+fn what_a_command_has_written_before_its_time_was_over_comes_out() {
+    for options in ["", "-k ", "--tag "] {
+        let line = format!("{options}--timeout 0.3 'printf \"%s\\nx\" {{}}; sleep 60'");
+        let expected = if options == "--tag " { "a\ta\na\tx" } else { "a\nx" };
+        prints(&line, b"a\n", expected.as_bytes(), 3);
+    }
+    prints("--retries 2 --timeout 0.3 'echo $MPRUN_ATTEMPT; sleep 60 #'", b"a\n", b"2\n", 3);
+}
+
+#[test]
+fn an_output_in_order_may_be_long() {
+    let long = 20 << 20;
+    let line = format!("-k -j2 -- sh -c 'head -c {long} /dev/zero; echo $1' sh");
+    let output = line_of(&Folder::new(), &words(&line), b"1\n2\n");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 2 * (long + 2)));
+    assert!(output.stdout.ends_with(b"\x002\n"));
+}
+
+#[test]
+fn progress_is_shown_where_bars_have_no_place() {
+    let folder = Folder::new();
+    let output = line_of(&folder, &words("--bar -- sh -c 'sleep 1.3' sh"), b"a\nb\n");
+    let said = output.stderr.as_bstr();
+    assert!(output.status.success() && said.contains("progress: "), "{said}");
+}
+
+#[test]
+fn messages_name_no_file_that_is_not_there() {
+    for line in ["nonesuch", "-a nofile echo", "-- sh -c 'echo {}'"] {
+        let said = line_of(&Folder::new(), &words(line), b"a\n").stderr.as_bstr();
+        assert!(!said.contains("do-") && !said.contains(".toml"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_hangup_ends_it_at_once() {
+    let mut run = waiting(&["-j2"]);
+    wait_until("both commands to run", || (run.workers("sh").len() >= 2).then_some(()));
+    run.signal(libc::SIGHUP);
+    assert_eq!(run.wait(), 1, "{}", run.stderr());
+    assert!(run.stderr().contains("before all items were tried"), "{}", run.stderr());
+}
+
+#[test]
+fn a_hangup_that_its_starter_ignores_ends_nothing() {
+    let folder = Folder::new();
+    let line = "-- sh -c 'kill -HUP $(cat pid); sleep 0.3; echo $1' sh ::: a";
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; echo $$ > pid; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_mprun"), "do"]);
+    command.args(words(line)).current_dir(folder.path());
+    command.envs(support::command(&folder).get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let output = fed(command, &folder, b"");
+    assert_eq!(
+        (&output.stdout[..], output.status.code()),
+        (&b"a\n"[..], Some(0)),
+        "{}",
+        output.stderr.as_bstr()
+    );
 }
 
 #[test]
@@ -316,6 +414,14 @@ fn failed_items_are_kept_under_a_name() {
     let retried = command(&folder).args(["dead", "retry", "kept", "--all"]).output().unwrap();
     let why = retried.stderr.as_bstr();
     assert!(retried.status.code() == Some(2) && why.contains("mprun do --name NAME --print"), "{why}");
+}
+
+#[test]
+fn a_second_run_of_a_name_is_told_of_the_first() {
+    let run = waiting(&["--name", "one"]);
+    wait_until("the run to answer", || (run.ask(&["status", "one"]).code == Some(0)).then_some(()));
+    let said = line_of(&run.folder, &words("--name one echo ::: x"), b"").stderr.as_bstr();
+    assert!(said.contains(&format!("runs already: it is process {}", run.pid())), "{said}");
 }
 
 #[test]

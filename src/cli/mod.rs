@@ -26,6 +26,7 @@ mod request;
 mod run;
 mod scale;
 mod service;
+mod shell_tokens;
 mod status;
 mod table;
 mod tap;

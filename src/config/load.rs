@@ -83,8 +83,29 @@ pub fn load_texts(
     options: &LoadOptions,
     registry: &Registry,
 ) -> Result<Loaded, Report> {
+    read_texts(known_as.display().to_string(), known_as, texts, options, registry)
+}
+
+/// The same for the text that a command line stands for. Messages say so, as there is no file called `known_as`.
+pub(crate) fn load_line(
+    known_as: &Path,
+    text: String,
+    options: &LoadOptions,
+    registry: &Registry,
+) -> Result<Loaded, Report> {
+    let texts = Texts { main: text, ..Texts::default() };
+    read_texts("the file of this line (--print shows it)".to_owned(), known_as, texts, options, registry)
+}
+
+fn read_texts(
+    shown_as: String,
+    known_as: &Path,
+    texts: Texts,
+    options: &LoadOptions,
+    registry: &Registry,
+) -> Result<Loaded, Report> {
     let source = |name: String, text: String| Arc::new(Source { name, text });
-    let main = source(known_as.display().to_string(), texts.main);
+    let main = source(shown_as, texts.main);
     let included = texts.included.into_iter().map(|IncludedText { path, text }| {
         let source = source(path.display().to_string(), text);
         Included { path, source }

@@ -22,6 +22,7 @@ pub use diagnostic::Report;
 pub use diff::{Diff, KeyChange, Named, StageChange, ValueChange, diff};
 pub(crate) use elements::MAX_PROCESSES;
 pub use include::{IncludedText, Texts, Watched};
+pub(crate) use load::load_line;
 pub use load::{
     LoadOptions, Loaded, file_without_name, included_by, load, load_for, load_texts, name_in_file,
     name_of_file,

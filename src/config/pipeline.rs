@@ -274,6 +274,7 @@ impl Work {
 
 mod broker;
 mod check;
+pub(crate) mod code_words;
 mod command;
 mod control;
 mod one_or_more;
@@ -283,7 +284,7 @@ pub(crate) mod token_file;
 pub use self::broker::{Broker, BrokerAccess, BrokerUrl};
 pub(crate) use self::check::{Check, Health, Probe};
 pub(crate) use self::command::{
-    Collect, Command, Invocation, JobLog, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
+    Collect, Command, Invocation, JobLog, LaterCodes, Mode, ProgramLimits, Reply, Resume, Stdout, StopSignal,
 };
 pub use self::control::Control;
 pub(crate) use self::placeholder::Placeholders;

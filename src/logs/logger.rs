@@ -54,10 +54,13 @@ impl Logging {
     }
 
     /// For a run of a command line: warnings, and what its commands say on standard error.
-    pub(crate) fn of_a_line(verbosity: i8) -> Logging {
+    pub(crate) fn of_a_line(verbosity: i8, shows_progress: bool) -> Logging {
         let mut logging = Logging::from_environment(verbosity);
         if verbosity == 0 && logging.filter == level(0) && std::env::var_os("RUST_LOG").is_none() {
             logging.filter = format!("{},mprun::worker::program::io::stderr=info", level(-1));
+            if shows_progress {
+                logging.filter += ",mprun::progress=info";
+            }
         }
         logging
     }

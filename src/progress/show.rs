@@ -75,7 +75,7 @@ fn log_lines(first: Duration, ask: &Ask) {
     while let Some(snapshot) = ask() {
         let readings = estimate.update(snapshot);
         if due >= first {
-            log!(target: "mprun", Level::Info, "{}", lines::line(&readings));
+            log!(target: "mprun::progress", Level::Info, "{}", lines::line(&readings));
         }
         due = lines::next(due);
         thread::sleep(due.saturating_sub(start.elapsed()));

@@ -109,9 +109,8 @@ fn load(options: &RunOptions, before: Option<&UpgradeState>, registry: &Registry
             // A program before this one may not have known of them.
             if loaded.pipeline.lacks_file_variables() { config::surveyed(loaded) } else { Ok(loaded) }
         }
-        None if options.text.is_some() => {
-            let texts = Texts { main: options.text.clone().unwrap_or_default(), ..Texts::default() };
-            config::load_texts(&options.file, texts, &options.load, registry).and_then(config::surveyed)
+        None if let Some(text) = &options.text => {
+            config::load_line(&options.file, text.clone(), &options.load, registry).and_then(config::surveyed)
         }
         // Its writer may take its time, or never come.
         None if !options.file.is_file() => start_signals::interruptible(from_disk),

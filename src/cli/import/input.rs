@@ -19,7 +19,10 @@ pub(super) fn origin(file: &Path) -> String {
 
 /// Its text, with plain line ends. `-` is standard input.
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
-    let failed = |error: io::Error| Failure::io(&format!("read {}", file.display()), &error);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::usage(format!("there is no file {}", file.display())),
+        _ => Failure::io(&format!("read {}", file.display()), &error),
+    };
     let mut bytes = Vec::new();
     match file == Path::new("-") {
         true => io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes),

@@ -3,7 +3,7 @@
 use super::shell::{self, ShellLine, is_placeholder};
 use crate::cli::toml_text::{self, list, literal, table, text};
 use crate::config::pipeline::Placeholders;
-use crate::config::pipeline::placeholder::placeholder;
+use crate::config::pipeline::placeholder::{self, Braces, Meaning, Piece, braces, plain};
 use crate::model::Halt;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -198,6 +198,7 @@ impl File {
         self.end();
         if is_last && stage.keeps_order {
             self.print(&name);
+            let _ = writeln!(self.text, "[queues.{name}]\nmax_item = \"1GiB\"\nmax_bytes = \"1GiB\"\n");
         }
         Ok(name)
     }
@@ -205,10 +206,8 @@ impl File {
     fn rules(&mut self, stage: &LineStage) {
         self.set("processes", &stage.processes);
         self.set("attempts", &stage.attempts.to_string());
-        if stage.attempts == 1 {
-            // An exit code like any other: else this one puts the item off.
-            self.set("dead_codes", "[75]");
-        }
+        // All exit codes are like any other: a pipeline file's 75 puts an item off, without end.
+        self.set("later_codes", "[]");
         self.set("keep_failed_output", "true");
         self.set("when_failing", &text("dead-letter"));
         if stage.tag {
@@ -262,11 +261,15 @@ fn command(stage: &LineStage) -> Result<Vec<String>, String> {
         && shell::is_line(line)
     {
         let ShellLine { script, arguments } = shell::take_apart(line, many)?;
-        let fixed = ["sh".to_owned(), "-c".to_owned(), kept_as_it_is(&script, |_| false), "sh".to_owned()];
+        let fixed = [
+            "sh".to_owned(),
+            "-c".to_owned(),
+            plain(&script, Placeholders::Parallel, |_| true),
+            "sh".to_owned(),
+        ];
         return Ok(fixed.into_iter().chain(arguments).collect());
     }
-    let is_meant = |piece: &_| is_placeholder(piece, many);
-    let mut words: Vec<String> = stage.words.iter().map(|word| kept_as_it_is(word, is_meant)).collect();
+    let mut words: Vec<String> = stage.words.iter().map(|word| with_placeholders(word, many)).collect();
     if !stage.words.iter().any(|word| takes_item(word, many)) {
         words.push("{}".to_owned());
     }
@@ -274,33 +277,29 @@ fn command(stage: &LineStage) -> Result<Vec<String>, String> {
 }
 
 fn takes_item(word: &str, many: bool) -> bool {
-    use crate::config::pipeline::placeholder::Piece;
-    use crate::config::pipeline::placeholder::pieces;
-    let pieces = pieces(word, Placeholders::Parallel);
+    let pieces = placeholder::pieces(word, Placeholders::Parallel);
     pieces.iter().any(|piece| !matches!(piece, Piece::Text(_)) && is_placeholder(piece, many))
 }
 
-/// A word in which only those placeholders are any that are meant.
-fn kept_as_it_is(
-    word: &str,
-    is_meant: impl Fn(&crate::config::pipeline::placeholder::Piece) -> bool,
-) -> String {
-    let (mut written, mut rest) = (String::new(), word);
-    while let Some(letter) = rest.chars().next() {
-        match placeholder(rest, Placeholders::Parallel) {
-            Some((piece, after)) => {
-                let plain = &rest[..rest.len() - after.len()];
-                let is_meant = is_meant(&piece);
-                written.push_str(&if is_meant { plain.to_owned() } else { format!("{{{plain}}}") });
-                rest = after;
+/// A word in which those placeholders are none that have no meaning here.
+fn with_placeholders(word: &str, many: bool) -> String {
+    let (mut made, mut rest) = (String::new(), word);
+    while let Some(at) = rest.find('{') {
+        made.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (written, after) = match braces(rest, Placeholders::Parallel) {
+            Some(Braces { meaning: Meaning::Stands(piece), written, after })
+                if !is_placeholder(&piece, many) =>
+            {
+                (format!("{{{written}}}"), after)
             }
-            None => {
-                written.push(letter);
-                rest = &rest[letter.len_utf8()..];
-            }
-        }
+            Some(Braces { written, after, .. }) => (written.to_owned(), after),
+            None => ("{".to_owned(), &rest[1..]),
+        };
+        made.push_str(&written);
+        rest = after;
     }
-    written
+    made + rest
 }
 
 /// A stage goes by its program.

@@ -10,7 +10,7 @@ mod options;
 mod shell;
 
 use super::output::{self, Failure};
-use crate::config::{self, LoadOptions, Loaded, Texts};
+use crate::config::{self, LoadOptions, Loaded};
 use crate::exit;
 use crate::logs::Logging;
 use crate::progress::When;
@@ -19,6 +19,7 @@ use crate::supervisor::{self, RunOptions};
 pub(in crate::cli) use file::Around;
 pub(in crate::cli) use options::{Args, instead, instead_of};
 pub(in crate::cli) use shell::{has_group_placeholder, without_needless_quotes};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the largest file: what a line has more than that is given on standard input.
@@ -34,11 +35,29 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     }
     let options = options(line.name.clone(), text, bar, verbosity);
     let loaded = checked(&options, registry)?;
+    check_files(&line)?;
     if dry_run {
         return dry_run::run(&line, &loaded.pipeline);
     }
     options.logging.start(None);
     Ok(supervisor::run(options, registry))
+}
+
+/// A file or folder that is not there is a slip of the line.
+fn check_files(line: &file::Line) -> Result<(), Failure> {
+    let is_missing =
+        |path: &Path| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if let file::Items::File(path) = &line.items
+        && is_missing(path)
+    {
+        return Err(Failure::usage(format!("there is no file `{}` for the items", path.display())));
+    }
+    let logs = line.stages.iter().filter_map(|stage| stage.joblog.as_ref());
+    let folders = logs.filter_map(|log| Path::new(&log.path).parent()).filter(|path| *path != Path::new(""));
+    match folders.into_iter().find(|path| is_missing(path)) {
+        Some(path) => Err(Failure::usage(format!("there is no folder `{}` for the job log", path.display()))),
+        None => Ok(()),
+    }
 }
 
 /// Whether this program could resume the run of such a line.
@@ -78,7 +97,7 @@ fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunO
         text: Some(text),
         load: LoadOptions::default(),
         watch: false,
-        logging: Logging::of_a_line(verbosity),
+        logging: Logging::of_a_line(verbosity, bar),
         progress: if bar { When::Always } else { When::Never },
         report: None,
         new_run: false,
@@ -94,10 +113,9 @@ pub(in crate::cli) fn refused(warnings: &config::Report) -> Failure {
 
 /// What is wrong with the line, in words about the line.
 fn checked(options: &RunOptions, registry: &Registry) -> Result<Loaded, Failure> {
-    let texts = Texts { main: options.text.clone().unwrap_or_default(), ..Texts::default() };
-    let place = Path::new("the file of this line (--print shows it)");
+    let text = options.text.clone().unwrap_or_default();
     let bad = |report: config::Report| Failure::usage(report.render(output::is_colourful()));
-    let loaded = config::load_texts(place, texts, &LoadOptions::default(), registry).map_err(bad)?;
+    let loaded = config::load_line(&options.file, text, &options.load, registry).map_err(bad)?;
     // The only one that a line can cause: the item would be a piece of a program.
     if loaded.warnings.is_empty() { Ok(loaded) } else { Err(refused(&loaded.warnings)) }
 }

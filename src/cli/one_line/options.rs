@@ -1,8 +1,11 @@
 //! The words of a line: options, stages and arguments; and what other tools have that is not there.
 
 use super::file::{Around, Items, JobLog, Line, LineStage};
+use super::shell::{has_group_placeholder, is_line};
 use crate::cli::output::Failure;
 use crate::config::diagnostic::quote;
+use crate::config::pipeline::Placeholders;
+use crate::config::pipeline::placeholder::has_argument;
 use crate::model::{Halt, HaltOf};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -99,7 +102,7 @@ struct Further {
 }
 
 /// Options of xargs and GNU parallel that are not there, and what to do.
-const INSTEAD: [(&[&str], &str); 38] = [
+const INSTEAD: [(&[&str], &str); 37] = [
     (&["-P", "--max-procs"], "use -j N"),
     (&["-I", "--replace", "-i", "-U"], "`{}` always is the placeholder"),
     (&["-d", "--delimiter"], "an item is a line; `tr` makes lines of other delimiters"),
@@ -126,12 +129,8 @@ const INSTEAD: [(&[&str], &str); 38] = [
     ),
     (&["-E", "-e", "--eof"], "write `sed '/^END$/,$d'` before it"),
     (
-        &["-u", "--ungroup", "--linebuffer", "--lb", "--latest-line", "--ll"],
+        &["-u", "--ungroup", "--line-buffer", "--linebuffer", "--lb", "--latest-line", "--ll"],
         "what a command writes is printed when it ends",
-    ),
-    (
-        &["--line-buffer"],
-        "what a command writes is printed when it ends; a last stage `:: cat` prints single lines",
     ),
     (&["-q", "--quote"], "leave it out: words are not read by a shell"),
     (&["--process-slot-var"], "use `{%}`, or MPRUN_WORKER in the environment"),
@@ -372,10 +371,7 @@ impl StageOptions {
             );
             return Err(Failure::usage(why));
         }
-        let is_numbered = |word: &&String| {
-            let inner = word.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-            inner.is_some_and(|inner| !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_digit()))
-        };
+        let is_numbered = |word: &&String| has_group_placeholder(word).is_some_and(|found| found == **word);
         if let Some(word) =
             words.iter().find(is_numbered).filter(|_| self.max_args.is_none_or(|most| most < 2))
         {
@@ -384,7 +380,9 @@ impl StageOptions {
             );
             return Err(Failure::usage(why));
         }
-        if let Some(word @ ("{}" | "{.}" | "{/}" | "{//}" | "{/.}")) = words.first().map(String::as_str) {
+        let is_line = words.len() == 1 && is_line(&words[0]);
+        let program = words.first().filter(|word| !is_line && has_argument(word, Placeholders::Parallel));
+        if let Some(word) = program {
             let why = format!(
                 "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
             );

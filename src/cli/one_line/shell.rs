@@ -1,7 +1,9 @@
 //! A line for the shell with placeholders in it: each becomes an argument of the shell, so that no item is ever read as code.
 
+use crate::cli::shell_tokens::{TokenKind, Word, tokens};
 use crate::config::pipeline::Placeholders;
-use crate::config::pipeline::placeholder::{Part, Piece, placeholder};
+use crate::config::pipeline::code_words::code_words;
+use crate::config::pipeline::placeholder::{Braces, Meaning, Part, Piece, braces, has_argument};
 
 /// What `sh -c` is given.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub(super) fn is_line(word: &str) -> bool {
 fn without_placeholders(word: &str) -> String {
     let (mut plain, mut rest) = (String::new(), word);
     while let Some(letter) = rest.chars().next() {
-        match placeholder(rest, Placeholders::Parallel) {
-            Some((_, after)) => rest = after,
+        match braces(rest, Placeholders::Parallel) {
+            Some(Braces { after, .. }) => rest = after,
             None => {
                 plain.push(letter);
                 rest = &rest[letter.len_utf8()..];
@@ -41,12 +43,17 @@ pub(super) fn is_placeholder(piece: &Piece, many: bool) -> bool {
 
 /// The first placeholder that takes one argument of several.
 pub(in crate::cli) fn has_group_placeholder(text: &str) -> Option<String> {
-    let at = |start: usize| {
-        let (piece, after) = placeholder(&text[start..], Placeholders::Parallel)?;
-        let is_one = matches!(piece, Piece::Argument(_, Some(_)));
-        is_one.then(|| text[start..text.len() - after.len()].to_owned())
-    };
-    text.match_indices('{').find_map(|(start, _)| at(start))
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        match braces(&rest[at..], Placeholders::Parallel) {
+            Some(Braces { meaning: Meaning::Stands(Piece::Argument(_, Some(_))), written, .. }) => {
+                return Some(written.to_owned());
+            }
+            Some(Braces { after, .. }) => rest = after,
+            None => rest = &rest[at + 1..],
+        }
+    }
+    None
 }
 
 /// A line in which quotes are left out around a placeholder with nothing beside it but letters that need none: `"{.}.gz"`.
@@ -103,22 +110,26 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
             begins_word = true;
             continue;
         }
-        let found_here = placeholder(rest, Placeholders::Parallel);
-        if let Some((Piece::Argument(_, Some(_)), after)) = &found_here
-            && !many
-            && quotes == Quotes::None
-        {
-            return Err(no_argument(&rest[..rest.len() - after.len()]));
-        }
-        if let Some((piece, after)) = found_here
-            && is_placeholder(&piece, many)
-        {
-            let word = &rest[..rest.len() - after.len()];
-            refuse(word, quotes, &found.script)?;
-            let name = found.argument(word, many && piece == Piece::Argument(Part::Whole, None))?;
-            found.script.push_str(&name);
-            (rest, begins_word) = (after, false);
-            continue;
+        if let Some(Braces { meaning, written, after }) = braces(rest, Placeholders::Parallel) {
+            let is_text = match meaning {
+                Meaning::Itself(plain) => {
+                    found.script.push_str(plain);
+                    true
+                }
+                Meaning::Stands(piece) if is_placeholder(&piece, many) => {
+                    refuse(written, quotes, &found.script)?;
+                    let name =
+                        found.argument(written, many && piece == Piece::Argument(Part::Whole, None))?;
+                    found.script.push_str(&name);
+                    true
+                }
+                Meaning::Stands(_) if quotes == Quotes::None => return Err(no_argument(written)),
+                Meaning::Stands(_) => false,
+            };
+            if is_text {
+                (rest, begins_word) = (after, false);
+                continue;
+            }
         }
         let length = match letter {
             '\\' if quotes != Quotes::Single => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
@@ -134,7 +145,59 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
         found.script.push_str(&rest[..length]);
         rest = &rest[length..];
     }
+    refuse_code(line)?;
     found.complete(many)
+}
+
+/// In front of a program that runs an argument as code the quotes around an item do not help: `sh -c {}`.
+fn refuse_code(line: &str) -> Result<(), String> {
+    let commands = commands(line);
+    let codes = commands.iter().flat_map(|words| code_words(words));
+    match codes.into_iter().find(|code| has_argument(code.text, Placeholders::Parallel)) {
+        Some(code) => Err(format!(
+            "the item is a piece of the program that `{}` runs: an item such as `$(reboot)` would be obeyed; hand it over as an \
+             argument behind the code: sh -c '… \"$1\" …' sh {{}}",
+            code.program
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The words of each command in a line, also of those in `$(…)`.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let Ok(tokens) = tokens(line) else {
+        // A here-document, for example: its words are those between blanks.
+        let split = line.split(|letter: char| letter.is_whitespace() || ";&|()`\"'".contains(letter));
+        return vec![split.filter(|word| !word.is_empty()).map(str::to_owned).collect()];
+    };
+    let (mut found, mut words) = (Vec::new(), Vec::new());
+    for token in tokens {
+        match token.kind {
+            TokenKind::Word(word) => {
+                found.extend(inner_commands(&word));
+                words.push(word.text);
+            }
+            TokenKind::Redirect(_) => {}
+            TokenKind::Join | TokenKind::Pipe | TokenKind::Open | TokenKind::Close => {
+                found.push(std::mem::take(&mut words));
+            }
+        }
+    }
+    found.push(words);
+    found
+}
+
+/// The commands inside of a word: `x=$(a | b)`.
+fn inner_commands(word: &Word) -> Vec<Vec<String>> {
+    if !word.is_live {
+        return Vec::new();
+    }
+    let between = |open: &str, end: char| {
+        let (_, rest) = word.raw.split_once(open)?;
+        Some(&rest[..rest.rfind(end).unwrap_or(rest.len())])
+    };
+    let inner = [("$(", ')'), ("<(", ')'), (">(", ')'), ("`", '`')];
+    inner.into_iter().filter_map(|(open, end)| between(open, end)).flat_map(commands).collect()
 }
 
 fn no_argument(word: &str) -> String {
@@ -245,6 +308,8 @@ mod tests {
         is("sed 's/a{2}/b/' {}", r#"sed 's/a{2}/b/' "$1""#, "{}");
         is(r"echo \' {} \\", r#"echo \' "$1" \\"#, "{}");
         is("echo {} # it's {}", r#"echo "$1" # it's {}"#, "{}");
+        is("echo {{}} '{{.}}' {{1}} {}", r#"echo {} '{.}' {1} "$1""#, "{}");
+        is("find {} -exec ls {{}} \\;", r#"find "$1" -exec ls {} \;"#, "{}");
         is("x=$(cat {}); echo $((1 + 2)) {}", r#"x=$(cat "$1"); echo $((1 + 2)) "$1""#, "{}");
     }
 
@@ -252,6 +317,7 @@ mod tests {
     fn an_item_of_several_arguments_is_all_of_them_or_each_by_its_number() {
         assert_eq!(taken("echo {} | wc", true), ("echo \"$@\" | wc".to_owned(), "{}".to_owned()));
         assert_eq!(taken("mv {1} {2}", true), (r#"mv "$1" "$2""#.to_owned(), "{1} {2}".to_owned()));
+        assert_eq!(taken("mv {-1} {{1}}", true), (r#"mv "$1" {1}"#.to_owned(), "{-1}".to_owned()));
         assert_eq!(taken("echo x", true).0, r#"echo x "$@""#);
         assert!(take_apart("echo {} > {1}.out", true).is_err());
     }
@@ -269,6 +335,34 @@ mod tests {
             assert!(take_apart(line, false).unwrap_err().contains("here-document"), "{line}");
         }
         for line in ["cat <<END {}\na\nEND", "cat <<END\na\nEND\necho {}", "cat <<<{}\necho {}"] {
+            assert!(take_apart(line, false).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_another_program_is_refused() {
+        for line in [
+            "sh -c {}",
+            "env A=b sh -ec {}",
+            "cd d && perl -e{} x",
+            "x=$(a | sh -c {}); b",
+            "cat <(bash -c {})",
+            "x=`python3 -c {}`",
+            "if a; then eval {}; fi",
+            "(sudo sh -c 'a b'{})",
+            "awk {.} f | wc",
+            "sh -c {} <<E\nE",
+        ] {
+            assert!(take_apart(line, false).unwrap_err().contains("a piece of the program"), "{line}");
+        }
+        for line in [
+            "sh -c 'echo \"$1\"' sh {}",
+            "sh {} -c",
+            "sh -c 'exit '{#}",
+            "echo sh | cat {}",
+            "awk '{print $1}' {}",
+            "python3 -c pass {}",
+        ] {
             assert!(take_apart(line, false).is_ok(), "{line}");
         }
     }

@@ -2,29 +2,9 @@
 
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report, Span};
-use crate::config::pipeline::placeholder::{Placeholders, takes_item};
+use crate::config::pipeline::code_words::code_words;
+use crate::config::pipeline::placeholder::{Placeholders, has_argument};
 use crate::config::pipeline::{Queue, WhenFailing};
-
-/// Programs that take a piece of their own language as an argument, and the letter of the option before it.
-const INTERPRETERS: [(&str, char); 17] = [
-    ("sh", 'c'),
-    ("bash", 'c'),
-    ("dash", 'c'),
-    ("ash", 'c'),
-    ("ksh", 'c'),
-    ("zsh", 'c'),
-    ("fish", 'c'),
-    ("python", 'c'),
-    ("perl", 'e'),
-    ("ruby", 'e'),
-    ("node", 'e'),
-    ("lua", 'e'),
-    ("php", 'r'),
-    ("su", 'c'),
-    ("runuser", 'c'),
-    ("script", 'c'),
-    ("flock", 'c'),
-];
 
 /// `failing_timeout` beside a `when_failing` that waits for nothing.
 pub(super) fn time_that_never_runs(draft: &Draft, report: &mut Report) {
@@ -39,31 +19,23 @@ pub(super) fn time_that_never_runs(draft: &Draft, report: &mut Report) {
 
 /// A word of a command with the item inside of what an interpreter runs: the item can be any program.
 pub(super) fn item_as_code(words: &[String], placeholders: Placeholders, at: &Span, report: &mut Report) {
-    let Some(program) = words.iter().enumerate().find_map(|(n, word)| {
-        let (letter, rest) = (interpreter(word)?, &words[n + 1..]);
-        let code = rest.iter().position(|word| is_option(word, letter)).and_then(|at| rest.get(at + 1))?;
-        takes_item(code, placeholders).then_some(word)
-    }) else {
+    let codes = code_words(words).into_iter();
+    let Some(program) =
+        codes.filter(|code| has_argument(code.text, placeholders)).map(|code| code.program).next()
+    else {
         return;
     };
     let caution =
         Diagnostic::warning(format!("the item is a piece of the program that `{program}` runs")).at(at);
     let caution = caution.label("an item such as `$(reboot)` or `\"; reboot` would be obeyed");
-    let help = "hand it over as a word of its own: [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"], or as one line \
-                for the shell, with `\"$1\"`";
+    let help = match program.ends_with("awk") {
+        true => "hand it over as a variable: [\"awk\", \"-v\", \"x={}\", \"… x …\"]",
+        false => {
+            "hand it over as a word of its own: [\"sh\", \"-c\", \"… \\\"$1\\\" …\", \"sh\", \"{}\"], or as one line for the shell, \
+             with `\"$1\"`"
+        }
+    };
     report.push(caution.help(help));
-}
-
-/// The letter of the option behind which its program stands. `python3.12` is a `python`.
-fn interpreter(word: &str) -> Option<char> {
-    let name = word.rsplit('/').next().unwrap_or(word);
-    let name = name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.');
-    INTERPRETERS.iter().find(|(known, _)| *known == name).map(|(_, letter)| *letter)
-}
-
-/// `-c`, also behind others: `-ec`.
-fn is_option(word: &str, letter: char) -> bool {
-    word.len() > 1 && word.starts_with('-') && !word.starts_with("--") && word.ends_with(letter)
 }
 
 /// Kept queues make a promise that a program which is a source can't keep.

@@ -75,13 +75,17 @@ fn check_schedule(draft: &Draft, report: &mut Report) {
 
 /// An exit code means one thing.
 fn check_codes(keys: &StageKeys, report: &mut Report) {
-    let (Some(dead), Some(good)) = (&keys.dead_codes.at, &keys.success_codes.at) else { return };
-    let Some(code) = keys.dead_codes.value.iter().find(|code| keys.success_codes.value.contains(code)) else {
-        return;
-    };
-    let fault = Diagnostic::error(format!("exit code {code} can't mean both success and a dead letter"));
-    let fault = fault.at(&dead.value).also(&good.value, "success");
-    report.push(fault.help("leave it out of one of the two lists"));
+    let good = (&keys.success_codes.at, &keys.success_codes.value, "success");
+    let dead = (&keys.dead_codes.at, &keys.dead_codes.value, "a dead letter");
+    let later = (&keys.later_codes.at, &keys.later_codes.value.0, "not now");
+    for [(one, codes, means), (other, others, other_means)] in [[dead, good], [later, good], [later, dead]] {
+        let (Some(one), Some(other)) = (one, other) else { continue };
+        if let Some(code) = codes.iter().find(|code| others.contains(code)) {
+            let title = format!("exit code {code} can't mean both {other_means} and {means}");
+            let fault = Diagnostic::error(title).at(&one.value).also(&other.value, other_means);
+            report.push(fault.help("leave it out of one of the two lists"));
+        }
+    }
 }
 
 /// `{}` stands for an item: only where there is one.

@@ -81,12 +81,12 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
         report.push(fault.accepted(format!("up to {MAX_INPUTS} in this mode")));
     }
     // As a default for all stages it is meant for those that it fits.
-    if mode == ModeWord::Stream
-        && let Some(at) = own(draft, "dead_codes")
-    {
-        let fault =
-            Diagnostic::error("`dead_codes` goes with mode = \"each\" or mode = \"reply\"").at(&at.key);
-        report.push(fault.help("with mode = \"stream\" an exit code is that of no one item"));
+    for key in ["dead_codes", "later_codes"].into_iter().filter(|_| mode == ModeWord::Stream) {
+        if let Some(at) = own(draft, key) {
+            let title = format!("`{key}` goes with mode = \"each\" or mode = \"reply\"");
+            let help = "with mode = \"stream\" an exit code is that of no one item";
+            report.push(Diagnostic::error(title).at(&at.key).help(help));
+        }
     }
     if mode == ModeWord::Each && keys.batch.value.is_none() {
         check_whole_input(draft, report);

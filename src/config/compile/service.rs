@@ -5,8 +5,16 @@ use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::elements::At;
 
 /// Faults.
-const OF_ITEMS: [&str; 7] =
-    ["retry", "rate", "order", "order_window", "when_failing", "failing_timeout", "dead_codes"];
+const OF_ITEMS: [&str; 8] = [
+    "retry",
+    "rate",
+    "order",
+    "order_window",
+    "when_failing",
+    "failing_timeout",
+    "dead_codes",
+    "later_codes",
+];
 /// Older files may have these: they never had an effect there, or one on the lines that it prints.
 const WITHOUT_EFFECT: [&str; 9] = [
     "attempts",

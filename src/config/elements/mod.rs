@@ -44,7 +44,7 @@ pub(crate) use part::{Compared, Part};
 pub(crate) use patterns::{PatternText, Patterns};
 pub(crate) use probe::{HttpUrl, LinePattern, TcpAddress};
 pub(crate) use processes::{MAX_PROCESSES, Processes};
-pub(crate) use program::{DeadCodes, ExitCodes, Invocation, Nice, Umask, Variables};
+pub(crate) use program::{DeadCodes, ExitCodes, Invocation, LaterCodes, Nice, Umask, Variables};
 pub(crate) use queue_names::{QueueName, QueueNames};
 pub(crate) use rate::RateText;
 pub(crate) use schedule::ScheduleText;

@@ -21,6 +21,9 @@ pub(crate) struct ExitCodes;
 /// `dead_codes`: exit codes, maybe none. A good end is none of them.
 pub(crate) struct DeadCodes;
 
+/// `later_codes`: the same.
+pub(crate) struct LaterCodes;
+
 /// `umask`: the permissions that new files don't get, in octal.
 pub(crate) struct Umask;
 
@@ -235,6 +238,30 @@ impl Element for DeadCodes {
 
     fn shown(codes: &Vec<u8>) -> String {
         format!("{codes:?}")
+    }
+}
+
+impl Element for LaterCodes {
+    type Output = pipeline::LaterCodes;
+
+    fn read(node: &Node, report: &mut Report) -> Option<pipeline::LaterCodes> {
+        DeadCodes::read(node, report).map(pipeline::LaterCodes)
+    }
+
+    fn accepted() -> String {
+        "a list of exit codes from 1 to 255, such as [75]".into()
+    }
+
+    fn schema() -> Value {
+        DeadCodes::schema()
+    }
+
+    fn written(codes: &pipeline::LaterCodes) -> Value {
+        codes.0.as_slice().into()
+    }
+
+    fn shown(codes: &pipeline::LaterCodes) -> String {
+        DeadCodes::shown(&codes.0)
     }
 }
 

@@ -11,12 +11,12 @@ use super::{
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
 use crate::config::elements::{
-    At, Count, DeadCodes, Element, EnvFiles, ExitCodes, Fields, FramingWord, HaltText, Invocation, ModeWord,
-    Nice, Pause, Period, Processes, QueueNames, RateText, ReplyWord, ScheduleText, StageNames, Umask,
-    Variables, With, Word, part, table,
+    At, Count, DeadCodes, Element, EnvFiles, ExitCodes, Fields, FramingWord, HaltText, Invocation,
+    LaterCodes, ModeWord, Nice, Pause, Period, Processes, QueueNames, RateText, ReplyWord, ScheduleText,
+    StageNames, Umask, Variables, With, Word, part, table,
 };
 use crate::config::pipeline::{
-    Collect, Command, Framing, Machines, OnGiveUp, OrderOf, OutputOrder, Placeholders, Restart, Rules,
+    self, Collect, Command, Framing, Machines, OnGiveUp, OrderOf, OutputOrder, Placeholders, Restart, Rules,
     Stdout, StopSignal, Tuning, WhenFailing,
 };
 
@@ -46,7 +46,8 @@ table! {
         batch: Option<Count<1, 1000, u32>> = None, also "batch_size" "chunk" "chunksize";
         /// With `mode = "each"`: which words of the command stand for the item. "item": `{}`. "parallel": those of GNU parallel
         /// as well: `{.}` without its extension, `{/}` without its folder, `{//}` its folder, `{/.}` without both, `{1}` its
-        /// first argument (see `max_args`; also `{1.}` and so on), `{#}` its number, `{%}` the worker's number from 1.
+        /// first argument and `{-1}` its last (see `max_args`; also `{1.}` and so on), `{#}` its number, `{%}` the worker's number
+        /// from 1; `{worker}` is text then. A command that names an argument which the item lacks is not run: the item has failed.
         placeholders: Placeholders = Placeholders::Item, also "replacement" "replacements";
         /// With `mode = "each"`: an item is up to this many arguments, with a zero byte between them, as `use = "group"` makes
         /// them. A word that is `{}` alone becomes a word for each; inside of a word a space stands between them. All of them
@@ -79,6 +80,9 @@ table! {
         /// The exit codes of the program that mean that the item can never be done: a dead letter at once, without further
         /// attempts. With `mode = "each"` or `"reply"`.
         dead_codes: DeadCodes = Vec::new(), also "reject_codes" "permanent_codes" "fatal_codes";
+        /// The exit codes of the program that mean "not now": the item is tried again later, without end, and no attempt is
+        /// counted. With `mode = "each"` or `"reply"`.
+        later_codes: LaterCodes = pipeline::LaterCodes::default(), also "not_now_codes" "tempfail_codes" "retry_codes";
         /// Where the program's standard output goes: "items": to the stage's queues, or without `output` as lines to mprun's
         /// own standard output. "log": to the log, as its standard error does. "null": nowhere.
         stdout: Stdout = Stdout::Items, also "standard_output";
@@ -185,11 +189,11 @@ part! {
 }
 
 part! {
-    StageKeys => Command { success_codes, dead_codes, placeholders, max_args, keep_failed_output, tag, halt, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
+    StageKeys => Command { success_codes, dead_codes, later_codes, placeholders, max_args, keep_failed_output, tag, halt, stop_signal, env, cwd, user, group, umask, nice, limits } else Command::default()
 }
 
 /// Keys that only a stage with a `command` takes.
-const OF_A_PROGRAM: [&str; 28] = [
+const OF_A_PROGRAM: [&str; 29] = [
     "mode",
     "reply",
     "collect",
@@ -205,6 +209,7 @@ const OF_A_PROGRAM: [&str; 28] = [
     "out_framing",
     "success_codes",
     "dead_codes",
+    "later_codes",
     "stdout",
     "stop_signal",
     "env",

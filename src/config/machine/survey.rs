@@ -5,7 +5,7 @@ use crate::config::diagnostic::nearest;
 use crate::config::env_file::{self, Variables};
 use crate::config::load::Loaded;
 use crate::config::pipeline::token_file::TokenFile;
-use crate::config::pipeline::{Check, Command, Control, Invocation, Probe, Stage, Task};
+use crate::config::pipeline::{Check, Command, Control, Invocation, Placeholders, Probe, Stage, Task};
 use nix::unistd::{AccessFlags, Group, User, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -227,8 +227,12 @@ fn check_folder(path: &Path, other: bool) -> Folder {
 /// looked for in the PATH that the program itself will have.
 fn find_program(command: &Command, env_file: Option<&EnvFile>, processes: u32, folder: &Path) -> Program {
     let title = command.invocation.title();
-    let workers = if title.contains("{worker}") { processes } else { 1 };
-    let names = (0..workers).map(|worker| title.replace("{worker}", &worker.to_string()));
+    let is_numbered = title.contains("{worker}") && command.placeholders == Placeholders::Item;
+    let workers = if is_numbered { processes } else { 1 };
+    let names = (0..workers).map(|worker| match is_numbered {
+        true => title.replace("{worker}", &worker.to_string()),
+        false => title.to_owned(),
+    });
     let path = path_of(command, env_file);
     let mut found = names.map(|name| find_one(&name, &path, folder, command.user.is_some()));
     found.find(|program| *program != Program::Good).unwrap_or(Program::Good)

@@ -2,6 +2,7 @@
 
 use super::placeholder::Placeholders;
 use crate::config::env_file::Variables;
+use crate::exit;
 use crate::framing::Framing;
 use crate::model::Halt;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub struct Command {
     /// The exit codes that say that the item can never be done.
     #[serde(default)]
     pub dead_codes: Vec<u8>,
+    /// The exit codes that say "not now".
+    #[serde(default, skip_serializing_if = "LaterCodes::is_default")]
+    pub later_codes: LaterCodes,
     /// Where its standard output goes, where no queue takes it.
     #[serde(default, skip_serializing_if = "Stdout::is_items")]
     pub stdout: Stdout,
@@ -68,6 +72,22 @@ pub struct Command {
     pub nice: Option<i32>,
     /// What it may use.
     pub limits: ProgramLimits,
+}
+
+/// `later_codes`: exit codes that say that an item can't be done now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaterCodes(pub Vec<u8>);
+
+impl LaterCodes {
+    fn is_default(&self) -> bool {
+        *self == LaterCodes::default()
+    }
+}
+
+impl Default for LaterCodes {
+    fn default() -> LaterCodes {
+        LaterCodes(vec![exit::NOT_NOW])
+    }
 }
 
 /// `joblog`: a row for each item.

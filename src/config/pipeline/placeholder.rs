@@ -23,8 +23,8 @@ impl Placeholders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
     Text(String),
-    /// A part of the item's arguments: of one, counted from 1, or of all.
-    Argument(Part, Option<usize>),
+    /// A part of the item's arguments: of one, counted from 1, or from -1 at the end, or of all.
+    Argument(Part, Option<isize>),
     /// The number of the item, from 1.
     Number,
     /// The number of the worker, from 1.
@@ -51,16 +51,21 @@ pub(crate) fn pieces(word: &str, placeholders: Placeholders) -> Vec<Piece> {
     while let Some(at) = rest.find('{') {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some((plain, after)) = escaped(rest, placeholders) {
-            text.push_str(plain);
-            rest = after;
-        } else if let Some((piece, after)) = placeholder(rest, placeholders) {
-            pieces.extend(Some(std::mem::take(&mut text)).filter(|text| !text.is_empty()).map(Piece::Text));
-            pieces.push(piece);
-            rest = after;
-        } else {
-            text.push('{');
-            rest = &rest[1..];
+        match braces(rest, placeholders) {
+            Some(Braces { meaning: Meaning::Itself(plain), after, .. }) => {
+                text.push_str(plain);
+                rest = after;
+            }
+            Some(Braces { meaning: Meaning::Stands(piece), after, .. }) => {
+                pieces
+                    .extend(Some(std::mem::take(&mut text)).filter(|text| !text.is_empty()).map(Piece::Text));
+                pieces.push(piece);
+                rest = after;
+            }
+            None => {
+                text.push('{');
+                rest = &rest[1..];
+            }
         }
     }
     text.push_str(rest);
@@ -70,15 +75,63 @@ pub(crate) fn pieces(word: &str, placeholders: Placeholders) -> Vec<Piece> {
     pieces
 }
 
-/// A placeholder in one more pair of braces, at the beginning of a text: as it stands for itself, and what comes after it.
+/// Braces that mean something, at the beginning of a text.
+pub(crate) struct Braces<'a> {
+    pub meaning: Meaning<'a>,
+    /// As written.
+    pub written: &'a str,
+    pub after: &'a str,
+}
+
+pub(crate) enum Meaning<'a> {
+    Stands(Piece),
+    /// A placeholder in one more pair of braces: without that pair.
+    Itself(&'a str),
+}
+
+/// The braces that a text begins with, if they mean something.
+pub(crate) fn braces(text: &str, placeholders: Placeholders) -> Option<Braces<'_>> {
+    let of = |meaning, after: &'_ str| (meaning, text.len() - after.len());
+    let (meaning, end) = match escaped(text, placeholders) {
+        Some((plain, after)) => of(Meaning::Itself(plain), after),
+        None => {
+            let (piece, after) = placeholder(text, placeholders)?;
+            of(Meaning::Stands(piece), after)
+        }
+    };
+    Some(Braces { meaning, written: &text[..end], after: &text[end..] })
+}
+
+/// A placeholder in one more pair of braces, at the beginning of a text: without that pair, and what comes after it.
 fn escaped(text: &str, placeholders: Placeholders) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('{')?;
     let (_, rest) = placeholder(inner, placeholders)?;
     Some((&inner[..inner.len() - rest.len()], rest.strip_prefix('}')?))
 }
 
+/// The text in which each placeholder stands for itself for which `is_text` holds.
+pub(crate) fn plain(text: &str, placeholders: Placeholders, is_text: impl Fn(&Piece) -> bool) -> String {
+    let (mut written, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find('{') {
+        written.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match placeholder(rest, placeholders) {
+            Some((piece, after)) => {
+                let found = &rest[..rest.len() - after.len()];
+                written.push_str(&if is_text(&piece) { format!("{{{found}}}") } else { found.to_owned() });
+                rest = after;
+            }
+            None => {
+                written.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    written + rest
+}
+
 /// The placeholder that a text begins with, and what comes after it.
-pub(crate) fn placeholder(text: &str, placeholders: Placeholders) -> Option<(Piece, &str)> {
+fn placeholder(text: &str, placeholders: Placeholders) -> Option<(Piece, &str)> {
     let (inside, after) = text.strip_prefix('{')?.split_once('}')?;
     if placeholders == Placeholders::Item {
         return inside.is_empty().then_some((Piece::Argument(Part::Whole, None), after));
@@ -87,9 +140,11 @@ pub(crate) fn placeholder(text: &str, placeholders: Placeholders) -> Option<(Pie
         "#" => Piece::Number,
         "%" => Piece::Slot,
         _ => {
-            let digits = inside.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(inside.len());
-            let (number, part) = inside.split_at(digits);
-            let number = if number.is_empty() { None } else { Some(number.parse().ok().filter(|n| *n > 0)?) };
+            let sign = usize::from(inside.starts_with('-'));
+            let digits = inside[sign..].find(|letter: char| !letter.is_ascii_digit());
+            let (number, part) = inside.split_at(digits.map_or(inside.len(), |digits| sign + digits));
+            let number =
+                if number.is_empty() { None } else { Some(number.parse().ok().filter(|n| *n != 0)?) };
             Piece::Argument(self::part(part)?, number)
         }
     };
@@ -110,6 +165,11 @@ fn part(word: &str) -> Option<Part> {
 /// Whether a word has a place for the item.
 pub(crate) fn takes_item(word: &str, placeholders: Placeholders) -> bool {
     pieces(word, placeholders).iter().any(|piece| !matches!(piece, Piece::Text(_)))
+}
+
+/// Whether what a word becomes is known only with the item's bytes: `{#}` is a number.
+pub(crate) fn has_argument(word: &str, placeholders: Placeholders) -> bool {
+    pieces(word, placeholders).iter().any(|piece| matches!(piece, Piece::Argument(..)))
 }
 
 impl Part {
@@ -189,13 +249,21 @@ mod tests {
         assert_eq!(pieces("x{}{.}", Placeholders::Parallel), [text("x"), item.clone(), stem]);
         let second = Piece::Argument(Part::Stem, Some(2));
         assert_eq!(pieces("{2/.}{#}{%}", Placeholders::Parallel), [second, Piece::Number, Piece::Slot]);
-        for plain in ["", "{", "}", "{{}", "{0}", "{x}", "{./}", "{1x}", "{ }", "a{é}", "{-1}"] {
+        let last = Piece::Argument(Part::WithoutExtension, Some(-1));
+        assert_eq!(pieces("{-1.}", Placeholders::Parallel), [last]);
+        for plain in
+            ["", "{", "}", "{{}", "{0}", "{x}", "{./}", "{1x}", "{ }", "a{é}", "{-}", "{-0}", "{--1}"]
+        {
             let pieces = pieces(plain, Placeholders::Parallel);
             assert!(plain == "{{}" || pieces == [text(plain)], "{plain}: {pieces:?}");
         }
         assert_eq!(pieces("{{}}{}", Placeholders::Parallel), [text("{}"), item]);
         assert_eq!(pieces("a{{2}}{{/.}}", Placeholders::Parallel), [text("a{2}{/.}")]);
         assert_eq!(pieces("a{{2}}", Placeholders::Item), [text("a{{2}}")]);
+        for word in ["{}", "{{}}", "a{.}b{2}{{{-1}}}", "{{x}}", "{"] {
+            let written = plain(word, Placeholders::Parallel, |_| true);
+            assert_eq!(pieces(&written, Placeholders::Parallel), [text(word)], "{written}");
+        }
         assert!(!takes_item("{{}}", Placeholders::Parallel) && takes_item("{#}", Placeholders::Parallel));
     }
 }

@@ -60,6 +60,10 @@ pub(crate) enum ClaimError {
 impl std::fmt::Display for ClaimError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            // A command line has no file.
+            ClaimError::Running(Holder { pid, file, .. }) if !file.exists() => {
+                write!(f, "this pipeline runs already: it is process {pid}")
+            }
             ClaimError::Running(Holder { pid, file, .. }) => {
                 write!(f, "this pipeline runs already: process {pid} runs {}", file.display())
             }

@@ -224,6 +224,7 @@ impl Performer<'_> {
             Notice::Terminate => Event::Terminate,
             Notice::Interrupt => Event::Interrupt,
             Notice::Quit => Event::Quit,
+            Notice::Hangup if self.ends_with_terminal && self.run.options.text.is_some() => Event::HungUp,
             Notice::Hangup if self.ends_with_terminal && !fd::has_terminal() => Event::TerminalGone,
             Notice::Hangup => Event::Hangup,
             Notice::FileTouched => Event::FileTouched,

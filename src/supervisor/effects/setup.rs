@@ -41,7 +41,8 @@ impl<'a> Performer<'a> {
         let (options, pipeline) = (run.options, &loaded.pipeline);
         let system = |what| move |error| SetUpError::System(what, error);
         // Asked before the handlers of the inbox are there.
-        let ends_with_terminal = fd::has_terminal() && !start_signals::is_ignored(Signal::SIGHUP);
+        let ends_with_terminal =
+            (options.text.is_some() || fd::has_terminal()) && !start_signals::is_ignored(Signal::SIGHUP);
         let inbox =
             Inbox::open().map_err(system("take in signals (is `ulimit -u` or `ulimit -n` too low?)"))?;
         let children = children(before, log_writer).map_err(system("become the parent of orphans"))?;

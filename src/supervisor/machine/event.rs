@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Quit,
     /// SIGHUP, with a terminal still there, or without one from the start.
     Hangup,
+    /// SIGHUP, to the run of a command line: there is no file to read again.
+    HungUp,
     /// SIGHUP, because the terminal is gone.
     TerminalGone,
     /// The pipeline file may have changed.

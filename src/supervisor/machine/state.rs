@@ -256,6 +256,7 @@ impl State {
             Event::Interrupt => self.stop_requested("SIGINT", true, out),
             Event::Quit => self.quit_requested(out),
             Event::Hangup => self.reload_requested(out),
+            Event::HungUp => self.stop_requested("SIGHUP", false, out),
             Event::TerminalGone => self.terminal_gone(out),
             Event::FileTouched => self.file.touched(out.now),
             Event::PreflightDone(outcome) => self.preflight_done(outcome, out),

@@ -39,6 +39,7 @@ pub(super) struct ProgramItem<'a> {
 pub(super) enum NoArguments {
     ZeroByte,
     TooMany,
+    TooFew,
 }
 
 impl NoArguments {
@@ -46,6 +47,7 @@ impl NoArguments {
         match self {
             NoArguments::ZeroByte => "the item holds a zero byte, which no argument can",
             NoArguments::TooMany => "the item is more arguments than `max_args` allows",
+            NoArguments::TooFew => "the item has fewer arguments than the command names",
         }
     }
 }
@@ -79,8 +81,7 @@ impl Arguments {
 
     /// Those that are the same for all items.
     pub(super) fn fixed(&self) -> Vec<CString> {
-        let empty = ProgramItem { bytes: b"", attempt: 1, id: 0 };
-        self.with(empty).unwrap_or_default()
+        self.filled(&[b""], 0).unwrap_or_default()
     }
 
     /// As a line that a shell would read.
@@ -99,21 +100,41 @@ impl Arguments {
                 arguments => arguments,
             },
         };
+        if self.words.iter().any(|word| word.least() > arguments.len()) {
+            // An empty word in its place could make another command of it: `rm -r dir/{2}`.
+            return Err(NoArguments::TooFew);
+        }
+        self.filled(&arguments, item.id)
+    }
+
+    fn filled(&self, arguments: &[&[u8]], id: u64) -> Result<Vec<CString>, NoArguments> {
         let mut words = Vec::with_capacity(self.words.len() + arguments.len());
         for word in &self.words {
             match word {
                 Word::Fixed(word) => words.push(word.clone()),
                 Word::Template(pieces) => match pieces[..] {
                     [Piece::Argument(part, None)] => {
-                        for argument in &arguments {
+                        for argument in arguments {
                             words.push(c_string(part.of(argument))?);
                         }
                     }
-                    _ => words.push(c_string(&filled(pieces, &arguments, item.id))?),
+                    _ => words.push(c_string(&filled(pieces, arguments, id))?),
                 },
             }
         }
         Ok(words)
+    }
+}
+
+impl Word {
+    /// How many arguments it names.
+    fn least(&self) -> usize {
+        let Word::Template(pieces) = self else { return 0 };
+        let named = pieces.iter().map(|piece| match piece {
+            Piece::Argument(_, Some(number)) => number.unsigned_abs(),
+            _ => 0,
+        });
+        named.max().unwrap_or(0)
     }
 }
 
@@ -131,10 +152,12 @@ fn filled(pieces: &[Piece], arguments: &[&[u8]], id: u64) -> Vec<u8> {
 }
 
 /// One argument, nothing where there are fewer, or all of them with spaces between.
-fn argument<'a>(part: Part, number: Option<usize>, arguments: &[&'a [u8]]) -> Cow<'a, [u8]> {
+fn argument<'a>(part: Part, number: Option<isize>, arguments: &[&'a [u8]]) -> Cow<'a, [u8]> {
     match (number, arguments) {
         (Some(number), _) => {
-            Cow::Borrowed(arguments.get(number - 1).map_or(b"", |argument| part.of(argument)))
+            let at = number.unsigned_abs();
+            let found = if number > 0 { arguments.get(at - 1) } else { arguments.iter().nth_back(at - 1) };
+            Cow::Borrowed(found.map_or(b"", |argument| part.of(argument)))
         }
         (None, [only]) => Cow::Borrowed(part.of(only)),
         (None, _) => {
@@ -156,9 +179,12 @@ fn shell_words(line: &str, substitutes: bool) -> Vec<Word> {
     words
 }
 
-/// `{worker}` is this worker's number. `None`: there is no one item, and `{}` stays as it is.
+/// `{worker}` is this worker's number, but among those of GNU parallel. `None`: there is no one item, and `{}` stays as it is.
 fn word(text: &str, worker: u32, placeholders: Option<Placeholders>) -> Word {
-    let text = text.replace("{worker}", &worker.to_string());
+    let text = match placeholders {
+        Some(Placeholders::Parallel) => text.to_owned(),
+        _ => text.replace("{worker}", &worker.to_string()),
+    };
     let Some(placeholders) = placeholders else { return plain(&text.replace("{{}}", "{}")) };
     let slot = || Piece::Text((worker + 1).to_string());
     let pieces = placeholder::pieces(&text, placeholders);
@@ -215,14 +241,17 @@ mod tests {
     fn the_words_of_parallel_are_parts_and_numbers() {
         let of = |text: &str| words(&[text], Placeholders::Parallel, None, b"d/a.b").join("|");
         assert_eq!(of("{.} {/} {//} {/.} {#} {%}"), "d/a a.b d a 7 4");
-        assert_eq!(of("{1} {1/.} {2}."), "d/a.b a .");
+        assert_eq!(of("{1} {1/.} {-1.} {worker}"), "d/a.b a d/a {worker}");
     }
 
     #[test]
     fn many_arguments_are_words_of_their_own() {
         let of = |text: &[&str], item: &[u8]| words(text, Placeholders::Parallel, Some(3), item);
         assert_eq!(of(&["mv", "{}", "to"], b"a.x\0b.y\0"), ["mv", "a.x", "b.y", "", "to"]);
-        assert_eq!(of(&["-{}-", "{.}", "{2}", "{3.}"], b"a.x\0b.y"), ["-a.x b.y-", "a", "b", "b.y", ""]);
+        assert_eq!(of(&["-{}-", "{.}", "{2}", "{-2}"], b"a.x\0b.y"), ["-a.x b.y-", "a", "b", "b.y", "a.x"]);
+        for missing in ["{3}", "x{3.}", "{-3}"] {
+            assert!(of(&["rm", missing], b"a.x\0b.y")[0].contains("fewer arguments"), "{missing}");
+        }
         assert!(of(&["{}"], b"1\x002\x003\x004")[0].contains("max_args"));
     }
 }

@@ -1,7 +1,6 @@
 //! Why a program could not do what it should: in words, and as the cause in a dead letter.
 
 use crate::dead_letter::Cause;
-use crate::exit;
 use crate::framing::{BadFrame, NotEncodable};
 use crate::item::Shown;
 use crate::model::ItemFailure;
@@ -69,14 +68,21 @@ impl FailedAttempt {
 
 impl ProgramError {
     /// What the end of a program, or what it said, means for the item that it was at.
-    pub(super) fn item_failure(&self, success_codes: &[u8], dead_codes: &[u8]) -> ItemFailure {
+    pub(super) fn item_failure(
+        &self,
+        success_codes: &[u8],
+        dead_codes: &[u8],
+        later_codes: &[u8],
+    ) -> ItemFailure {
         match self {
             ProgramError::Later(_) => ItemFailure::Later,
             ProgramError::Rejected(_) => ItemFailure::Never,
             ProgramError::Ended(Exit::Code(code)) | ProgramError::LeftUnanswered(Exit::Code(code)) => {
                 match u8::try_from(*code) {
                     Ok(code) if dead_codes.contains(&code) => ItemFailure::Never,
-                    Ok(exit::NOT_NOW) if !success_codes.contains(&exit::NOT_NOW) => ItemFailure::Later,
+                    Ok(code) if later_codes.contains(&code) && !success_codes.contains(&code) => {
+                        ItemFailure::Later
+                    }
                     _ => ItemFailure::Charged,
                 }
             }
@@ -182,7 +188,7 @@ mod tests {
     fn an_exit_code_says_what_becomes_of_the_item() {
         let of = |code: i32, success: &[u8], dead: &[u8]| {
             let ends = [ProgramError::Ended, ProgramError::LeftUnanswered];
-            let [ended, left] = ends.map(|end| end(Exit::Code(code)).item_failure(success, dead));
+            let [ended, left] = ends.map(|end| end(Exit::Code(code)).item_failure(success, dead, &[75]));
             assert_eq!(ended, left, "{code}");
             ended
         };
@@ -192,12 +198,14 @@ mod tests {
         assert_eq!(of(75, &[0], &[75]), ItemFailure::Never);
         assert_eq!(of(75, &[0, 75], &[]), ItemFailure::Charged);
         assert_eq!(of(256 + 75, &[0], &[75]), ItemFailure::Charged);
+        let of = |code: i32| ProgramError::Ended(Exit::Code(code)).item_failure(&[0], &[], &[1]);
+        assert_eq!([1, 75].map(of), [ItemFailure::Later, ItemFailure::Charged]);
     }
 
     #[test]
     fn what_a_program_says_of_an_item_holds_whatever_the_codes_are() {
         let why = || "why".to_owned();
-        let of = |error: ProgramError| error.item_failure(&[0, 75], &[65]);
+        let of = |error: ProgramError| error.item_failure(&[0, 75], &[65], &[75]);
         assert_eq!(of(ProgramError::Later(why())), ItemFailure::Later);
         assert_eq!(of(ProgramError::Rejected(why())), ItemFailure::Never);
         assert_eq!(of(ProgramError::Reported(why())), ItemFailure::Charged);

@@ -31,6 +31,7 @@ pub(crate) struct CommandSpec {
     file: PathBuf,
     success: Vec<u8>,
     dead: Vec<u8>,
+    later: Vec<u8>,
     most_processes: Option<u64>,
     stdout: Stdout,
     /// Items come on standard input.
@@ -101,6 +102,7 @@ impl CommandSpec {
             file,
             success: command.success_codes.clone(),
             dead: command.dead_codes.clone(),
+            later: command.later_codes.0.clone(),
             most_processes: command.limits.processes,
             stdout: command.stdout,
         })
@@ -113,7 +115,7 @@ impl CommandSpec {
 
     /// What has failed, and what that means for the item.
     pub(super) fn failed(&self, error: ProgramError, stderr: Vec<String>) -> FailedAttempt {
-        FailedAttempt { failure: error.item_failure(&self.success, &self.dead), error, stderr }
+        FailedAttempt { failure: error.item_failure(&self.success, &self.dead, &self.later), error, stderr }
     }
 
     /// The command as a line, with an item in it.

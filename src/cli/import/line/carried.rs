@@ -1,9 +1,9 @@
 //! What a line of another tool comes to.
 
 use super::place::{Input, Surroundings, joined};
-use super::tokens::Word;
 use crate::cli::one_line::{self, Around};
 use crate::cli::output::Failure;
+use crate::cli::shell_tokens::Word;
 use std::ffi::OsString;
 
 /// The line as `mprun do` has it, and what of it is not carried over.
@@ -26,11 +26,15 @@ pub(super) enum Split {
     Nul,
     /// Blanks and line ends, outside of quotes.
     Blanks,
+    /// Line ends outside of quotes, without empty lines and blanks in front.
+    QuotedLines,
     By(String),
 }
 
 /// The other tool's items, as words with a zero byte behind each.
 const SPLIT_AT_BLANKS: &str = "xargs -r printf '%s\\0'";
+/// The same of its lines.
+const SPLIT_QUOTED_LINES: &str = "xargs -I{} printf '%s\\0' {}";
 
 impl Carried {
     pub(super) fn of(around: Surroundings, tail: String, notes: Vec<String>) -> Carried {
@@ -62,6 +66,16 @@ impl Carried {
         }
     }
 
+    /// A command that the shell of the file may read otherwise.
+    pub(super) fn note_bash(&mut self, line: &str) {
+        if is_for_bash(line) {
+            self.notes.push(
+                "the command seems to be written for bash: where sh can't read it, write \"bash\" for \"sh\" in the stage's `command`"
+                    .to_owned(),
+            );
+        }
+    }
+
     /// Where the items come from, and what ends one.
     pub(super) fn items(&mut self, input: Input, split: &Split) {
         let quoted = |path: &str| shlex::try_quote(path).unwrap_or_default().into_owned();
@@ -72,6 +86,7 @@ impl Carried {
                 None
             }
             Split::Blanks => Some(SPLIT_AT_BLANKS.to_owned()),
+            Split::QuotedLines => Some(SPLIT_QUOTED_LINES.to_owned()),
             Split::By(end) => Some(format!("tr {} '\\0'", quoted(end))),
         };
         match (input, by) {
@@ -125,6 +140,19 @@ impl Carried {
     }
 }
 
+/// A word with `{}` in place of the other tool's mark. `escaped`: what else would stand for the item here, as it is.
+pub(super) fn marked(word: &str, mark: Option<&str>, escaped: fn(&str) -> String) -> Result<String, String> {
+    let Some(mark) = mark.filter(|mark| word.contains(mark)) else { return Ok(escaped(word)) };
+    let parts: Vec<String> = word.split(mark).map(escaped).collect();
+    if parts.windows(2).any(|pair| pair[0].ends_with('{') && pair[1].starts_with('}')) {
+        return Err(format!(
+            "{word}: an item in braces can't be carried over, as `{{{{}}}}` stands for `{{}}` itself here; in a line for the shell it is \
+             \\{{{{}}\\}}"
+        ));
+    }
+    Ok(parts.join("{}"))
+}
+
 /// What `-a` or `::::` names.
 pub(super) fn input_of(word: &Word) -> Input {
     let substituted = word.raw.strip_prefix("<(").and_then(|raw| raw.strip_suffix(')'));
@@ -155,7 +183,7 @@ fn shell(text: &str) -> &'static str {
     if is_for_bash(text) { "bash" } else { "sh" }
 }
 
-pub(super) fn is_for_bash(text: &str) -> bool {
+fn is_for_bash(text: &str) -> bool {
     let has_list = |text: &str| {
         text.split('{').skip(1).any(|part| {
             let inner = part.split(['}', ' ']).next().unwrap_or_default();

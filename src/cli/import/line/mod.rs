@@ -6,7 +6,6 @@ mod combine;
 mod options;
 mod parallel;
 mod place;
-mod tokens;
 mod xargs;
 
 use crate::cli::output::Failure;

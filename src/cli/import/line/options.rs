@@ -1,6 +1,6 @@
 //! The options of a tool.
 
-use super::tokens::Word;
+use crate::cli::shell_tokens::Word;
 
 /// Which letters and words take a value.
 pub(super) struct Grammar {

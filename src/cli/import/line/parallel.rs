@@ -1,12 +1,13 @@
 //! A line of GNU parallel.
 
-use super::carried::{Carried, Split, input_of, is_for_bash, jobs};
+use super::carried::{Carried, Split, input_of, jobs, marked};
 use super::combine::{List, combinations};
 use super::options::{Grammar, options};
 use super::place::{Input, Placed, joined};
-use super::tokens::Word;
 use super::xargs::delimiter;
 use crate::cli::one_line::{has_group_placeholder, without_needless_quotes};
+use crate::cli::shell_tokens::Word;
+use crate::config::pipeline::placeholder::{self, Part, Piece, Placeholders};
 
 const GRAMMAR: Grammar = Grammar {
     letters_with_value: "ajPnNIdCLsESU",
@@ -102,8 +103,8 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     let (given, mut rest) = options(words, &GRAMMAR);
     let mut carried = Carried::of(around, tail, notes);
     let (mut split, mut sources) = (Split::Line, Sources::default());
-    let (mut has_jobs, mut has_size, mut is_quoted, mut mark, mut has_plus) =
-        (false, false, false, None, false);
+    let (mut has_jobs, mut has_size, mut may_lack, mut is_quoted, mut mark, mut has_plus) =
+        (false, false, false, false, None, false);
     for option in given {
         let (name, value) = (option.name.as_str(), option.value.text.as_str());
         if let Some((_, instead)) = REFUSED.iter().find(|(names, _)| names.contains(&name)) {
@@ -122,6 +123,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
             },
             "-n" | "-N" | "--max-args" | "--max-replace-args" => {
                 has_size = true;
+                may_lack = value != "1";
                 carried.option("-n", Some(value));
             }
             "-L" | "-l" | "--max-lines" => {
@@ -164,7 +166,11 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     }
     sources.into(&mut carried, input, &split)?;
     carried.note_live(&rest);
-    command(&mut carried, &rest, &Reading { is_quoted, mark, has_plus, is_group: has_size || count > 1 })?;
+    command(
+        &mut carried,
+        &rest,
+        &Reading { is_quoted, mark, has_plus, is_group: may_lack || count > 1, may_lack },
+    )?;
     Ok(carried)
 }
 
@@ -231,11 +237,12 @@ struct Reading {
     has_plus: bool,
     /// An item is several arguments.
     is_group: bool,
+    /// The last one may be fewer.
+    may_lack: bool,
 }
 
 /// Placeholders of the first list, where there is one.
-const OF_ONE: [(&str, &str); 5] =
-    [("{1}", "{}"), ("{1.}", "{.}"), ("{1/}", "{/}"), ("{1//}", "{//}"), ("{1/.}", "{/.}")];
+const OF_ONE: [&str; 5] = ["", ".", "/", "//", "/."];
 /// With `--plus`, and not here.
 const PLUS: [&str; 9] = ["{..}", "{...}", "{/..}", "{/...}", "{+", "{##}", "{:", "{%", "{^"];
 /// parallel hands all words to a shell, together, where one of these letters is among them.
@@ -244,11 +251,18 @@ const SHELL_LETTERS: &str = "|&;<>()$`\\\"'*?[]#~ \t\n";
 fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(), String> {
     let mut texts: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
     for text in &mut texts {
-        if let Some(mark) = &reading.mark {
-            *text = text.replace(mark.as_str(), "{}");
-        }
-        if !reading.is_group {
-            OF_ONE.iter().for_each(|(numbered, plain)| *text = text.replace(numbered, plain));
+        let mark = reading.mark.as_deref();
+        *text = match mark {
+            Some(_) => marked(text, mark, beside_a_mark)?,
+            None => marked(text, Some("{}"), str::to_owned)?,
+        };
+        // With a mark `{1}` is none: it is escaped by now.
+        if !reading.is_group && mark.is_none() {
+            for part in OF_ONE {
+                let plain = format!("{{{part}}}");
+                *text =
+                    text.replace(&format!("{{1{part}}}"), &plain).replace(&format!("{{-1{part}}}"), &plain);
+            }
             if let Some(column) = has_group_placeholder(text) {
                 return Err(format!(
                     "{column} has no list to take an argument from: there is one list, or none"
@@ -261,6 +275,12 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
                 "{plus} can't be carried over: in a line for the shell it is 'x={{}}; echo \"${{x%.*}}\"'"
             ));
         }
+    }
+    if reading.may_lack && texts.iter().any(|text| names_a_second(text)) {
+        carried.notes.push(
+            "the last command may have fewer arguments: parallel puts nothing in place of one that is missing, here it is not run, and has failed"
+                .to_owned(),
+        );
     }
     if texts.is_empty() {
         carried
@@ -275,16 +295,23 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
     }
     let line = texts.join(" ");
     let line = if line.contains("{=") { with_perl(&line, carried)? } else { line };
-    if is_for_bash(&line) {
-        carried.notes.push(
-            "the command seems to be written for bash: where sh can't read it, write \"bash\" for \"sh\" in the stage's `command`"
-                .to_owned(),
-        );
-    }
+    carried.note_bash(&line);
     let needs_shell = line.split(' ').count() != texts.len()
         || texts.iter().any(|word| word.contains(|letter| SHELL_LETTERS.contains(letter)));
     carried.command = if needs_shell { vec![without_needless_quotes(&line)] } else { texts };
     Ok(())
+}
+
+/// With `-I` the words `{}` and `{1}` are what they are; `{.}` and `{#}` keep their meaning.
+fn beside_a_mark(text: &str) -> String {
+    let is_text = |piece: &Piece| matches!(piece, Piece::Argument(part, number) if *part == Part::Whole || number.is_some());
+    placeholder::plain(text, Placeholders::Parallel, is_text)
+}
+
+/// Whether a word has an argument in it that a group may lack.
+fn names_a_second(text: &str) -> bool {
+    let pieces = placeholder::pieces(text, Placeholders::Parallel);
+    pieces.iter().any(|piece| matches!(piece, Piece::Argument(_, Some(number)) if number.unsigned_abs() > 1))
 }
 
 /// Perl's names that only parallel knows.

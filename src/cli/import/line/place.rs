@@ -1,6 +1,6 @@
 //! Where the tool stands in a line for a shell, and what stands around it.
 
-use super::tokens::{Token, TokenKind, Word, tokens};
+use crate::cli::shell_tokens::{Token, TokenKind, Word, tokens};
 use std::ops::Range;
 
 /// Programs that start another one; their own options are not carried over.

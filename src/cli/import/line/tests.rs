@@ -16,21 +16,25 @@ fn shown(carried: &Carried) -> String {
 #[test]
 fn a_line_of_xargs_has_its_options_here() {
     for (line, ours, notes) in [
-        ("xargs -0 -P4 -n1 gzip -9", "-j 4 -n 1 -0 -- gzip -9", 0),
-        ("/usr/bin/xargs -0n2 -P 8 mv", "-n 2 -j 8 -0 -- mv", 0),
+        ("xargs -0 -r -P4 -n1 gzip -9", "-j 4 -n 1 -0 -- gzip -9", 0),
+        ("/usr/bin/xargs -0n2 -P 8 mv", "-j 8 -n 2 -0 -- mv", 1),
         ("xargs -d '\\n' -I% cp % %.bak", "-- cp {} {}.bak", 0),
-        ("xargs -d '\\n' -n1 find {} x", "-n 1 -- find {{}} x", 0),
-        ("xargs --null --max-procs=0 --max-args 3 x", "-j cpus -n 3 -0 -- x", 0),
-        ("xargs -r rm -f", "-0 -n 1000 -- rm -f", 2),
-        ("ls | xargs -r rm -f", "[ls | xargs -r printf '%s\\0'] -0 -n 1000 -- rm -f", 1),
-        ("xargs -n1 <'a b'", "[xargs -r printf '%s\\0' < 'a b'] -n 1 -0 -- echo", 0),
-        ("echo a,b | xargs -d, -n1 x", "[echo a,b | tr ',' '\\0'] -n 1 -0 -- x", 0),
-        ("xargs -0 -n1 -t -p x", "-n 1 -0 -- x", 2),
-        ("xargs -0 -P $(nproc) -n1 x", "-j cpus -n 1 -0 -- x", 0),
-        ("xargs -0 -P $N -n1 x", "-n 1 -0 -- x", 1),
-        ("xargs -i mv {} {}.old", "-- mv {} {}.old", 0),
-        ("ls | xargs -I% cp % $HOME/x", "[ls] -- cp {} $HOME/x", 1),
-        ("ls | xargs -L2 x", "[ls] -n 2 -- x", 1),
+        ("xargs -d '\\n' -n1 find {} {.} x", "-n 1 -- find {{}} {{.}} x", 1),
+        ("xargs --null -r --max-procs=0 --max-args 3 x", "-j cpus -n 3 -0 -- x", 0),
+        ("xargs -r rm -f", "-n 1000 -0 -- rm -f", 2),
+        ("ls | xargs -r rm -f", "[ls | xargs -r printf '%s\\0'] -n 1000 -0 -- rm -f", 1),
+        ("xargs -n1 <'a b'", "[xargs -r printf '%s\\0' < 'a b'] -n 1 -0 -- echo", 1),
+        ("echo a,b | xargs -d, -n1 x", "[echo a,b | tr ',' '\\0'] -n 1 -0 -- x", 1),
+        ("xargs -0 -n1 -t -p x", "-n 1 -0 -- x", 3),
+        ("xargs -0 -P $(nproc) -n1 -r x", "-j cpus -n 1 -0 -- x", 0),
+        ("xargs -0 -P $N -n1 x", "-n 1 -0 -- x", 2),
+        ("xargs -i mv {} {}.old", "-0 -- mv {} {}.old", 1),
+        ("ls | xargs -I% cp '%' $HOME/x", "[ls | xargs -I{} printf '%s\\0' {}] -0 -- cp {} $HOME/x", 1),
+        ("xargs -0 -n2 -I% cp % {} %.b", "-0 -- cp {} {{}} {}.b", 0),
+        ("xargs -0 -I% -L2 cp % {}", "-n 2 -0 -- cp % {{}}", 1),
+        ("xargs -0 -I% echo 'a b' $X", "-0 -- sh -c echo 'a b' $X sh", 1),
+        ("xargs -0 -r -n1 cp {a,b}", "-n 1 -0 -- cp {a,b}", 2),
+        ("ls | xargs -L2 x", "[ls | xargs -I{} printf '%s\\0' {}] -n 2 -0 -- x", 2),
     ] {
         let carried = place::place(line, "xargs").and_then(xargs::carried).unwrap();
         assert_eq!(shown(&carried), ours, "{line}");
@@ -59,6 +63,12 @@ fn a_line_of_parallel_has_its_options_here() {
         ("parallel -a <(seq 3) echo", "[seq 3] -j cpus -- echo", 0),
         ("seq 3 | parallel -a - echo", "[seq 3] -j cpus -- echo", 0),
         ("parallel -I, echo , x", "-j cpus -- echo {} x", 0),
+        ("parallel -I,, echo ,, {} {.} {1.}", "-j cpus -- echo {} {{}} {.} {{1.}}", 0),
+        ("parallel echo {-1} {-1.} ::: a", "-j cpus -- echo {} {.} ::: a", 0),
+        ("parallel echo {-1} {1} ::: a ::: b", "-j cpus -n 2 -- echo {-1} {1} ::: a b", 0),
+        ("parallel -N2 echo {1} {-1}", "-n 2 -j cpus -- echo {1} {-1}", 0),
+        ("parallel -N2 echo {1} {2}", "-n 2 -j cpus -- echo {1} {2}", 1),
+        ("parallel -N1 echo {1}", "-n 1 -j cpus -- echo {}", 0),
         ("parallel 'gzip < \"{}\" > \"{.}.gz\"'", "-j cpus -- gzip < {} > {.}.gz", 0),
         ("parallel -q awk '{print $1}'", "-j cpus -- awk {print $1}", 0),
         ("parallel < commands", "-j cpus -a commands -- sh -c eval \"$1\" sh", 1),
@@ -86,6 +96,8 @@ fn what_would_become_another_job_is_refused_with_what_to_write() {
         ("parallel echo ::: a :::: b", "can't be combined"),
         ("parallel -n2 echo ::: a ::: b", "leave it out"),
         ("parallel -d END echo", "more than one byte"),
+        ("parallel echo {{}}", "an item in braces"),
+        ("parallel echo {-2} ::: a", "{-2} has no list"),
     ] {
         let refused = place::place(line, "parallel").and_then(parallel::carried).unwrap_err();
         assert!(refused.contains(why), "{line}: {refused}");

@@ -1,8 +1,11 @@
 //! A line of xargs.
 
-use super::carried::{Carried, Split, input_of, jobs};
+use super::carried::{Carried, Split, input_of, jobs, marked};
 use super::options::{Grammar, options};
 use super::place::Placed;
+use crate::cli::one_line::without_needless_quotes;
+use crate::cli::shell_tokens::Word;
+use crate::config::pipeline::placeholder::{self, Placeholders};
 
 /// Items for a command that is given no number: as many as fit, there.
 const MANY: &str = "1000";
@@ -21,13 +24,26 @@ const GRAMMAR: Grammar = Grammar {
     ],
 };
 
+/// What the options say of the items, of which each takes the place of those before it.
+#[derive(Default)]
+struct Items {
+    /// `-I`: what stands for the item.
+    mark: Option<String>,
+    /// `-n` or `-L`.
+    count: Option<String>,
+    /// `-L`.
+    are_lines: bool,
+    is_run_without: bool,
+}
+
 pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     let Placed { words, mut input, around, tail, notes } = placed;
-    let (given, mut command) = options(words, &GRAMMAR);
+    let (given, command) = options(words, &GRAMMAR);
     let mut carried = Carried::of(around, tail, notes);
-    let (mut split, mut is_counted, mut mark) = (Split::Blanks, false, None);
+    let (mut split, mut items) = (Split::Blanks, Items { is_run_without: true, ..Items::default() });
     for option in given {
         let value = option.value.text.as_str();
+        let or = |default: &str| if value.is_empty() { default.to_owned() } else { value.to_owned() };
         match option.name.as_str() {
             "-0" | "--null" => split = Split::Nul,
             "-d" | "--delimiter" => split = delimiter(value)?,
@@ -36,63 +52,76 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
                 Some(jobs) => carried.option("-j", Some(&jobs)),
                 None => carried.leave_out_for(&format!("-P {value}"), "write the number into `processes`"),
             },
+            "-n" | "--max-args" if value == "1" && items.mark.is_some() => {}
             "-n" | "--max-args" => {
-                is_counted = true;
-                carried.option("-n", Some(value));
+                items = Items { count: Some(or("1")), mark: None, are_lines: false, ..items };
             }
             "-L" | "-l" | "--max-lines" => {
-                is_counted = true;
-                if split == Split::Blanks {
-                    split = Split::Line;
-                    carried
-                        .notes
-                        .push("each line is one argument here; xargs also splits it at blanks".into());
-                }
-                carried.option("-n", Some(if value.is_empty() { "1" } else { value }));
+                items = Items { count: Some(or("1")), mark: None, are_lines: true, ..items };
             }
             "-I" | "-i" | "--replace" => {
-                mark = Some(if value.is_empty() { "{}".to_owned() } else { value.to_owned() });
-                if split == Split::Blanks {
-                    split = Split::Line;
-                }
+                items = Items { mark: Some(or("{}")), count: None, are_lines: false, ..items };
             }
-            "-r" | "--no-run-if-empty" => {}
+            "-r" | "--no-run-if-empty" => items.is_run_without = false,
             name => carried.leave_out(name, value),
         }
     }
+    if split == Split::Blanks && (items.are_lines || items.mark.is_some()) {
+        split = Split::QuotedLines;
+    }
+    items.note(&split, &mut carried);
     carried.items(input, &split);
-    let is_live = command.iter().any(|word| word.is_live);
     carried.note_live(&command);
-    for word in &mut command {
-        // Only `-I` makes a mark of anything; other braces are what they are.
-        word.text = marked(&word.text, mark.as_deref());
-        word.raw = marked(&word.raw, mark.as_deref());
+    if command.iter().any(|word| word.is_live) {
+        carried.note_bash(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));
     }
-    let takes_one = mark.is_some() && command.iter().any(|word| word.text.contains("{}"));
-    carried.command = match is_live {
-        true => vec![command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" ")],
-        false => command.into_iter().map(|word| word.text).collect(),
-    };
-    if !takes_one && !is_counted {
-        carried
-            .notes
-            .push(format!("xargs hands over as many items as fit into a command; here it is up to {MANY}"));
-        carried.option("-n", Some(MANY));
-    }
-    if carried.command.is_empty() {
-        carried.command.push("echo".to_owned());
-    }
+    carried.command = words_of(command, items.mark.as_deref())?;
     Ok(carried)
 }
 
-/// A word with the mark as `{}`; braces that are none are doubled.
-fn marked(word: &str, mark: Option<&str>) -> String {
-    match mark {
-        Some(mark) if word.contains(mark) => {
-            word.split(mark).map(|part| part.replace("{}", "{{}}")).collect::<Vec<_>>().join("{}")
+impl Items {
+    fn note(&self, split: &Split, carried: &mut Carried) {
+        if self.are_lines && *split == Split::QuotedLines {
+            carried.notes.push("each line is one argument here; xargs also splits it at blanks".into());
         }
-        _ => word.replace("{}", "{{}}"),
+        if self.is_run_without && self.mark.is_none() {
+            carried
+                .notes
+                .push("without items no command is run here; xargs runs one (unless it has -r)".into());
+        }
+        match &self.count {
+            Some(count) => carried.option("-n", Some(count)),
+            None if self.mark.is_none() => {
+                let note =
+                    format!("xargs hands over as many items as fit into a command; here it is up to {MANY}");
+                carried.notes.push(note);
+                carried.option("-n", Some(MANY));
+            }
+            None => {}
+        }
     }
+}
+
+/// Only `-I` makes a mark of anything; other braces are what they are.
+fn words_of(command: Vec<Word>, mark: Option<&str>) -> Result<Vec<String>, String> {
+    let escaped = |text: &str| placeholder::plain(text, Placeholders::Parallel, |_| true);
+    let is_live = command.iter().any(|word| word.is_live);
+    let has_mark = mark.is_some_and(|mark| command.iter().any(|word| word.text.contains(mark)));
+    let texts = |raw: bool| {
+        let words =
+            command.iter().map(|word| marked(if raw { &word.raw } else { &word.text }, mark, escaped));
+        words.collect::<Result<Vec<String>, String>>()
+    };
+    Ok(match (is_live, command.is_empty()) {
+        (_, true) => vec!["echo".to_owned()],
+        (_, false) if mark.is_some() && !has_mark => {
+            // The item is an argument that the line does not name.
+            let line = texts(true)?.join(" ");
+            ["sh", "-c", &line, "sh"].map(str::to_owned).into()
+        }
+        (true, false) => vec![without_needless_quotes(&texts(true)?.join(" "))],
+        (false, false) => texts(false)?,
+    })
 }
 
 pub(super) fn delimiter(value: &str) -> Result<Split, String> {

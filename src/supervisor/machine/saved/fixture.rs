@@ -2,7 +2,9 @@
 
 use super::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::config::IncludedText;
-use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Reply};
+use crate::config::pipeline::{
+    Collect, Command, Framing, Invocation, LaterCodes, Mode, ProgramLimits, Reply,
+};
 use crate::config::{Recycle, Task, Work};
 use crate::model::Totals;
 use crate::queue::{Ending, ItemTimes, SlotId, StageId, WorkTimes};
@@ -129,6 +131,7 @@ fn command(mode: Mode) -> Command {
         out_framing: framings[n + 1],
         success_codes: vec![0, 1],
         dead_codes: vec![65],
+        later_codes: LaterCodes::default(),
         stdout: crate::config::pipeline::Stdout::Log,
         stop_signal: crate::config::pipeline::StopSignal(2),
         env: vec![("A".to_owned(), "1".to_owned())],

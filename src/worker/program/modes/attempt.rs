@@ -135,8 +135,10 @@ impl Mode for Attempt<'_> {
             run.session.close_input();
         }
         match run.conversation.outcome() {
-            None | Some(Outcome::Unasked { .. }) => {
+            // What was written in time may count as that of any failed attempt.
+            None | Some(Outcome::Unasked { .. } | Outcome::Failed(ProgramError::TimedOut(_))) => {
                 if let Err(error) = self.outputs.take(run.session.is_drained()) {
+                    self.outputs.decoder.forget(usize::MAX);
                     run.apply(Event::Failed(error));
                 }
             }

@@ -46,6 +46,7 @@ fn b_as_program() -> Pipeline {
             out_framing: Framing::Lines,
             success_codes: vec![0],
             dead_codes: Vec::new(),
+            later_codes: crate::config::pipeline::LaterCodes::default(),
             stdout: Default::default(),
             stop_signal: Default::default(),
             env: Vec::new(),

@@ -4,13 +4,13 @@ use std::ops::Range;
 
 /// One of them, and where it stands in the line.
 #[derive(Clone, Debug)]
-pub(super) struct Token {
+pub(in crate::cli) struct Token {
     pub kind: TokenKind,
     pub at: Range<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TokenKind {
+pub(in crate::cli) enum TokenKind {
     Word(Word),
     /// `;`, a line end, `&`, `&&` or `||`.
     Join,
@@ -22,7 +22,7 @@ pub(super) enum TokenKind {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Word {
+pub(in crate::cli) struct Word {
     /// Without its quotes. What the shell puts a value for is as written.
     pub text: String,
     /// As written.
@@ -33,7 +33,7 @@ pub(super) struct Word {
 
 impl Word {
     /// The name of the program, without its folder.
-    pub(super) fn program(&self) -> &str {
+    pub(in crate::cli) fn program(&self) -> &str {
         self.text.rsplit('/').next().unwrap_or_default()
     }
 }
@@ -46,7 +46,7 @@ const REDIRECTS: [&str; 11] = ["&>>", "&>", "<<<", "<<", "<>", "<&", "<", ">>", 
 ///
 /// # Errors
 /// A quote or parenthesis has no end, or the line has a here-document.
-pub(super) fn tokens(line: &str) -> Result<Vec<Token>, String> {
+pub(in crate::cli) fn tokens(line: &str) -> Result<Vec<Token>, String> {
     let mut reader = Reader { line, at: 0 };
     let mut found = Vec::new();
     while let Some(token) = reader.token()? {
