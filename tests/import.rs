@@ -209,7 +209,7 @@ fn what_is_no_such_file_is_told_with_its_line() {
         (&["supervisord", "compose.yaml"], 2, "try `mprun import compose compose.yaml`"),
         (&["supervisord", "Procfile"], 2, "a setting before the first `[section]`"),
         (&["procfile", "services.conf"], 2, "try `mprun import supervisord services.conf`"),
-        (&["compose", "nowhere.yaml"], 1, "error: failed to read nowhere.yaml: no such file or directory"),
+        (&["compose", "nowhere.yaml"], 2, "error: there is no file nowhere.yaml"),
         (&["supervisord"], 2, "required"),
         (&["procfle"], 2, "procfile"),
     ] {
