@@ -1,7 +1,7 @@
 //! One file, pipe or device that lines are appended to.
 
 use super::entry::{EntryOwner, FileId, PendingWrite};
-use super::run_mark::Start;
+use super::run_mark::{self, Start};
 use super::undo_log::{LockedEntry, UndoLog, offset};
 use super::write::{self, PIPE_BUF, pieces};
 use crate::sys::fd;
@@ -102,7 +102,7 @@ impl<F: AsFd> Appender<F> {
                 ftruncate(&self.target, 0)?;
                 Begun::Now(length)
             }
-            Beginning::EmptyOnce(run) => match self.empty_once(run)? {
+            Beginning::EmptyOnce(run) => match run_mark::empty_once(&self.target, run)? {
                 Start::Emptied => Begun::Now(length),
                 Start::BegunElsewhere => self.on_a_new_line(Begun::Elsewhere)?,
                 Start::Unknown => self.on_a_new_line(Begun::Unknown)?,

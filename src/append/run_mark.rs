@@ -10,7 +10,6 @@
 //! | after that, before the mark | an empty file with no run's mark | empties it again: no machine can have begun in between |
 //! | after the mark | an empty file that is the run's | adds to it |
 
-use super::appender::Appender;
 use super::claim;
 use nix::unistd::ftruncate;
 use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
@@ -35,31 +34,30 @@ pub(super) enum Start {
     Unknown,
 }
 
-impl<F: AsFd> Appender<F> {
-    pub(super) fn empty_once(&self, run: u64) -> io::Result<Start> {
-        let end = Instant::now() + LONGEST_WAIT;
-        let _lock = loop {
-            match claim::lock_beginning(self.target())? {
-                Some(lock) => break lock,
-                None if Instant::now() >= end => return Ok(Start::Unknown),
-                None => std::thread::sleep(RETRY_INTERVAL),
-            }
-        };
-        let mut mark = [0; 16];
-        match fgetxattr(self.target(), NAME, &mut mark) {
-            Ok(_) if mark == *text(run).as_bytes() => return Ok(Start::BegunElsewhere),
-            Ok(_) | Err(Errno::NODATA | Errno::RANGE) => {}
-            Err(_) => return Ok(Start::Unknown),
+/// Empties a file that is open for writing, unless a machine of this run has.
+pub(super) fn empty_once<F: AsFd>(file: &F, run: u64) -> io::Result<Start> {
+    let end = Instant::now() + LONGEST_WAIT;
+    let _lock = loop {
+        match claim::lock_beginning(file)? {
+            Some(lock) => break lock,
+            None if Instant::now() >= end => return Ok(Start::Unknown),
+            None => std::thread::sleep(RETRY_INTERVAL),
         }
-        let set = |run| fsetxattr(self.target(), NAME, text(run).as_bytes(), XattrFlags::empty());
-        // Where there can be no mark, nothing may be thrown away.
-        if set(NO_RUN).is_err() {
-            return Ok(Start::Unknown);
-        }
-        ftruncate(self.target(), 0)?;
-        set(run)?;
-        Ok(Start::Emptied)
+    };
+    let mut mark = [0; 16];
+    match fgetxattr(file, NAME, &mut mark) {
+        Ok(_) if mark == *text(run).as_bytes() => return Ok(Start::BegunElsewhere),
+        Ok(_) | Err(Errno::NODATA | Errno::RANGE) => {}
+        Err(_) => return Ok(Start::Unknown),
     }
+    let set = |run| fsetxattr(file, NAME, text(run).as_bytes(), XattrFlags::empty());
+    // Where there can be no mark, nothing may be thrown away.
+    if set(NO_RUN).is_err() {
+        return Ok(Start::Unknown);
+    }
+    ftruncate(file, 0)?;
+    set(run)?;
+    Ok(Start::Emptied)
 }
 
 fn text(run: u64) -> String {
@@ -68,7 +66,7 @@ fn text(run: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Beginning, Begun, UndoLog};
+    use super::super::{Appender, Beginning, Begun, UndoLog};
     use super::*;
     use std::fs::{self, OpenOptions};
 
@@ -99,8 +97,8 @@ mod tests {
         let open = || OpenOptions::new().append(true).read(true).open(&path).unwrap();
         let first = open();
         let lock = claim::lock_beginning(&first).unwrap().unwrap();
-        let second = Appender::new(open(), UndoLog::create().unwrap()).unwrap();
-        let waits = std::thread::spawn(move || second.empty_once(7).unwrap());
+        let second = open();
+        let waits = std::thread::spawn(move || empty_once(&second, 7).unwrap());
         assert!(claim::lock_beginning(&open()).unwrap().is_none());
         fsetxattr(&first, NAME, text(7).as_bytes(), XattrFlags::empty()).unwrap();
         drop(lock);
