@@ -4,6 +4,15 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+/// A word with the number of its process for `{worker}`; `{{worker}}` stands for `{worker}` itself.
+pub(crate) fn numbered(word: &str, process: u32) -> String {
+    let parts = word.split("{{worker}}").map(|part| part.replace("{worker}", &process.to_string()));
+    parts.collect::<Vec<_>>().join("{worker}")
+}
+
+/// Between how a program has ended and its last line.
+pub(crate) const LAST_WORDS: &str = "; its last words: ";
+
 /// On one line: control and invisible characters are escaped, a tab stays.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     escaped(

@@ -361,6 +361,17 @@ fn settings_mean_the_same_on_both_sides() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+    let healthy = "services:\n  db:\n    command: serve {worker}\n    restart: always\n    healthcheck: {test: 'true', interval: 1m0.5s, timeout: 5x}\n\
+                   \x20 web:\n    command: serve\n    depends_on: {db: {condition: service_healthy}}\n";
+    let text = of("compose", "h.yaml", healthy);
+    for line in [
+        "command = [\"serve\", \"{{worker}}\"]\n",
+        "health = { command = \"true\", every = \"60500ms\" }\n",
+        "# not carried over: healthcheck: timeout: 5x (it is no time)\n",
+        "# not carried over: depends_on: db: service_healthy (if that stage gives up, this one is started all the same)\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
     let extends = "services:\n  base:\n    command: serve\n    env_file: [a.env, b.env]\n    environment: {A: 1, B: 2}\n\
                    \x20 web:\n    extends: base\n    environment: [B=3]\n    env_file: c.env\n\
                    \x20   healthcheck: {test: 'true', interval: 10s, retries: 5, start_period: 5s, start_interval: 2s}\n\

@@ -42,7 +42,7 @@ fn a_file_that_comes_changes_or_goes_is_applied() {
     put(&run, "conf.d/b.toml", &format!("[stages.b]\n{LIVE}"));
     wait_for_stages(&run, &["a", "b"]);
     put(&run, "conf.d/b.toml", &format!("[stages.b]\n{LIVE}processes = 2\n"));
-    run.wait_for_log("stage b: add 1 worker");
+    run.wait_for_log("stage b: add 1 process");
     put(&run, "conf.d/b.toml.off", "no pipeline file");
     fs::remove_file(run.folder.path().join("conf.d/b.toml")).unwrap();
     wait_for_stages(&run, &["a"]);
@@ -149,7 +149,7 @@ fn plan_shows_what_another_file_with_its_own_included_files_would_change() {
     let run = start();
     run.folder.file("other.d/b.toml", &format!("[stages.b]\n{LIVE}"));
     run.folder.file("other.toml", &MAIN.replace("conf.d", "other.d"));
-    assert_eq!(run.tell(&["plan", "./other.toml"]), "stage b: start\nstage a: drain and stop\n");
+    assert_eq!(run.tell(&["plan", "./other.toml"]), "stage b: start\nstage a: stop\n");
 }
 
 #[test]

@@ -312,7 +312,7 @@ fn an_edited_environment_file_is_a_change_of_its_stage() {
     wait_for_line(&run, "one");
     let other = wait_for_workers(&run, "other", 1);
     run.folder.file("e.env", "V=two\n");
-    let step = "stage s: replace workers one by one (env_file changed: V)";
+    let step = "stage s: replace processes one by one (env_file changed: V)";
     assert_eq!(run.tell(&["plan"]), format!("{step}\n"));
     assert!(run.tell(&["reload", "--wait"]).contains(step));
     wait_for_line(&run, "two");

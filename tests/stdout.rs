@@ -65,6 +65,6 @@ fn an_edit_of_it_is_a_change_of_its_stage() {
     let run = Run::start(&file(""));
     wait_until("a line", || (!run.lines().is_empty()).then_some(()));
     run.edit(&file("stdout = 'log'"));
-    run.wait_for_log("replace workers one by one (stdout: items -> log)");
+    run.wait_for_log("replace processes one by one (stdout: items -> log)");
     run.wait_for_log("says so");
 }

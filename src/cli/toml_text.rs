@@ -47,6 +47,11 @@ pub(super) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     list(words.iter().map(String::as_str))
 }
 
+/// A word of a command in which nothing stands for the number of its process.
+pub(super) fn unnumbered(plain: &str) -> String {
+    plain.replace("{worker}", "{{worker}}")
+}
+
 /// A table on one line; the values are written already.
 pub(super) fn table<K: AsRef<str>>(pairs: impl IntoIterator<Item = (K, String)>) -> String {
     let pairs: Vec<String> =

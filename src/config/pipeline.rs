@@ -62,6 +62,11 @@ impl Pipeline {
         stage.folder.as_deref().unwrap_or(&self.folder)
     }
 
+    /// Whether it has no stage with items.
+    pub fn has_services_only(&self) -> bool {
+        self.stages.iter().all(|stage| stage.work.is_service())
+    }
+
     /// Whether its queues are kept in a file. All of them, if any is durable: what a worker takes from one queue and
     /// puts into another is one step, and that takes one memory.
     pub fn is_durable(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What concerns the whole pipeline.
 
 use super::family::Families;
-use crate::status::{ConfigState, Phase, Snapshot};
+use crate::status::{ConfigState, Phase, Snapshot, StageStatus};
 use std::fmt;
 
 pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
@@ -41,6 +41,16 @@ pub(super) fn encode(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result
     )?;
     let by_hand = i64::try_from(seen.config.changed.len()).unwrap_or(i64::MAX);
     out.gauge("config_changes_by_hand", "Changes by hand since the file was read", [([], by_hand)])?;
+    // Only items become dead letters.
+    let has_services_only = !seen.stages.is_empty() && seen.stages.iter().all(StageStatus::is_service);
+    if has_services_only && seen.dead_letters + seen.letters.letters == 0 {
+        Ok(())
+    } else {
+        dead_letters(seen, out)
+    }
+}
+
+fn dead_letters(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     out.counter("dead_letters", "Items that never went through", [([], seen.dead_letters)])?;
     let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let kept = &seen.letters;

@@ -135,3 +135,13 @@ fn of_a_pipeline_with_shared_queues_each_metric_says_its_machine() {
     let of_samples = text.lines().filter(|line| !line.starts_with('#'));
     assert!(of_samples.into_iter().all(|line| line.contains(r#"machine="3f""#)), "{text}");
 }
+
+#[test]
+fn a_file_of_services_has_no_series_about_dead_letters() {
+    let mut web = stage("web", "", "", [0.0; 3]);
+    (web.is_command, web.inputs, web.outputs) = (true, Vec::new(), Vec::new());
+    let services = Snapshot { stages: vec![web], queues: Vec::new(), dead_letters: 0, ..snapshot() };
+    assert!(!encode(services.clone(), Format::Text).unwrap().contains("dead_letter"));
+    let earlier = Snapshot { dead_letters: 1, ..services };
+    assert!(encode(earlier, Format::Text).unwrap().contains("mprun_dead_letters_total"));
+}

@@ -76,6 +76,8 @@ pub fn worker(reason: &str) -> WorkerStatus {
         emitted: 0,
         times: Times::default(),
         check: None,
+        has_finished: false,
+        lost_reader: false,
         transitions: Vec::new(),
     }
 }

@@ -133,6 +133,7 @@ impl StageStatus {
         let any = |state| self.workers.iter().any(|worker| worker.state == state);
         match self.fate {
             Fate::GaveUp => "gave up",
+            Fate::Finished if self.workers.iter().any(|worker| worker.lost_reader) => "failed",
             Fate::Finished => "finished",
             Fate::Elsewhere => "elsewhere",
             Fate::Stopped if self.running > 0 => "stopping",
@@ -141,7 +142,8 @@ impl StageStatus {
             Fate::Wanted if self.failing.is_some() => "failing",
             Fate::Wanted if self.killed_in_a_row.is_some() => "killed",
             Fate::Wanted if self.check() == Some(CheckState::Unhealthy) => "unhealthy",
-            Fate::Wanted if any(WorkerState::Resting) => "failing",
+            Fate::Wanted if self.workers.iter().any(WorkerStatus::is_backing_off) => "failing",
+            Fate::Wanted if any(WorkerState::Resting) => "restarting",
             Fate::Wanted if any(WorkerState::Scheduled) && self.running == 0 => "scheduled",
             Fate::Wanted if self.paused => "paused",
             Fate::Wanted if !self.waits_for.is_empty() => "waiting",

@@ -36,9 +36,22 @@ pub(crate) struct WorkerStatus {
     /// What checks tell of it, if it is of a service that has some (`ready`, `health`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckStatus>,
+    /// It is started again after a good end (`restart = "always"`), as soon as its back-off is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_finished: bool,
+    /// It is meant to run, but has ended since what it prints has no reader any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost_reader: bool,
     /// What happened to it, oldest first; only where it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transitions: Vec<Transition>,
+}
+
+impl WorkerStatus {
+    /// Whether it is started again later, since it has failed.
+    pub(crate) fn is_backing_off(&self) -> bool {
+        self.state == WorkerState::Resting && !self.has_finished
+    }
 }
 
 /// What checks tell of a process of a service.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::draft::{Draft, Section};
 use super::input::origin;
-use crate::cli::toml_text::{command, literal, table, text};
+use crate::cli::toml_text::{command, literal, table, text, unnumbered};
 use crate::config::env_file;
 use crate::config::pipeline::shell_line;
 
@@ -53,7 +53,7 @@ fn stage(name: &str, run: &str, port: u32) -> Section {
     let from = format!("{name}: {run}");
     // In a line these braces would be taken for an item; as a word of a list they are what they are.
     let line = match shell_line::has_braces(run) {
-        true => command(["/bin/sh", "-c", &literal(run)]),
+        true => command(["/bin/sh", "-c", &unnumbered(&literal(run))]),
         false => text(&literal(run)),
     };
     stage.set("command", line, &from);

@@ -93,11 +93,15 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
             let says = worker.check.as_ref().filter(is_fault).and_then(CheckStatus::says);
             faults.extend(says.map(|says| format!("{name} {says}")));
             match worker.state {
+                WorkerState::Resting if worker.has_finished => {}
                 WorkerState::Resting => {
                     let until = worker.until.map_or(String::new(), |until| format!(" in {}", time(until)));
                     faults.push(format!("{name} failed, and starts again{until}"));
                 }
                 WorkerState::Failed if stage.fate != Fate::GaveUp => faults.push(format!("{name} failed")),
+                WorkerState::Over if worker.lost_reader => {
+                    faults.push(format!("{name} has ended, as nobody reads its output any more"));
+                }
                 WorkerState::Failed
                 | WorkerState::Due
                 | WorkerState::Scheduled

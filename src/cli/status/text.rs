@@ -109,6 +109,15 @@ fn failed_checks(stage: &StageStatus) -> Vec<String> {
     stage.workers.iter().filter_map(of_worker).collect()
 }
 
+/// Processes that have ended well, and wait for their next start.
+fn restarts(stage: &StageStatus) -> Vec<String> {
+    let of_worker = |worker: &WorkerStatus| {
+        let until = worker.until.map_or(String::new(), |until| format!(" in {}", time(until)));
+        format!("{}[{}] finished, and starts again{until}", stage.name, worker.index)
+    };
+    stage.workers.iter().filter(|worker| worker.has_finished).map(of_worker).collect()
+}
+
 /// When a stage with a schedule runs next.
 fn next_run(stage: &StageStatus) -> Option<String> {
     let waits = stage.workers.iter().filter(|worker| worker.state == WorkerState::Scheduled);
@@ -155,6 +164,7 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     notes.extend(snapshot.stages.iter().filter_map(held_back));
     notes.extend(snapshot.stages.iter().filter_map(lingering));
     notes.extend(snapshot.stages.iter().filter_map(next_run));
+    notes.extend(snapshot.stages.iter().flat_map(restarts));
     notes.extend(snapshot.stages.iter().flat_map(failed_checks));
     notes.extend(health::of(snapshot).faults);
     if !snapshot.config.changed.is_empty() {

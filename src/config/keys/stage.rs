@@ -28,10 +28,8 @@ table! {
         /// The parameters of `use`.
         with: With = Table::default(), also "params" "parameters" "options" "config";
         /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list,
-        /// `{worker}`
-        /// is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` stands for `{}` itself. In a
-        /// line for the
-        /// shell `"$1"` is the item then. A program that takes the item as an argument has an empty standard input.
+        /// `{worker}` is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` and `{{worker}}` stand for
+        /// these texts. In a line for the shell `"$1"` is the item then. A program that takes the item as an argument has an empty standard input.
         command: Option<Invocation> = None, also "cmd" "program" "script" "args";
         /// How the program gets items: "stream": it keeps running, and its input and output are unrelated. "reply": it
         /// keeps running, and answers each item. "each": it is started for each item, which is its argument (`{}`) or

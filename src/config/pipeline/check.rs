@@ -50,7 +50,7 @@ impl Probe {
     /// For one process of the stage.
     #[must_use]
     pub fn of_worker(&self, index: u32) -> Probe {
-        let text = |text: &String| text.replace("{worker}", &index.to_string());
+        let text = |text: &String| crate::text::numbered(text, index);
         match self {
             Probe::Tcp(address) => Probe::Tcp(text(address)),
             Probe::Http(url) => Probe::Http(text(url)),

@@ -16,6 +16,7 @@ use crate::link::{LinkOrder, LinkPlan};
 use crate::model::HaltOf;
 use crate::queue::{FailureAttribution, Order, QueueId, SharedQueues, SlotId, StageId};
 use crate::service::Message;
+use crate::text::LAST_WORDS;
 use log::Level;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -187,7 +188,7 @@ impl Release {
     /// Why the item failed, if the worker died of one.
     pub(crate) fn last_words(&self) -> String {
         match self.last_stderr.iter().rev().find(|line| !line.trim().is_empty()) {
-            Some(line) => format!("its worker {}; its last words: {line}", self.end),
+            Some(line) => format!("its worker {}{LAST_WORDS}{line}", self.end),
             None => format!("its worker {}", self.end),
         }
     }

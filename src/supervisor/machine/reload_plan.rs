@@ -6,7 +6,6 @@ use crate::config::{
 };
 use crate::dead_letter::WhenFull;
 use crate::model::Machines;
-use crate::numbers::counted as count;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -142,7 +141,10 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     let (gone_queues, queues): (Vec<_>, Vec<_>) =
         queues.into_iter().partition(|queue| matches!(queue, Named::Removed(_)));
     steps.extend(queues.into_iter().map(queue_step));
-    steps.extend(stages.into_iter().chain(gone_stages).flat_map(stage_steps));
+    let services = old.stages.iter().filter(|stage| stage.work.is_service());
+    let services: BTreeSet<&str> = services.map(|stage| stage.name.as_str()).collect();
+    let stages = stages.into_iter().chain(gone_stages);
+    steps.extend(stages.flat_map(|change| stage_steps(change, &services)));
     steps.extend(gone_queues.into_iter().map(queue_step));
     Ok(steps)
 }
@@ -181,32 +183,39 @@ fn queue_step(change: Named<Vec<KeyChange>>) -> String {
     }
 }
 
-fn stage_steps(change: Named<StageChange>) -> Vec<String> {
+fn stage_steps(change: Named<StageChange>, services: &BTreeSet<&str>) -> Vec<String> {
     match change {
         Named::Added(stage) => vec![format!("stage {stage}: start")],
+        Named::Removed(stage) if services.contains(&*stage) => vec![format!("stage {stage}: stop")],
         Named::Removed(stage) => vec![format!("stage {stage}: drain and stop")],
-        Named::Changed(name, change) => changed_stage(&name, change),
+        Named::Changed(name, change) => {
+            let what =
+                if services.contains(&*name) { ("process", "processes") } else { ("worker", "workers") };
+            changed_stage(&name, change, what)
+        }
     }
 }
 
-fn changed_stage(name: &str, change: StageChange) -> Vec<String> {
+/// `what`: one process of it, and several.
+fn changed_stage(name: &str, change: StageChange, what: (&str, &str)) -> Vec<String> {
     let StageChange { processes, live, replaced } = change;
     let mut steps = Vec::new();
     if !live.is_empty() {
         steps.push(format!("stage {name}: take over {}", listed(&live)));
     }
-    steps.extend(processes.map(|change| scale_step(name, &change)));
+    steps.extend(processes.map(|change| scale_step(name, &change, what)));
     if !replaced.is_empty() {
-        steps.push(format!("stage {name}: replace workers one by one ({})", listed(&replaced)));
+        steps.push(format!("stage {name}: replace {} one by one ({})", what.1, listed(&replaced)));
     }
     steps
 }
 
-fn scale_step(stage: &str, change: &ValueChange<u32>) -> String {
+fn scale_step(stage: &str, change: &ValueChange<u32>, (one, several): (&str, &str)) -> String {
     let what = match change.new.checked_sub(change.old) {
-        Some(more) => format!("add {}", count(more.into(), "worker")),
-        None if change.old - change.new == 1 => "the newest worker leaves".to_owned(),
-        None => format!("the newest {} workers leave", change.old - change.new),
+        Some(1) => format!("add 1 {one}"),
+        Some(more) => format!("add {more} {several}"),
+        None if change.old - change.new == 1 => format!("the newest {one} leaves"),
+        None => format!("the newest {} {several} leave", change.old - change.new),
     };
     format!("stage {stage}: {what} (processes: {change})")
 }

@@ -14,7 +14,7 @@ use super::reason::{StartReason, StopReason};
 use super::restart::{self, Intensity};
 use super::totals::StageTotals;
 use super::wanted::Version;
-use super::worker_state::{Life, Over};
+use super::worker_state::{Life, Over, StopRequest};
 use crate::config::{self, Restart};
 use crate::queue::{QueueId, StageId};
 use std::rc::Rc;
@@ -103,6 +103,8 @@ pub(super) struct Worker {
     pub at_rest: bool,
     /// Its process is its program: there is no worker.
     pub is_service: bool,
+    /// Its process is a run that its stage's schedule has begun.
+    is_run: bool,
     /// How far that is, as checks tell.
     pub condition: Condition,
     /// What is to be found out about it now.
@@ -118,7 +120,7 @@ impl Worker {
     /// One with nothing behind it.
     pub(super) fn new(index: u32, version: Rc<Version>, life: Life) -> Worker {
         let trial = !life.is_over();
-        let (leaving, at_rest, is_first) = (false, false, false);
+        let (leaving, at_rest, is_first, is_run) = (false, false, false, false);
         let is_service = version.is_service();
         let (condition, goal) = (Condition::default(), None);
         Worker {
@@ -129,6 +131,7 @@ impl Worker {
             trial,
             at_rest,
             is_service,
+            is_run,
             condition,
             goal,
             epoch: 0,
@@ -142,6 +145,7 @@ impl StageState {
     /// A worker that is there already, or was about to be started for the first time.
     pub(super) fn resume(&mut self, mut worker: Worker) {
         worker.is_first = worker.life == Life::Due(StartReason::New);
+        worker.is_run = self.spec.rules.schedule.is_some();
         self.begun |= !worker.is_first;
         self.has_run |= !worker.is_first;
         self.workers.push(worker);
@@ -266,10 +270,22 @@ impl StageState {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
             Fate::Wanted if self.is_off() => self.is_over(),
-            Fate::Wanted => self
-                .staying()
-                .all(|worker| !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)),
+            Fate::Wanted => self.staying().all(|worker| {
+                !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)
+                    || self.may_end_first(worker)
+            }),
         }
+    }
+
+    /// Whether it is a run under way that ends by itself, as it was begun: a change counts from the next one on.
+    fn may_end_first(&self, worker: &Worker) -> bool {
+        let is_change = worker.epoch == self.epoch && !self.is_of_version(worker);
+        let has_queues = |version: &Version| version.queues().next().is_some();
+        worker.is_run
+            && self.spec.rules.schedule.is_some()
+            && worker.life.process().is_some_and(|process| process.requested == StopRequest::Nothing)
+            && is_change
+            && !(has_queues(&worker.version) || has_queues(&self.version))
     }
 
     fn is_current(&self, worker: &Worker) -> bool {

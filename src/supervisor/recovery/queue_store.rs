@@ -100,10 +100,13 @@ impl QueueStore {
             .filter(|recovered| matches!(recovered.label, Label::Queue(_)))
             .map(|recovered| recovered.items)
             .sum();
-        let text = format!(
-            "goes on where an earlier run has stopped: {} in its queues",
-            crate::numbers::counted(items, "item")
-        );
+        let text = match pipeline.has_services_only() {
+            true => "goes on where an earlier run has stopped".to_owned(),
+            false => {
+                let items = crate::numbers::counted(items, "item");
+                format!("goes on where an earlier run has stopped: {items} in its queues")
+            }
+        };
         log!(target: "mprun", Level::Info, "{text}");
         Ok(QueueStore { arena, admin, recovered, continues: true, begun_files, location, saver: None })
     }

@@ -183,7 +183,7 @@ fn shell_words(line: &str, substitutes: bool) -> Vec<Word> {
 fn word(text: &str, worker: u32, placeholders: Option<Placeholders>) -> Word {
     let text = match placeholders {
         Some(Placeholders::Parallel) => text.to_owned(),
-        _ => text.replace("{worker}", &worker.to_string()),
+        _ => crate::text::numbered(text, worker),
     };
     let Some(placeholders) = placeholders else { return plain(&text.replace("{{}}", "{}")) };
     let slot = || Piece::Text((worker + 1).to_string());
@@ -230,6 +230,7 @@ mod tests {
         assert_eq!(with_item("{}", b"a b"), "a b");
         assert_eq!(with_item("x{}y{}-{worker}", b"1"), "x1y1-3");
         assert_eq!(with_item("{{}} {}", b"i"), "{} i");
+        assert_eq!(with_item("{{worker}} {worker}{{worker}}", b"i"), "{worker} 3{worker}");
         assert_eq!(with_item("plain", b"i"), "plain");
         assert_eq!(with_item("é{}ü{{}}{}", b"i"), "éiü{}i");
         assert_eq!(with_item("{.}{#}", b"i"), "{.}{#}");

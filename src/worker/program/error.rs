@@ -5,6 +5,7 @@ use crate::framing::{BadFrame, NotEncodable};
 use crate::item::Shown;
 use crate::model::ItemFailure;
 use crate::sys::wait::Exit;
+use crate::text::LAST_WORDS;
 use crate::worker::dead_letters::Reason;
 use std::fmt;
 use std::time::Duration;
@@ -174,7 +175,7 @@ impl fmt::Display for FailedAttempt {
             return Ok(()); // the program has given its reason
         }
         match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
-            Some(line) => write!(f, "; its last words: {line}"),
+            Some(line) => write!(f, "{LAST_WORDS}{line}"),
             None => Ok(()),
         }
     }

@@ -12,6 +12,7 @@ use crate::stage::Failure;
 use crate::sys::memory;
 use crate::sys::process::{ProcessSpec, StartFailure};
 use crate::sys::wait::{Exit, SignalNumber};
+use crate::text::LAST_WORDS;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::ffi::{CString, OsStr, OsString};
@@ -82,7 +83,7 @@ fn argument(word: &str, index: u32) -> String {
 fn files(command: &Command, place: &Place<'_>, environment: &Environment) -> Vec<PathBuf> {
     let name = match &command.invocation {
         Invocation::Shell(_) => return vec!["/bin/sh".into()],
-        Invocation::Direct(_) => command.invocation.title().replace("{worker}", &place.index.to_string()),
+        Invocation::Direct(_) => crate::text::numbered(command.invocation.title(), place.index),
     };
     if name.contains('/') {
         return vec![place.folder.join(name)];
@@ -117,7 +118,7 @@ pub(crate) fn end(
         let passes = failure.error.passes();
         return if passes { ServiceEnd::Failed(why) } else { ServiceEnd::CannotStart(why) };
     }
-    let last = last.map_or_else(String::new, |line| format!("; its last words: {line}"));
+    let last = last.map_or_else(String::new, |line| format!("{LAST_WORDS}{line}"));
     let why = format!("{}{last}", exit_text(exit));
     match exit {
         Exit::Code(code) => match u8::try_from(code) {

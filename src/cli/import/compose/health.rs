@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::variables::expanded;
 use super::yaml::Value;
-use crate::cli::toml_text::{command, table, text};
+use crate::cli::toml_text::{command, table, text, unnumbered};
 
 /// What Docker takes where the file says nothing.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -33,7 +33,8 @@ pub(super) fn check(value: &Value) -> Option<Result<Vec<(&'static str, String)>,
 }
 
 fn list(words: &[&str]) -> Result<String, String> {
-    let words = words.iter().map(|word| expanded(word)).collect::<Result<Vec<_>, _>>()?;
+    let unnumbered = |word: &&str| expanded(word).map(|word| unnumbered(&word));
+    let words = words.iter().map(unnumbered).collect::<Result<Vec<_>, _>>()?;
     Ok(command(words.iter().map(String::as_str)))
 }
 
@@ -47,7 +48,11 @@ pub(super) fn health(value: &Value) -> Option<Result<String, String>> {
     // An empty text is neither a time nor a number: a variable must be set.
     let filled = |text: &str| expanded(text).map(|text| text.replace(":-}", "}"));
     for (name, key) in known {
-        match setting(value, name).map(filled).transpose() {
+        match setting(value, name)
+            .filter(|time| !is_no_time(time))
+            .map(|time| filled(&as_ours(time)))
+            .transpose()
+        {
             Ok(time) => pairs.extend(time.map(|time| (key, text(&time)))),
             Err(why) => return Some(Err(why)),
         }
@@ -61,6 +66,27 @@ pub(super) fn health(value: &Value) -> Option<Result<String, String>> {
     );
     pairs.extend(failures.map(|number| ("failures", number)));
     Some(Ok(table(pairs)))
+}
+
+/// What of these times is none.
+pub(super) fn bad_times(value: &Value) -> Vec<String> {
+    let bad = |name: &&str| setting(value, name).is_some_and(is_no_time);
+    let all = ["interval", "timeout"].into_iter().filter(bad);
+    all.map(|name| format!("{name}: {}", setting(value, name).unwrap_or_default())).collect()
+}
+
+fn is_no_time(text: &str) -> bool {
+    !text.contains('$') && humantime(text).is_none()
+}
+
+/// Here only a time of one unit has a fraction.
+fn as_ours(time: &str) -> String {
+    let units =
+        time.split(|letter: char| letter.is_ascii_digit() || letter == '.').filter(|unit| !unit.is_empty());
+    match humantime(time) {
+        Some(duration) if time.contains('.') && units.count() > 1 => shown(duration),
+        Some(_) | None => time.to_owned(),
+    }
 }
 
 /// Zero stands for what is the default.
@@ -159,6 +185,12 @@ mod tests {
         let unset = of("{test: x, interval: $A, retries: '${B}'}").unwrap().unwrap();
         assert_eq!(unset, "{ command = \"x\", every = \"${A}\", failures = \"${B}\" }");
         assert!(some.contains("failures = 10") && some.contains("every = \"0.5s\""), "{some}");
+        let mixed = of("{test: x, interval: 1m0.5s, timeout: 5x}").unwrap().unwrap();
+        assert_eq!(mixed, "{ command = \"x\", every = \"60500ms\" }");
+        assert_eq!(
+            bad_times(&yaml::parse("{test: x, interval: 1m0.5s, timeout: 5x}").unwrap()),
+            ["timeout: 5x"]
+        );
         for test in ["[curl, -f, x]", "[CMD-SHELL]"] {
             let why = of(&format!("{{test: {test}}}")).unwrap().unwrap_err();
             assert!(why.starts_with("its test begins with"), "{why}");

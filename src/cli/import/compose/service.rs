@@ -5,7 +5,7 @@ use super::extends;
 use super::health;
 use super::variables::expanded;
 use super::yaml::Value;
-use crate::cli::toml_text::{command, list, signal, table, text};
+use crate::cli::toml_text::{command, list, signal, table, text, unnumbered};
 use std::path::Path;
 
 /// What becomes of a setting.
@@ -142,9 +142,13 @@ impl<'a> Services<'a> {
         };
         for (name, need) in needs.entries() {
             let waits = need.get("condition").and_then(Value::text) == Some("service_healthy");
-            if waits && here.contains(&name.as_str()) && !has_check(name) {
+            if waits && here.contains(&name.as_str()) {
                 let from = format!("depends_on: {name}: service_healthy");
-                stage.leave_out(&from, "its check is the image's own: give that stage a `ready`");
+                let why = match has_check(name) {
+                    true => "if that stage gives up, this one is started all the same",
+                    false => "its check is the image's own: give that stage a `ready`",
+                };
+                stage.leave_out(&from, why);
             }
         }
         let restarts =
@@ -273,7 +277,7 @@ fn words_of(value: Option<&Value>) -> Result<Vec<String>, String> {
         Some(value) => value.texts().into_iter().map(str::to_owned).collect(),
         None => Vec::new(),
     };
-    words.iter().map(|word| expanded(word)).collect()
+    words.iter().map(|word| expanded(word).map(|word| unnumbered(&word))).collect()
 }
 
 fn environment(value: &Value) -> Vec<(String, Result<String, String>)> {
@@ -297,7 +301,12 @@ fn health(service: &Value, stage: &mut Section) {
             &from,
             "`health` ends what is unhealthy, and restart = \"never\" starts it no more: set both if you want it restarted",
         ),
-        Some(Ok(health)) => stage.set("health", health, &from),
+        Some(Ok(value)) => {
+            stage.set("health", value, &from);
+            for time in health::bad_times(check) {
+                stage.leave_out(&format!("healthcheck: {time}"), "it is no time");
+            }
+        }
         Some(Err(why)) => stage.leave_out(&from, &why),
     }
 }

@@ -3,7 +3,7 @@
 use super::super::draft::Section;
 use super::ini::Block;
 use super::values::{Names, pairs, size};
-use crate::cli::toml_text::{command, list, literal, seconds, signal, table, text};
+use crate::cli::toml_text::{command, list, seconds, signal, table, text};
 
 /// What becomes of a setting.
 enum Fate {
@@ -237,7 +237,10 @@ fn startsecs(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
 }
 
 fn startretries(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    Ok(Some(table([("restarts", literal(value.trim()))])))
+    match value.trim().parse::<u32>() {
+        Ok(number) => Ok(Some(table([("restarts", number.to_string())]))),
+        Err(_) => Err("no number".to_owned()),
+    }
 }
 
 fn stopsignal(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {

@@ -1,6 +1,6 @@
 //! Values: `%(NAME)s` in them, and what lists and tables look like.
 
-use crate::cli::toml_text::{piece, text, variable};
+use crate::cli::toml_text::{piece, text, unnumbered, variable};
 use std::path::Path;
 
 /// What a program's values may name.
@@ -21,10 +21,12 @@ impl Names<'_> {
     /// # Errors
     /// What it names and we don't know.
     pub(super) fn expand(&self, value: &str, worker: Option<&str>) -> Result<String, String> {
+        // Where that number may stand, the same text of the file is none.
+        let plain = |text: &str| if worker.is_some() { unnumbered(&piece(text)) } else { piece(text) };
         let mut out = String::new();
         let mut rest = value;
         while let Some(at) = rest.find('%') {
-            out += &piece(&rest[..at]);
+            out += &plain(&rest[..at]);
             rest = &rest[at + 1..];
             if let Some(after) = rest.strip_prefix('%') {
                 out.push('%');
@@ -42,7 +44,7 @@ impl Names<'_> {
             out += &self.named(name, worker)?;
             rest = &after[letter + 1..];
         }
-        Ok(out + &piece(rest))
+        Ok(out + &plain(rest))
     }
 
     /// A path, in which the home folder may be `~`.
@@ -130,6 +132,7 @@ mod tests {
             ("%(ENV_HOME)s $HOME 100%%", "${HOME} $$HOME 100%"),
             ("--port=80%(process_num)02d", "--port=800{worker}"),
             ("--port=80%(process_num)d", "--port=80{worker}"),
+            ("{worker} %(process_num)d", "{{worker}} {worker}"),
         ] {
             assert_eq!(names.expand(value, Some("{worker}")).as_deref(), Ok(expanded));
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::Machines;
-use crate::supervisor::fixture::{pipeline, queue, stage};
+use crate::supervisor::fixture::{pipeline, queue, service, stage};
 
 fn lines(old: &Pipeline, new: &Pipeline) -> Vec<String> {
     plan(old, new, &[]).unwrap()
@@ -42,6 +42,22 @@ fn a_plan_says_what_will_happen_line_by_line() {
             "stage a: the newest 3 workers leave (processes: 4 -> 1)",
             "stage b: replace workers one by one (use: other -> x, recycle.items: 5 -> unset)",
             "stage d: drain and stop",
+        ]
+    );
+}
+
+#[test]
+fn of_a_service_nothing_is_drained() {
+    let old = pipeline(vec![service("a"), service("b")]);
+    let mut new = pipeline(vec![service("a")]);
+    new.stages[0].processes = 2;
+    new.stages[0].recycle.age = Some(std::time::Duration::from_secs(60));
+    assert_eq!(
+        lines(&old, &new),
+        [
+            "stage a: add 1 process (processes: 1 -> 2)",
+            "stage a: replace processes one by one (recycle.age: unset -> 1m)",
+            "stage b: stop",
         ]
     );
 }

@@ -11,6 +11,7 @@ use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::{Life, Over, WorkerEvent};
 use crate::sys::wait::Exit;
+use crate::text::LAST_WORDS;
 use log::Level;
 use std::time::{Duration, Instant};
 
@@ -176,17 +177,23 @@ impl StageState {
         }
         self.count_run(i, end, lived);
         let ran = lived.time.map_or(String::new(), |time| format!(" after {}", spoken(time)));
-        let then = restart_text(next, life, out.now);
+        let then = match next {
+            Next::Over(over) if self.should_run(i, over) => match end {
+                End::Said(Ending::OutputClosed) => "; it is not started again".to_owned(),
+                _ => format!("; it is not started again: {over}"),
+            },
+            _ => restart_text(next, life, out.now),
+        };
         // Of a stage that can't start, the stage's own line tells all that there is.
         let is_said_elsewhere = verdict == Verdict::CannotStart
             || self.fate == Fate::GaveUp && matches!(end, End::CannotStart(_));
-        let level = if is_said_elsewhere { Level::Debug } else { level(end, next) };
-        out.transition_as(
-            level,
-            name.clone(),
-            format!("{end}{ran}{then}"),
-            TransitionKind::Ended(end.clone()),
-        );
+        let level = match next {
+            _ if is_said_elsewhere => Level::Debug,
+            Next::Over(over) if self.should_run(i, over) => Level::Warn,
+            _ => level(end, next),
+        };
+        let kind = TransitionKind::Ended(end.clone());
+        out.transition_as(level, name.clone(), ended_text(end, &ran, &then), kind);
         out.history.explain(&name, lived.time, &exit.work);
         let Some(life) = life else {
             self.workers.remove(i);
@@ -269,6 +276,15 @@ fn is_ready(worker: &Worker) -> bool {
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
     if delay.is_zero() { Life::Due(why) } else { Life::BackOff { until: now + delay, why } }
+}
+
+/// What the program has said comes last: the rest must not read as a part of it.
+fn ended_text(end: &End, ran: &str, then: &str) -> String {
+    let end = end.to_string();
+    match end.split_once(LAST_WORDS) {
+        Some((end, words)) => format!("{end}{ran}{then}{LAST_WORDS}{words}"),
+        None => format!("{end}{ran}{then}"),
+    }
 }
 
 fn restart_text(next: Next, life: Option<Life>, now: Instant) -> String {

@@ -32,6 +32,7 @@ impl StageState {
     fn replace_worker(&mut self, i: usize, busy: bool, out: &mut Effects) -> bool {
         let is_other = !self.is_of_version(&self.workers[i]);
         let why = if is_other { StopReason::Changed } else { StopReason::Requested };
+        let may_end_first = self.may_end_first(&self.workers[i]);
         let worker = &mut self.workers[i];
         match worker.life {
             // Its time is not there yet.
@@ -52,6 +53,7 @@ impl StageState {
                 self.adopt(i);
                 false
             }
+            Life::Alive(_) if may_end_first => false,
             Life::Alive(process) if process.requested == StopRequest::Nothing && !busy => {
                 // One that isn't ready yet may be stuck where it can't see an order.
                 let limit = (!process.ready).then(|| out.now + self.spec.rules.stop_timeout);

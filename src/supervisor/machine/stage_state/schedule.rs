@@ -1,16 +1,20 @@
 //! A stage with a `schedule`: its workers wait for their time. While one runs it waits for none, so runs never overlap, and
-//! a time that passes meanwhile is left out.
+//! a time that passes meanwhile is left out; so is one that comes while the stage is paused, and one that the supervisor has
+//! missed, since it stood still.
 //!
 //! Which time is next is asked of the clock outside ([`Effect::NextRun`]), and once more whenever that was set.
 
 use super::{StageState, Worker};
 use crate::supervisor::machine::effect::{Effect, Effects};
-use crate::supervisor::machine::reason::StartReason;
+use crate::supervisor::machine::reason::{StartReason, spoken};
 use crate::supervisor::machine::worker_state::{Life, Over};
+use log::Level;
 use std::time::{Duration, Instant};
 
 /// Until the clock has answered.
 const UNKNOWN: Duration = Duration::from_secs(365 * 86_400);
+/// A run that would begin so much later than it should is left out: longer than a busy supervisor takes.
+const MISSED_AFTER: Duration = Duration::from_secs(2);
 
 impl StageState {
     /// The life of a worker that waits for a time not known yet; `None`: the stage has no schedule.
@@ -30,6 +34,39 @@ impl StageState {
     pub(crate) fn next_run(&mut self, at: Instant) {
         for worker in self.workers.iter_mut().filter(|worker| is_waiting(worker)) {
             worker.life = Life::BackOff { until: at, why: StartReason::Scheduled };
+        }
+    }
+
+    /// The times that have come, but must not begin a run, are left out.
+    pub(super) fn leave_out_runs(&mut self, out: &mut Effects) {
+        let late = |worker: &Worker| match worker.life {
+            Life::BackOff { until, why: StartReason::Scheduled } if until <= out.now => Some(out.now - until),
+            _ => None,
+        };
+        let Some(late) = self.workers.iter().filter_map(late).max() else { return };
+        let is_missed = late >= MISSED_AFTER;
+        if !(is_missed || self.paused) {
+            return;
+        }
+        if is_missed && !self.paused {
+            let (name, late) = (&self.spec.name, spoken(late));
+            let text = format!("{name}: a run is left out: mprun stood still at its time, {late} ago");
+            out.log(Level::Warn, text);
+        }
+        let waits = self.wait_for_time(out);
+        for worker in self.workers.iter_mut().filter(|worker| is_waiting(worker)) {
+            worker.life = waits.unwrap_or(worker.life);
+        }
+    }
+
+    /// The stage's work has changed: a run under way ends as it was begun.
+    pub(crate) fn note_run_under_way(&self, out: &mut Effects) {
+        if self.workers.iter().any(|worker| self.may_end_first(worker)) {
+            let name = &self.spec.name;
+            let text = format!(
+                "{name}: the run under way ends as it was begun, the next one is as the file says now"
+            );
+            out.log(Level::Info, text);
         }
     }
 

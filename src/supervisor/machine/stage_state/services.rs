@@ -1,6 +1,7 @@
 //! What is different for a service: there is no worker that looks at limits by itself, or says how it ends.
 
 use super::{StageState, Worker};
+use crate::config::Restart;
 use crate::queue::Ending;
 use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::reason::{End, StopReason};
@@ -29,6 +30,12 @@ impl StageState {
     /// Nobody reads what it prints.
     pub(crate) fn output_closed(&mut self, out: &mut Effects) {
         self.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out);
+    }
+
+    /// Whether it is through though it is meant to be started again: what it prints has no reader any more.
+    pub(crate) fn should_run(&self, i: usize, over: Over) -> bool {
+        let is_meant = self.workers[i].is_service && self.spec.rules.restart != Restart::Never;
+        over == Over::OutputClosed && is_meant && !self.workers[i].leaving
     }
 
     /// However it has ended: if it was told to, that is what it has done.

@@ -9,13 +9,14 @@ use crate::supervisor::machine::effect::{Effect, Effects, Spawn};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::reason::{StartReason, StopReason};
-use crate::supervisor::machine::worker_state::{Life, StopRequest, WorkerEffect, WorkerEvent};
+use crate::supervisor::machine::worker_state::{Life, Process, StopRequest, WorkerEffect, WorkerEvent};
 use log::Level;
 use std::rc::Rc;
 
 impl StageState {
     /// Time has passed.
     pub(crate) fn tick(&mut self, out: &mut Effects) {
+        self.leave_out_runs(out);
         for i in 0..self.workers.len() {
             if self.recycled_at(&self.workers[i]).is_some_and(|at| at <= out.now) {
                 self.recycle(i, out);
@@ -31,6 +32,7 @@ impl StageState {
     pub(crate) fn start(&mut self, i: usize, slot: SlotId, out: &mut Effects) {
         self.begun = true;
         self.workers[i].is_service = self.workers[i].version.is_service();
+        self.workers[i].is_run = self.spec.rules.schedule.is_some();
         if let Life::Due(why) = self.workers[i].life {
             let why = match why {
                 StartReason::New if !self.spec.after.is_empty() => StartReason::ItsTurn,
@@ -59,15 +61,25 @@ impl StageState {
     }
 
     /// Where it is a service that runs: its processes stand still, or go on. Before its program has begun it must not be
-    /// suspended, for nothing would tell that it has come so far.
+    /// suspended, for nothing would tell that it has come so far; nor while it ends, for it would be killed for that.
     pub(super) fn suspend(&mut self, i: usize, on: bool, out: &mut Effects) {
         let worker = &mut self.workers[i];
         if let Condition::Starting { since, .. } = &mut worker.condition {
             *since = out.now; // a pause is no part of its time
         }
-        let process = worker.life.process().filter(|_| worker.is_service && worker.condition.has_begun());
+        let may_stand_still =
+            |process: &Process| worker.condition.has_begun() && process.requested == StopRequest::Nothing;
+        let process = worker.life.process().filter(|process| worker.is_service && may_stand_still(process));
         worker.at_rest = on && process.is_some();
         out.list.extend(process.map(|process| Effect::Suspend(process.pid, on)));
+    }
+
+    /// Whoever has stopped the process of a service by a signal: where it is to end, it goes on to do so.
+    pub(crate) fn continue_ending(&self, out: &mut Effects) {
+        let services = self.workers.iter().filter(|worker| worker.is_service);
+        let processes = services.filter_map(|worker| worker.life.process());
+        let ending = processes.filter(|process| matches!(process.requested, StopRequest::Term(..)));
+        out.list.extend(ending.map(|process| Effect::Suspend(process.pid, false)));
     }
 
     /// A worker was stopped by a signal where it holds up all others.
@@ -105,6 +117,7 @@ impl StageState {
                 out.push(Effect::Order(process.slot, process.pid, self.standing_order()));
             }
             WorkerEffect::Term(process, why) => {
+                self.workers[i].at_rest = false; // the signal continues it
                 let (name, kind) = (self.name(i), TransitionKind::Terminated(why));
                 // To a service it is what an order is to a worker.
                 let is_plain = self.workers[i].is_service && self.complaint(i, why).is_none();

@@ -10,6 +10,7 @@ use crate::supervisor::machine::reload_plan::plan;
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::{Fate, StageState, Switch};
 use crate::supervisor::machine::wanted::Wanted;
+use crate::supervisor::machine::worker_state::Life;
 use log::Level;
 
 /// A client that asks and goes away must not cost more and more.
@@ -30,6 +31,14 @@ fn logged(verb: &str, text: String, out: &mut Effects) -> Done {
 
 pub(super) fn refused(reason: Reason, why: impl Into<String>) -> Refused {
     Refused { reason, error: why.into() }
+}
+
+fn started_text(stage: &StageState) -> String {
+    let name = &stage.spec.name;
+    match stage.paused {
+        true => format!("{name}: it is started, but is paused: `mprun resume NAME {name}` makes it go on"),
+        false => format!("{name}: it runs again"),
+    }
 }
 
 impl State {
@@ -167,6 +176,7 @@ impl State {
             stage.start_again(out);
         }
         stage.restart();
+        stage.continue_ending(out);
         let key = stage.key;
         Ok(self.now_or_settled(id, key, *wait, logged("restart", text, out)))
     }
@@ -177,6 +187,7 @@ impl State {
             return Err(refused(Reason::GaveUp, format!("the stage {} gave up: it is stopped", whom.stage)));
         }
         stage.switch = Switch::Off;
+        stage.continue_ending(out);
         let (name, key) = (&whom.stage, stage.key);
         let text = format!("{name}: its processes end, until `mprun start NAME {name}`");
         Ok(self.now_or_settled(id, key, whom.wait, logged("stop", text, out)))
@@ -192,8 +203,8 @@ impl State {
             (true, _) if stage.switch == Switch::Elsewhere => {
                 return Ok(Some(done(format!("{}: it was not stopped, another machine has it", whom.stage))));
             }
-            (true, _) => format!("{}: it runs again", whom.stage),
-            (false, Fate::Wanted) if stage.is_over() => format!("{}: it runs again", whom.stage),
+            (true, _) => started_text(stage),
+            (false, Fate::Wanted) if stage.is_over() => started_text(stage),
             (false, _) => return Ok(Some(done(format!("{}: it was not stopped", whom.stage)))),
         };
         stage.start_again(out);
@@ -213,6 +224,10 @@ impl State {
         let (key, text) = self.set_paused(whom, true, out)?;
         out.log(Level::Info, format!("pause: {text}"));
         let (under_way, at_rest) = match self.are_services(whom) {
+            _ if !self.has_processes(whom) => {
+                let none = "no process runs; one that is started waits for `mprun resume`";
+                (none, none)
+            }
             true => {
                 ("processes stand still until `mprun resume`", "processes stand still until `mprun resume`")
             }
@@ -237,8 +252,16 @@ impl State {
     }
 
     fn are_services(&self, whom: &StageOrAll) -> bool {
-        let is_meant = |stage: &&StageState| whom.stage.as_ref().is_none_or(|name| *name == stage.spec.name);
-        self.stages.iter().filter(is_meant).all(|stage| stage.version.is_service())
+        self.meant(whom).all(|stage| stage.version.is_service())
+    }
+
+    fn has_processes(&self, whom: &StageOrAll) -> bool {
+        let is_coming = |life: Life| life.has_process() || matches!(life, Life::Due(_));
+        self.meant(whom).any(|stage| stage.workers.iter().any(|worker| is_coming(worker.life)))
+    }
+
+    fn meant(&self, whom: &StageOrAll) -> impl Iterator<Item = &StageState> {
+        self.stages.iter().filter(|stage| whom.stage.as_ref().is_none_or(|name| *name == stage.spec.name))
     }
 
     /// Which stage it is, if not all, and how they are called.

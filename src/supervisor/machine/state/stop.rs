@@ -63,6 +63,7 @@ impl State {
         self.file.forget_changes();
         // From here on they are over as any other.
         self.stages.iter_mut().for_each(|stage| stage.switch = Switch::On);
+        self.stages.iter().for_each(|stage| stage.continue_ending(out));
         self.phase = Phase::Stopping(Stop { cause, phase: Stopping::Draining, until, interrupted: None });
     }
 
@@ -81,6 +82,7 @@ impl State {
         let limit = running.map(|stage| stage.spec.rules.stop_timeout).max().unwrap_or_default();
         if let Some(stop) = self.phase.stop_mut() {
             stop.phase = Stopping::Killing;
+            self.stages.iter().for_each(|stage| stage.continue_ending(out));
             let limit = spoken(limit);
             let text =
                 format!("{why}: stopping all {what}, for at most {limit} (stop_timeout); Ctrl-C kills them");

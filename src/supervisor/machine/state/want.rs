@@ -59,6 +59,7 @@ impl State {
         let stage = &mut self.stages[s];
         if *stage.version != version {
             stage.version = Rc::new(version);
+            stage.note_run_under_way(out);
         }
         stage.named(changed);
     }

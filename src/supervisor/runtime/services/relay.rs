@@ -11,7 +11,7 @@ use crate::sys::process::StartFailure;
 use crate::sys::threads::spawn_without_signals;
 use crate::worker::StderrRelay;
 use nix::errno::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -41,7 +41,8 @@ pub(crate) struct LastWords {
 impl Services {
     pub(crate) fn new(printing: Printing, to: Sender) -> Services {
         let (entries, over) = (BTreeMap::new(), BTreeMap::new());
-        let table = Table { entries, over, printing, reads_stdouts: true, waits_for_room: false };
+        let unreported = BTreeSet::new();
+        let table = Table { entries, over, printing, unreported, reads_stdouts: true, waits_for_room: false };
         Services { table: Arc::new(Mutex::new(table)), watch: None, to }
     }
 

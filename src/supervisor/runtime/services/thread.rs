@@ -7,13 +7,17 @@ use crate::supervisor::runtime::inbox::{Notice, Sender};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Pipes that are looked at in one go.
 const EVENTS: usize = 64;
+
+/// Between two looks at lines that are left out.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an event is about, above the slot's number.
 pub(super) const STDERR: u64 = 1 << 32;
@@ -37,6 +41,8 @@ pub(super) struct Table {
     /// Those that are over, and where what they have printed ends: their end is told once that is out.
     pub over: BTreeMap<SlotId, u64>,
     pub printing: Printing,
+    /// Those of whose lines some are left out, which is not reported yet.
+    pub unreported: BTreeSet<SlotId>,
     /// `stdouts` is looked at.
     pub reads_stdouts: bool,
     /// The socket is watched for room.
@@ -74,8 +80,9 @@ impl Watch {
 /// The thread. It ends with the process.
 pub(super) fn live(table: &Mutex<Table>, watch: &Watch, to: &Sender) {
     let mut events = [EpollEvent::empty(); EVENTS];
+    let mut timeout = EpollTimeout::NONE;
     loop {
-        let found = match watch.epoll.wait(&mut events, EpollTimeout::NONE) {
+        let found = match watch.epoll.wait(&mut events, timeout) {
             Ok(found) => found,
             Err(Errno::EINTR) => continue,
             Err(_) => return,
@@ -86,6 +93,7 @@ pub(super) fn live(table: &Mutex<Table>, watch: &Watch, to: &Sender) {
             table.serve(event.data(), watch, &mut notices);
         }
         table.print(watch, &mut notices);
+        timeout = table.report_left_out();
         drop(table);
         for notice in notices {
             if !to.send(notice) {
@@ -96,6 +104,20 @@ pub(super) fn live(table: &Mutex<Table>, watch: &Watch, to: &Sender) {
 }
 
 impl Table {
+    /// Returns how long the thread may sleep until the next look.
+    fn report_left_out(&mut self) -> EpollTimeout {
+        let Table { unreported, entries, .. } = self;
+        unreported.retain(|slot| {
+            let Some(entry) = entries.get_mut(slot) else { return false };
+            entry.stderr.report_after_silence();
+            entry.stderr.report_at().is_some()
+        });
+        match unreported.is_empty() {
+            true => EpollTimeout::NONE,
+            false => EpollTimeout::try_from(REPORT_INTERVAL).unwrap_or(EpollTimeout::MAX),
+        }
+    }
+
     fn serve(&mut self, what: u64, watch: &Watch, notices: &mut Vec<Notice>) {
         let slot = SlotId(what as u16);
         match what >> 32 << 32 {
@@ -103,11 +125,15 @@ impl Table {
             STDOUTS => self.read_stdouts(watch, notices),
             NOTIFY => self.entries.get_mut(&slot).into_iter().for_each(Entry::read_notify),
             STDERR => {
-                if let Some(entry) = self.entries.get_mut(&slot)
-                    && entry.read_stderr() == Found::End
-                    && let Some(pipe) = entry.stderr_pipe.take()
-                {
-                    let _ = watch.epoll.delete(&pipe);
+                if let Some(entry) = self.entries.get_mut(&slot) {
+                    if entry.read_stderr() == Found::End
+                        && let Some(pipe) = entry.stderr_pipe.take()
+                    {
+                        let _ = watch.epoll.delete(&pipe);
+                    }
+                    if entry.stderr.report_at().is_some() {
+                        self.unreported.insert(slot);
+                    }
                 }
             }
             FAILURE => {

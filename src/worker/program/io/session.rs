@@ -233,6 +233,7 @@ impl Session {
         let TurnRequest { out, mut into, until, wake_fd } = request;
         let mut ready = Ready { ended: false, stdin: true, stdout: true, stderr: true };
         if !is_ended {
+            let until = until.into_iter().chain(stderr.report_at()).min();
             ready = self.wait(!out.is_empty(), into.is_some(), until, wake_fd)?;
             self.flow.unpolled = 0;
         }
@@ -248,6 +249,7 @@ impl Session {
         if ready.stderr {
             self.read_stderr(stderr)?;
         }
+        stderr.report_after_silence();
         if ready.ended {
             self.reap_if_ended(program_slot)?;
         }

@@ -16,6 +16,8 @@ const KEPT_BYTES: usize = 2048;
 const BURST_LINES: u32 = 1000;
 /// Lines a second, after that.
 const LINES_PER_SECOND: u32 = 200;
+/// So long after the last credit no line has asked for more: the program is silent, and those left out are reported.
+const SILENCE: Duration = Duration::from_secs(2);
 /// After this time a burst may come again.
 const BURST_AFTER: Duration = Duration::from_secs(10);
 
@@ -141,6 +143,18 @@ impl StderrRelay {
         self.keep(line);
     }
 
+    /// When [`StderrRelay::report_after_silence`] has something to report, unless more lines come.
+    pub(crate) fn report_at(&self) -> Option<Instant> {
+        (self.left_out > 0).then(|| self.since + SILENCE)
+    }
+
+    /// A program that is silent after a flood may be so for days: its next line is not waited for.
+    pub(crate) fn report_after_silence(&mut self) {
+        if self.report_at().is_some_and(|at| at <= Instant::now()) && self.has_room() {
+            self.report_left_out();
+        }
+    }
+
     fn keep(&mut self, line: String) {
         self.kept.push_back(line);
         let bytes = |kept: &VecDeque<String>| kept.iter().map(String::len).sum::<usize>();
@@ -236,6 +250,18 @@ mod tests {
         assert_eq!(kept[0], "\\xff\\u{1b}[31mred\t\u{e9}");
         assert_eq!((kept[1].len(), kept[1].ends_with("x…")), (LINE_BYTES + '…'.len_utf8(), true));
         assert_eq!(kept[2], "next");
+    }
+
+    #[test]
+    fn lines_that_are_left_out_are_reported_after_a_silence() {
+        let mut stderr = StderrRelay::new();
+        let flood: String = (0..1500).map(|n| format!("{n}\n")).collect();
+        stderr.take(flood.as_bytes());
+        stderr.report_after_silence();
+        assert!(stderr.left_out > 0 && stderr.report_at().is_some());
+        stderr.since -= SILENCE;
+        stderr.report_after_silence();
+        assert_eq!((stderr.left_out, stderr.report_at()), (0, None));
     }
 
     #[test]

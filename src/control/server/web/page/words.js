@@ -42,6 +42,7 @@ export function stateOf(stage) {
   const workers = stage.workers ?? [];
   if (stage.fate === "gave-up") return ["gave up", "bad"];
   if (stage.fate === "stopped") return ["stopped", "quiet"];
+  if (workers.some((worker) => worker.lost_reader)) return ["failed", "bad"];
   if (stage.fate === "finished") return ["finished", "quiet"];
   if (stage.fate === "elsewhere") return ["elsewhere", "quiet"];
   if (stage.fate === "removed") return ["leaving", "quiet"];

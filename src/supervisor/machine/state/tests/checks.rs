@@ -66,7 +66,7 @@ fn stage_of(bench: &Bench, name: &str) -> status::StageStatus {
 
 #[test]
 fn others_wait_until_it_is_ready_and_so_does_all() {
-    let web = Stage { after: vec!["db".to_owned()], ..service("web") };
+    let web = Stage { after: vec!["db".to_owned()], ..with_ready("web", tcp()) };
     let mut bench = begun(vec![web, with_ready("db", tcp())]);
     assert_eq!((bench.running(), purposes(&bench)), (vec!["db[0]".to_owned()], vec![Purpose::Ready]));
     find(&mut bench, "db", Finding::NotReady("refused".to_owned()));
@@ -75,9 +75,12 @@ fn others_wait_until_it_is_ready_and_so_does_all() {
     assert_eq!(db.check(), Some(status::CheckState::Starting));
     assert_eq!(db.workers[0].reason.as_deref(), Some("it is not ready yet: refused"));
     assert_eq!((db.ready(), db.workers[0].state), (0, status::WorkerState::Starting));
+    let web = stage_of(&bench, "web");
+    assert_eq!((web.state(), web.check()), ("waiting", None), "it is not said to be not ready as well");
     find(&mut bench, "db", Finding::Ready);
     assert_eq!(bench.running(), ["db[0]", "web[0]"]);
     bench.all_ready();
+    find(&mut bench, "web", Finding::Ready);
     assert!(bench.has_said("up after") && bench.goals.is_empty(), "{:?}", bench.goals);
     assert_eq!((stage_of(&bench, "db").ready(), stage_of(&bench, "web").ready()), (1, 1));
 }

@@ -1,9 +1,10 @@
 use super::bench::{Bench, EVERY};
 use super::keeping::upgraded_with;
-use crate::config::{Pipeline, Schedule, Task, Work};
-use crate::control::protocol::{Command, Restart};
+use crate::config::pipeline::Invocation;
+use crate::config::{self, Pipeline, Schedule, Task, Work};
+use crate::control::protocol::{Command, Restart, StageOrAll};
 use crate::queue::Ending;
-use crate::supervisor::fixture::{pipeline, stage};
+use crate::supervisor::fixture::{pipeline, service, stage};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::reason::End;
 use std::time::Duration;
@@ -133,4 +134,63 @@ fn the_next_program_goes_on_waiting() {
     assert_eq!(next.running(), ["a[0]", "b[0]"]);
     next.end(next.pid("a", 0), End::Said(Ending::Finished));
     assert_eq!(next.running(), ["b[0]"]);
+}
+
+#[test]
+fn a_time_that_mprun_has_missed_is_left_out() {
+    let mut bench = up();
+    bench.now += EVERY + Duration::from_secs(4);
+    bench.send(Event::Deadline);
+    bench.run_starts();
+    assert_eq!(bench.running(), ["b[0]"], "it is no time for a run");
+    assert!(bench.has_said("WARN: a: a run is left out: mprun stood still at its time, 4s ago"));
+    bench.pass(EVERY);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+    let mut busy = up();
+    busy.now += EVERY + Duration::from_secs(1);
+    busy.send(Event::Deadline);
+    busy.run_starts();
+    assert_eq!(busy.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
+fn times_during_a_pause_are_left_out() {
+    let mut bench = up();
+    bench.ask(Command::Pause(StageOrAll { stage: Some("a".into()), wait: false }));
+    bench.pass(EVERY * 3 + EVERY / 2);
+    assert_eq!(bench.running().join(" "), "b[0]");
+    bench.ask(Command::Resume(StageOrAll { stage: Some("a".into()), wait: false }));
+    assert_eq!(bench.running().join(" "), "b[0]", "none is made up for");
+    bench.pass(EVERY);
+    assert_eq!(bench.running().join(" "), "a[0] b[0]");
+}
+
+#[test]
+fn a_changed_command_leaves_the_run_under_way_alone() {
+    let of = |uses: &str| {
+        let mut job = service("job");
+        job.rules.schedule = Some(Schedule::parse("* * * * *").unwrap());
+        job.work.task = command(uses);
+        pipeline(vec![job, service("web")])
+    };
+    let mut bench = Bench::up(of("first"));
+    bench.pass(EVERY);
+    bench.all_ready();
+    let run = bench.pid("job", 0);
+    bench.reload(of("second"));
+    assert_eq!(bench.running(), ["job[0]", "web[0]"], "it is not asked to end");
+    assert!(bench.has_said("INFO: job: the run under way ends as it was begun"), "{:?}", bench.said);
+    assert!(bench.has_said("reloaded after"), "the reload does not wait for it: {:?}", bench.said);
+    bench.end_idle(run, End::Said(Ending::Finished));
+    bench.pass(EVERY);
+    let next = bench.pid("job", 0);
+    assert_eq!(bench.procs[&next].spawn.version.work.task, command("second"));
+    bench.all_ready();
+    bench.ask(Command::Restart(Restart { stage: "job".into(), wait: false }));
+    assert_eq!(bench.running(), ["job[0] termed", "web[0]"], "who asks for a restart gets one");
+}
+
+fn command(line: &str) -> Task {
+    let invocation = Invocation::Shell(line.to_owned());
+    Task::Command(Box::new(config::pipeline::Command { invocation, ..Default::default() }))
 }

@@ -2,8 +2,9 @@
 
 use super::bench::Bench;
 use crate::config::{GiveUp, Restart};
-use crate::control::protocol::{Command, Scale, StageOrAll};
+use crate::control::protocol::{Command, OneStage, Scale, StageOrAll};
 use crate::queue::Ending;
+use crate::status::Snapshot;
 use crate::supervisor::fixture::{pipeline, service, stage, wanted};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::Pid;
@@ -153,4 +154,95 @@ fn it_lives_on_under_the_next_program() {
     assert_eq!(bench.pid("web", 0), web);
     bench.send(Event::Terminate);
     assert_eq!(bench.running(), ["web[0] termed"]);
+}
+
+#[test]
+fn a_pause_suspends_none_that_ends() {
+    let mut bench = Bench::up(pipeline(vec![service("web"), service("db")]));
+    let web = bench.pid("web", 0);
+    bench.ask(Command::StopStage(OneStage { stage: "web".into(), wait: false }));
+    bench.ask(pausing("web", true));
+    assert!(!is_suspended(&bench, web), "it could not end");
+    assert_eq!(bench.running(), ["db[0]", "web[0] termed"]);
+}
+
+#[test]
+fn a_further_stop_continues_one_that_was_suspended_while_it_ends() {
+    let suspended = || {
+        let mut bench = Bench::up(pipeline(vec![service("web"), service("db")]));
+        let web = bench.pid("web", 0);
+        bench.ask(Command::StopStage(OneStage { stage: "web".into(), wait: false }));
+        bench.procs.get_mut(&web).unwrap().suspended = true; // by hand
+        (bench, web)
+    };
+    let (mut bench, web) = suspended();
+    bench.ask(Command::StopStage(OneStage { stage: "web".into(), wait: false }));
+    assert!(!is_suspended(&bench, web));
+    let (mut bench, web) = suspended();
+    bench.send(Event::Terminate);
+    assert!(!is_suspended(&bench, web));
+}
+
+/// One that nobody reads, and the snapshot after its end.
+fn without_reader(restart: Restart) -> (Bench, Snapshot) {
+    let mut web = service("web");
+    web.rules.restart = restart;
+    let mut bench = Bench::up(pipeline(vec![web, service("db")]));
+    let pid = bench.pid("web", 0);
+    let worker = bench.procs[&pid].spawn.worker;
+    bench.send(Event::OutputClosed(worker, pid));
+    bench.end_idle(pid, killed());
+    let snapshot = bench.snapshot();
+    (bench, snapshot)
+}
+
+#[test]
+fn one_that_nobody_reads_is_a_fault_if_it_is_meant_to_run() {
+    for restart in [Restart::Always, Restart::OnFailure] {
+        let (bench, snapshot) = without_reader(restart);
+        let said =
+            bench.said.iter().find(|said| said.starts_with("WARN: web[0] ended as told after")).unwrap();
+        assert!(said.ends_with("; it is not started again: nobody reads its output any more"), "{said}");
+        let web = snapshot.stages.iter().find(|stage| stage.name == "web").unwrap();
+        assert_eq!((web.state(), web.workers[0].lost_reader), ("failed", true));
+    }
+    let (bench, snapshot) = without_reader(Restart::Never);
+    assert!(!bench.has_said("WARN: web[0]"), "{:?}", bench.said);
+    let web = snapshot.stages.iter().find(|stage| stage.name == "web").unwrap();
+    assert_eq!((web.state(), web.workers[0].lost_reader), ("finished", false));
+}
+
+#[test]
+fn one_that_has_finished_and_starts_again_later_has_not_failed() {
+    let mut web = service("web");
+    web.rules.restart = Restart::Always;
+    let mut bench = Bench::up(pipeline(vec![web]));
+    for _ in 0..2 {
+        bench.end_idle(bench.pid("web", 0), End::Said(Ending::Finished));
+        bench.run_starts();
+    }
+    let stage = bench.snapshot().stages.remove(0);
+    assert_eq!((stage.state(), stage.workers[0].has_finished), ("restarting", true));
+}
+
+#[test]
+fn the_last_words_of_a_program_end_the_line() {
+    let mut bench = Bench::up(pipeline(vec![service("web")]));
+    let why = "it ended with exit code 3; its last words: FATAL: the reason".to_owned();
+    bench.end_idle(bench.pid("web", 0), End::Said(Ending::Failed(why)));
+    let said = bench.said.iter().find(|said| said.contains("FATAL")).unwrap();
+    assert!(said.starts_with("WARN: web[0] failed: it ended with exit code 3 after "), "{said}");
+    assert!(said.ends_with("; its last words: FATAL: the reason"), "{said}");
+}
+
+#[test]
+fn the_verbs_say_that_one_stands_still_or_has_no_process() {
+    let mut bench = Bench::up(pipeline(vec![service("web"), service("db")]));
+    bench.ask(Command::StopStage(OneStage { stage: "web".into(), wait: false }));
+    bench.end_idle(bench.pid("web", 0), killed());
+    let said = |bench: &Bench, id| bench.answers[&id].as_ref().unwrap().done.clone();
+    let paused = bench.ask(pausing("web", true));
+    assert_eq!(said(&bench, paused), "web: no process runs; one that is started waits for `mprun resume`");
+    let started = bench.ask(Command::StartStage(OneStage { stage: "web".into(), wait: false }));
+    assert!(said(&bench, started).contains("it is started, but is paused"), "{}", said(&bench, started));
 }

@@ -20,14 +20,18 @@ pub(super) fn describe(
 ) -> status::StageStatus {
     let mut totals = stage.totals.clone();
     let mut workers = Vec::with_capacity(stage.workers.len());
-    for worker in &stage.workers {
+    for (i, worker) in stage.workers.iter().enumerate() {
         let process = worker.life.process().filter(|_| !worker.is_service);
         let report = process.map(|process| counters.slot(process.slot));
         let mut described = describe_worker(worker, report.as_ref(), moment, counters);
         if described.state == status::WorkerState::Due && !waits_for.is_empty() {
             described.reason = Some(format!("it waits for {} to be ready (after)", waits_for.join(", ")));
         }
-        described.check = describe_check(stage, worker);
+        // It waits for others, and not for itself to be ready.
+        if described.state != status::WorkerState::Due || waits_for.is_empty() {
+            described.check = describe_check(stage, worker);
+        }
+        described.lost_reader = matches!(worker.life, Life::Over(over) if stage.should_run(i, over));
         if described.reason.is_none() {
             let says = described.check.as_ref().and_then(status::CheckStatus::says);
             described.reason = says.map(|says| format!("it {says}"));

@@ -36,6 +36,8 @@ pub(super) fn describe(
         emitted: count(|report| report.counts.emitted),
         times: report.map_or_else(Default::default, |report| report.times.into()),
         check: None,
+        has_finished: matches!(worker.life, Life::BackOff { why: StartReason::Always, .. }),
+        lost_reader: false,
         transitions: Vec::new(),
     }
 }
