@@ -140,12 +140,7 @@ const PARALLEL: [Row; 59] = [
     (Bytes, "parallel -k echo {#} {} ::: a b c", "-k echo {#} {} ::: a b c", ""),
     (Bytes, "parallel -j1 echo {%} {} ::: a b c", "-j1 echo {%} {} ::: a b c", ""),
     (Bytes, "parallel -k -n2 echo {2} {1} ::: a b c d", "-k -n2 echo {2} {1} ::: a b c d", ""),
-    (
-        Bytes,
-        "parallel -k -N2 echo {1.}-{2/} ::: a.x b/y c.z d/e",
-        "-k -N2 echo {1.}-{2/} ::: a.x b/y c.z d/e",
-        "",
-    ),
+    (Bytes, "parallel -k -N2 echo {1.}-{2/} ::: a.x b/y c.z", "-k -N2 echo {1.}-{2/} ::: a.x b/y c.z", ""),
     (Bytes, "parallel -k -n3 echo ::: a b c d", "-k -n3 echo ::: a b c d", ""),
     (Bytes, "parallel -k -n2 echo {#} ::: a b c", "-k -n2 echo {#} ::: a b c", ""),
     (Bytes, "parallel -k --max-args 2 echo {} x ::: a b c", "-k --max-args 2 echo {} x ::: a b c", ""),

@@ -39,7 +39,6 @@ pub(super) struct ProgramItem<'a> {
 pub(super) enum NoArguments {
     ZeroByte,
     TooMany,
-    TooFew,
 }
 
 impl NoArguments {
@@ -47,7 +46,6 @@ impl NoArguments {
         match self {
             NoArguments::ZeroByte => "the item holds a zero byte, which no argument can",
             NoArguments::TooMany => "the item is more arguments than `max_args` allows",
-            NoArguments::TooFew => "the item has fewer arguments than the command names",
         }
     }
 }
@@ -100,10 +98,6 @@ impl Arguments {
                 arguments => arguments,
             },
         };
-        if self.words.iter().any(|word| word.least() > arguments.len()) {
-            // An empty word in its place could make another command of it: `rm -r dir/{2}`.
-            return Err(NoArguments::TooFew);
-        }
         self.filled(&arguments, item.id)
     }
 
@@ -123,18 +117,6 @@ impl Arguments {
             }
         }
         Ok(words)
-    }
-}
-
-impl Word {
-    /// How many arguments it names.
-    fn least(&self) -> usize {
-        let Word::Template(pieces) = self else { return 0 };
-        let named = pieces.iter().map(|piece| match piece {
-            Piece::Argument(_, Some(number)) => number.unsigned_abs(),
-            _ => 0,
-        });
-        named.max().unwrap_or(0)
     }
 }
 
@@ -250,9 +232,7 @@ mod tests {
         let of = |text: &[&str], item: &[u8]| words(text, Placeholders::Parallel, Some(3), item);
         assert_eq!(of(&["mv", "{}", "to"], b"a.x\0b.y\0"), ["mv", "a.x", "b.y", "", "to"]);
         assert_eq!(of(&["-{}-", "{.}", "{2}", "{-2}"], b"a.x\0b.y"), ["-a.x b.y-", "a", "b", "b.y", "a.x"]);
-        for missing in ["{3}", "x{3.}", "{-3}"] {
-            assert!(of(&["rm", missing], b"a.x\0b.y")[0].contains("fewer arguments"), "{missing}");
-        }
+        assert_eq!(of(&["{3}", "x{3.}", "{-3}"], b"a.x\0b.y"), ["", "x", ""], "as GNU parallel has it");
         assert!(of(&["{}"], b"1\x002\x003\x004")[0].contains("max_args"));
     }
 }

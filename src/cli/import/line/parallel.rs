@@ -103,7 +103,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     let (given, mut rest) = options(words, &GRAMMAR);
     let mut carried = Carried::of(around, tail, notes);
     let (mut split, mut sources) = (Split::Line, Sources::default());
-    let (mut has_jobs, mut has_size, mut may_lack, mut is_quoted, mut mark, mut has_plus) =
+    let (mut has_jobs, mut has_size, mut is_several, mut is_quoted, mut mark, mut has_plus) =
         (false, false, false, false, None, false);
     for option in given {
         let (name, value) = (option.name.as_str(), option.value.text.as_str());
@@ -123,7 +123,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
             },
             "-n" | "-N" | "--max-args" | "--max-replace-args" => {
                 has_size = true;
-                may_lack = value != "1";
+                is_several = value != "1";
                 carried.option("-n", Some(value));
             }
             "-L" | "-l" | "--max-lines" => {
@@ -166,11 +166,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     }
     sources.into(&mut carried, input, &split)?;
     carried.note_live(&rest);
-    command(
-        &mut carried,
-        &rest,
-        &Reading { is_quoted, mark, has_plus, is_group: may_lack || count > 1, may_lack },
-    )?;
+    command(&mut carried, &rest, &Reading { is_quoted, mark, has_plus, is_group: is_several || count > 1 })?;
     Ok(carried)
 }
 
@@ -237,8 +233,6 @@ struct Reading {
     has_plus: bool,
     /// An item is several arguments.
     is_group: bool,
-    /// The last one may be fewer.
-    may_lack: bool,
 }
 
 /// Placeholders of the first list, where there is one.
@@ -276,12 +270,6 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
             ));
         }
     }
-    if reading.may_lack && texts.iter().any(|text| names_a_second(text)) {
-        carried.notes.push(
-            "the last command may have fewer arguments: parallel puts nothing in place of one that is missing, here it is not run, and has failed"
-                .to_owned(),
-        );
-    }
     if texts.is_empty() {
         carried
             .notes
@@ -306,12 +294,6 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
 fn beside_a_mark(text: &str) -> String {
     let is_text = |piece: &Piece| matches!(piece, Piece::Argument(part, number) if *part == Part::Whole || number.is_some());
     placeholder::plain(text, Placeholders::Parallel, is_text)
-}
-
-/// Whether a word has an argument in it that a group may lack.
-fn names_a_second(text: &str) -> bool {
-    let pieces = placeholder::pieces(text, Placeholders::Parallel);
-    pieces.iter().any(|piece| matches!(piece, Piece::Argument(_, Some(number)) if number.unsigned_abs() > 1))
 }
 
 /// Perl's names that only parallel knows.

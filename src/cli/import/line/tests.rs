@@ -67,7 +67,7 @@ fn a_line_of_parallel_has_its_options_here() {
         ("parallel echo {-1} {-1.} ::: a", "-j cpus -- echo {} {.} ::: a", 0),
         ("parallel echo {-1} {1} ::: a ::: b", "-j cpus -n 2 -- echo {-1} {1} ::: a b", 0),
         ("parallel -N2 echo {1} {-1}", "-n 2 -j cpus -- echo {1} {-1}", 0),
-        ("parallel -N2 echo {1} {2}", "-n 2 -j cpus -- echo {1} {2}", 1),
+        ("parallel -N2 echo {1} {2}", "-n 2 -j cpus -- echo {1} {2}", 0),
         ("parallel -N1 echo {1}", "-n 1 -j cpus -- echo {}", 0),
         ("parallel 'gzip < \"{}\" > \"{.}.gz\"'", "-j cpus -- gzip < {} > {.}.gz", 0),
         ("parallel -q awk '{print $1}'", "-j cpus -- awk {print $1}", 0),
