@@ -4,6 +4,7 @@ mod support;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
 use support::{Folder, Run, command, wait_until};
 
@@ -356,6 +357,14 @@ fn waiting(options: &[&str]) -> Run {
     let line =
         ["--", "sh", "-c", "echo $1; until [ -e go ]; do sleep 0.02; done", "sh", "{}", ":::", "a", "b"];
     command.arg("do").args(options).args(line);
+    // Whoever runs the tests may ignore it.
+    // SAFETY: between fork and exec, and it sets the child's own signal alone.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     Run::of(folder, command)
 }
 

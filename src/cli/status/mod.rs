@@ -47,7 +47,8 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         output::show(args.json, &health.report(&snapshot), || health.text(&snapshot))?;
         return Ok(health.code());
     }
-    let snapshot = look(&mut client, false)?;
+    // Scripts have their own pace, and rates of their own.
+    let snapshot = if args.json { client.status(false)? } else { look(&mut client, false)? };
     output::show(args.json, &snapshot, || text::render(&snapshot, terminal_width()))?;
     Ok(crate::exit::DONE)
 }
