@@ -286,7 +286,7 @@ fn bad_items_among_good_ones_are_dead_letters_on_each_machine(kind: BrokerKind) 
 /// Its source had ended: it goes on from where the broker has it, and what the broker has lost is told.
 fn a_broker_that_loses_what_it_had_gets_it_once_more(kind: BrokerKind) {
     let mut server = Server::safe(kind);
-    let text = file(&server, 400, PASS, "sleep = '10ms'\n");
+    let text = file(&server, 400, PASS, "sleep = '30ms'\n");
     let text = text.replace("[stages.work]", "machines = 'one'\n[stages.work]");
     let mut run = machine(&text, "read,work,write");
     wait_until("some lines", || (numbers(&run).len() > 50).then_some(()));
@@ -308,7 +308,7 @@ fn a_machine_that_joins_later_adds_to_the_file_of_the_run(kind: BrokerKind) {
     let server = Server::safe(kind);
     let storage = Folder::new();
     let path = storage.file("all.txt", "0\n");
-    let text = file(&server, 1000, PASS, "sleep = '2ms'\n").replace("out.txt", path.to_str().unwrap());
+    let text = file(&server, 1000, PASS, "sleep = '10ms'\n").replace("out.txt", path.to_str().unwrap());
     let written =
         || fs::read_to_string(&path).unwrap().lines().map(|line| line.parse().unwrap()).collect::<Vec<u32>>();
     let mut first = machine(&text, "read,work,write");
