@@ -57,15 +57,18 @@ fn a_first_look_is_about_now_and_not_about_a_slow_start() {
     let log = folder.file("in.log", "");
     let text = chain(
         "use = 'lines'\nwith = { path = 'in.log', follow = true }\n",
-        "command = 'while read x; do sleep 0.1; echo $x; done'\nmode = 'reply'\n",
+        "command = 'while read x; do sleep 0.1; echo $x >> seen; echo $x; done'\nmode = 'reply'\n",
         "",
     );
     folder.file("pipeline.toml", &text);
     let run = Run::in_folder(folder, &[]);
     run.wait_for_log("up after");
+    // An idle time is what the test is about, and a look at the run would be the first look.
     std::thread::sleep(std::time::Duration::from_secs(2));
     std::fs::write(&log, "x\n".repeat(200)).unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let seen = run.folder.path().join("seen");
+    let lines = || std::fs::read_to_string(&seen).unwrap_or_default().lines().count();
+    wait_until("some items", || (lines() > 10).then_some(()));
     for verb in ["status", "why"] {
         let said = run.tell(&[verb]);
         assert!(said.contains("mid is the bottleneck"), "{verb}: {said}");

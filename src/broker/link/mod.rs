@@ -177,7 +177,7 @@ impl Link {
             Event::Claimed { line, is_ours } => self.place(line, |place| place.claimed(is_ours, now, out)),
             Event::Switched { line, is_off } => self.switched(line, is_off),
             Event::LineEnded { line } => self.place(line, |place| place.ended(out)),
-            // It goes on from where the broker has it.
+            // The stage resumes at the broker's position.
             Event::EndForgotten { line } => self.place(line, |place| place.refused(out)),
             Event::Finish => self.is_finishing = true,
             Event::Left if self.phase == Phase::Leaving => {

@@ -220,8 +220,8 @@ impl Place {
     }
 }
 
-/// What stays of an item after the run: whether it is known to be bad, and for which stage; and its failed attempts. The
-/// epochs say so that are over by now: what the last one would have ended with, nobody knows.
+/// What outlives the run of an item: its record, if it is known to be bad, and its failed attempts. The epochs that have ended
+/// decide both; the epoch under way decides nothing.
 pub(crate) fn left(tx: &Tx<'_>, at: EntryAt) -> (u64, u32) {
     let (word, failures) = (tx.memory.load(at + entry::FAILURES), tx.memory.meta(at).failures());
     let Some(stage) = StageAt::named_by((word & (KNOWN_BAD - 1)) + 1).filter(|_| word >> EPOCH != 0) else {
@@ -246,7 +246,7 @@ pub(crate) fn leave_all(tx: &Tx<'_>, queue: QueueAt) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Of an image, too.
+/// The part of a record that outlives the run; images have it, too.
 pub(crate) fn known_bad(word: u64) -> u64 {
     if word & KNOWN_BAD != 0 { word & (KNOWN_BAD | (KNOWN_BAD - 1)) } else { 0 }
 }

@@ -291,7 +291,8 @@ fn environment(value: &Value) -> Vec<(String, Result<String, String>)> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), expanded(value))).collect()
 }
 
-/// What Docker only marks as unhealthy is ended here, and started again: never for good.
+/// Docker marks an unhealthy container and lets it run; `health` ends a service, for `restart` to start it again. A service
+/// with `restart = "never"` would end for good.
 fn health(service: &Value, stage: &mut Section) {
     let Some(check) = service.get("healthcheck") else { return };
     let from = format!("healthcheck: {}", check.shown());

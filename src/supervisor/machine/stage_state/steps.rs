@@ -74,7 +74,7 @@ impl StageState {
         out.list.extend(process.map(|process| Effect::Suspend(process.pid, on)));
     }
 
-    /// Whoever has stopped the process of a service by a signal: where it is to end, it goes on to do so.
+    /// Continues processes of services that are to end: a signal from outside may have stopped them.
     pub(crate) fn continue_ending(&self, out: &mut Effects) {
         let services = self.workers.iter().filter(|worker| worker.is_service);
         let processes = services.filter_map(|worker| worker.life.process());

@@ -183,7 +183,7 @@ fn a_further_stop_continues_one_that_was_suspended_while_it_ends() {
     assert!(!is_suspended(&bench, web));
 }
 
-/// One that nobody reads, and the snapshot after its end.
+/// A service whose output has lost its reader, and the snapshot after its end.
 fn without_reader(restart: Restart) -> (Bench, Snapshot) {
     let mut web = service("web");
     web.rules.restart = restart;
