@@ -54,9 +54,7 @@ pub(super) struct BeginningLock<'a>(BorrowedFd<'a>);
 /// `None`: another machine holds it. `file` is open for writing.
 pub(super) fn lock_beginning<F: AsFd>(file: &F) -> io::Result<Option<BeginningLock<'_>>> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK, FIRST - 1, 1))) {
-        Ok(_) | Err(Errno::ENOLCK | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-            Ok(Some(BeginningLock(file.as_fd())))
-        }
+        Ok(_) => Ok(Some(BeginningLock(file.as_fd()))),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
         Err(errno) => Err(errno.into()),
     }

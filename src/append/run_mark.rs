@@ -38,10 +38,11 @@ pub(super) enum Start {
 pub(super) fn empty_once<F: AsFd>(file: &F, run: u64) -> io::Result<Start> {
     let end = Instant::now() + LONGEST_WAIT;
     let _lock = loop {
-        match claim::lock_beginning(file)? {
-            Some(lock) => break lock,
-            None if Instant::now() >= end => return Ok(Start::Unknown),
-            None => std::thread::sleep(RETRY_INTERVAL),
+        match claim::lock_beginning(file) {
+            Ok(Some(lock)) => break lock,
+            Ok(None) if Instant::now() < end => std::thread::sleep(RETRY_INTERVAL),
+            // Without a lock two machines could begin at once.
+            Ok(None) | Err(_) => return Ok(Start::Unknown),
         }
     };
     let mut mark = [0; 16];

@@ -255,11 +255,10 @@ impl Run {
         if !queue.is_sealed {
             return Some(Progress::Open);
         }
-        let is_leased = || queue.ledger().waiting == 0;
-        Some(match queue.is_finished() {
-            true => Progress::Finished,
-            false if is_leased() => Progress::Leased,
-            false => Progress::Sealed,
+        Some(match (queue.is_finished(), queue.has_waiting()) {
+            (true, _) => Progress::Finished,
+            (false, false) => Progress::Leased,
+            (false, true) => Progress::Sealed,
         })
     }
 
