@@ -9,6 +9,7 @@ use mprun::broker::{
     Woken,
 };
 use serde_json::{Value, json};
+use std::ops::RangeInclusive;
 use std::process::Command;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -64,9 +65,9 @@ fn a_commit_that_is_longer_than_a_message_goes_in_parts_and_is_one_all_the_same(
 }
 
 /// One that writes more than a snapshot is worth, and ends it all.
-async fn fill_and_drain(broker: &AnyBroker, rounds: u64) {
+async fn fill_and_drain(broker: &AnyBroker, rounds: RangeInclusive<u64>) {
     let large = "x".repeat(64_000);
-    for n in 1..=rounds {
+    for n in rounds {
         commit(broker, "fill", &[emits(n, &[&large, &large])]).await.unwrap();
         let taken = broker.take(A, 2, false).await.unwrap();
         let ends = taken.iter().map(|lease| end(A, lease.sequence)).collect();
@@ -86,7 +87,7 @@ fn the_stream_stays_small_and_keeps_the_oldest_letter_and_who_joins_finds_all_of
         let taken = one.take(A, 1, false).await.unwrap();
         let dead = End { dead: Some(("boom".into(), 1)), ..end(A, taken[0].sequence) };
         commit(&one, "pass", &[Commit { number: 1, ends: vec![dead], ..Commit::default() }]).await.unwrap();
-        fill_and_drain(&one, 400).await;
+        fill_and_drain(&one, 1..=400).await;
         // 51 MB have passed. What is left is the last part of the log.
         let ledger = one.ledger(A).await.unwrap();
         let small = async || loop {
@@ -116,7 +117,7 @@ fn what_is_deleted_is_room_again_for_the_account() {
         // The oldest item stays, so that nothing is deleted from the beginning on.
         commit(&one, "read", &[emits(1, &["oldest"])]).await.unwrap();
         let oldest = one.take(A, 1, false).await.unwrap();
-        fill_and_drain(&one, 400).await;
+        fill_and_drain(&one, 1..=400).await;
         let is_exact = async || loop {
             let used = api(&server, "INFO", Value::Null).await["storage"].as_u64().unwrap();
             let reserve = api(&server, &format!("STREAM.INFO.{STREAM}+reserve"), Value::Null).await;
@@ -128,6 +129,42 @@ fn what_is_deleted_is_room_again_for_the_account() {
         };
         timeout(Duration::from_secs(20), is_exact()).await.expect("an account that counts what is there");
         assert_eq!(one.extend(A, &[oldest[0].sequence]).await.unwrap(), []);
+    });
+}
+
+/// 2.9 forgets what it has deleted if it is killed within two minutes, 2.10 writes it down at once.
+#[test]
+fn what_a_killed_server_has_again_is_deleted_again() {
+    crate::run(async {
+        let (mut server, layout) = (start(), layout(&[100, 10]));
+        let one = server.join(&layout, "one").await;
+        // An item stays here and there, so that nothing is deleted as a whole.
+        let mut held = Vec::new();
+        for n in 0..30 {
+            commit(&one, "read", &[emits(n + 1, &["held"])]).await.unwrap();
+            held.push(one.take(A, 1, false).await.unwrap()[0].sequence);
+            fill_and_drain(&one, n * 10 + 1..=n * 10 + 10).await;
+        }
+        let small = async || loop {
+            let (messages, bytes) = size(&server).await;
+            if messages < 1000 && bytes < 20_000_000 {
+                return bytes;
+            }
+            sleep(Duration::from_millis(20)).await;
+        };
+        let before = timeout(Duration::from_secs(20), small()).await.expect("a small stream");
+        let version = async_nats::connect(server.url()).await.unwrap().server_info().version;
+        server.kill();
+        server.start_again();
+        let (_, bytes) = size(&server).await;
+        assert!(bytes > before + 1_000_000 || !version.starts_with("2.9."), "{bytes}, {before} before");
+        let two = server.join(&layout, "two").await;
+        let (_, bytes) = size(&server).await;
+        assert!(bytes < before + 100_000, "{bytes}, {before} before");
+        assert_eq!(two.ledger(A).await.unwrap().leased, 30);
+        let one = server.join(&layout, "one").await;
+        assert_eq!(one.extend(A, &held).await.unwrap(), []);
+        audit(&two, &layout).await;
     });
 }
 
@@ -381,7 +418,7 @@ fn a_machine_that_is_far_behind_finds_its_way() {
             .await
             .unwrap();
         let kept = idle.take(A, 1, false).await.unwrap();
-        fill_and_drain(&one, 300).await;
+        fill_and_drain(&one, 1..=300).await;
         assert_eq!(idle.extend(A, &[kept[0].sequence]).await.unwrap(), []);
         assert_eq!(idle.held(A).await.unwrap(), [kept[0].sequence]);
         assert_eq!(

@@ -217,7 +217,9 @@ impl Drop for Run {
             process::kill(pid, 9);
             let _ = self.child.wait();
         }
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            eprintln!("what a run of this test said, as it failed:\n{}", self.stderr());
+        } else {
             let folder = self.folder.path().to_owned();
             wait_until("all processes of the run to be gone", || {
                 process::in_folder(&folder).is_empty().then_some(())

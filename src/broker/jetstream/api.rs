@@ -18,7 +18,8 @@ pub(super) fn ms(time: Duration) -> u64 {
 
 /// Codes of JetStream's errors.
 const NO_STREAM: u64 = 10059;
-const NO_MESSAGE: u64 = 10037;
+/// No message is there, or it was deleted before the server was started.
+const NO_MESSAGE: [u64; 2] = [10037, 10043];
 const STREAM_EXISTS: u64 = 10058;
 const WRONG_SEQUENCE: u64 = 10071;
 /// Another stream takes the same subjects.
@@ -65,9 +66,9 @@ fn refusal(error: Error) -> Refusal {
     let Error { err_code, description } = error;
     match err_code {
         NO_STREAM => Refusal::NoStream,
-        NO_MESSAGE => Refusal::NoMessage,
         STREAM_EXISTS => Refusal::Exists,
         WRONG_SEQUENCE => Refusal::Late,
+        code if NO_MESSAGE.contains(&code) => Refusal::NoMessage,
         code if FULL.contains(&code) => Refusal::Full(description),
         code if OFF.contains(&code) => {
             Refusal::Fault(Fault::Fatal(format!("JetStream is not enabled: {description}")))

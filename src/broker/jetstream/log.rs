@@ -95,6 +95,7 @@ impl Log {
         let log = Log { api, names, replica, connection: id, next, max_payload, warnings, _tasks: tasks };
         if is_machine {
             log.catch_up().await?;
+            snapshot::delete_again(&log.api, &log.names, &log.replica).await?;
             if log.replica.see(|state, _| state.reserved == Reserved::default())? {
                 store::begin(&log.api, &log.names, layout).await?;
             }

@@ -9,6 +9,7 @@
 //! | before the head | parts that no head names; the next cleaning deletes them |
 //! | between the head and the deletions, or among them | more messages than needed; the next cleaning deletes them, for the state names those until it hears that they are gone |
 //! | after the deletions, before that is said | nothing more; the next cleaning deletes again what is gone |
+//! | the server, before its disk knows what it has deleted | messages of before; each machine that joins deletes them again |
 //! | two machines write one at once | one head is refused: it expects the head before it to be the last |
 
 use super::api::{Api, Refusal, Stored};
@@ -204,15 +205,32 @@ impl Snapshot {
 
     async fn clean(&self, api: &Api, names: &Names) -> Result<(), Refusal> {
         api.purge(&names.stream, self.floor).await?;
-        // One by one: a server (2.9.10) counts what it purges by subject as there, until it is started again.
-        for some in self.garbage.chunks(DELETIONS) {
-            let delete = |message: u64| {
-                let (api, stream) = (api.clone(), names.stream.clone());
-                async move { api.delete(&stream, message).await }
-            };
-            try_join_all(some.iter().copied().map(delete)).await?;
-        }
+        delete(api, names, &self.garbage).await?;
         let Snapshot { through, deletes_through, .. } = *self;
         tell(api, names, &Request::Cleaned { through, deletes_through }).await
     }
+}
+
+/// One by one: a server (2.9.10) counts what it purges by subject as there, until it is started again.
+async fn delete(api: &Api, names: &Names, messages: &[u64]) -> Result<(), Refusal> {
+    for some in messages.chunks(DELETIONS) {
+        try_join_all(some.iter().map(|&message| api.delete(&names.stream, message))).await?;
+    }
+    Ok(())
+}
+
+/// A server that was killed may have messages again that it had deleted: 2.9 writes down every two minutes which these are. They would
+/// fill the store for good. This needs no room.
+pub(super) async fn delete_again(api: &Api, names: &Names, replica: &Replica) -> Result<(), Fault> {
+    let (floor, deleted) = replica.lock().state.blobs.deleted();
+    let again = async {
+        api.purge(&names.stream, floor).await?;
+        let info = api.info(&names.stream).await?;
+        let there = info.pointer("/state/num_deleted").and_then(Value::as_u64).unwrap_or(0);
+        match there < deleted.len() as u64 {
+            true => delete(api, names, &deleted).await,
+            false => Ok(()),
+        }
+    };
+    again.await.map_err(Refusal::fault)
 }

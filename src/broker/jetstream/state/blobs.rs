@@ -179,12 +179,26 @@ impl Blobs {
     pub(in crate::broker::jetstream) fn garbage(&self, floor: u64, through: u64) -> Vec<u64> {
         let old = self.garbage.iter().map(|garbage| garbage.message);
         let old = old.filter(|message| (floor..=through.min(self.cleaned)).contains(message));
-        let parts: BTreeSet<u64> = self.used.values().flat_map(|blob| &blob.parts).copied().collect();
-        let is_needed = |message: &u64| {
-            self.used.contains_key(message) || self.unclaimed.contains_key(message) || parts.contains(message)
-        };
+        let is_needed = self.is_needed();
         let new = (floor.max(self.cleaned + 1)..=through).filter(|message| !is_needed(message));
         old.chain(new).collect()
+    }
+
+    /// What is deleted, and the message before which all is.
+    pub(in crate::broker::jetstream) fn deleted(&self) -> (u64, Vec<u64>) {
+        let garbage: BTreeSet<u64> = self.garbage.iter().map(|garbage| garbage.message).collect();
+        let floor = garbage.first().map_or(u64::MAX, |first| *first).min(self.floor(self.cleaned));
+        let is_there = self.is_needed();
+        let deleted =
+            (floor..=self.cleaned).filter(|message| !is_there(message) && !garbage.contains(message));
+        (floor, deleted.collect())
+    }
+
+    fn is_needed(&self) -> impl Fn(&u64) -> bool {
+        let parts: BTreeSet<u64> = self.used.values().flat_map(|blob| &blob.parts).copied().collect();
+        move |message| {
+            self.used.contains_key(message) || self.unclaimed.contains_key(message) || parts.contains(message)
+        }
     }
 
     /// What had become garbage up to `through` is deleted, up to `deletes_through`.

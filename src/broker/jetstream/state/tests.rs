@@ -95,6 +95,28 @@ fn a_message_is_needed_as_long_as_an_item_or_a_letter_of_it_is_there() {
     let through = log.at;
     log.tell(1000, &Request::Cleaned { through, deletes_through: through });
     assert!(!log.state.blobs.garbage(0, through).contains(&put));
+    assert_eq!(log.state.blobs.deleted(), (through + 1, Vec::new()), "all before is purged");
+    log.commit(1000, who(1, 1), emits(3, 1));
+    let needed = log.at;
+    log.commit(1000, who(1, 1), emits(4, 1));
+    let taken = log.take(1000, who(1, 1), 2);
+    let ended = |number, nth: usize| StoredCommit {
+        number,
+        ends: vec![end(taken[nth].sequence, None)],
+        outputs: Vec::new(),
+        step: None,
+        marks: Vec::new(),
+    };
+    log.commit(1000, who(1, 1), vec![ended(5, 1)]);
+    let through = log.at;
+    log.tell(1000, &Request::Cleaned { through, deletes_through: through });
+    assert_eq!(log.state.blobs.deleted(), (needed, (needed + 1..=through).collect()));
+    log.commit(1000, who(1, 1), vec![ended(6, 0)]);
+    assert_eq!(
+        log.state.blobs.deleted(),
+        (needed, (needed + 1..=through).collect()),
+        "a machine that is behind may need it"
+    );
 }
 
 #[test]
