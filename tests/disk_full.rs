@@ -141,3 +141,28 @@ fn a_log_file_on_a_full_disk_stops_no_service_and_its_next_line_is_a_line_of_its
     assert_eq!(lines().iter().rev().skip(1).filter(|line| !is_whole(line)).count(), 1, "{:?}", lines());
     assert_eq!(run.workers("s").len(), 1);
 }
+
+#[test]
+fn who_looks_hears_what_can_not_be_written_until_it_can() {
+    let text = "[queues.q]\ncapacity = 10\n[stages.read]\nuse = 'count'\nwith = { to = 100000 }\noutput = 'q'\n\
+                [stages.write]\nuse = 'file'\ninput = 'q'\nwith = { path = 'state/out.txt' }\n";
+    let mut run = on_small_disk(text, 2000, 1800);
+    run.wait_for_log("No space left on device");
+    let why = support::wait_until("the reason", || {
+        let why = run.tell(&["why"]);
+        why.contains("write is the bottleneck: can't write").then_some(why)
+    });
+    assert!(
+        why.contains("state/out.txt`: No space left on device (os error 28). It waits, and tries it again."),
+        "{why}"
+    );
+    assert!(why.contains(": can't write `") && why.contains("write[0] working"), "{why}");
+    let said = run.ask(&["status", "--check"]);
+    assert!(said.code == Some(1) && said.stdout.contains("write[0] waits: can't write `"), "{}", said.stdout);
+    let ballast = run.folder.path().join("state/ballast");
+    std::fs::remove_file(format!("/proc/{}/root{}", run.pid(), ballast.display())).unwrap();
+    support::wait_until("room", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
+    assert!(!run.tell(&["why"]).contains("can't write"));
+    run.signal(15);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}

@@ -89,7 +89,8 @@ fn text(stage: &StageStatus) -> String {
 }
 
 fn of_worker(stage: &StageStatus, worker: &WorkerStatus) -> Vec<String> {
-    let now = worker.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let now = worker.reason.as_ref().or(worker.obstacle.as_ref());
+    let now = now.map_or(String::new(), |why| format!(": {why}"));
     let pid = worker.pid.map_or(String::new(), |pid| format!(", process {pid}"));
     let state = state(worker.state, stage.is_service());
     let mut lines = vec![format!("  {}[{}] {state}{pid}{now}", stage.name, worker.index)];

@@ -75,6 +75,7 @@ pub fn worker(reason: &str) -> WorkerStatus {
         done: 0,
         emitted: 0,
         times: Times::default(),
+        obstacle: None,
         check: None,
         has_finished: false,
         lost_reader: false,

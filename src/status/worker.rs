@@ -33,6 +33,9 @@ pub(crate) struct WorkerStatus {
     /// How this process spent its time.
     #[serde(default)]
     pub times: Times,
+    /// What keeps it from its work: a disk without room. It tries again and again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
     /// What checks tell of it, if it is of a service that has some (`ready`, `health`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckStatus>,

@@ -234,6 +234,9 @@ fn append(worker: &mut WorkerContext, line: &[u8], lease: Option<usize>) -> Resu
                         "the {dropped} oldest dead letters are dropped: [dead_letters] max_size is {most}"
                     );
                 }
+                if reported.is_some() {
+                    worker.queues.set_obstacle("");
+                }
                 return Ok(());
             }
             Err(error) if error.passes() => error,
@@ -242,6 +245,7 @@ fn append(worker: &mut WorkerContext, line: &[u8], lease: Option<usize>) -> Resu
         if reported.is_none_or(|reported| reported.elapsed() >= REPEAT_REPORT) {
             let waits = if lease.is_some() { "its item waits" } else { "reading waits for that" };
             log::error!("a dead letter can't be written, {waits}: {error}");
+            worker.queues.set_obstacle(&format!("a dead letter can't be written: {error}"));
             reported = Some(Instant::now());
         }
         wait(worker, lease, retry)?;

@@ -63,13 +63,13 @@ impl WorkerContext {
             match write(&mut self.console, state) {
                 Err(failure) if failure.reach() == Reach::NotYet => {
                     self.queues.rest(); // a worker that dies in the wait has not died of an item
-                    if let Err(stop) = self.wait_outside(retry.again(&failure)) {
+                    if let Err(stop) = self.wait_outside(retry.again(&failure, &self.queues)) {
                         self.console.give_up_turn(state);
                         return Err(stop);
                     }
                 }
                 result => {
-                    retry.end(result.is_ok());
+                    retry.end(result.is_ok(), &self.queues);
                     return Ok(result?);
                 }
             }

@@ -1,6 +1,7 @@
 //! Waiting for the world outside to take what a stage writes: a disk with room, a pipe with a reader, a folder that is
 //! there again.
 
+use crate::queue::WorkerHandle;
 use crate::stage::Failure;
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ pub(super) struct Retry {
 
 impl Retry {
     /// Says why, if that is news. Returns how long to wait before the next try.
-    pub(super) fn again(&mut self, why: &Failure) -> Duration {
+    pub(super) fn again(&mut self, why: &Failure, queues: &WorkerHandle) -> Duration {
         let why = why.to_string();
         if self.said != why {
             log::warn!("{why}; waits, and tries it again");
+            queues.set_obstacle(&why);
             self.said = why;
         }
         let length = FIRST_WAIT.saturating_mul(1 << self.tries.min(16)).min(LONGEST_WAIT);
@@ -31,7 +33,10 @@ impl Retry {
     }
 
     /// It was done, or will not be tried again.
-    pub(super) fn end(&self, is_done: bool) {
+    pub(super) fn end(&self, is_done: bool, queues: &WorkerHandle) {
+        if self.tries > 0 {
+            queues.set_obstacle("");
+        }
         if is_done && self.tries > 0 {
             log::info!("it can be written now: goes on");
         }

@@ -92,6 +92,7 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
             };
             let says = worker.check.as_ref().filter(is_fault).and_then(CheckStatus::says);
             faults.extend(says.map(|says| format!("{name} {says}")));
+            faults.extend(worker.obstacle.as_ref().map(|why| format!("{name} waits: {why}")));
             match worker.state {
                 WorkerState::Resting if worker.has_finished => {}
                 WorkerState::Resting => {

@@ -4,7 +4,7 @@ use super::queues::QueueAdmin;
 use crate::model::{Totals, Tuning};
 use crate::queue::arena::item_times::{self, ItemTimes};
 use crate::queue::arena::layout::{self, QueueAt, SlotAt, StageAt, queue, slot};
-use crate::queue::arena::orders::{Ending, Order, Phase};
+use crate::queue::arena::orders::{self, Ending, Order, Phase};
 use crate::queue::arena::worker_time::{self, WorkTimes};
 use crate::queue::arena::{attach::Arena, fault::Fault, futex, slot_queues, tuning};
 use crate::queue::transaction::{counts, event, failing};
@@ -19,6 +19,8 @@ pub struct SlotReport {
     pub phase: Phase,
     /// How it said that it ends; `None`: it did not say.
     pub ending: Option<Ending>,
+    /// What keeps it from its work: a disk without room.
+    pub obstacle: Option<String>,
     /// What it did, but for what was too long.
     pub counts: Totals,
     /// How far the source is that it runs, and of how much.
@@ -206,6 +208,7 @@ impl QueueAdmin {
         Ok(SlotReport {
             phase: Phase::load(memory, slot),
             ending: Ending::load(memory, slot),
+            obstacle: orders::obstacle(memory, slot),
             counts: Totals {
                 taken: memory.load(slot + slot::TAKEN),
                 done: memory.load(slot + slot::COMPLETED),

@@ -93,6 +93,22 @@ pub enum Ending {
     Lost(String),
 }
 
+/// What keeps a worker from its work, in the place of the text with which it ends one day: `ENDING` is 0 as long as it is that.
+///
+/// The length goes first and comes last: a worker that is killed in between has said nothing.
+pub(crate) fn set_obstacle(memory: &Memory, slot: SlotAt, why: &str) {
+    let text = &why.as_bytes()[..why.len().min(slot::ENDING_TEXT_MAX)];
+    memory.store(slot + slot::ENDING_LEN, 0);
+    memory.write_text(slot + slot::ENDING_TEXT, text);
+    memory.store(slot + slot::ENDING_LEN, text.len() as u64);
+}
+
+pub(crate) fn obstacle(memory: &Memory, slot: SlotAt) -> Option<String> {
+    let (len, text) = (slot + slot::ENDING_LEN, slot + slot::ENDING_TEXT);
+    let why = memory.read_string(len, text, slot::ENDING_TEXT_MAX);
+    (memory.load(slot + slot::ENDING) == 0 && !why.is_empty()).then_some(why)
+}
+
 impl Ending {
     fn code(&self) -> u64 {
         match self {

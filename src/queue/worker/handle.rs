@@ -10,7 +10,7 @@ use crate::model::Tuning;
 use crate::queue::arena::descriptor::Span;
 use crate::queue::arena::layout::{self, EventAt, HOLDINGS, MAX_BATCH, QueueAt, SlotAt, queue, slot};
 use crate::queue::arena::note::RESTORED_NOTE;
-use crate::queue::arena::orders::{Ending, Order, Phase};
+use crate::queue::arena::orders::{self, Ending, Order, Phase};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
 use crate::queue::arena::{attach::Arena, fault::Fault, place::Field, tuning};
 use crate::queue::arena::{item_times, worker_time};
@@ -150,6 +150,11 @@ impl WorkerHandle {
     /// Notes how the worker ends.
     pub fn ended(&self, ending: &Ending) {
         ending.store(self.session.memory(), self.slot);
+    }
+
+    /// What keeps the worker from its work, for who looks; empty: nothing does any more.
+    pub fn set_obstacle(&self, why: &str) {
+        orders::set_obstacle(self.session.memory(), self.slot, why);
     }
 
     /// The supervisor's standing order.

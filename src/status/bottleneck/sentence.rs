@@ -34,6 +34,10 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
             );
         }
         Limit::Output => {
+            let workers = status.into_iter().flat_map(|stage| &stage.workers);
+            if let Some(why) = workers.filter_map(|worker| worker.obstacle.as_ref()).next() {
+                return format!("{stage} is the bottleneck: {why}. It waits, and tries it again.");
+            }
             return format!(
                 "The reader of standard output, or what {stage} writes to, is the bottleneck: {stage} waits for it {share} \
                  of the time.{}",

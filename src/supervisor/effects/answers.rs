@@ -111,6 +111,7 @@ impl Counters for Arena<'_> {
         let nothing = SlotReport {
             phase: Phase::Starting,
             ending: None,
+            obstacle: None,
             counts: Totals::default(),
             progress: None,
             times: WorkTimes::default(),

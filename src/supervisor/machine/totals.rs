@@ -33,7 +33,7 @@ pub(crate) struct ProcessWork {
 
 impl From<SlotReport> for ProcessWork {
     fn from(report: SlotReport) -> ProcessWork {
-        let SlotReport { phase, ending: _, counts, progress, times, item_times } = report;
+        let SlotReport { phase, ending: _, obstacle: _, counts, progress, times, item_times } = report;
         let progress = progress.map(|(done, total)| Progress { done, total });
         let ready = phase != Phase::Starting;
         ProcessWork { ready, counts, progress, times, item_times, ..Default::default() }

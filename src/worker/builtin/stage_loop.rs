@@ -191,10 +191,10 @@ impl<'a> StageLoop<'a> {
             match act(&mut *self.stage) {
                 Err(failure) if failure.reach() == Reach::NotYet => {
                     self.rest(); // a worker that dies in the wait has not died of an item
-                    self.worker.wait_outside(retry.again(&failure))?;
+                    self.worker.wait_outside(retry.again(&failure, &self.worker.queues))?;
                 }
                 result => {
-                    retry.end(result.is_ok());
+                    retry.end(result.is_ok(), &self.worker.queues);
                     return Ok(result?);
                 }
             }

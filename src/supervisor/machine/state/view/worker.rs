@@ -35,6 +35,7 @@ pub(super) fn describe(
         done: count(|report| report.counts.done),
         emitted: count(|report| report.counts.emitted),
         times: report.map_or_else(Default::default, |report| report.times.into()),
+        obstacle: report.and_then(|report| report.obstacle.clone()),
         check: None,
         has_finished: matches!(worker.life, Life::BackOff { why: StartReason::Always, .. }),
         lost_reader: false,
