@@ -228,11 +228,28 @@ impl Once {
     }
 
     pub(crate) fn restore(&mut self, mut state: &[u8]) -> Result<(), Failure> {
-        self.path = PathBuf::from(OsStr::from_bytes(take_bytes(&mut state)?));
+        let (path, saved) = match of_0_1_0(state) {
+            Some(old) => old,
+            None => (take_bytes(&mut state)?, state.to_vec()),
+        };
+        self.path = PathBuf::from(OsStr::from_bytes(path));
         self.coming = None;
-        self.reading = if state.is_empty() { Reading::Nothing } else { Reading::Saved(state.to_vec()) };
+        self.reading = if saved.is_empty() { Reading::Nothing } else { Reading::Saved(saved) };
         Ok(())
     }
+}
+
+/// A position of 0.1.0: the offset, and the path behind it. No newer one looks like that: the second number would be made of the letters
+/// of its path, or, behind a short path, of its kind, and be greater than all of it is long.
+fn of_0_1_0(mut state: &[u8]) -> Option<(&[u8], Vec<u8>)> {
+    let offset = take_number(&mut state).ok()?;
+    let path = take_bytes(&mut state).ok().filter(|_| state.is_empty())?;
+    let mut saved = Vec::new();
+    if !path.is_empty() {
+        save_number(FILE, &mut saved);
+        save_number(offset, &mut saved);
+    }
+    Some((path, saved))
 }
 
 /// Whether the file is the one of the saved position, of which `print` is the rest. A position of 0.1.0 does not say.
@@ -333,9 +350,34 @@ mod tests {
                 ended = (0..steps).any(|_| step() == Next::End);
                 state.clear();
                 worker.save(&mut state);
+                assert_eq!(of_0_1_0(&state), None, "{state:?}");
             }
             assert_eq!(seen, expected, "killed after {steps} steps");
         }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_position_of_0_1_0_is_gone_on_from_whatever_its_numbers_look_like() {
+        let folder = folder("old");
+        let (first, second) = (folder.join("1"), folder.join("2"));
+        let lines: Vec<String> = (100..300).map(|n| n.to_string()).collect();
+        fs::write(&first, lines.join("\n")).unwrap();
+        fs::write(&second, "end").unwrap();
+        let path = first.as_os_str().as_bytes();
+        // The last one is where a path would end that began behind the first number.
+        for done in [0, 1, 2, 50, 199, (path.len() + 8) / 4] {
+            let mut state = Vec::new();
+            save_number(done as u64 * 4, &mut state);
+            save_bytes(path, &mut state);
+            let mut once = Once::open(folder.join("*"), Framing::Lines);
+            once.restore(&state).unwrap();
+            let expected = lines[done..].iter().map(String::as_bytes).chain([&b"end"[..]]);
+            assert!(rest(&mut once, |_| ()).iter().map(Vec::as_slice).eq(expected), "{done} lines");
+        }
+        let mut once = Once::open(folder.join("*"), Framing::Lines);
+        once.restore(&[0; 16]).unwrap();
+        assert_eq!(rest(&mut once, |_| ()).len(), 201, "no file was begun");
         fs::remove_dir_all(folder).unwrap();
     }
 
