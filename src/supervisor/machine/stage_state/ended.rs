@@ -88,7 +88,9 @@ impl StageState {
         let trial = worker.trial && !is_ready && !is_ours;
         self.count_kills(exit, lived, out);
         let next = match restart::after(&exit.end, &given) {
-            Next::Restart(why) if Self::fails_for_items(exit) => Next::Uncounted(why),
+            Next::Restart(why) if Self::fails_for_items(exit) || self.is_one_too_many(exit) => {
+                Next::Uncounted(why)
+            }
             next => next,
         };
         let verdict = self.follow(i, exit, lived, next, out);
@@ -102,6 +104,12 @@ impl StageState {
     /// counts for `give_up`.
     fn fails_for_items(exit: &WorkerExit) -> bool {
         exit.is_failing || exit.work.with_another
+    }
+
+    /// Another process can't be had now (a full disk, a limit of the system), and others of the stage are at work: it is tried again and
+    /// again, and they go on.
+    fn is_one_too_many(&self, exit: &WorkerExit) -> bool {
+        matches!(exit.end, End::NotStarted(error) if error.passes()) && self.workers.iter().any(is_ready)
     }
 
     /// Logged once when it becomes too much; the status shows it as long as it lasts.

@@ -1,5 +1,6 @@
 use super::bench::{Bench, segv, signal};
 use crate::config::{OnGiveUp, Restart};
+use crate::control::protocol::{Command, Scale};
 use crate::queue::{Ending, FailureAttribution, Order};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
@@ -244,6 +245,21 @@ fn a_fork_that_always_fails_ends_the_pipeline() {
     bench.send(Event::Begin(wanted(two(), &[])));
     bench.pass(Duration::from_secs(600));
     assert!(bench.outcome.unwrap().failed);
+}
+
+#[test]
+fn where_no_further_process_can_be_had_those_of_its_stage_go_on_and_it_is_tried_again() {
+    let mut bench = Bench::up(two());
+    bench.all_ready();
+    bench.forks_fail = true;
+    let scale = Scale { stage: "read".into(), processes: Some(12), by: None, wait: false };
+    bench.ask(Command::Scale(scale));
+    bench.pass(Duration::from_secs(600));
+    assert!(bench.outcome.is_none() && bench.has_said("EAGAIN"), "{:?}", bench.said);
+    assert_eq!(bench.running(), ["read[0]", "read[1]", "write[0]"]);
+    bench.forks_fail = false;
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.running().len(), 13);
 }
 
 #[test]
