@@ -10,6 +10,8 @@ use nix::sys::signal::{Signal, raise};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -66,10 +68,42 @@ pub(crate) const SMALL_STACK: usize = 128 * 1024;
 /// A signal that this process sends to itself has come through after this, if ever.
 const MARK_LIMIT: Duration = Duration::from_secs(2);
 
+/// Which of the notices that mean "look at all of them" lie in the channel: a second one would only cost one more look. A thousand workers
+/// that come up must not make a request wait for a thousand looks.
+#[derive(Default)]
+struct Lying {
+    child: AtomicBool,
+    worker: AtomicBool,
+}
+
+impl Lying {
+    fn of(&self, notice: &Notice) -> Option<&AtomicBool> {
+        match notice {
+            Notice::Child => Some(&self.child),
+            Notice::WorkerSignal => Some(&self.worker),
+            _ => None,
+        }
+    }
+
+    /// Whether it lies there already.
+    fn adds(&self, notice: &Notice) -> bool {
+        self.of(notice).is_none_or(|lies| !lies.swap(true, SeqCst))
+    }
+
+    /// It was taken out: what happens from here on is news.
+    fn taken(&self, notice: Notice) -> Notice {
+        if let Some(lies) = self.of(&notice) {
+            lies.store(false, SeqCst);
+        }
+        notice
+    }
+}
+
 /// The receiving end.
 pub(crate) struct Inbox {
     sender: Sender,
     receiver: Receiver<Notice>,
+    lying: Arc<Lying>,
 }
 
 impl Inbox {
@@ -78,12 +112,13 @@ impl Inbox {
     pub(crate) fn open() -> io::Result<Inbox> {
         let (sender, receiver) = channel();
         let signals = Signals::new([SIGCHLD, SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGTSTP])?;
-        let to = sender.clone();
+        let (to, lying) = (sender.clone(), Arc::<Lying>::default());
+        let lies = Arc::clone(&lying);
         thread::Builder::new()
             .name("signals".to_owned())
             .stack_size(SMALL_STACK)
-            .spawn(move || pass_on(signals, &to))?;
-        Ok(Inbox { sender, receiver })
+            .spawn(move || pass_on(signals, &to, &lies))?;
+        Ok(Inbox { sender, receiver, lying })
     }
 
     /// For one more thread that has notices.
@@ -105,7 +140,8 @@ impl Inbox {
                 }
             }
         }
-        all.extend(self.receiver.try_iter().filter(|notice| !matches!(notice, Notice::Upgrade)));
+        let rest = self.receiver.try_iter().map(|notice| self.lying.taken(notice));
+        all.extend(rest.filter(|notice| !matches!(notice, Notice::Upgrade)));
         Ok(all)
     }
 
@@ -116,7 +152,7 @@ impl Inbox {
 
     /// The next notice; `None` when `until` comes first. Without `until` it waits as long as it takes.
     pub(crate) fn wait(&self, until: Option<Instant>) -> Option<Notice> {
-        wait(&self.receiver, until)
+        wait(&self.receiver, until).map(|notice| self.lying.taken(notice))
     }
 }
 
@@ -138,7 +174,7 @@ pub(crate) fn wait(receiver: &Receiver<Notice>, until: Option<Instant>) -> Optio
     ready.recv(receiver).ok()
 }
 
-fn pass_on(mut signals: Signals, to: &Sender) {
+fn pass_on(mut signals: Signals, to: &Sender, lying: &Lying) {
     for signal in signals.forever() {
         let notice = match signal {
             SIGCHLD => Notice::Child,
@@ -150,7 +186,7 @@ fn pass_on(mut signals: Signals, to: &Sender) {
             SIGTSTP => Notice::Suspend,
             _ => Notice::Hangup,
         };
-        if !to.send(notice) {
+        if lying.adds(&notice) && !to.send(notice) {
             return;
         }
     }
@@ -159,6 +195,16 @@ fn pass_on(mut signals: Signals, to: &Sender) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_notice_to_look_at_all_lies_there_once_and_comes_again_once_it_was_taken() {
+        let lying = Lying::default();
+        assert!(lying.adds(&Notice::Child) && lying.adds(&Notice::WorkerSignal));
+        assert!(!lying.adds(&Notice::Child) && !lying.adds(&Notice::WorkerSignal));
+        lying.taken(Notice::Child);
+        assert!(lying.adds(&Notice::Child) && !lying.adds(&Notice::WorkerSignal));
+        assert!(lying.adds(&Notice::Hangup) && lying.adds(&Notice::Hangup), "each of these counts");
+    }
 
     #[test]
     fn notices_come_in_their_order_and_a_wait_has_its_end() {
