@@ -1,5 +1,7 @@
 //! What the command line may say. `--help` is meant to be good enough to live by.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
@@ -46,6 +48,38 @@ pub(super) struct Cli {
     pub verb: Verb,
     #[command(flatten)]
     pub talk: Talk,
+}
+
+impl Cli {
+    /// A line of `run` or `do` is read by their options alone: those of all verbs take longer to make than a run takes to
+    /// start. Any other line, and each one with a fault in it, is read by all.
+    pub(super) fn parse_line(args: Vec<OsString>, verb: Option<&OsStr>) -> Result<Cli, clap::Error> {
+        if verb.is_some_and(|verb| verb == "run" || verb == "do")
+            && let Ok(Starting { verb, talk }) = Starting::try_parse_from(&args)
+        {
+            let verb = match verb {
+                StartingVerb::Run(args) => Verb::Run(args),
+                StartingVerb::Do(args) => Verb::Do(args),
+            };
+            return Ok(Cli { verb, talk });
+        }
+        Cli::try_parse_from(args)
+    }
+}
+
+/// The verbs that start a pipeline, and nothing else. What is said of a fault comes from [`Cli`].
+#[derive(Parser)]
+struct Starting {
+    #[command(subcommand)]
+    verb: StartingVerb,
+    #[command(flatten)]
+    talk: Talk,
+}
+
+#[derive(Subcommand)]
+enum StartingVerb {
+    Run(run::Args),
+    Do(one_line::Args),
 }
 
 /// The verbs; without one, `run` is meant.

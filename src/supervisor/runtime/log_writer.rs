@@ -68,6 +68,11 @@ impl LogWriter {
         Ok(LogWriter { ends, writer: process.map_or(Writer::None, Writer::Process), prints })
     }
 
+    /// Whether anything reads it.
+    pub(crate) fn is_read(&self) -> bool {
+        !matches!(self.writer, Writer::None)
+    }
+
     /// The process that reads it, if one does.
     pub(crate) fn process(&self) -> Option<u32> {
         match self.writer {
