@@ -15,6 +15,7 @@ use super::notify;
 use super::options::RunOptions;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
+use super::runtime::checks::QueueMemory;
 use super::runtime::control::Outlet;
 use super::runtime::log_writer::LogWriter;
 use super::runtime::watch::FileStamp;
@@ -56,11 +57,6 @@ pub(crate) fn run(options: RunOptions, registry: &Registry) -> u8 {
     };
     if !loaded.warnings.is_empty() && upgrade.is_none() {
         logs::show(Level::Warn, &shown(&loaded.warnings));
-    }
-    if upgrade.is_none()
-        && let Some(warning) = checks::warning_of_memory(&loaded.pipeline)
-    {
-        log!(target: "mprun", Level::Warn, "{warning}");
     }
     if let Err(why) = checks::check(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
@@ -176,7 +172,8 @@ fn live(
     if !performer.launcher.begun_files.is_none() {
         performer.replacing.add_all(run.registry, &loaded.pipeline);
     }
-    let after_start = AfterStart { listeners, socket, watched: loaded.watched.clone(), stamp };
+    let memory = if is_resumed { None } else { QueueMemory::of(&loaded.pipeline) };
+    let after_start = AfterStart { memory, listeners, socket, watched: loaded.watched.clone(), stamp };
     let wanted = Wanted::new(loaded, run.registry, fd::is_file(io::stdout()));
     let outcome = turn(state, &mut performer, wanted, before, after_start)?;
     let ended = performer.close();

@@ -16,6 +16,7 @@ use crate::supervisor::recovery::queue_store::QueueStore;
 use crate::supervisor::recovery::queue_store::open::StoreOptions;
 use crate::supervisor::recovery::state_folder;
 use crate::supervisor::recovery::upgrade_state::Predecessor;
+use crate::supervisor::runtime::checks::QueueMemory;
 use crate::supervisor::runtime::children::{Auxiliary, Children};
 use crate::supervisor::runtime::control::Outlet;
 use crate::supervisor::runtime::inbox::{Inbox, Notice};
@@ -121,6 +122,8 @@ impl<'a> Performer<'a> {
 
 /// What no worker waits for: it is made ready once the first workers are started.
 pub(crate) struct AfterStart {
+    /// Of the queues, if it is to be compared with what there is.
+    pub memory: Option<QueueMemory>,
     pub listeners: Listeners,
     /// Where the control socket is.
     pub socket: Option<PathBuf>,
@@ -140,6 +143,9 @@ impl Performer<'_> {
             self.watch_file(&rest);
         }
         self.serve(rest.listeners, rest.socket);
+        if let Some(warning) = rest.memory.and_then(|memory| memory.warning()) {
+            log!(target: "mprun", Level::Warn, "{warning}");
+        }
         if let Some(progress) = &self.run.progress {
             control::show_progress(progress, &self.inbox);
         }
