@@ -203,8 +203,19 @@ mod tests {
     fn parse(line: &[String]) {
         let args = ["mprun".into()].into_iter().chain(line.iter().map(Into::into)).collect();
         let args = verbless::complete(args).unwrap_or_else(|failure| panic!("{line:?}: {failure}"));
-        if let Err(error) = Cli::try_parse_from(args) {
+        let verb = verbless::verb(&args).map(OsStr::to_owned);
+        if let Err(error) = Cli::parse_line(args, verb.as_deref()) {
             panic!("mprun {}: {error}", line.join(" "));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said_by_all_verbs() {
+        for line in [&["mprun", "run"][..], &["mprun", "do", "--helf"], &["mprun", "run", "--help"]] {
+            let args: Vec<OsString> = line.iter().map(OsString::from).collect();
+            let said = |parsed: Result<Cli, clap::Error>| parsed.map(drop).unwrap_err().to_string();
+            let verb = OsStr::new(line[1]);
+            assert_eq!(said(Cli::parse_line(args.clone(), Some(verb))), said(Cli::try_parse_from(args)));
         }
     }
 }
