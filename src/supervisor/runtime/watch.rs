@@ -14,12 +14,21 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 /// What the pipeline file, and what else there is, were like at one moment. Of a pattern's folder it is the names in it
 /// that count.
 #[derive(PartialEq, Eq)]
-pub(crate) struct FileStamp(Vec<Option<(u64, u64, u64, SystemTime, i64)>>);
+pub(crate) struct FileStamp(Vec<Option<Attributes>>);
+
+/// Two files with the same ones are the same, unchanged.
+#[derive(PartialEq, Eq)]
+struct Attributes {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
 
 impl FileStamp {
     pub(crate) fn of(file: &Path, watched: &Watched) -> FileStamp {
@@ -27,7 +36,13 @@ impl FileStamp {
         let files = watched.files.iter().map(PathBuf::as_path);
         let about = |path: &Path| {
             let about = std::fs::metadata(path).ok()?;
-            Some((about.dev(), about.ino(), about.len(), about.modified().ok()?, about.ctime_nsec()))
+            Some(Attributes {
+                device: about.dev(),
+                inode: about.ino(),
+                bytes: about.len(),
+                modified: (about.mtime(), about.mtime_nsec()),
+                changed: (about.ctime(), about.ctime_nsec()),
+            })
         };
         FileStamp(std::iter::once(file).chain(files).chain(folders).map(about).collect())
     }
