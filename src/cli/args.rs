@@ -1,5 +1,7 @@
 //! What the command line may say. `--help` is meant to be good enough to live by.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::{
@@ -46,6 +48,38 @@ pub(super) struct Cli {
     pub verb: Verb,
     #[command(flatten)]
     pub talk: Talk,
+}
+
+impl Cli {
+    /// A line of `run` or `do` is read by their options alone: those of all verbs take longer to make than a run takes to
+    /// start. Any other line, and each one with a fault in it, is read by all.
+    pub(super) fn parse_line(args: Vec<OsString>, verb: Option<&OsStr>) -> Result<Cli, clap::Error> {
+        if verb.is_some_and(|verb| verb == "run" || verb == "do")
+            && let Ok(Starting { verb, talk }) = Starting::try_parse_from(&args)
+        {
+            let verb = match verb {
+                StartingVerb::Run(args) => Verb::Run(args),
+                StartingVerb::Do(args) => Verb::Do(args),
+            };
+            return Ok(Cli { verb, talk });
+        }
+        Cli::try_parse_from(args)
+    }
+}
+
+/// The verbs that start a pipeline, and nothing else. What is said of a fault comes from [`Cli`].
+#[derive(Parser)]
+struct Starting {
+    #[command(subcommand)]
+    verb: StartingVerb,
+    #[command(flatten)]
+    talk: Talk,
+}
+
+#[derive(Subcommand)]
+enum StartingVerb {
+    Run(run::Args),
+    Do(one_line::Args),
 }
 
 /// The verbs; without one, `run` is meant.
@@ -169,8 +203,19 @@ mod tests {
     fn parse(line: &[String]) {
         let args = ["mprun".into()].into_iter().chain(line.iter().map(Into::into)).collect();
         let args = verbless::complete(args).unwrap_or_else(|failure| panic!("{line:?}: {failure}"));
-        if let Err(error) = Cli::try_parse_from(args) {
+        let verb = verbless::verb(&args).map(OsStr::to_owned);
+        if let Err(error) = Cli::parse_line(args, verb.as_deref()) {
             panic!("mprun {}: {error}", line.join(" "));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said_by_all_verbs() {
+        for line in [&["mprun", "run"][..], &["mprun", "do", "--helf"], &["mprun", "run", "--help"]] {
+            let args: Vec<OsString> = line.iter().map(OsString::from).collect();
+            let said = |parsed: Result<Cli, clap::Error>| parsed.map(drop).unwrap_err().to_string();
+            let verb = OsStr::new(line[1]);
+            assert_eq!(said(Cli::parse_line(args.clone(), Some(verb))), said(Cli::try_parse_from(args)));
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::config::{self, LoadOptions, Pipeline};
 use crate::exit;
 use crate::numbers::counted;
 use crate::stage::Registry;
-use crate::supervisor::runtime::checks;
+use crate::supervisor::runtime::checks::QueueMemory;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -40,7 +40,8 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
             Ok(loaded) => {
                 output::say(&loaded.warnings.render(output::is_colourful()));
                 if !args.syntax
-                    && let Some(warning) = checks::warning_of_memory(&loaded.pipeline)
+                    && let Some(warning) =
+                        QueueMemory::of(&loaded.pipeline).and_then(|memory| memory.warning())
                 {
                     output::say(&format!("warning: {}: {warning}\n", file.display()));
                 }

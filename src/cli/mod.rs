@@ -37,7 +37,7 @@ mod upgrade;
 mod verbless;
 mod why;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -88,15 +88,16 @@ pub(crate) fn preflight(registry: &Registry) -> ExitCode {
 
 fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
     let args = verbless::complete(args)?;
-    let is_line = verbless::is_line(&args);
-    let parsed = Cli::try_parse_from(args);
+    let verb = verbless::verb(&args).map(OsStr::to_owned);
+    let parsed = Cli::parse_line(args, verb.as_deref());
     if !matches!(parsed, Ok(Cli { verb: Verb::Run(_) | Verb::Do(_), .. })) {
         start_signals::release();
     }
     let cli = match parsed {
         Ok(cli) => cli,
         Err(answer) => {
-            let instead = one_line::instead(&answer).filter(|_| is_line);
+            // The words behind `do` are those of another command.
+            let instead = one_line::instead(&answer).filter(|_| verb.is_some_and(|verb| verb == "do"));
             return instead.map_or_else(|| output::clap(&answer), Err);
         }
     };

@@ -14,31 +14,39 @@ const WITH_VALUE: [&str; 4] = ["--set", "--stages", "--report", "--progress"];
 
 /// Puts in the verb `run` where there is none.
 pub(super) fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
-    let mut command = Cli::command();
-    command.build(); // its own verb `help` is among them from here on
-    let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
     let Some((word, after_dashes)) = first_word(&args) else { return Ok(args) };
     let text = word.to_string_lossy();
-    if verbs.contains(&text.as_ref()) && !after_dashes {
-        return Ok(args);
-    }
     // Names of files have an ending or a folder, as a rule; verbs have not.
-    let is_like_a_verb = !after_dashes && text.chars().all(char::is_alphabetic) && !Path::new(word).exists();
-    if is_like_a_verb {
-        let title = format!("there is no command and no file {}", quote(&text));
-        let hint = match nearest(&text, verbs.iter().copied()) {
-            Some(verb) => format!("did you mean `mprun {verb}`?"),
-            None => "`mprun help` lists the commands".to_owned(),
-        };
-        return Err(Failure::usage(format!("{title}: {hint}")));
+    if !after_dashes && text.chars().all(|c| c.is_alphabetic() || c == '-') {
+        if ["run", "do"].contains(&text.as_ref()) {
+            return Ok(args);
+        }
+        let mut command = Cli::command();
+        command.build(); // its own verb `help` is among them from here on
+        let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        if verbs.contains(&text.as_ref()) {
+            return Ok(args);
+        }
+        if text.chars().all(char::is_alphabetic) && !Path::new(word).exists() {
+            return Err(no_verb(&text, &verbs));
+        }
     }
     args.insert(1, "run".into());
     Ok(args)
 }
 
-/// Whether the verb is `do`, whose words are those of another command.
-pub(super) fn is_line(args: &[OsString]) -> bool {
-    first_word(args).is_some_and(|(word, after_dashes)| word == "do" && !after_dashes)
+fn no_verb(text: &str, verbs: &[&str]) -> Failure {
+    let title = format!("there is no command and no file {}", quote(text));
+    let hint = match nearest(text, verbs.iter().copied()) {
+        Some(verb) => format!("did you mean `mprun {verb}`?"),
+        None => "`mprun help` lists the commands".to_owned(),
+    };
+    Failure::usage(format!("{title}: {hint}"))
+}
+
+/// The verb of a complete line.
+pub(super) fn verb(args: &[OsString]) -> Option<&OsStr> {
+    first_word(args).filter(|(_, after_dashes)| !after_dashes).map(|(word, _)| word)
 }
 
 /// The first word that is neither an option nor the value of one, and whether a `--` stands before it.

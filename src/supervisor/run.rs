@@ -4,6 +4,7 @@ use super::closing::contents::Frame;
 use super::closing::report;
 use super::closing::summary::Closing;
 use super::effects::performer::{Ended, Performer, Run};
+use super::effects::setup::AfterStart;
 use super::error::{SetUpError, shown};
 use super::machine::effect::Outcome;
 use super::machine::event::Event;
@@ -14,8 +15,10 @@ use super::notify;
 use super::options::RunOptions;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
+use super::runtime::checks::QueueMemory;
 use super::runtime::control::Outlet;
 use super::runtime::log_writer::LogWriter;
+use super::runtime::watch::FileStamp;
 use super::runtime::{checks, control, last_wait, letters};
 use crate::config::{self, Loaded, Report, Texts};
 use crate::control::claim::Claim;
@@ -54,11 +57,6 @@ pub(crate) fn run(options: RunOptions, registry: &Registry) -> u8 {
     };
     if !loaded.warnings.is_empty() && upgrade.is_none() {
         logs::show(Level::Warn, &shown(&loaded.warnings));
-    }
-    if upgrade.is_none()
-        && let Some(warning) = checks::warning_of_memory(&loaded.pipeline)
-    {
-        log!(target: "mprun", Level::Warn, "{warning}");
     }
     if let Err(why) = checks::check(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
@@ -162,22 +160,22 @@ fn live(
     (log_writer, outlet): (&mut LogWriter, Outlet),
 ) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
+    let stamp = FileStamp::of(&run.options.file, &loaded.watched);
     let mut performer = Performer::set_up(&run, &loaded, &mut before, log_writer, outlet)?;
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
     performer.launcher.recent_logs.clone_from(&logs);
-    performer.serve(&loaded.pipeline, claim.as_mut(), inherited);
-    if let Some(progress) = &run.progress {
-        control::show_progress(progress, &performer.inbox);
-    }
+    let (listeners, socket) = performer.listen(&loaded.pipeline, claim.as_mut(), inherited);
     let mut state = State::new(fastrand::u64(..), capabilities(run.manager));
     state.recover(std::mem::take(&mut performer.store.recovered), performer.store.keeps_items());
     begin_retries(&run, &mut state, &performer)?;
     if !performer.launcher.begun_files.is_none() {
         performer.replacing.add_all(run.registry, &loaded.pipeline);
     }
-    let outcome =
-        turn(state, &mut performer, Wanted::new(loaded, run.registry, fd::is_file(io::stdout())), before)?;
+    let memory = if is_resumed { None } else { QueueMemory::of(&loaded.pipeline) };
+    let after_start = AfterStart { memory, listeners, socket, watched: loaded.watched.clone(), stamp };
+    let wanted = Wanted::new(loaded, run.registry, fd::is_file(io::stdout()));
+    let outcome = turn(state, &mut performer, wanted, before, after_start)?;
     let ended = performer.close();
     drop(run.progress.take());
     Ok((conclude(&run, &name, &outcome, ended), logs))
@@ -233,16 +231,19 @@ fn begin_retries(run: &Run<'_>, state: &mut State, performer: &Performer<'_>) ->
         .map_err(|error| SetUpError::System("start a thread", error))
 }
 
-/// The event loop.
+/// The event loop. What the first workers do not need is there once they are started.
 fn turn(
     mut state: State,
     performer: &mut Performer<'_>,
     wanted: Wanted,
     before: Predecessor,
+    after_start: AfterStart,
 ) -> Result<Outcome, SetUpError> {
+    let mut after_start = Some(after_start);
     let mut events = vec![match before.upgrade {
         None => Event::Begin(wanted),
         Some(upgrade) => {
+            after_start.take().into_iter().for_each(|rest| performer.complete(rest));
             performer.resume(&upgrade)?;
             Event::Resume(wanted, Box::new(upgrade.machine))
         }
@@ -253,6 +254,7 @@ fn turn(
         if let Some(outcome) = performer.perform(effects) {
             return Ok(outcome);
         }
+        after_start.take().into_iter().for_each(|rest| performer.complete(rest));
         events = performer.next(&state);
     }
 }

@@ -41,6 +41,6 @@ mod service;
 mod service_hands;
 mod services;
 mod settle;
-mod setup;
+pub(crate) mod setup;
 mod upgrade;
 mod workers;

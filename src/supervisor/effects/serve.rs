@@ -8,20 +8,32 @@ use crate::supervisor::runtime::control;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 
 impl Performer<'_> {
-    /// Answers from now on. `inherited`: the listeners of the program before this one.
-    pub(crate) fn serve(&mut self, pipeline: &Pipeline, claim: Option<&mut Claim>, inherited: Listeners) {
+    /// Clients may connect from now on; they are answered from [`Performer::serve`] on. `inherited`: the listeners of the
+    /// program before this one.
+    pub(crate) fn listen(
+        &self,
+        pipeline: &Pipeline,
+        claim: Option<&mut Claim>,
+        inherited: Listeners,
+    ) -> (Listeners, Option<PathBuf>) {
         let socket = claim.as_ref().map(|claim| claim.path.clone());
         let listeners = Listeners {
             control: claim.and_then(Claim::listener),
             metrics: control::metrics(pipeline, inherited.metrics),
             web: control::web(&pipeline.control, inherited.web),
         };
+        (listeners, socket)
+    }
+
+    /// Answers from now on.
+    pub(crate) fn serve(&mut self, listeners: Listeners, socket: Option<PathBuf>) {
         // Without copies, clients that come during an upgrade are refused.
         self.listeners = listeners.try_clone().unwrap_or_default();
         let letters = &self.launcher.dead_letters;
-        self.server = control::serve(listeners, &pipeline.control, &self.inbox, letters, socket);
+        self.server = control::serve(listeners, &self.served, &self.inbox, letters, socket);
     }
 
     /// The same as another file says it. An address that stays keeps its listener, with the clients that wait there.

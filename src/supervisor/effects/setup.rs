@@ -2,7 +2,8 @@
 
 use super::performer::{DeadCounters, Performer, Run};
 use super::service_hands::ServiceHands;
-use crate::config::{Loaded, Pipeline};
+use crate::config::{Loaded, Pipeline, Watched};
+use crate::control::server::Listeners;
 use crate::dead_letter;
 use crate::queue::QueueId;
 use crate::supervisor::error::SetUpError;
@@ -15,19 +16,20 @@ use crate::supervisor::recovery::queue_store::QueueStore;
 use crate::supervisor::recovery::queue_store::open::StoreOptions;
 use crate::supervisor::recovery::state_folder;
 use crate::supervisor::recovery::upgrade_state::Predecessor;
+use crate::supervisor::runtime::checks::QueueMemory;
 use crate::supervisor::runtime::children::{Auxiliary, Children};
 use crate::supervisor::runtime::control::Outlet;
-use crate::supervisor::runtime::inbox::Inbox;
+use crate::supervisor::runtime::inbox::{Inbox, Notice};
 use crate::supervisor::runtime::launch::Launcher;
 use crate::supervisor::runtime::log_writer::LogWriter;
-use crate::supervisor::runtime::watch::Watch;
+use crate::supervisor::runtime::watch::{FileStamp, Watch};
 use crate::supervisor::runtime::{control, letters};
 use crate::sys::{fd, start_signals};
 use log::{Level, log};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl<'a> Performer<'a> {
     /// With nothing performed yet.
@@ -63,7 +65,6 @@ impl<'a> Performer<'a> {
         launcher.works_off = options.retries.is_some() && !store.continues;
         store.enter(before.upgrade.as_ref().map_or(&launcher.run, |state| &state.run))?;
         store.begin_saving(pipeline.sync())?;
-        let watch = if options.watch { watch_file(options, loaded, &inbox) } else { None };
         let is_shared = pipeline.broker.is_some();
         let continues = store.continues || before.upgrade.is_some();
         let membership = is_shared.then(|| membership::names(&folder, continues)).transpose();
@@ -84,7 +85,7 @@ impl<'a> Performer<'a> {
             launcher,
             log_writer,
             children,
-            watch,
+            watch: None,
             watches_clock: false,
             status_line: Default::default(),
             guardian: None,
@@ -116,6 +117,58 @@ impl<'a> Performer<'a> {
             events: VecDeque::new(),
             was_notice: false,
         })
+    }
+}
+
+/// What no worker waits for: it is made ready once the first workers are started.
+pub(crate) struct AfterStart {
+    /// Of the queues, if it is to be compared with what there is.
+    pub memory: Option<QueueMemory>,
+    pub listeners: Listeners,
+    /// Where the control socket is.
+    pub socket: Option<PathBuf>,
+    /// What the pipeline file is made of, beside itself.
+    pub watched: Watched,
+    /// What all of these were like when they were read.
+    pub stamp: FileStamp,
+}
+
+impl Performer<'_> {
+    /// From here on the log is written, the file watched, clients answered and progress shown.
+    pub(crate) fn complete(&mut self, rest: AfterStart) {
+        if !self.log_writer.is_begun() {
+            self.start_log_writer();
+        }
+        if self.run.options.watch {
+            self.watch_file(&rest);
+        }
+        self.serve(rest.listeners, rest.socket);
+        if let Some(warning) = rest.memory.and_then(|memory| memory.warning()) {
+            log!(target: "mprun", Level::Warn, "{warning}");
+        }
+        if let Some(progress) = &self.run.progress {
+            control::show_progress(progress, &self.inbox);
+        }
+    }
+
+    /// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.
+    fn watch_file(&mut self, AfterStart { watched, stamp, .. }: &AfterStart) {
+        let file = &self.run.options.file;
+        if std::fs::metadata(file).is_ok_and(|about| !about.is_file()) {
+            let file = file.display();
+            log!(target: "mprun", Level::Warn, "{file} is no regular file and can't be read again: there is no reload");
+            return;
+        }
+        match Watch::new(file, watched.clone(), self.inbox.sender()) {
+            Ok(watch) => self.watch = Some(watch),
+            Err(error) => {
+                log!(target: "mprun", Level::Warn, "the file can't be watched ({error}); SIGHUP reloads it");
+            }
+        }
+        // Nothing was told of what has changed before there was a watch.
+        if self.watch.is_some() && FileStamp::of(file, watched) != *stamp {
+            self.inbox.put_back(Notice::FileTouched);
+        }
     }
 }
 
@@ -163,20 +216,4 @@ fn open_store(
 /// Empty for a line of `mprun do`: it has none.
 fn file_of(options: &RunOptions) -> String {
     if options.text.is_some() { String::new() } else { control::file(options).display().to_string() }
-}
-
-/// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.
-fn watch_file(options: &RunOptions, loaded: &Loaded, inbox: &Inbox) -> Option<Watch> {
-    if std::fs::metadata(&options.file).is_ok_and(|about| !about.is_file()) {
-        let file = options.file.display();
-        log!(target: "mprun", Level::Warn, "{file} is no regular file and can't be read again: there is no reload");
-        return None;
-    }
-    match Watch::new(&options.file, loaded.watched.clone(), inbox.sender()) {
-        Ok(watch) => Some(watch),
-        Err(error) => {
-            log!(target: "mprun", Level::Warn, "the file can't be watched ({error}); SIGHUP reloads it");
-            None
-        }
-    }
 }

@@ -21,10 +21,49 @@ pub(crate) fn check(pipeline: &Pipeline, registry: &Registry) -> Result<(), Stri
     make_room(pipeline, registry)
 }
 
-/// What to say where the queues may take more memory than this machine, or this cgroup, has: the kernel would kill
-/// processes.
-pub(crate) fn warning_of_memory(pipeline: &Pipeline) -> Option<String> {
-    memory::bound().and_then(|bound| memory_warning(pipeline, &bound))
+/// What the queues may take of memory.
+pub(crate) struct QueueMemory {
+    bytes: u64,
+    /// The greatest queue, and what it may take.
+    greatest: (u64, String),
+}
+
+impl QueueMemory {
+    /// `None`: their memory is a file, or there are none.
+    pub(crate) fn of(pipeline: &Pipeline) -> Option<QueueMemory> {
+        if pipeline.is_durable() {
+            return None;
+        }
+        let of_queue =
+            |limits: &Limits| limits.max_bytes.min(limits.capacity.saturating_mul(limits.max_item));
+        let queues = || pipeline.queues.iter().map(|queue| (of_queue(&queue.limits), queue.name.as_str()));
+        let bytes = queues().fold(0u64, |sum, (bytes, _)| sum.saturating_add(bytes));
+        let (greatest, name) = queues().max()?;
+        Some(QueueMemory { bytes, greatest: (greatest, name.to_owned()) })
+    }
+
+    /// What to say where that is more than this machine, or this cgroup, has: the kernel would kill processes.
+    pub(crate) fn warning(&self) -> Option<String> {
+        memory::bound().and_then(|bound| self.warning_at(&bound))
+    }
+
+    fn warning_at(&self, bound: &Bound) -> Option<String> {
+        if self.bytes <= bound.bytes {
+            return None;
+        }
+        let limit = match &bound.file {
+            Some(file) => format!("{} allows", file.display()),
+            None => "this machine has".to_owned(),
+        };
+        let (greatest, name) = &self.greatest;
+        Some(format!(
+            "the queues may grow to {} together, the greatest is {name} with {}; {limit} {}: beyond it the kernel kills \
+             workers and programs. Write a smaller max_bytes in [queues.{name}]",
+            show_size(self.bytes),
+            show_size(*greatest),
+            show_size(readable(bound.bytes))
+        ))
+    }
 }
 
 /// The stream that is missing. Whether a program prints can't be known: its stage fails once it does.
@@ -84,30 +123,6 @@ fn needed(pipeline: &Pipeline, registry: &Registry) -> u64 {
         + notified
 }
 
-/// What to say; `None`: it fits, or the queues are in a file, which the system can write out.
-fn memory_warning(pipeline: &Pipeline, bound: &Bound) -> Option<String> {
-    let of_queue = |limits: &Limits| limits.max_bytes.min(limits.capacity.saturating_mul(limits.max_item));
-    let mut queues: Vec<(u64, &str)> =
-        pipeline.queues.iter().map(|queue| (of_queue(&queue.limits), queue.name.as_str())).collect();
-    let sum = queues.iter().fold(0u64, |sum, (bytes, _)| sum.saturating_add(*bytes));
-    if pipeline.is_durable() || sum <= bound.bytes {
-        return None;
-    }
-    queues.sort();
-    let (greatest, name) = queues.last()?;
-    let limit = match &bound.file {
-        Some(file) => format!("{} allows", file.display()),
-        None => "this machine has".to_owned(),
-    };
-    Some(format!(
-        "the queues may grow to {} together, the greatest is {name} with {}; {limit} {}: beyond it the kernel kills \
-         workers and programs. Write a smaller max_bytes in [queues.{name}]",
-        show_size(sum),
-        show_size(*greatest),
-        show_size(readable(bound.bytes))
-    ))
-}
-
 /// Whole MiB, where that says enough.
 fn readable(bytes: u64) -> u64 {
     const MIB: u64 = 1 << 20;
@@ -132,17 +147,13 @@ mod tests {
     #[test]
     fn queues_that_may_outgrow_the_memory_are_told_with_their_sum() {
         let bound = Bound { bytes: 60 << 20, file: Some("/sys/fs/cgroup/memory.max".into()) };
-        let said = memory_warning(&with_bounds(&[10 << 20, 1 << 30], false), &bound).unwrap();
+        let said = |bounds, durable| QueueMemory::of(&with_bounds(bounds, durable))?.warning_at(&bound);
         assert_eq!(
-            said,
+            said(&[10 << 20, 1 << 30], false).unwrap(),
             "the queues may grow to 1010MiB together, the greatest is q with 1000MiB; /sys/fs/cgroup/memory.max \
              allows 60MiB: beyond it the kernel kills workers and programs. Write a smaller max_bytes in [queues.q]"
         );
-        assert_eq!(memory_warning(&with_bounds(&[10 << 20, 50 << 20], false), &bound), None);
-        assert_eq!(
-            memory_warning(&with_bounds(&[10 << 20, 1 << 30], true), &bound),
-            None,
-            "a file is no memory"
-        );
+        assert_eq!(said(&[10 << 20, 50 << 20], false), None);
+        assert_eq!(said(&[10 << 20, 1 << 30], true), None, "a file is no memory");
     }
 }

@@ -11,8 +11,42 @@ use crate::config::Watched;
 use crate::file_watch::{FilePattern, FileWatch, How, What, above, chain};
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the pipeline file, and what else there is, were like at one moment. Of a pattern's folder it is the names in it
+/// that count.
+#[derive(PartialEq, Eq)]
+pub(crate) struct FileStamp(Vec<Option<Attributes>>);
+
+/// Two files with the same ones are the same, unchanged.
+#[derive(PartialEq, Eq)]
+struct Attributes {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    pub(crate) fn of(file: &Path, watched: &Watched) -> FileStamp {
+        let folders = watched.patterns.iter().map(|(folder, _)| folder.as_path());
+        let files = watched.files.iter().map(PathBuf::as_path);
+        let about = |path: &Path| {
+            let about = std::fs::metadata(path).ok()?;
+            Some(Attributes {
+                device: about.dev(),
+                inode: about.ino(),
+                bytes: about.len(),
+                modified: (about.mtime(), about.mtime_nsec()),
+                changed: (about.ctime(), about.ctime_nsec()),
+            })
+        };
+        FileStamp(std::iter::once(file).chain(files).chain(folders).map(about).collect())
+    }
+}
 
 /// A watch on all that decides what the file holds.
 pub(crate) struct Watch {

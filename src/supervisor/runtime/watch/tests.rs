@@ -233,3 +233,36 @@ fn the_thread_ends_with_the_watch() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn what_changes_before_there_is_a_watch_is_seen() {
+    let folder = Folder::new();
+    let file = folder.write("p.toml", "a");
+    folder.write("one/p.toml", "a");
+    folder.write("two/p.toml", "a");
+    folder.link("one", "now");
+    let watched = Watched {
+        files: [folder.at("now/p.toml"), folder.at("gone.env")].into(),
+        patterns: [(folder.at("one"), "*.toml".to_owned())].into(),
+    };
+    let stamp = || FileStamp::of(&file, &watched);
+    let mut before = stamp();
+    assert!(before == stamp());
+    let mut changes = |change: &dyn Fn()| {
+        change();
+        let is_seen = before != stamp();
+        before = stamp();
+        is_seen
+    };
+    assert!(changes(&|| drop(folder.write("p.toml", "ab"))));
+    assert!(changes(&|| {
+        folder.write("p.new", "ab");
+        fs::rename(folder.at("p.new"), &file).unwrap();
+    }));
+    assert!(changes(&|| {
+        folder.link("two", "then");
+        fs::rename(folder.at("then"), folder.at("now")).unwrap();
+    }));
+    assert!(changes(&|| drop(folder.write("gone.env", "A=1"))));
+    assert!(changes(&|| drop(folder.write("one/more.toml", ""))));
+}
