@@ -241,6 +241,84 @@ fn a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_
     assert!(said.stderr.contains("password") && !said.stderr.contains("hunter2"), "{}", said.stderr);
 }
 
+/// Its secret is another one, in a file that it reads again, then in a pipeline file that is reloaded.
+fn a_machine_waits_while_the_broker_refuses_its_secret_and_goes_on_with_the_right_one(kind: BrokerKind) {
+    let mut server = server(kind);
+    let text = file(&server, 100_000, SLOW).replace(":s3cret@", "");
+    let with_file = text.replace("[broker]", "[broker]\ncredentials_file = 'secret'");
+    let folder = Folder::new();
+    folder.file("pipeline.toml", &with_file);
+    let secret = |word: &str| folder.file("secret", word);
+    secret("wr0ng");
+    let refused = command(&folder).arg("run").arg("pipeline.toml").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "at the start it is a fault");
+    let path = secret("s3cret");
+    let run = Run::in_folder(folder, &[]);
+    let goes_on = || {
+        let before = numbers(&run).len();
+        wait_until("more items", || (numbers(&run).len() > before + 20).then_some(()));
+    };
+    goes_on();
+    let mut rotate = |from: &str, to: &str| {
+        server.kill();
+        server.change_argument(from, to);
+        server.start_again();
+        let refused = "the broker refuses the user or the password";
+        wait_until("the outage", || {
+            let said = run.ask(&["status", "--check"]);
+            (said.code == Some(1) && said.stdout.contains(refused)).then_some(())
+        });
+        run.wait_for_log(&format!("{refused}; items wait in this machine's memory"));
+    };
+    rotate("s3cret", "0ther");
+    fs::write(&path, "0ther").unwrap();
+    run.wait_for_log("the broker is there again");
+    goes_on();
+    rotate("0ther", "th1rd");
+    let third = text.replace("://", "://:th1rd@");
+    run.folder.file("pipeline.toml", &third);
+    run.tell(&["reload", "--wait"]);
+    run.wait_for_log("reload: broker: this machine's password");
+    wait_until("the broker", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
+    goes_on();
+    let log = run.stderr();
+    assert!(!["s3cret", "0ther", "th1rd"].iter().any(|secret| log.contains(secret)), "{log}");
+}
+
+/// What it has room for again is said once, and a look at a full one tells what is to be done.
+fn a_broker_that_is_full_is_said_and_seen_until_it_has_room(kind: BrokerKind) {
+    let server = match kind {
+        BrokerKind::Redis => Server::start(&[SAFE, &["--maxmemory", "6mb"]].concat()),
+        BrokerKind::Nats => Server::nats(&["-js"], "jetstream { max_file_store: 3MB }"),
+    };
+    let items = Folder::new();
+    let lines: String = (1..=8000).map(|n| format!("{n:01000}\n")).collect();
+    let path = items.file("in.txt", &lines);
+    let text = file(&server, 0, "use = 'format'\nwith = { template = '{item}' }")
+        .replace(":s3cret@", "")
+        .replace(
+            "use = 'count'\nwith = { to = 0 }",
+            &format!("use = 'lines'\nwith = {{ path = '{}' }}", path.display()),
+        )
+        .replace("capacity = 100\n", "capacity = 1000000\n");
+    let mut reads = machine(&text, "read");
+    reads.wait_for_log("is full: what the stage read has for jobs waits");
+    let status = reads.tell(&["status"]);
+    let limit = if kind == BrokerKind::Redis { "maxmemory" } else { "max_file_store" };
+    assert!(status.contains(" is full for ") && status.contains(limit), "{status}");
+    assert!(reads.tell(&["why"]).contains(" is full for "));
+    // It is backpressure, not a fault.
+    reads.tell(&["status", "--check"]);
+    let mut others = ["work", "write"].map(|stage| machine(&text, stage));
+    for run in others.iter_mut().chain([&mut reads]) {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    let all = numbers(&others[1]);
+    assert!(all == (1..=8000).collect::<Vec<_>>(), "{} lines", all.len());
+    let log = reads.stderr();
+    assert!(!log.contains("can't be reached") && log.matches("is full: what").count() <= 2, "{log}");
+}
+
 fn dead_letters_in_the_broker_are_seen_to_from_any_machine(kind: BrokerKind) {
     let server = server(kind);
     let looker = Looker::new("");
@@ -336,6 +414,13 @@ fn a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it(kind: BrokerKind
     let looker = Looker::new(&text);
     let all = held(&looker);
     assert_eq!(all.len(), 5, "{all:?}");
+    let text = looker.tell(&["shared", "list", "pipeline.toml", "--json"]);
+    let listed: Vec<Value> = serde_json::from_str(&text).unwrap();
+    for run in listed.iter().flat_map(|one| one["runs"].as_array().unwrap()) {
+        let times = ["begun", "ended"].map(|key| run[key].as_str().unwrap());
+        assert!(times.iter().all(|time| humantime::parse_rfc3339(time).is_ok()), "{run}");
+        assert_eq!(run["alive"], 0, "{run}");
+    }
     assert!(looker.tell(&["shared", "list", "pipeline.toml"]).contains("pipeline2"));
     // Without a terminal it has to be said.
     let said = looker.ask(&["shared", "drop", "pipeline.toml"]);
@@ -486,6 +571,8 @@ on_both!(
     a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_by_another,
     a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on,
     a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error,
+    a_machine_waits_while_the_broker_refuses_its_secret_and_goes_on_with_the_right_one,
+    a_broker_that_is_full_is_said_and_seen_until_it_has_room,
     dead_letters_in_the_broker_are_seen_to_from_any_machine,
     a_letter_of_a_queue_that_has_ended_is_kept_until_it_is_dropped,
     a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it,

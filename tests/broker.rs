@@ -359,7 +359,7 @@ fn a_stage_that_works_everywhere_has_a_position_on_each_machine(kind: BrokerKind
 
 async fn refused(access: &Access, layout: &Layout, who: &Membership) -> String {
     match AnyBroker::join(access, layout, who).await {
-        Err(Fault::Fatal(why)) => why,
+        Err(Fault::Fatal(why) | Fault::Denied(why)) => why,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
     }
@@ -418,6 +418,20 @@ fn where_the_servers_memory_is_full_items_can_be_taken_and_ended_and_none_comes(
         };
         assert_eq!(full, Full::Memory);
         assert!(n > 5, "{n}");
+        // Machines come, or none could take anything; no pipeline begins.
+        assert_eq!(server.ask("CONFIG SET maxmemory 1mb"), "+OK");
+        let late = server.join(&layout, "late").await;
+        assert_eq!(late.register(B, &stage("pass")).await.unwrap(), Registered::Open);
+        assert_eq!(late.claim(&alone("pass")).await.unwrap(), Some(Vec::new()));
+        assert_eq!(late.progress(B, &[A]).await.unwrap(), Progress::Open);
+        late.leave().await.unwrap();
+        let new = Layout { pipeline: "new".into(), ..layout.clone() };
+        let refused = AnyBroker::join(&server.access(), &new, &member("m")).await.map(drop).unwrap_err();
+        assert!(
+            matches!(refused, Fault::Full(_)) && refused.to_string().contains("`maxmemory`"),
+            "{refused}"
+        );
+        assert_eq!(server.ask("CONFIG SET maxmemory 6mb"), "+OK");
         let mut ended = 0;
         while ended < n {
             let taken = redis.take(A, 1, true).await.unwrap();

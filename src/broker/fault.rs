@@ -1,6 +1,7 @@
 //! Why the broker did not do what it was asked. What a commit met (a lost lease, a full queue) is no fault: see `Judged`.
 
 use super::Layout;
+use crate::model::Outage;
 use std::fmt;
 
 /// The text never holds a password, nor the address as the file has it.
@@ -8,13 +9,38 @@ use std::fmt;
 pub enum Fault {
     /// It can't be reached, or is not ready: later. What was asked may have happened.
     Away(String),
+    /// Its memory or its store has no room for what was asked: later, once items were taken there.
+    Full(String),
+    /// It lets this machine in not at all, or not to what was asked: its user, password, credentials or rights. At a start no try
+    /// helps; in the middle of a run a secret may be on its way.
+    Denied(String),
     /// Another life of this machine has joined, or this one was struck off: it holds nothing any more.
     Superseded,
-    /// A wrong password, settings under which items get lost, the queues of another pipeline: no try helps.
+    /// Settings under which items get lost, the queues of another pipeline: no try helps.
     Fatal(String),
 }
 
 impl Fault {
+    /// The server knows no such user, or the password is another one.
+    pub fn wrong_password() -> Fault {
+        Fault::Denied("the broker refuses the user or the password".into())
+    }
+
+    /// What may pass by itself, without another secret or other settings.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Fault::Away(_) | Fault::Full(_))
+    }
+
+    /// What may pass in the middle of a run.
+    pub fn outage(&self) -> Option<Outage> {
+        match self {
+            Fault::Away(_) => Some(Outage::Unreachable),
+            Fault::Full(_) => Some(Outage::Full),
+            Fault::Denied(_) => Some(Outage::Denied),
+            Fault::Superseded | Fault::Fatal(_) => None,
+        }
+    }
+
     /// What the broker holds under the pipeline's name is no run of this file.
     pub fn foreign(layout: &Layout) -> Fault {
         Fault::Fatal(format!(
@@ -33,11 +59,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Away(why) => write!(f, "the broker can't be reached: {why}"),
+            Fault::Full(why) => write!(f, "the broker is full: {why}"),
             Fault::Superseded => f.write_str(
                 "this machine's life in the run is over: another one of it has joined, it was struck off (`mprun forget`), or the broker \
                  has lost the run",
             ),
-            Fault::Fatal(why) => f.write_str(why),
+            Fault::Denied(why) | Fault::Fatal(why) => f.write_str(why),
         }
     }
 }

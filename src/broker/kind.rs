@@ -31,6 +31,14 @@ impl BrokerKind {
         }
     }
 
+    /// The setting of the server that says how much it holds.
+    pub fn limit(self) -> &'static str {
+        match self {
+            BrokerKind::Redis => "maxmemory",
+            BrokerKind::Nats => "max_file_store",
+        }
+    }
+
     /// The feature of the build.
     pub fn feature(self) -> &'static str {
         match self {

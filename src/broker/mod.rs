@@ -45,7 +45,7 @@ pub use values::{
     QueueSettings, Registered, Sequence, SharedQueue, SharedStage, Step, Verdict, Woken,
 };
 
-pub use crate::model::Machines;
+pub use crate::model::{Machines, Outage};
 use std::time::Duration;
 
 /// What a machine asks of the broker, once it has joined a run. Every request is one step there; one whose answer never came may have

@@ -1,9 +1,9 @@
 //! A run as all its machines make it: what a look at the broker finds.
 
 use super::Ledger;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long a machine's snapshot stays in the broker.
 pub const SHOWN_FOR: Duration = Duration::from_secs(3600);
@@ -159,8 +159,10 @@ pub struct HeldPipeline {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HeldRun {
     pub number: u64,
-    /// Seconds since 1970.
+    /// Seconds since 1970; in RFC 3339 as JSON.
+    #[serde(serialize_with = "as_rfc3339")]
     pub begun: Option<u64>,
+    #[serde(serialize_with = "as_rfc3339")]
     pub ended: Option<u64>,
     /// Items waiting or leased.
     pub items: u64,
@@ -168,6 +170,11 @@ pub struct HeldRun {
     pub letters: u64,
     /// Machines that have shown themselves lately.
     pub alive: u64,
+}
+
+fn as_rfc3339<S: Serializer>(seconds: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+    let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    seconds.map(|seconds| humantime::format_rfc3339_seconds(at(seconds)).to_string()).serialize(to)
 }
 
 /// What became of a deletion.

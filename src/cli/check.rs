@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::online::{self, Answer};
 use super::output::{self, Failure};
-use crate::broker::Fault;
 use crate::config::{self, LoadOptions, Pipeline};
 use crate::exit;
 use crate::numbers::counted;
@@ -71,7 +70,7 @@ fn ask_broker(file: &Path, pipeline: &Pipeline) -> Option<u8> {
         Answer::Good(warnings) => warnings.iter().for_each(|warning| warn(&format!("the broker: {warning}"))),
         Answer::Bad(fault) => {
             output::say(&format!("error: {file}: {fault}\n"));
-            return Some(if matches!(fault, Fault::Away(_)) { exit::FAILED } else { exit::USAGE });
+            return Some(if fault.may_pass() { exit::FAILED } else { exit::USAGE });
         }
     }
     None

@@ -1,8 +1,8 @@
 //! What the supervisor tells a link at its start, and what it hears from it.
 
 use super::arena::LinkSpec;
-use crate::broker::link::Role;
-use crate::broker::{Layout, Membership, RunOrder, SharedQueue, SharedStage};
+use crate::broker::link::{Role, Room};
+use crate::broker::{Layout, Membership, Outage, RunOrder, SharedQueue, SharedStage};
 use crate::config::pipeline::Mode;
 use crate::config::{Broker, Pipeline, Stage};
 use crate::logs::Logging;
@@ -141,8 +141,10 @@ fn prints_late(stage: &Stage) -> bool {
 pub(crate) enum LinkNews {
     /// The run is joined: its number, and what the broker's settings don't protect from.
     Up { run: u64, begun: u64, warnings: Vec<String> },
-    /// The broker can't be reached.
-    Away { why: String },
+    /// The broker takes nothing of this machine for now: a sentence says why.
+    Away { outage: Outage, why: String },
+    /// Whether it has room for what the stage has for it.
+    Room { stage: String, room: Room },
     /// The run has ended at that time, in seconds since 1970.
     Ended { at: u64 },
     /// The stage may work on this machine, with the token that it has now.

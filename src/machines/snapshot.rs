@@ -115,6 +115,7 @@ fn shared(queue: &QueueSum) -> QueueStatus {
         dropped: queue.dropped,
         dead: queue.dead,
         ended: queue.sealed,
+        shared: true,
         ..empty(&queue.name)
     }
 }
@@ -135,6 +136,7 @@ fn empty(name: &str) -> QueueStatus {
         bytes: 0,
         ended: false,
         closed: false,
+        shared: false,
         leaving: false,
         readers: Vec::new(),
         writers: Vec::new(),

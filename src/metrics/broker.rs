@@ -13,8 +13,13 @@ pub(super) fn encode(seen: &BrokerStatus, out: &mut Families<'_, '_>) -> fmt::Re
     )?;
     out.gauge(
         "broker_away_seconds",
-        "For how long the broker can't be reached",
+        "For how long the broker takes nothing of this machine",
         [([], seen.away.unwrap_or(0.0))],
+    )?;
+    out.gauge(
+        "broker_full_seconds",
+        "For how long the broker has had no room for what stages have for it",
+        [([], seen.full.as_ref().map_or(0.0, |full| full.seconds))],
     )?;
     out.gauge(
         "broker_held_items",

@@ -119,6 +119,8 @@ fn of_a_pipeline_with_shared_queues_each_metric_says_its_machine() {
         run: Some(1),
         connected: false,
         away: Some(2.5),
+        outage: None,
+        full: None,
         held: 12,
         commits: 3,
     };
@@ -127,6 +129,7 @@ fn of_a_pipeline_with_shared_queues_each_metric_says_its_machine() {
         r#"mprun_stage_items_taken_total{pipeline="test",machine="3f",stage="parse"} 100"#,
         r#"mprun_broker_connected{pipeline="test",machine="3f"} 0"#,
         r#"mprun_broker_away_seconds{pipeline="test",machine="3f"} 2.5"#,
+        r#"mprun_broker_full_seconds{pipeline="test",machine="3f"} 0.0"#,
         r#"mprun_broker_held_items{pipeline="test",machine="3f"} 12"#,
         r#"mprun_broker_waiting_commits{pipeline="test",machine="3f"} 3"#,
     ] {

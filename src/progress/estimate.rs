@@ -1,7 +1,8 @@
 //! How far each stage is, and how long it will take. Pure.
 //!
 //! A source may know its end. Behind it, what a queue has got so far stands for as much of all that it will get as its
-//! writers have done of theirs: exact once they are through, or where each item makes as many as any other.
+//! writers have done of theirs: exact once they are through, or where each item makes as many as any other. Of a queue that
+//! several machines share a machine sees its own part, which says nothing before the queue has ended.
 
 use crate::status::{Fate, Phase, QueueStatus, Samples, Snapshot, StageStatus};
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,8 @@ pub(crate) struct Reading {
     pub share: Option<f64>,
     /// Seconds until it is through, if it goes on as it did lately.
     pub left: Option<f64>,
+    /// It has ended, and the broker has what it has written.
+    pub is_done: bool,
 }
 
 /// Remembers earlier snapshots.
@@ -55,7 +58,7 @@ impl Estimate {
                 false => (stage.totals.done + stage.totals.dead, stage.rate.done),
             };
             let left = share.filter(|_| goes_on).and_then(|share| self.left(&stage.name, share, now));
-            Reading { name: stage.name.clone(), items, rate, share, left }
+            Reading { name: stage.name.clone(), items, rate, share, left, is_done: is_done(stage, &snapshot) }
         });
         let readings = readings.collect();
         self.earlier.push_back((now, shares));
@@ -68,6 +71,13 @@ impl Estimate {
         let gained = share - before;
         (now - at >= MIN_SECONDS && gained > 0.0).then(|| (1.0 - share) / gained * (now - at))
     }
+}
+
+fn is_done(stage: &StageStatus, snapshot: &Snapshot) -> bool {
+    let waits = snapshot.broker.as_ref().is_some_and(|broker| broker.commits > 0);
+    let is_shared = |name: &String| snapshot.queues.iter().any(|queue| queue.name == *name && queue.shared);
+    let mut queues = stage.inputs.iter().chain(&stage.outputs);
+    stage.fate == Fate::Finished && !(waits && queues.any(is_shared))
 }
 
 /// The part of each stage's work that is done, where that is known.
@@ -110,6 +120,9 @@ fn share(stage: &StageStatus, snapshot: &Snapshot, known: &BTreeMap<String, f64>
 fn written(queue: &QueueStatus, known: &BTreeMap<String, f64>) -> Option<f64> {
     if queue.ended {
         return Some(1.0);
+    }
+    if queue.shared {
+        return None;
     }
     let shares: Option<Vec<f64>> = queue.writers.iter().map(|writer| known.get(writer).copied()).collect();
     shares.map(|shares| shares.into_iter().fold(1.0, f64::min))
@@ -166,6 +179,20 @@ mod tests {
         seen.stages[1].fate = Fate::Finished;
         seen.queues[0].ended = true;
         assert_eq!(shares_of(&Estimate::new().update(seen)), [Some(0.25), Some(1.0), Some(0.5)]);
+    }
+
+    #[test]
+    fn of_a_shared_queue_nothing_is_claimed_before_its_end() {
+        let mut seen = update(1.0, 40);
+        seen.queues[0].shared = true;
+        seen.queues[0].done = 40;
+        // On this machine, as all that came here; others write it and read it.
+        for writers in [vec!["a".to_owned()], Vec::new()] {
+            seen.queues[0].writers = writers;
+            assert_eq!(shares_of(&Estimate::new().update(seen.clone())), [None, Some(0.4), None]);
+        }
+        seen.queues[0].ended = true;
+        assert_eq!(shares_of(&Estimate::new().update(seen)), [Some(0.5), Some(0.4), Some(1.0)]);
     }
 
     #[test]

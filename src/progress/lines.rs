@@ -35,9 +35,9 @@ pub(super) fn line(readings: &[Reading]) -> String {
 pub(super) fn figures(reading: &Reading) -> String {
     let items = numbers::counted(reading.items, "item");
     let mut text = format!("{items}, {}/s", numbers::rate(reading.rate));
-    match (reading.share, reading.left) {
-        (Some(share), _) if share >= 1.0 => text = format!("{items}, done"),
-        (_, Some(left)) if left.is_finite() && left < 1e7 => {
+    match reading.left {
+        _ if reading.is_done => text = format!("{items}, done"),
+        Some(left) if reading.share.is_none_or(|share| share < 1.0) && left.is_finite() && left < 1e7 => {
             text += &format!(", {} left", numbers::time(left.ceil()));
         }
         _ => {}
@@ -61,7 +61,10 @@ mod tests {
 
     #[test]
     fn a_line_says_what_is_known_and_no_more() {
-        let reading = |share, left| Reading { name: "a".into(), items: 42, rate: 12_345.0, share, left };
+        let reading = |share, left| {
+            let is_done = share == Some(1.0);
+            Reading { name: "a".into(), items: 42, rate: 12_345.0, share, left, is_done }
+        };
         assert_eq!(
             line(&[reading(Some(0.429), Some(61.2)), reading(None, None), reading(Some(1.0), Some(0.0))]),
             "progress: a 42 % (42 items, 12.3k/s, 1m 2s left), a (42 items, 12.3k/s), a 100 % (42 items, done)"

@@ -100,6 +100,7 @@ pub fn queue(name: &str, waiting: u64) -> QueueStatus {
         bytes: 0,
         ended: false,
         closed: false,
+        shared: false,
         leaving: false,
         readers: Vec::new(),
         writers: Vec::new(),

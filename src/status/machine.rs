@@ -162,6 +162,8 @@ mod tests {
             run: Some(1),
             connected: true,
             away: None,
+            outage: None,
+            full: None,
             held: 12,
             commits: 3,
         };

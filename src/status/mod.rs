@@ -20,7 +20,7 @@ mod worker;
 
 pub(crate) use crate::model::Totals;
 pub(crate) use bottleneck::{Bottleneck, Limit, find as find_bottleneck};
-pub(crate) use broker::BrokerStatus;
+pub(crate) use broker::{BrokerFull, BrokerStatus};
 pub(crate) use cpus::{CpuTicks, Cpus};
 pub(crate) use letters::Letters;
 pub(crate) use machine::{MachineStage, MachineStatus};

@@ -35,6 +35,9 @@ pub(crate) struct QueueStatus {
     pub ended: bool,
     /// No stage will ever take again.
     pub closed: bool,
+    /// It lies in a broker: what is counted here is this machine's part.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// It isn't in the file any more.
     pub leaving: bool,
     /// The stages that take from it.

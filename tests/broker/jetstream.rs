@@ -40,7 +40,7 @@ async fn publish(server: &Server, subject: &str, bytes: &'static [u8]) {
 
 async fn refused(access: &Access, layout: &Layout) -> String {
     match AnyBroker::join(access, layout, &member("m")).await {
-        Err(Fault::Fatal(why)) => why,
+        Err(Fault::Fatal(why) | Fault::Denied(why)) => why,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
     }
@@ -363,7 +363,7 @@ fn who_may_not_ask_jetstream_is_told_so() {
         let server = Server::nats(&["-js"], settings);
         let access = Access::at(server.url_of("ann:x"));
         let why = match AnyBroker::join(&access, &layout(&[1]), &member("m")).await {
-            Err(Fault::Fatal(why) | Fault::Away(why)) => why,
+            Err(Fault::Denied(why) | Fault::Away(why)) => why,
             other => panic!("{:?}", other.map(drop)),
         };
         assert!(why.to_lowercase().contains("permissions"), "{why}");

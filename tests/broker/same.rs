@@ -73,7 +73,7 @@ fn said<T: Debug>(answer: Result<T, Fault>) -> String {
         Ok(answer) => format!("{answer:?}"),
         Err(Fault::Superseded) => "superseded".into(),
         Err(Fault::Fatal(why)) => format!("fatal: {why}"),
-        Err(Fault::Away(why)) => format!("away: {why}"),
+        Err(other) => format!("{other:?}"),
     }
 }
 

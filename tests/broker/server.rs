@@ -3,7 +3,7 @@
 use crate::support::{Folder, process, wait_until};
 use mprun::broker::{Access, AnyBroker, Broker, BrokerKind, Fault, Layout, Membership, QueueSettings};
 use mprun::queue::WhenFull;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -83,6 +83,22 @@ impl Server {
         }
         self.child = spawn(self.kind, &self.folder, self.port, &self.arguments);
         self.wait();
+    }
+
+    /// What a Redis answers to a line.
+    pub fn ask(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "{command}\r\n").unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        answer.trim_end().to_owned()
+    }
+
+    /// From its next start on an argument is another one.
+    #[allow(dead_code, reason = "tests of machines alone use it")]
+    pub fn change_argument(&mut self, from: &str, to: &str) {
+        let found = self.arguments.iter_mut().find(|argument| *argument == from);
+        *found.expect("an argument of the server") = to.to_owned();
     }
 
     /// Where a nats-server keeps its streams.

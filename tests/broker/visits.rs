@@ -3,8 +3,9 @@
 use crate::commits::{A, B, alone, commit, emits, items, passes, stage, verdicts};
 use crate::server::{self, SAFE, Server, audit, layout, member, on_both};
 use mprun::broker::{
-    AnyBroker, Broker, BrokerKind, Commit, Fault, Forgotten, Layout, Ledger, MemberState, Membership,
-    Overview, Progress, Registered, SHOWN_FOR, Verdict, Visitor, Writer, WriterState,
+    AnyBroker, Broker, BrokerKind, Commit, Fault, Forgotten, Inventory, Layout, Ledger, MemberState,
+    Membership, Overview, Progress, Registered, SHOWN_FOR, SILENT_AFTER, Verdict, Visitor, Writer,
+    WriterState,
 };
 use std::time::Duration;
 
@@ -168,6 +169,23 @@ fn where_the_servers_memory_is_full_no_machine_falls_silent() {
     });
 }
 
+/// Also where nothing is said by anybody any more.
+fn a_machine_that_has_fallen_silent_is_not_listed_as_alive(kind: BrokerKind) {
+    crate::run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[10]));
+        let one = server.join(&layout, "one").await;
+        one.show(b"busy", SHOWN_FOR - SILENT_AFTER + Duration::from_secs(3)).await.unwrap();
+        drop(one);
+        let alive = async || {
+            let inventory = Inventory::open(&server.access()).await.unwrap();
+            inventory.pipelines().await.unwrap()[0].runs[0].alive
+        };
+        assert_eq!(alive().await, 1);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(alive().await, 0);
+    });
+}
+
 fn a_stage_that_works_on_one_machine_at_a_time_is_free_once_its_machine_was_struck_off(kind: BrokerKind) {
     crate::run(async {
         let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
@@ -191,5 +209,6 @@ on_both!(
     a_machine_that_was_struck_off_is_refused_whatever_it_brings,
     a_source_whose_machine_was_struck_off_is_a_writer_again_with_its_next_life,
     a_machine_that_has_left_before_its_source_had_ended_can_be_struck_off,
+    a_machine_that_has_fallen_silent_is_not_listed_as_alive,
     a_stage_that_works_on_one_machine_at_a_time_is_free_once_its_machine_was_struck_off,
 );

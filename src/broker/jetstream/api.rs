@@ -48,7 +48,7 @@ impl Refusal {
             Refusal::NoStream => Fault::Away("its stream is gone".into()),
             Refusal::NoMessage => Fault::Away("a message of its stream is gone".into()),
             Refusal::Exists | Refusal::Late => Fault::Away("somebody else was first".into()),
-            Refusal::Full(why) => Fault::Away(format!("its store is full: {why}")),
+            Refusal::Full(why) => Fault::Full(format!("its store has no room ({why})")),
             Refusal::Fault(fault) => fault,
         }
     }

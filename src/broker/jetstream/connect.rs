@@ -74,7 +74,7 @@ fn bare(url: &Url) -> Url {
 
 fn with_credentials(options: ConnectOptions, access: &Access, url: &Url) -> Result<ConnectOptions, Fault> {
     if let Some(credentials) = &access.credentials {
-        let unreadable = |_| Fault::Fatal("`credentials_file` holds no credentials of a NATS user".into());
+        let unreadable = |_| Fault::Denied("`credentials_file` holds no credentials of a NATS user".into());
         return options.credentials(credentials).map_err(unreadable);
     }
     let (user, password) = (decoded(url.username()), url.password().map(decoded));
@@ -103,7 +103,7 @@ fn decoded(text: &str) -> String {
 fn with_tls(options: ConnectOptions, access: &Access, url: &Url) -> Result<ConnectOptions, Fault> {
     let options = options.require_tls(url.scheme() == "tls");
     let Some(pem) = &access.tls_ca else { return Ok(options) };
-    let unreadable = || Fault::Fatal("`tls_ca` holds no certificate".into());
+    let unreadable = || Fault::Denied("`tls_ca` holds no certificate".into());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         roots.add(certificate.map_err(|_| unreadable())?).map_err(|_| unreadable())?;
@@ -120,7 +120,7 @@ fn with_tls(options: ConnectOptions, access: &Access, url: &Url) -> Result<Conne
 fn refused(kind: ConnectErrorKind, why: &str) -> Fault {
     match kind {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-            Fault::Fatal("the broker refuses the user or the password".into())
+            Fault::wrong_password()
         }
         ConnectErrorKind::ServerParse => Fault::Fatal("the address of the broker can't be read".into()),
         _ => Fault::Away(why.to_owned()),
@@ -132,13 +132,11 @@ fn ending(event: Event) -> Option<Fault> {
     match event {
         Event::Disconnected | Event::Closed => Some(Fault::Away("the connection broke".into())),
         Event::SlowConsumer(_) => Some(Fault::Away("this machine is too slow for what comes".into())),
-        Event::ServerError(ServerError::AuthorizationViolation) => {
-            Some(Fault::Fatal("the broker refuses the user or the password".into()))
-        }
+        Event::ServerError(ServerError::AuthorizationViolation) => Some(Fault::wrong_password()),
         Event::ServerError(ServerError::Other(why))
             if why.to_lowercase().contains("permissions violation") =>
         {
-            Some(Fault::Fatal(format!("the broker refuses: {why}")))
+            Some(Fault::Denied(format!("the broker refuses: {why}")))
         }
         Event::Connected
         | Event::LameDuckMode

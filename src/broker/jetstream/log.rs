@@ -8,7 +8,7 @@
 //! | the server says nothing for 10 s, though it beats every 2 s | the same |
 //! | a message of another version of mprun | an error: it may mean what this version can't know |
 
-use super::api::{Api, Refusal, Stored};
+use super::api::{Api, Refusal, Stored, ms};
 use super::connect::{self, Connection};
 use super::names::Names;
 use super::replica::{self, Logged, Pending, Replica};
@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -373,11 +373,19 @@ async fn load(
             "num_replicas": 1,
         });
         let consumer = json!({ "stream_name": names.stream, "config": config });
-        api.call(&format!("CONSUMER.CREATE.{}", names.stream), &consumer).await.map_err(Refusal::fault)?;
+        let create = format!("CONSUMER.CREATE.{}", names.stream);
+        let created = api.call(&create, &consumer).await.map_err(Refusal::fault)?;
         let replica = Replica::new(loaded, connection, is_machine);
+        replica.lock().learn_time(created_at(&created));
         return Ok((replica, messages));
     }
     Err(Fault::Away("its snapshots change faster than they can be read".into()))
+}
+
+/// When the server has made what it answers with, in milliseconds since 1970.
+fn created_at(answer: &serde_json::Value) -> Option<u64> {
+    let time = humantime::parse_rfc3339(answer.get("created")?.as_str()?).ok()?;
+    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(ms)
 }
 
 /// Where a message stands: what the server writes into the subject for its acknowledgement.

@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub at: u64,
     /// When it came.
     came: Instant,
+    /// What the server said of its time, and when.
+    known_time: Option<(u64, Instant)>,
     /// The head of the last snapshot, and the place in the log that it is of.
     pub head: u64,
     pub head_came: Instant,
@@ -73,9 +75,15 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// The server's time, about.
+    /// The server's time, about: that of the last message is old where nothing comes.
     pub(super) fn now(&self) -> u64 {
-        self.state.now + self.came.elapsed().as_millis() as u64
+        let since = |(then, at): (u64, Instant)| then + at.elapsed().as_millis() as u64;
+        since((self.state.now, self.came)).max(self.known_time.map_or(0, since))
+    }
+
+    /// The server has said what time it is.
+    pub(super) fn learn_time(&mut self, now: Option<u64>) {
+        self.known_time = now.map(|now| (now, Instant::now()));
     }
 
     /// The pipeline was dropped, or the machine's run was: what comes next is of another one.
@@ -124,6 +132,7 @@ impl Replica {
             state,
             at: through,
             came: Instant::now(),
+            known_time: None,
             head,
             head_came: Instant::now(),
             snapshot_through: through,

@@ -1,6 +1,7 @@
 //! What happens to a link, and what it does about it.
 
 use crate::broker::{Judged, Sequence, SharedQueue, Verdict, Woken};
+use serde::{Deserialize, Serialize};
 
 /// A line, by its place in [`super::Remains::commits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,6 +166,11 @@ pub enum Effect {
 pub enum Note {
     Away,
     Up,
+    /// Whether the broker's memory has room for the commits of the line.
+    Room {
+        line: LineId,
+        room: Room,
+    },
     /// The stage may work on this machine.
     Here {
         line: LineId,
@@ -188,4 +194,15 @@ pub enum Note {
         line: LineId,
         commits: u64,
     },
+}
+
+/// Whether the broker's memory has room for what a stage has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Room {
+    There,
+    /// Commits are refused, and go through now and then, as items are taken out elsewhere.
+    Short,
+    /// None has gone through for a minute.
+    Gone,
 }

@@ -1,6 +1,7 @@
 //! The commits of one stage on this machine, in order: one request is under way, from the oldest without a verdict on.
 
 use super::event::{Effect, Ends, LineId, Note};
+use super::shortage::Shortage;
 use crate::broker::{Full, Judged, SharedQueue, Verdict};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -29,11 +30,13 @@ pub(super) struct Line {
     /// Commits of the next request: a request is memory of the server's, too, and what is sent beyond the room that there is was sent
     /// in vain.
     most: usize,
+    /// The broker's memory is full, or was a moment ago.
+    shortage: Option<Shortage>,
 }
 
 impl Line {
     pub(super) fn new(commits: Vec<(u64, Ends)>) -> Line {
-        Line { waiting: commits.into(), state: State::Ready, most: MOST }
+        Line { waiting: commits.into(), state: State::Ready, most: MOST, shortage: None }
     }
 
     /// Whether every commit has its verdict.
@@ -42,14 +45,16 @@ impl Line {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match self.state {
+        let again = match self.state {
             State::Blocked { until, .. } => Some(until),
             State::Ready | State::UnderWay => None,
-        }
+        };
+        again.into_iter().chain(self.shortage.as_ref().and_then(Shortage::deadline)).min()
     }
 
+    /// What the next connection meets is seen there.
     pub(super) fn broken(&mut self) {
-        self.state = State::Ready;
+        (self.state, self.shortage) = (State::Ready, None);
     }
 
     pub(super) fn woken(&mut self, queue: SharedQueue) {
@@ -87,12 +92,32 @@ impl Line {
             Some(Full::Queue(_)) => judged.verdicts.len().max(1),
             None => (self.most * 2).min(MOST),
         };
+        self.note_shortage(judged, now);
         self.say(id, first, judged, out);
         let count = judged.verdicts.len().min(self.waiting.len());
         if count > 0 {
             out.push(Effect::End { line: id, first, verdicts: judged.verdicts[..count].to_vec() });
         }
         self.waiting.drain(..count).flat_map(|(_, ends)| ends).collect()
+    }
+
+    fn note_shortage(&mut self, judged: &Judged, now: Instant) {
+        let is_refused = judged.full == Some(Full::Memory);
+        if is_refused {
+            self.shortage.get_or_insert_with(|| Shortage::new(now));
+        }
+        if let Some(shortage) = &mut self.shortage {
+            shortage.judged(!judged.verdicts.is_empty(), is_refused, now);
+        }
+    }
+
+    fn say_shortage(&mut self, id: LineId, now: Instant, out: &mut Vec<Effect>) {
+        let Some(shortage) = &mut self.shortage else { return };
+        let room = shortage.room(now);
+        if std::mem::replace(&mut shortage.said, room) != room {
+            out.push(Effect::Say(Note::Room { line: id, room }));
+        }
+        self.shortage.take_if(|shortage| shortage.is_over(now));
     }
 
     fn say(&self, id: LineId, first: u64, judged: &Judged, out: &mut Vec<Effect>) {
@@ -107,6 +132,7 @@ impl Line {
     }
 
     pub(super) fn go_on(&mut self, id: LineId, now: Instant, out: &mut Vec<Effect>) {
+        self.say_shortage(id, now, out);
         if matches!(self.state, State::Blocked { until, .. } if until <= now) {
             self.state = State::Ready;
         }

@@ -27,11 +27,12 @@ mod event;
 mod inlet;
 mod line;
 mod place;
+mod shortage;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use crate::model::Machines;
-pub use event::{Effect, Ends, Event, LineId, Note};
+pub use event::{Effect, Ends, Event, LineId, Note, Room};
 use inlet::Inlet;
 use line::Line;
 use place::Place;

@@ -8,17 +8,14 @@ pub(super) fn is_out_of_memory(error: &RedisError) -> bool {
     error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed")
 }
 
-/// What no try helps against; anything else may pass.
 pub(super) fn fault(error: &RedisError) -> Fault {
     let code = error.code().unwrap_or_default();
     match error.kind() {
-        ErrorKind::AuthenticationFailed => Fault::Fatal("the broker refuses the user or the password".into()),
-        _ if ["WRONGPASS", "NOAUTH"].contains(&code) => {
-            Fault::Fatal("the broker refuses the user or the password".into())
-        }
-        ErrorKind::Server(ServerErrorKind::NoPerm) | ErrorKind::InvalidClientConfig => {
-            Fault::Fatal(format!("the broker refuses: {error}"))
-        }
+        _ if is_out_of_memory(error) => Fault::Full("its memory is at `maxmemory`".into()),
+        ErrorKind::AuthenticationFailed => Fault::wrong_password(),
+        _ if ["WRONGPASS", "NOAUTH"].contains(&code) => Fault::wrong_password(),
+        ErrorKind::Server(ServerErrorKind::NoPerm) => Fault::Denied(format!("the broker refuses: {error}")),
+        ErrorKind::InvalidClientConfig => Fault::Fatal(format!("the broker refuses: {error}")),
         ErrorKind::RESP3NotSupported => Fault::Fatal("the server is too old: Redis 6.2 is needed".into()),
         _ if code == "WRONGTYPE" => Fault::Fatal(format!("a key is of something else: {error}")),
         _ => Fault::Away(error.to_string()),

@@ -62,7 +62,7 @@ impl Visitor {
         set.arg(self.keys.watched()).arg(1).arg("PX").arg(WATCHED_FOR.as_millis() as u64);
         match self.query::<Value>(&set).await {
             // A server whose memory is full is one to look at.
-            Err(Fault::Away(why)) if why.contains("OOM") => Ok(()),
+            Err(Fault::Full(_)) => Ok(()),
             result => result.map(drop),
         }
     }

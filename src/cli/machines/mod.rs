@@ -30,7 +30,7 @@ fn is_fresh(overview: &Overview, since: Duration) -> bool {
 }
 
 fn failure(url: &BrokerUrl, fault: &Fault) -> Failure {
-    let code = if matches!(fault, Fault::Away(_)) { exit::FAILED } else { exit::USAGE };
+    let code = if fault.may_pass() { exit::FAILED } else { exit::USAGE };
     Failure::with_code(format!("{url}: {fault}"), code)
 }
 

@@ -41,6 +41,8 @@ mod tests {
             run: Some(1),
             connected: true,
             away: None,
+            outage: None,
+            full: None,
             held: 0,
             commits: 0,
         };

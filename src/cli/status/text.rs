@@ -3,7 +3,9 @@
 use super::{dead, health};
 use crate::cli::table::Table;
 use crate::numbers::{counted, rate, time};
-use crate::status::{CheckState, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus};
+use crate::status::{
+    BrokerStatus, CheckState, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus,
+};
 use crate::sys::local_time;
 use std::time::{Duration, SystemTime};
 
@@ -166,7 +168,10 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     notes.extend(snapshot.stages.iter().filter_map(next_run));
     notes.extend(snapshot.stages.iter().flat_map(restarts));
     notes.extend(snapshot.stages.iter().flat_map(failed_checks));
-    notes.extend(health::of(snapshot).faults);
+    let faults = health::of(snapshot).faults;
+    let of_broker = snapshot.broker.as_ref().and_then(BrokerStatus::note);
+    notes.extend(of_broker.filter(|note| !faults.contains(note)));
+    notes.extend(faults);
     if !snapshot.config.changed.is_empty() {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
     }

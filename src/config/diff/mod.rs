@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::elements::{Compared, Part};
 use super::keys::QueueKeys;
-use super::pipeline::{Broker, BrokerAccess, BrokerUrl, DeadLetters, Limits, Pipeline, Queue, Sync};
+use super::pipeline::{Broker, BrokerAccess, DeadLetters, Limits, Pipeline, Queue, Sync};
 pub use change::{KeyChange, ValueChange};
 pub use stage::StageChange;
 
@@ -37,6 +37,8 @@ pub struct Diff {
     pub dead_letters: Option<ValueChange<DeadLetters>>,
     /// `broker`, or which queues are shared.
     pub is_other_broker: bool,
+    /// The broker is the same, and lets this machine in by another password or other files.
+    pub is_other_way_to_broker: bool,
     /// Stages that differ.
     pub stages: Vec<Named<StageChange>>,
     /// Queues that differ, with the keys that changed: all of them can change while the queue is in use.
@@ -68,15 +70,17 @@ pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
         metrics: ValueChange::of(metrics, &new.metrics),
         dead_letters: ValueChange::of(dead_letters, &new.dead_letters),
         is_other_broker: place(broker) != place(&new.broker),
+        is_other_way_to_broker: !broker.iter().zip(&new.broker).all(|(old, new)| old.has_same_way(new)),
         stages: by_name(stages, &new.stages, |stage| &stage.name, stage::compare),
         queues: by_name(queues, &new.queues, |queue| &queue.name, compare_queue),
     }
 }
 
-/// What all machines have to agree on. The bounds of the queues are compared with the others.
-fn place(broker: &Option<Broker>) -> Option<(&BrokerUrl, &BrokerAccess, Vec<&str>)> {
+/// What all machines have to agree on. The bounds of the queues are compared with the others; secrets are a machine's own.
+fn place(broker: &Option<Broker>) -> Option<(String, BrokerAccess, Vec<&str>)> {
     let Broker { url, access, queues, before: _ } = broker.as_ref()?;
-    Some((url, access, queues.iter().map(|queue| queue.name.as_str()).collect()))
+    let access = BrokerAccess { credentials_file: None, tls_ca: None, ..access.clone() };
+    Some((url.to_string(), access, queues.iter().map(|queue| queue.name.as_str()).collect()))
 }
 
 /// Removed ones first, then the new ones in their order.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::broker::QueueSettings;
+use crate::config::BrokerUrl;
 use crate::config::pipeline::{
     Backoff, Control, GiveUp, OnGiveUp, OrderOf, OutputOrder, Queue, Recycle, Restart, Rules, Stage, Tuning,
     WhenFull, Work,
@@ -170,7 +171,7 @@ fn which_broker_it_is_and_which_queues_it_holds_is_told_apart_from_their_bounds(
     let old = Pipeline { broker: Some(broker("redis://a", vec![queue("q", 1)])), ..pipeline() };
     for (new, is_other) in [
         (Some(broker("redis://a", vec![queue("q", 2)])), false),
-        (Some(broker("redis://:new@a", vec![queue("q", 1)])), true),
+        (Some(broker("redis://:new@a", vec![queue("q", 1)])), false),
         (Some(broker("redis://a", vec![queue("r", 1)])), true),
         (None, true),
     ] {

@@ -58,6 +58,12 @@ impl Broker {
         }
     }
 
+    /// Whether this machine is let in by the same secrets: a file may name others while the pipeline runs.
+    pub(crate) fn has_same_way(&self, other: &Broker) -> bool {
+        let way = |broker: &Broker| (broker.access.credentials_file.clone(), broker.access.tls_ca.clone());
+        self.url == other.url && way(self) == way(other)
+    }
+
     /// The way to it, with what the credentials file says now, and the certificate authority.
     pub fn read_files(&self) -> Result<Access, UnusableFile> {
         let unusable =

@@ -129,9 +129,9 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn failed(&mut self, fault: &Fault) {
-        match fault {
-            Fault::Away(why) => {
-                self.supervisor.tell(LinkNews::Away { why: why.clone() });
+        match (fault, fault.outage()) {
+            (_, Some(outage)) => {
+                self.supervisor.tell(LinkNews::Away { outage, why: fault.to_string() });
                 self.broker = None;
                 (self.leaves_at, self.is_leaving) = (None, false);
                 self.tasks.abort_all();
@@ -139,8 +139,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                 self.taken.clear();
                 self.handle(Event::Broken { jitter: 0.5 + fastrand::f64() / 2.0 });
             }
-            Fault::Superseded if self.is_leaving => self.handle(Event::Left),
-            Fault::Superseded | Fault::Fatal(_) => self.handle(Event::Hopeless(fault.to_string())),
+            (Fault::Superseded, None) if self.is_leaving => self.handle(Event::Left),
+            (_, None) => self.handle(Event::Hopeless(fault.to_string())),
         }
     }
 

@@ -130,6 +130,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         let news = match note {
             // Both are told with what belongs to them, where it is known.
             Note::Up | Note::Away => return,
+            Note::Room { line, room } => LinkNews::Room { stage: stage(line), room },
             Note::Here { line } => {
                 self.here.insert(line.0);
                 LinkNews::Here { stage: stage(line) }

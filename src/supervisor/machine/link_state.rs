@@ -1,5 +1,8 @@
 //! What is known of the process that brings this machine's commits to the broker.
 
+use crate::broker::Outage;
+use crate::broker::link::Room;
+use crate::config::Broker;
 use crate::queue::SlotId;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,6 +15,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct LinkState {
     pub(super) process: LinkProcess,
     pub(super) broker: BrokerSight,
+    /// How the process that is there was told to reach it.
+    pub(super) way: Option<Broker>,
+    /// The stages for whose commits it has no room, as far as that is known.
+    pub(super) full: BTreeMap<String, FullSight>,
     /// Of each stage at shared queues, what the process that is there knows of it.
     pub(super) stages: BTreeMap<String, StageSight>,
     /// What `mprun drain --all` told first.
@@ -22,6 +29,13 @@ pub(super) struct LinkState {
 pub(super) struct StageSight {
     pub(super) is_off: bool,
     pub(super) is_stopped: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FullSight {
+    pub(super) since: Instant,
+    /// Nothing of the stage goes through any more.
+    pub(super) is_stuck: bool,
 }
 
 #[derive(Debug, Default)]
@@ -57,8 +71,20 @@ pub(super) enum BrokerSight {
     Unknown,
     /// This run is joined.
     Up { run: u64 },
-    /// It can't be reached, since then; the run that was joined before.
-    Away { since: Instant, run: Option<u64> },
+    /// It takes nothing of this machine, since then; the run that was joined before.
+    Away { since: Instant, run: Option<u64>, outage: Outage },
+}
+
+/// What a log says of the broker's room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoomNews {
+    /// It has room again; since when it was full.
+    There {
+        since: Instant,
+    },
+    Short,
+    /// Nothing of the stage goes through.
+    Gone,
 }
 
 impl LinkState {
@@ -92,6 +118,7 @@ impl LinkState {
 
     /// It is gone, and another one follows.
     pub(super) fn ended(&mut self, now: Instant) {
+        self.full.clear();
         let delay = if let LinkProcess::Started { delay, .. } = self.process { delay } else { FIRST_PAUSE };
         let next = (delay * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         self.process = LinkProcess::Due { at: now + delay, delay: next };
@@ -105,19 +132,39 @@ impl LinkState {
         let (since, first) = match std::mem::replace(&mut self.broker, BrokerSight::Up { run }) {
             BrokerSight::Unknown => (None, true),
             BrokerSight::Up { .. } => (None, false),
-            BrokerSight::Away { since, run } => (Some(since), run.is_none()),
+            BrokerSight::Away { since, run, .. } => (Some(since), run.is_none()),
         };
+        self.full.clear();
         (since, first)
     }
 
     /// False: that was known.
-    pub(super) fn is_away(&mut self, now: Instant) -> bool {
-        let run = self.run();
-        if matches!(self.broker, BrokerSight::Away { .. }) {
-            return false;
+    pub(super) fn is_away(&mut self, outage: Outage, now: Instant) -> bool {
+        self.full.clear();
+        let (run, since) = (self.run(), self.away_since().unwrap_or(now));
+        let is_known = matches!(self.broker, BrokerSight::Away { outage: known, .. } if known == outage);
+        self.broker = BrokerSight::Away { since, run, outage };
+        !is_known
+    }
+
+    fn away_since(&self) -> Option<Instant> {
+        if let BrokerSight::Away { since, .. } = self.broker { Some(since) } else { None }
+    }
+
+    /// What is to be said of the room for a stage's commits.
+    pub(super) fn note_room(&mut self, stage: &str, room: Room, now: Instant) -> Option<RoomNews> {
+        if room == Room::There {
+            let since = self.full.values().map(|full| full.since).min();
+            self.full.remove(stage)?;
+            return since.filter(|_| self.full.is_empty()).map(|since| RoomNews::There { since });
         }
-        self.broker = BrokerSight::Away { since: now, run };
-        true
+        let is_first = self.full.is_empty();
+        let full = self.full.entry(stage.to_owned()).or_insert(FullSight { since: now, is_stuck: false });
+        full.is_stuck = room == Room::Gone;
+        match full.is_stuck {
+            true => Some(RoomNews::Gone),
+            false => is_first.then_some(RoomNews::Short),
+        }
     }
 
     /// The run of the shared queues was joined, by this process or one before it.

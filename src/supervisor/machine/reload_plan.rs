@@ -95,6 +95,7 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
         metrics,
         dead_letters,
         is_other_broker,
+        is_other_way_to_broker,
         stages,
         queues,
     } = diff(old, new);
@@ -132,6 +133,9 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
         steps.push(format!("control: {}", listed(&control)));
     }
     steps.extend(dead_letters.map(|change| dead_letters_step(change.new)));
+    if is_other_way_to_broker {
+        steps.push("broker: this machine's password or files for it are others".to_owned());
+    }
     steps.extend(folder.map(|ValueChange { old, new }| {
         let change = format!("{} -> {}", old.display(), new.display());
         format!("all stages: replace workers one by one (folder: {change})")

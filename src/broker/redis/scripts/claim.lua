@@ -15,6 +15,7 @@ if ARGV[4] ~= '0' then
   if machine ~= ARGV[1] and tonumber(till) > now then
     return 0
   end
+  write_when_full(KEYS[2])
   redis.call('HSET', KEYS[2], ARGV[3], string.format('%.0f %s:%s', now + ARGV[4], ARGV[1], ARGV[2]))
 end
 return redis.call('HGET', KEYS[3], ARGV[3]) or ''

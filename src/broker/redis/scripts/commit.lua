@@ -9,8 +9,9 @@
 --     the first number of the last request on: no other can be asked for again. Numbers of a request follow each other.
 --   * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
 --   * put = done + dead + dropped + length of the stream, for each queue.
---   * Out of memory refuses only the first write of a script: where a commit has outputs, or a step and no ends, that is the line's
---     record (HSET); without them it is XACK, which is never refused and makes room.
+--   * Where memory is full a commit is refused that only adds items. What ends items goes through, with what a stage makes of them
+--     while its output queues hold few: so a chain of stages works off what there is. The first commit of a request decides: behind a
+--     write nothing is refused.
 -- KEYS: machines, lines, positions, then for each queue: stream, about, letters, attempts, writers
 -- ARGV: machine, life, line, place of the stage, number of commits, then for each commit
 --   number, ends, {queue, id, cause or "", attempts}…, outputs, {queue, item}…, 0 or 1 step, {from, to}, marks, {queue}…
@@ -88,6 +89,18 @@ local function look_for_room(commit)
   return nil, dropped
 end
 
+-- Items of a queue up to which it takes what comes of others, whatever is full.
+local FEW = 64
+
+local function may_be_refused(commit)
+  for _, output in ipairs(commit.outputs) do
+    if #commit.ends == 0 or redis.call('XLEN', key(output[1], STREAM)) >= FEW then
+      return true
+    end
+  end
+  return false
+end
+
 local function happen(commit, dropped)
   for _, input in ipairs(commit.ends) do
     local stream, about, id = key(input[1], STREAM), key(input[1], ABOUT), input[2]
@@ -126,7 +139,7 @@ end
 local record = redis.call('HGET', KEYS[2], field) or '0 1 '
 local last, first, before = string.match(record, '^(%d+) (%d+) (%a*)$')
 last, first = tonumber(last), tonumber(first)
-local full, answers, asked_from = nil, {}, nil
+local full, answers, asked_from, is_first_write = nil, {}, nil, true
 
 for _ = 1, tonumber(ARGV[5]) do
   local commit = next_commit()
@@ -148,15 +161,13 @@ for _ = 1, tonumber(ARGV[5]) do
     end
     answers[#answers + 1] = verdict
     local line_record = commit.number .. ' ' .. asked_from .. ' ' .. table.concat(answers)
-    local grows = #commit.outputs > 0 or commit.step and #commit.ends == 0
-    if grows then
-      redis.call('HSET', KEYS[2], field, line_record)
+    if is_first_write and not may_be_refused(commit) then
+      write_when_full(KEYS[2])
     end
+    is_first_write = false
+    redis.call('HSET', KEYS[2], field, line_record)
     if verdict == 'd' then
       happen(commit, dropped)
-    end
-    if not grows then
-      redis.call('HSET', KEYS[2], field, line_record)
     end
   end
 end

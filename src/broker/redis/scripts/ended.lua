@@ -25,6 +25,7 @@ if redis.call('HEXISTS', KEYS[2], 'sealed') == 0 then
   if not may_be_sealed() then
     return 0
   end
+  write_when_full(KEYS[2])
   redis.call('HSET', KEYS[2], 'sealed', 1)
   redis.call('PUBLISH', KEYS[2], 'sealed')
 end

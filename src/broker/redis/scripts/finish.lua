@@ -6,5 +6,6 @@ for n = 2, #KEYS, 2 do
     return 0
   end
 end
+write_when_full(KEYS[1])
 redis.call('HSETNX', KEYS[1], 'ended', redis.call('TIME')[1])
 return 1

@@ -18,6 +18,7 @@ if not standing and left_to_live > 0 and age < tonumber(ARGV[3]) then
   return { 'alive', age }
 end
 life = life or record
+write_when_full(KEYS[1])
 redis.call('HSET', KEYS[1], ARGV[1], 'struck:' .. life)
 local consumer = ARGV[1] .. ':' .. life
 local items, struck = {}, {}

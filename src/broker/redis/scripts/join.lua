@@ -5,6 +5,7 @@
 -- KEYS: run, machines, then for each queue: stream, about, writers
 -- ARGV: machine, life, then for each queue: name, capacity, "wait" or "drop"
 -- -> {ms when it began, s when it ended or 0, 1: the machine was in it and has not left}, or {"struck"}
+write_when_full(KEYS[1])
 redis.call('HSETNX', KEYS[1], 'begun', string.format('%.0f', now_ms()))
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 if before == 'struck:' .. ARGV[2] then

@@ -3,6 +3,12 @@
 -- stream's length is what waits and what is leased, and an entry leaves it by acknowledgement only.
 local GROUP, NOBODY = 'mprun', '-'
 
+-- A server whose memory is full refuses the first write of a script, if it is one that adds. Scripts without which machines could take
+-- nothing out begin with this one: it takes away, and changes nothing.
+local function write_when_full(hash)
+  redis.call('HDEL', hash, '')
+end
+
 -- How often an entry was delivered, if it is pending for the consumer.
 local function deliveries(stream, id, consumer)
   local found = redis.call('XPENDING', stream, GROUP, id, id, 1, consumer)

@@ -9,5 +9,6 @@ end
 if redis.call('HEXISTS', KEYS[1], 'sealed') == 1 then
   return 'sealed'
 end
+write_when_full(KEYS[2])
 redis.call('HSET', KEYS[2], ARGV[1], 'open')
 return 'open'

@@ -4,12 +4,15 @@
 //! run ends. On a stop it is told at once, so that other machines get what no worker here has begun.
 
 use super::State;
-use crate::broker::RunOrder;
+use crate::broker::link::Room;
+use crate::broker::{Outage, RunOrder};
+use crate::config::Broker;
 use crate::link::{self, LinkNews, LinkPlan};
+use crate::numbers::counted;
 use crate::queue::SlotId;
 use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
 use crate::supervisor::machine::ids::Pid;
-use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess, StageSight};
+use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess, RoomNews, StageSight};
 use crate::supervisor::machine::phase::UpgradePhase;
 use crate::supervisor::machine::reason::{StartReason, StopCause};
 use crate::supervisor::machine::restart::Stopping;
@@ -22,8 +25,7 @@ use std::time::{Duration, SystemTime};
 impl State {
     /// Whether queues of the pipeline lie in a broker.
     pub(super) fn has_broker(&self) -> bool {
-        let broker = self.wanted.as_ref().and_then(|wanted| wanted.pipeline.broker.as_ref());
-        broker.is_some_and(|broker| !broker.queues.is_empty())
+        self.broker().is_some_and(|broker| !broker.queues.is_empty())
     }
 
     /// Whether workers have to wait for its first word: the run may have ended.
@@ -60,12 +62,30 @@ impl State {
         if self.link.is_startable(out.now) {
             self.start_link(out);
         }
+        self.replace_link(out);
         self.tell_link_of_stages(out);
         let is_through = self.stages.iter().all(StageState::is_through);
         let ends = self.stopping() == Stopping::Draining || is_through && !self.stages.is_empty();
         if ends && let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Run) {
             *order = LinkOrder::Finish;
             out.push(Effect::OrderLink(link::LinkOrder::Finish));
+        }
+    }
+
+    /// Another password has come with a changed file: the next process has it.
+    fn replace_link(&mut self, out: &mut Effects) {
+        let broker = self.broker();
+        let is_other = |way: &Broker| broker.is_some_and(|broker| !broker.has_same_way(way));
+        if !self.link.way.as_ref().is_some_and(is_other) {
+            return;
+        }
+        if let Some(order) = self.link.order().filter(|order| **order != LinkOrder::Kill) {
+            *order = LinkOrder::Kill;
+            out.log(
+                Level::Info,
+                "the process that speaks with the broker is replaced: the file has another way to it",
+            );
+            out.push(Effect::KillLink);
         }
     }
 
@@ -117,6 +137,7 @@ impl State {
         let Some(slot) = self.slots.take().map(SlotId) else { return };
         let joined_before = self.link.was_up();
         self.link.start(slot);
+        self.link.way = Some(plan.broker.clone());
         out.push(Effect::StartLink(Box::new(StartLink { plan, spec, slot, joined_before })));
     }
 
@@ -155,12 +176,8 @@ impl State {
     pub(super) fn link_news(&mut self, news: LinkNews, out: &mut Effects) {
         match news {
             LinkNews::Up { run, warnings, .. } => self.joined(run, &warnings, out),
-            LinkNews::Away { why } => {
-                if self.link.is_away(out.now) {
-                    let then = "items wait in this machine's memory";
-                    out.log(Level::Warn, format!("the broker can't be reached: {why}; {then}"));
-                }
-            }
+            LinkNews::Away { outage, why } => self.broker_is_away(outage, why, out),
+            LinkNews::Room { stage, room } => self.broker_room(&stage, room, out),
             LinkNews::Ended { at } => self.run_has_ended(at, out),
             LinkNews::Here { stage } => {
                 self.stage_named(&stage).into_iter().for_each(|stage| stage.arrive(out))
@@ -182,22 +199,24 @@ impl State {
                 out.log(Level::Info, format!("{stage}: it has ended in this run before, or its queues have"));
             }
             LinkNews::Lost { queue, items } => {
+                let (items, are) = (counted(items as u64, "item"), if items == 1 { "is" } else { "are" });
                 let text = format!(
-                    "{items} items of {queue} are another machine's: this one was out of touch with the broker for too long"
+                    "{items} of {queue} {are} another machine's: this one was out of touch with the broker for too long"
                 );
                 out.log(Level::Warn, text);
             }
             LinkNews::Refused { stage, commits } => {
+                let commits = counted(commits as u64, "commit");
                 let text = format!(
-                    "the broker refused {commits} commits of the stage {stage}: another machine was faster with their items, or \
-                     their queue has ended"
+                    "the broker refused {commits} of the stage {stage}: another machine was faster with the items, or the \
+                     queue has ended"
                 );
                 out.log(Level::Warn, text);
             }
             LinkNews::Forgotten { stage, commits } => {
-                let text = format!(
-                    "the broker has lost {commits} commits of the stage {stage} that it had acknowledged"
-                );
+                let commits = counted(commits, "commit");
+                let text =
+                    format!("the broker has lost {commits} of the stage {stage} that it had acknowledged");
                 self.failed = true;
                 out.log(Level::Error, text);
             }
@@ -206,6 +225,58 @@ impl State {
             // It is answered where the counters are.
             LinkNews::Look => {}
         }
+    }
+
+    /// A secret that was never the right one is a fault of the start.
+    fn broker_is_away(&mut self, outage: Outage, why: String, out: &mut Effects) {
+        if outage == Outage::Denied && !self.link.was_up() && self.counters.upgrades == 0 {
+            out.push(Effect::KillLink);
+            return self.no_broker(why, out);
+        }
+        if self.link.is_away(outage, out.now) {
+            let advice = self.broker().filter(|_| outage == Outage::Full).map(more_room);
+            let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
+            let then = "items wait in this machine's memory, and it is tried again";
+            out.log(Level::Warn, format!("{why}; {then}{advice}"));
+        }
+    }
+
+    pub(super) fn broker(&self) -> Option<&Broker> {
+        self.wanted.as_ref()?.pipeline.broker.as_ref()
+    }
+
+    fn broker_room(&mut self, stage: &str, room: Room, out: &mut Effects) {
+        let news = self.link.note_room(stage, room, out.now);
+        let (Some(news), Some(broker)) = (news, self.broker()) else { return };
+        let url = &broker.url;
+        let (level, text) = match news {
+            RoomNews::Short => {
+                let queues = match &self.shared_outputs(stage, broker)[..] {
+                    [] => "it".to_owned(),
+                    queues => queues.join(", "),
+                };
+                let what = format!("what the stage {stage} has for {queues} waits");
+                (Level::Warn, format!("the broker {url} is full: {what}; {}", more_room(broker)))
+            }
+            RoomNews::Gone => {
+                let text = format!(
+                    "the broker {url} is full, and has taken nothing of the stage {stage} for a minute"
+                );
+                (Level::Warn, text)
+            }
+            RoomNews::There { since } => {
+                let full = out.now.saturating_duration_since(since).as_secs_f64();
+                (Level::Info, format!("the broker {url} has room again, after {full:.1}s"))
+            }
+        };
+        out.log(level, text);
+    }
+
+    fn shared_outputs(&self, stage: &str, broker: &Broker) -> Vec<&str> {
+        let is_shared = |name: &&str| broker.queues.iter().any(|queue| queue.name == *name);
+        let stage = self.stages.iter().find(|known| known.spec.name == stage);
+        let outputs = stage.into_iter().flat_map(|stage| &stage.spec.work.outputs);
+        outputs.map(String::as_str).filter(is_shared).collect()
     }
 
     /// The same for all machines of the run: `mprun drain --all` and `mprun stop --all`. Told twice, it means nothing more.
@@ -280,4 +351,9 @@ impl State {
             stop.phase = Stopping::Killing;
         }
     }
+}
+
+/// What to do about a broker that is full.
+fn more_room(broker: &Broker) -> String {
+    format!("let machines take items out of its queues, or raise `{}`", broker.url.kind().limit())
 }

@@ -109,6 +109,7 @@ impl State {
                 bytes,
                 ended: queue.ended,
                 closed: queue.closed,
+                shared: self.queues.is_shared(queue.id),
                 leaving: !queue.wanted,
                 readers: readers.remove(&queue.id).unwrap_or_default(),
                 writers: writers.remove(&queue.id).unwrap_or_default(),

@@ -12,7 +12,7 @@ import { StageView } from "./stage.js";
 import { follow } from "./stream.js";
 import { showSummary } from "./summary.js";
 import { SPAN } from "./times.js";
-import { counted, time, wholeState } from "./words.js";
+import { brokerNote, counted, time, wholeState } from "./words.js";
 
 const graph = new Graph(select);
 const puts = new Map();
@@ -58,7 +58,7 @@ function show() {
   say(byId("letters"), dead ? counted(dead, "dead letter") : "Dead letters");
   set(byId("letters"), "data-some", dead ? "" : null);
   say(byId("pause"), snapshot.paused ? "Resume" : "Pause");
-  const notes = [broker && broker.away && `The broker can't be reached for ${time(broker.away)}: ${counted(broker.commits, "commit")} wait for it.`, snapshot.config.refusal && `The changed file is not used: ${snapshot.config.refusal.text.split("\n")[0]}`, snapshot.config.changed.length && `Changed by hand: ${snapshot.config.changed.join(", ")}`].filter(Boolean);
+  const notes = [broker && brokerNote(broker), snapshot.config.refusal && `The changed file is not used: ${snapshot.config.refusal.text.split("\n")[0]}`, snapshot.config.changed.length && `Changed by hand: ${snapshot.config.changed.join(", ")}`].filter(Boolean);
   byId("notice").hidden = !notes.length;
   say(byId("notice"), notes.join(" · "));
   const names = [...snapshot.stages, ...snapshot.queues].map((one) => one.name);

@@ -32,6 +32,14 @@ export function bytes(count) {
   return count + " B";
 }
 
+const OUTAGES = { full: "The broker is full, and takes nothing of this machine,", denied: "The broker refuses the user or the password of this machine" };
+
+// What is to be said of the broker, if anything.
+export function brokerNote({ away, outage, commits, full }) {
+  if (away) return `${OUTAGES[outage] ?? "The broker can't be reached"} for ${time(away)}: ${counted(commits, "commit")} wait for it.`;
+  return full && `The broker is full for ${time(full.seconds)}: what ${full.stages.join(", ")} has for it waits.`;
+}
+
 export const isService = (stage) => stage.is_command && !(stage.inputs ?? []).length && !(stage.outputs ?? []).length;
 
 // Not those that have done what they were to do, or are not to run here.

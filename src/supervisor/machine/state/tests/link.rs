@@ -1,7 +1,8 @@
 //! The process that speaks with the broker: before the first worker, after the last one.
 
 use super::bench::Bench;
-use crate::broker::QueueSettings;
+use crate::broker::link::Room;
+use crate::broker::{Outage, QueueSettings};
 use crate::config::{Broker, BrokerAccess, BrokerUrl, Pipeline, WhenFull};
 use crate::control::protocol::{Command, OneStage};
 use crate::link::{LinkNews, LinkOrder};
@@ -49,6 +50,18 @@ fn up() -> Bench {
     bench
 }
 
+fn away(why: &str) -> LinkNews {
+    LinkNews::Away { outage: Outage::Unreachable, why: why.into() }
+}
+
+fn denied() -> LinkNews {
+    LinkNews::Away { outage: Outage::Denied, why: "wrong password".into() }
+}
+
+fn room(stage: &str, room: Room) -> Event {
+    Event::LinkNews(LinkNews::Room { stage: stage.into(), room })
+}
+
 fn say(bench: &mut Bench, stage: &str, ending: Ending) {
     bench.end(bench.pid(stage, 0), End::Said(ending));
 }
@@ -59,9 +72,10 @@ fn killed() -> Event {
 
 #[test]
 fn no_worker_starts_before_it_has_said_how_things_are() {
-    for news in
-        [LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() }, LinkNews::Away { why: "refused".into() }]
-    {
+    for news in [
+        LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() },
+        away("the broker can't be reached: refused"),
+    ] {
         let mut bench = begun();
         assert_eq!((bench.links.started, bench.running().len()), (1, 0));
         bench.send(Event::LinkNews(news));
@@ -127,12 +141,70 @@ fn on_a_stop_it_is_told_at_once_and_killed_when_all_is_killed() {
 fn an_outage_is_told_once_with_its_length() {
     let mut bench = up();
     for _ in 0..3 {
-        bench.send(Event::LinkNews(LinkNews::Away { why: "refused".into() }));
+        bench.send(Event::LinkNews(away("the broker can't be reached: refused")));
         bench.pass(Duration::from_secs(4));
     }
     bench.send(Event::LinkNews(LinkNews::Up { run: 3, begun: 7, warnings: vec!["again".into()] }));
     assert_eq!(bench.said.iter().filter(|line| line.contains("can't be reached")).count(), 1);
     assert!(bench.has_said("there again, after 12.0s") && !bench.has_said("again\""), "{:?}", bench.said);
+}
+
+#[test]
+fn a_secret_that_is_refused_in_the_middle_of_a_run_is_an_outage_and_a_fault_at_its_start() {
+    let mut bench = up();
+    bench.send(Event::LinkNews(away("the broker can't be reached: gone")));
+    for _ in 0..3 {
+        bench.send(Event::LinkNews(denied()));
+    }
+    assert_eq!(
+        bench.said.iter().filter(|line| line.contains("wrong password")).count(),
+        1,
+        "{:?}",
+        bench.said
+    );
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+    let mut bench = begun();
+    bench.send(Event::LinkNews(denied()));
+    let outcome = bench.outcome.unwrap();
+    assert!(
+        matches!(outcome.stopped, Some(StopCause::NoBroker { is_usage: true, .. })),
+        "{:?}",
+        outcome.stopped
+    );
+    assert_eq!(bench.links.killed, 1);
+}
+
+#[test]
+fn a_full_broker_is_said_once_and_that_it_has_room_again_once_all_stages_have_some() {
+    let mut bench = up();
+    bench.send(room("a", Room::Short));
+    bench.send(room("b", Room::Short));
+    let full = |bench: &Bench| bench.said.iter().filter(|line| line.contains("is full")).count();
+    assert!(
+        bench.has_said("the broker redis://db is full: what the stage a has for q waits"),
+        "{:?}",
+        bench.said
+    );
+    assert_eq!(full(&bench), 1);
+    bench.send(room("a", Room::Gone));
+    assert!(bench.has_said("has taken nothing of the stage a for a minute"), "{:?}", bench.said);
+    bench.pass(Duration::from_secs(3));
+    bench.send(room("a", Room::There));
+    assert!(!bench.has_said("room again"));
+    bench.send(room("b", Room::There));
+    assert!(bench.has_said("the broker redis://db has room again, after 3.0s"), "{:?}", bench.said);
+}
+
+#[test]
+fn another_password_in_the_file_reaches_the_next_process() {
+    let mut bench = up();
+    let mut pipeline = shared();
+    pipeline.broker.as_mut().unwrap().url = BrokerUrl::parse("redis://:new@db").unwrap();
+    bench.reload(pipeline);
+    assert_eq!((bench.links.started, bench.links.killed), (1, 1), "{:?}", bench.said);
+    bench.send(killed());
+    bench.pass(Duration::from_secs(1));
+    assert_eq!((bench.links.started, bench.links.killed), (2, 1), "{:?}", bench.said);
 }
 
 #[test]
