@@ -141,7 +141,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             positions: BTreeMap::new(),
             marks: BTreeMap::new(),
             here,
-            up: LinkNews::Up { run: 0, begun: 0, warnings: Vec::new() },
+            up: LinkNews::Up { run: 0, begun: 0, works_off: false, warnings: Vec::new() },
             registering: 0,
             ended: BTreeSet::new(),
             sealed: BTreeSet::new(),

@@ -51,6 +51,8 @@ pub(crate) struct LineRequest {
     pub placed: Option<Machines>,
     /// See [`SharedStage::is_of_life`].
     pub is_of_life: bool,
+    /// It has no input: a run that works off dead letters has none of these.
+    pub is_source: bool,
     /// An earlier link of this life has let it work here.
     pub is_here: bool,
 }
@@ -69,6 +71,12 @@ impl LineRequest {
     /// on with it.
     pub(super) fn has_end(&self) -> bool {
         !self.ends.is_empty() || self.placed == Some(Machines::One)
+    }
+
+    /// Whether the run waits for this very machine, should it be gone: the stage says an end that no other can say, or has a position of
+    /// its own.
+    pub(crate) fn is_of_machine(&self) -> bool {
+        self.placed != Some(Machines::One) && (self.placed.is_some() || !self.ends.is_empty())
     }
 
     pub(super) fn role(&self) -> Role {
@@ -110,8 +118,10 @@ impl LinkPlan {
             let is_by_itself = ends_by_itself(stage, &inputs);
             let is_of_life = !is_by_itself && placed.is_none() && prints_late(stage);
             let ends = if is_by_itself || is_of_life { outputs } else { Vec::new() };
+            let is_source = stage.work.inputs.is_empty();
             reads.extend(&inputs);
-            lines.push(LineRequest { stage: name, ends, reads: inputs, placed, is_of_life, is_here: false });
+            let line = LineRequest { stage: name, ends, reads: inputs, placed, is_of_life, is_source, is_here: false };
+            lines.push(line);
         }
         let reads = reads.into_iter().collect();
         Some(LinkPlan { broker: broker.clone(), pipeline: pipeline.name.clone(), lines, reads })
@@ -139,8 +149,8 @@ fn prints_late(stage: &Stage) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LinkNews {
-    /// The run is joined: its number, and what the broker's settings don't protect from.
-    Up { run: u64, begun: u64, warnings: Vec<String> },
+    /// The run is joined: its number, whether it only works off dead letters, and what the broker's settings don't protect from.
+    Up { run: u64, begun: u64, works_off: bool, warnings: Vec<String> },
     /// The broker can't be reached.
     Away { why: String },
     /// The run has ended at that time, in seconds since 1970.

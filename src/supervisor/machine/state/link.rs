@@ -154,7 +154,12 @@ impl State {
 
     pub(super) fn link_news(&mut self, news: LinkNews, out: &mut Effects) {
         match news {
-            LinkNews::Up { run, warnings, .. } => self.joined(run, &warnings, out),
+            LinkNews::Up { run, works_off, warnings, .. } => {
+                self.joined(run, &warnings, out);
+                if works_off {
+                    self.work_off(run, out);
+                }
+            }
             LinkNews::Away { why } => {
                 if self.link.is_away(out.now) {
                     let then = "items wait in this machine's memory";
@@ -247,6 +252,26 @@ impl State {
             for warning in warnings {
                 out.log(Level::Warn, format!("the broker: {warning}"));
             }
+        }
+    }
+
+    /// The run is for dead letters of earlier ones: its sources are those runs'.
+    fn work_off(&mut self, run: u64, out: &mut Effects) {
+        let is_source = |stage: &&mut StageState| stage.version.is_source() && !stage.version.is_service();
+        let mut are_new = false;
+        for stage in self.stages.iter_mut().filter(is_source) {
+            are_new |= !stage.is_over();
+            match stage.is_unbegun() {
+                true => stage.was_done_before(),
+                // The broker was away as the machine started.
+                false => stage.switch = Switch::Off,
+            }
+        }
+        if are_new {
+            out.log(
+                Level::Info,
+                format!("run {run} of the shared queues only works off dead letters; its sources are off"),
+            );
         }
     }
 

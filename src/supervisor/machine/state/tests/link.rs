@@ -41,7 +41,7 @@ fn up() -> Bench {
     let mut bench = begun();
     bench.send(Event::LinkNews(LinkNews::Up {
         run: 3,
-        begun: 7,
+        begun: 7, works_off: false,
         warnings: vec!["it may lose a second".into()],
     }));
     bench.run_starts();
@@ -60,7 +60,7 @@ fn killed() -> Event {
 #[test]
 fn no_worker_starts_before_it_has_said_how_things_are() {
     for news in
-        [LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() }, LinkNews::Away { why: "refused".into() }]
+        [LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() }, LinkNews::Away { why: "refused".into() }]
     {
         let mut bench = begun();
         assert_eq!((bench.links.started, bench.running().len()), (1, 0));
@@ -130,7 +130,7 @@ fn an_outage_is_told_once_with_its_length() {
         bench.send(Event::LinkNews(LinkNews::Away { why: "refused".into() }));
         bench.pass(Duration::from_secs(4));
     }
-    bench.send(Event::LinkNews(LinkNews::Up { run: 3, begun: 7, warnings: vec!["again".into()] }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 3, begun: 7, works_off: false, warnings: vec!["again".into()] }));
     assert_eq!(bench.said.iter().filter(|line| line.contains("can't be reached")).count(), 1);
     assert!(bench.has_said("there again, after 12.0s") && !bench.has_said("again\""), "{:?}", bench.said);
 }
@@ -175,7 +175,7 @@ fn placed() -> Bench {
     pipeline.stages[0].placed = Some(Machines::One);
     let mut bench = Bench::new();
     bench.send(Event::Begin(wanted(pipeline, &["a"])));
-    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() }));
     bench.run_starts();
     bench
 }
@@ -257,7 +257,7 @@ fn one_that_is_stopped_by_hand_is_free_for_others_and_comes_back_only_by_the_bro
 fn what_was_done_in_the_run_before_is_not_begun_again() {
     let mut bench = begun();
     bench.send(Event::LinkNews(LinkNews::Over { stage: "a".into() }));
-    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() }));
     bench.run_starts();
     assert_eq!(bench.running(), ["b[0]"]);
     let mut bench = up();
