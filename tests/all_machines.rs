@@ -351,7 +351,7 @@ fn letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on(kind: 
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     let endless = text.replace("to = 20", "to = 100000").replace("use = 'count'", "use = 'count'\nsleep = '5ms'");
     run.edit(&endless);
-    let mut second = again(run, "read,work,write", &["--new-run"]);
+    let second = again(run, &["--new-run"]);
     wait_until("letters of both runs", || (letters(&looker).len() == 2).then_some(()));
     let of_first = looker.tell(&["dead", "list", "--shared", "pipeline.toml", "--run", "1"]);
     assert!(of_first.contains("1/jobs/") && !of_first.contains("2/jobs/"), "{of_first}");
@@ -361,7 +361,6 @@ fn letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on(kind: 
     wait_until("the items", || (numbers(&second).iter().filter(|number| **number == 7).count() >= 2).then_some(()));
     assert_eq!(letters(&looker), Vec::<String>::new());
     looker.tell(&["audit", "--all", "pipeline.toml"]);
-    second.stop();
 }
 
 /// Whatever request is the last one before the kill, each letter is a letter or an item.
@@ -494,8 +493,8 @@ fn all_machines_stop_and_the_run_goes_on_where_they_start_again(kind: BrokerKind
     assert!(said.code == Some(1) && said.stderr.contains("all have left"), "{said:?}");
     // The same file, and the one that is there stops no more.
     let [first, mut others @ ..] = machines;
-    let mut ends = again(first, "read,write");
-    others = others.map(|run| again(run, "work"));
+    let mut ends = again(first, &["--stages", "read,write"]);
+    others = others.map(|run| again(run, &["--stages", "work"]));
     assert_eq!(ends.wait(), 0, "{}", ends.stderr());
     assert_eq!(numbers(&ends), (1..=1000).collect::<Vec<_>>());
     for run in &mut others {
@@ -504,10 +503,10 @@ fn all_machines_stop_and_the_run_goes_on_where_they_start_again(kind: BrokerKind
 }
 
 /// The same machine again.
-fn again(mut run: Run, stages: &str) -> Run {
+fn again(mut run: Run, arguments: &[&str]) -> Run {
     let folder = std::mem::replace(&mut run.folder, Folder::new());
     drop(run);
-    Run::in_folder(folder, &["--stages", stages])
+    Run::in_folder(folder, arguments)
 }
 
 fn a_run_that_is_drained_ends_its_sources_and_works_off_what_there_is(kind: BrokerKind) {
@@ -581,7 +580,10 @@ on_both!(
     a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on,
     a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error,
     dead_letters_in_the_broker_are_seen_to_from_any_machine,
-    a_letter_of_a_queue_that_has_ended_is_kept_until_it_is_dropped,
+    letters_of_a_run_that_has_ended_are_worked_off_by_the_next_run_of_the_file,
+    letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on,
+    a_retry_that_is_killed_loses_no_letter_and_puts_none_twice,
+    a_letter_of_a_run_that_has_ended_may_be_dropped,
     a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it,
     a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run_begins_anew,
 );

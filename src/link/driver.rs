@@ -75,6 +75,8 @@ enum Answer<B> {
     Progress(SharedQueue, Result<Progress, Fault>),
     Registered(LineId, Result<Registered, Fault>),
     Claimed(LineId, Result<Option<Vec<u8>>, Fault>),
+    /// The stage was claimed, and has said its end before.
+    Over(LineId),
     Done(Result<(), Fault>),
     Left(Result<(), Fault>),
     Heard(Result<Heard, Fault>),

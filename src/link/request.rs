@@ -49,8 +49,8 @@ pub(crate) struct LineRequest {
     pub reads: Vec<SharedQueue>,
     /// See [`Stage::placed`].
     pub placed: Option<Machines>,
-    /// See [`SharedStage::is_of_life`].
-    pub is_of_life: bool,
+    /// A program that may still print when the items that it has read have ended.
+    pub prints_late: bool,
     /// It has no input: a run that works off dead letters has none of these.
     pub is_source: bool,
     /// An earlier link of this life has let it work here.
@@ -63,7 +63,7 @@ impl LineRequest {
         SharedStage {
             name: self.stage.clone(),
             machines: self.placed.unwrap_or_default(),
-            is_of_life: self.is_of_life,
+            is_of_life: self.prints_late && self.placed.is_none(),
         }
     }
 
@@ -116,11 +116,11 @@ impl LinkPlan {
             }
             let (name, placed) = (stage.name.clone(), stage.placed);
             let is_by_itself = ends_by_itself(stage, &inputs);
-            let is_of_life = !is_by_itself && placed.is_none() && prints_late(stage);
-            let ends = if is_by_itself || is_of_life { outputs } else { Vec::new() };
+            let prints_late = !is_by_itself && prints_late(stage);
+            let ends = if is_by_itself || prints_late { outputs } else { Vec::new() };
             let is_source = stage.work.inputs.is_empty();
             reads.extend(&inputs);
-            let line = LineRequest { stage: name, ends, reads: inputs, placed, is_of_life, is_source, is_here: false };
+            let line = LineRequest { stage: name, ends, reads: inputs, placed, prints_late, is_source, is_here: false };
             lines.push(line);
         }
         let reads = reads.into_iter().collect();

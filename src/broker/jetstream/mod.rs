@@ -15,6 +15,7 @@ mod server;
 mod snapshot;
 mod state;
 mod store;
+mod subjects;
 mod visit;
 mod wire;
 

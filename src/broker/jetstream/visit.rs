@@ -5,6 +5,7 @@ use super::connect;
 use super::log::{For, Log};
 use super::names::Names;
 use super::server::{self, Settings};
+use super::subjects;
 use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
 use crate::broker::{
     Access, Fault, Forgotten, Layout, Letter, LetterPlace, Member, MemberState, Overview, QueueSettings, QueueView, Retried, RetryRun, RunOrder,
@@ -47,6 +48,7 @@ async fn warnings(api: &Api, layout: &Layout, allow_loss: bool) -> Result<Vec<St
     let info = match api.info(&names.stream).await {
         Ok(info) => info,
         Err(Refusal::NoStream) => {
+            subjects::check(api, &names).await?;
             let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
             json!({ "config": wanted })
         }

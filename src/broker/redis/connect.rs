@@ -97,9 +97,10 @@ async fn look(connection: &mut MultiplexedConnection, allow_loss: bool) -> Resul
         redis::cmd("INFO").query_async(connection).await.map_err(|error| answer::fault(&error))?;
     // Managed servers forbid it: then nothing is said of it.
     let mut get = redis::cmd("CONFIG");
-    get.arg("GET").arg("appendfsync");
+    get.arg("GET").arg("*appendfsync*");
     let config: BTreeMap<String, String> = get.query_async(connection).await.unwrap_or_default();
-    let server = Server { info: &info, fsync: config.get("appendfsync").map(String::as_str) };
+    let is_lax = config.get("no-appendfsync-on-rewrite").is_some_and(|value| value == "yes");
+    let server = Server { info: &info, fsync: config.get("appendfsync").map(String::as_str), is_lax };
     if server.is_loading() {
         return Err(Fault::Away("the server is loading what it had".into()));
     }

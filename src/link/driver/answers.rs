@@ -24,6 +24,10 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                 self.handle(Event::Claimed { line, is_ours });
             }
             Answer::Claimed(_, Err(fault)) => self.failed(&fault),
+            Answer::Over(line) => {
+                self.handle(Event::Claimed { line, is_ours: false });
+                self.is_over(line);
+            }
             Answer::Done(result) => self.on(result, |()| None),
             Answer::Left(result) => self.on(result, |()| Some(Event::Left)),
             Answer::Heard(Ok(heard)) => self.heard(heard),

@@ -116,7 +116,8 @@ impl StageState {
 
     /// There is nothing to do for it in this run: another life of this machine has done it, or its queues have ended.
     pub(crate) fn was_done_before(&mut self) {
-        if self.begun {
+        let waits_for_broker = self.switch == Switch::Elsewhere && self.is_over();
+        if self.begun && !waits_for_broker {
             return;
         }
         self.switch = Switch::On;
