@@ -325,7 +325,12 @@ fn letters_of_a_run_that_has_ended_are_worked_off_by_the_next_run_of_the_file(ki
     for code in [3, 0] {
         let said = looker.tell(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
         assert!(said.starts_with("1 dead letter put back\nrun "), "{said}");
-        assert!(said.ends_with("works off dead letters, its sources are off: `mprun run pipeline.toml` joins it\n"), "{said}");
+        assert!(
+            said.ends_with(
+                "works off dead letters, its sources are off: `mprun run pipeline.toml` joins it\n"
+            ),
+            "{said}"
+        );
         assert_eq!(letters(&looker), Vec::<String>::new());
         let said = run.ask(&["run", "pipeline.toml"]);
         assert_eq!(said.code, Some(code), "{}", said.stderr);
@@ -349,7 +354,8 @@ fn letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on(kind: 
     let text = with_a_bad_item(&looker, &server);
     let mut run = Run::start(&text);
     assert_eq!(run.wait(), 3, "{}", run.stderr());
-    let endless = text.replace("to = 20", "to = 100000").replace("use = 'count'", "use = 'count'\nsleep = '5ms'");
+    let endless =
+        text.replace("to = 20", "to = 100000").replace("use = 'count'", "use = 'count'\nsleep = '5ms'");
     run.edit(&endless);
     let second = again(run, &["--new-run"]);
     wait_until("letters of both runs", || (letters(&looker).len() == 2).then_some(()));
@@ -358,7 +364,9 @@ fn letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on(kind: 
     fs::write(looker.0.path().join("fixed"), "").unwrap();
     let said = looker.tell(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
     assert_eq!(said, "2 dead letters put back\n");
-    wait_until("the items", || (numbers(&second).iter().filter(|number| **number == 7).count() >= 2).then_some(()));
+    wait_until("the items", || {
+        (numbers(&second).iter().filter(|number| **number == 7).count() >= 2).then_some(())
+    });
     assert_eq!(letters(&looker), Vec::<String>::new());
     looker.tell(&["audit", "--all", "pipeline.toml"]);
 }
@@ -379,7 +387,8 @@ fn a_retry_that_is_killed_loses_no_letter_and_puts_none_twice(kind: BrokerKind) 
     assert_eq!(letters(&looker).len(), 300);
     fs::write(&fixed, "").unwrap();
     for ms in [0, 5, 10, 20, 30, 40, 60] {
-        let mut retry = command(&looker.0).args(["dead", "retry", "--shared", "pipeline.toml", "--all"]).spawn().unwrap();
+        let mut retry =
+            command(&looker.0).args(["dead", "retry", "--shared", "pipeline.toml", "--all"]).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(ms));
         retry.kill().unwrap();
         retry.wait().unwrap();

@@ -120,13 +120,18 @@ fn a_pod_whose_machine_the_run_would_wait_for_has_its_state_on_a_claim() {
     // A program that prints late says itself when it has ended.
     let stream = SHOP.replace("mode = \"reply\"", "mode = \"stream\"");
     let (said, folder) = export(&[("shop.toml", &stream), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
-    let claims = kinds(&manifests(&said, &folder)).into_iter().filter(|(kind, _)| *kind == "PersistentVolumeClaim").count();
+    let claims = kinds(&manifests(&said, &folder))
+        .into_iter()
+        .filter(|(kind, _)| *kind == "PersistentVolumeClaim")
+        .count();
     assert_eq!(claims, 3);
 }
 
 #[test]
 fn a_source_that_works_on_one_machine_at_a_time_needs_no_claim_and_may_have_several_pods() {
-    let text = SHOP.replace("output = \"jobs\"\n", "output = \"jobs\"\nmachines = \"one\"\n").replace("\"${INPUT:-/data/in.txt}\"", "\"/mnt/in.txt\", path_is_shared = true");
+    let text = SHOP
+        .replace("output = \"jobs\"\n", "output = \"jobs\"\nmachines = \"one\"\n")
+        .replace("\"${INPUT:-/data/in.txt}\"", "\"/mnt/in.txt\", path_is_shared = true");
     let (said, folder) = export(&[("shop.toml", &text), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
     let all = manifests(&said, &folder);
     assert_eq!(kinds(&all)[1], ("Job", "shop-read"));

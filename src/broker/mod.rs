@@ -41,8 +41,8 @@ pub use overview::{
 };
 pub use stored::MARK_LEN;
 pub use values::{
-    Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, LetterPlace, Membership, Output, Progress,
-    QueueSettings, Registered, Sequence, SharedQueue, SharedStage, Step, Verdict, Woken,
+    Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, LetterPlace, Membership, Output,
+    Progress, QueueSettings, Registered, Sequence, SharedQueue, SharedStage, Step, Verdict, Woken,
 };
 
 pub use crate::model::Machines;

@@ -120,7 +120,15 @@ impl LinkPlan {
             let ends = if is_by_itself || prints_late { outputs } else { Vec::new() };
             let is_source = stage.work.inputs.is_empty();
             reads.extend(&inputs);
-            let line = LineRequest { stage: name, ends, reads: inputs, placed, prints_late, is_source, is_here: false };
+            let line = LineRequest {
+                stage: name,
+                ends,
+                reads: inputs,
+                placed,
+                prints_late,
+                is_source,
+                is_here: false,
+            };
             lines.push(line);
         }
         let reads = reads.into_iter().collect();

@@ -5,8 +5,8 @@ use crate::server::{self, Server, audit, layout, member};
 use crate::support::Folder;
 use crate::visits::visit;
 use mprun::broker::{
-    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Layout, LetterPlace, MemberState, SHOWN_FOR,
-    Verdict, Woken,
+    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Layout, LetterPlace, MemberState,
+    SHOWN_FOR, Verdict, Woken,
 };
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
@@ -102,7 +102,10 @@ fn the_stream_stays_small_and_keeps_the_oldest_letter_and_who_joins_finds_all_of
         assert_eq!(two.ledger(A).await.unwrap(), ledger);
         let letters = two.letters(A, None, 10).await.unwrap();
         assert_eq!((letters.len(), &letters[0].item[..]), (1, &b"bad"[..]));
-        assert_eq!(visit(&server, &layout).await.letters(LetterPlace { run: 1, queue: 0 }, None, 10).await.unwrap(), letters);
+        assert_eq!(
+            visit(&server, &layout).await.letters(LetterPlace { run: 1, queue: 0 }, None, 10).await.unwrap(),
+            letters
+        );
         assert_eq!(commit(&one, "fill", &[emits(400, &["again"])]).await.unwrap().before, 400);
         audit(&two, &layout).await;
     });

@@ -5,11 +5,12 @@ use super::connect;
 use super::log::{For, Log};
 use super::names::Names;
 use super::server::{self, Settings};
-use super::subjects;
 use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
+use super::subjects;
 use crate::broker::{
-    Access, Fault, Forgotten, Layout, Letter, LetterPlace, Member, MemberState, Overview, QueueSettings, QueueView, Retried, RetryRun, RunOrder,
-    SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, SharedStage, Writer,
+    Access, Fault, Forgotten, Layout, Letter, LetterPlace, Member, MemberState, Overview, QueueSettings,
+    QueueView, Retried, RetryRun, RunOrder, SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, SharedStage,
+    Writer,
 };
 use serde_json::json;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -157,7 +158,10 @@ impl Visitor {
     /// A machine that is gone for good is struck off.
     pub async fn forget(&self, machine: &str) -> Result<Forgotten, Fault> {
         let (shown_for, silent_after) = (ms(SHOWN_FOR), ms(SILENT_AFTER));
-        match self.ask(self.run, Visit::Forget { machine: machine.to_owned(), shown_for, silent_after }).await? {
+        match self
+            .ask(self.run, Visit::Forget { machine: machine.to_owned(), shown_for, silent_after })
+            .await?
+        {
             Answer::Forgotten(forgotten) => Ok(forgotten),
             other => Err(other.fault()),
         }
@@ -173,9 +177,7 @@ impl Visitor {
     /// Its place there.
     async fn place_in(&self, place: LetterPlace) -> Result<Option<SharedQueue>, Fault> {
         self.log.catch_up().await?;
-        self.log.replica().see(|state, _| {
-            Some(self.queue_in(state.runs.get(&place.run)?, place.queue)?.0)
-        })
+        self.log.replica().see(|state, _| Some(self.queue_in(state.runs.get(&place.run)?, place.queue)?.0))
     }
 
     pub async fn letter_places(&self) -> Result<Vec<LetterPlace>, Fault> {

@@ -30,7 +30,12 @@ impl Visitor {
         }
         let lengths: Vec<u64> =
             pipe.query_async(&mut self.connection.clone()).await.map_err(|error| answer::fault(&error))?;
-        Ok(places.into_iter().zip(lengths).filter(|(_, length)| *length > 0).map(|(place, _)| place).collect())
+        Ok(places
+            .into_iter()
+            .zip(lengths)
+            .filter(|(_, length)| *length > 0)
+            .map(|(place, _)| place)
+            .collect())
     }
 
     /// Dead letters of a queue, the oldest first, after `after`.

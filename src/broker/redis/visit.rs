@@ -5,8 +5,8 @@ use super::connect;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use crate::broker::{
-    Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueSettings, QueueView, RunOrder, SHOWN_FOR,
-    SILENT_AFTER, SharedStage, Writer, WriterState,
+    Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueSettings, QueueView,
+    RunOrder, SHOWN_FOR, SILENT_AFTER, SharedStage, Writer, WriterState,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, ScriptInvocation, Value};

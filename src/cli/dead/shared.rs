@@ -222,7 +222,8 @@ pub(super) fn retry(shared: &Shared, selection: &Selection) -> Result<u8, Failur
     let run = shared.pipeline.ask(async |visitor| visitor.retry_run(&sealed).await)?;
     let (mut put, mut left) = (0_u64, Vec::new());
     for (place, letters) in by_place(ids) {
-        let outcome = shared.pipeline.ask(async |visitor| visitor.retry(place, &letters, run.number).await)?;
+        let outcome =
+            shared.pipeline.ask(async |visitor| visitor.retry(place, &letters, run.number).await)?;
         let count = |what| outcome.iter().filter(|outcome| **outcome == what).count() as u64;
         put += count(Retried::Put);
         if count(Retried::Ended) > 0 {

@@ -89,12 +89,27 @@ pub(in crate::broker::jetstream) enum Action {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) enum Visit {
-    Watch { time: u64 },
-    Order { order: RunOrder },
-    Forget { machine: String, shown_for: u64, silent_after: u64 },
+    Watch {
+        time: u64,
+    },
+    Order {
+        order: RunOrder,
+    },
+    Forget {
+        machine: String,
+        shown_for: u64,
+        silent_after: u64,
+    },
     /// Into the same queue of the latest run.
-    Retry { queue: SharedQueue, letters: Vec<Sequence>, into: (u64, SharedQueue) },
-    Discard { queue: SharedQueue, letters: Vec<Sequence> },
+    Retry {
+        queue: SharedQueue,
+        letters: Vec<Sequence>,
+        into: (u64, SharedQueue),
+    },
+    Discard {
+        queue: SharedQueue,
+        letters: Vec<Sequence>,
+    },
 }
 
 /// Whose commits.

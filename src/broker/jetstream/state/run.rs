@@ -110,12 +110,12 @@ impl Run {
 
     /// One for dead letters of earlier runs. A queue that only sources write is sealed from its beginning.
     pub(super) fn working_off(now: u64, queues: &[QueueSettings], sealed: &[bool]) -> Run {
-        let queue = |(settings, is_sealed): (&QueueSettings, &bool)| StoredQueue {
-            is_sealed: *is_sealed,
-            ..StoredQueue::new(settings)
-        };
-        let queues = queues.iter().zip(sealed).map(queue).collect();
-        Run { works_off: true, queues, ..Run::new(now) }
+        let mut run = Run { works_off: true, ..Run::new(now) };
+        run.queues = queues.iter().map(StoredQueue::new).collect();
+        for (queue, is_sealed) in run.queues.iter_mut().zip(sealed) {
+            queue.is_sealed = *is_sealed;
+        }
+        run
     }
 
     /// It works off letters, and no machine has joined it: then no queue has ended.

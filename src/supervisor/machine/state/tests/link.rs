@@ -41,7 +41,8 @@ fn up() -> Bench {
     let mut bench = begun();
     bench.send(Event::LinkNews(LinkNews::Up {
         run: 3,
-        begun: 7, works_off: false,
+        begun: 7,
+        works_off: false,
         warnings: vec!["it may lose a second".into()],
     }));
     bench.run_starts();
@@ -59,9 +60,10 @@ fn killed() -> Event {
 
 #[test]
 fn no_worker_starts_before_it_has_said_how_things_are() {
-    for news in
-        [LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() }, LinkNews::Away { why: "refused".into() }]
-    {
+    for news in [
+        LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() },
+        LinkNews::Away { why: "refused".into() },
+    ] {
         let mut bench = begun();
         assert_eq!((bench.links.started, bench.running().len()), (1, 0));
         bench.send(Event::LinkNews(news));
@@ -130,7 +132,12 @@ fn an_outage_is_told_once_with_its_length() {
         bench.send(Event::LinkNews(LinkNews::Away { why: "refused".into() }));
         bench.pass(Duration::from_secs(4));
     }
-    bench.send(Event::LinkNews(LinkNews::Up { run: 3, begun: 7, works_off: false, warnings: vec!["again".into()] }));
+    bench.send(Event::LinkNews(LinkNews::Up {
+        run: 3,
+        begun: 7,
+        works_off: false,
+        warnings: vec!["again".into()],
+    }));
     assert_eq!(bench.said.iter().filter(|line| line.contains("can't be reached")).count(), 1);
     assert!(bench.has_said("there again, after 12.0s") && !bench.has_said("again\""), "{:?}", bench.said);
 }
