@@ -110,12 +110,16 @@ fn a_pod_whose_machine_the_run_would_wait_for_has_its_state_on_a_claim() {
     assert!(state(&jobs[3])["emptyDir"].is_mapping(), "any machine can do the items of `parse`");
     assert!(said.stdout.contains("# The claim holds the machine's id"), "{}", said.stdout);
     // Without end there is one for each pod.
-    let endless = SHOP.replace("[stages.read]", "[stages.read]\nevery = \"1h\"");
+    let endless = format!("{SHOP}[stages.web]\ncommand = \"sleep 1\"\n");
     let (said, folder) = export(&[("shop.toml", &endless), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
     let all = manifests(&said, &folder);
     let workloads: Vec<_> = kinds(&all).into_iter().filter(|(kind, _)| *kind != "Service").skip(1).collect();
-    let expected =
-        [("StatefulSet", "shop-read"), ("Deployment", "shop-parse"), ("StatefulSet", "shop-write")];
+    let expected = [
+        ("StatefulSet", "shop-read"),
+        ("Deployment", "shop-parse"),
+        ("Deployment", "shop-web"),
+        ("StatefulSet", "shop-write"),
+    ];
     assert_eq!(workloads, expected);
     // A program that prints late says itself when it has ended.
     let stream = SHOP.replace("mode = \"reply\"", "mode = \"stream\"");
@@ -194,7 +198,7 @@ fn no_password_is_exported() {
         said.stdout
     );
     let all = manifests(&said, &folder);
-    let variable = &container(&all[1])["env"][2];
+    let variable = &container(&all[2])["env"][2];
     assert_eq!(variable["valueFrom"]["secretKeyRef"]["key"].as_str(), Some("WORD"));
 }
 

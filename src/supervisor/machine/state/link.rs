@@ -183,7 +183,7 @@ impl State {
                 }
             }
             LinkNews::Over { stage } => {
-                self.stage_named(&stage).into_iter().for_each(StageState::was_done_before);
+                self.stage_named(&stage).into_iter().for_each(|stage| stage.was_done_before(out));
                 out.log(Level::Info, format!("{stage}: it has ended in this run before, or its queues have"));
             }
             LinkNews::Lost { queue, items } => {
@@ -260,9 +260,9 @@ impl State {
         let is_source = |stage: &&mut StageState| stage.version.is_source() && !stage.version.is_service();
         let mut are_new = false;
         for stage in self.stages.iter_mut().filter(is_source) {
-            are_new |= !stage.is_over();
+            are_new |= !stage.is_over() || stage.workers.is_empty();
             match stage.is_unbegun() {
-                true => stage.was_done_before(),
+                true => stage.was_done_before(out),
                 // The broker was away as the machine started.
                 false => stage.switch = Switch::Off,
             }

@@ -271,3 +271,22 @@ fn what_was_done_in_the_run_before_is_not_begun_again() {
     bench.send(Event::LinkNews(LinkNews::Over { stage: "a".into() }));
     assert_eq!(bench.running(), ["a[0]", "b[0]"], "it has begun in this life");
 }
+
+/// In a run that works off dead letters sources have nothing to do, wherever they work.
+#[test]
+fn the_sources_of_a_run_that_works_off_dead_letters_are_over() {
+    for placed in [None, Some(Machines::All), Some(Machines::One)] {
+        let mut pipeline = shared();
+        pipeline.stages[0].placed = placed;
+        let mut bench = Bench::new();
+        bench.send(Event::Begin(wanted(pipeline, &["a"])));
+        bench.run_starts();
+        let up = LinkNews::Up { run: 2, begun: 7, works_off: true, warnings: Vec::new() };
+        for _ in 0..2 {
+            bench.send(Event::LinkNews(up.clone()));
+            bench.run_starts();
+            assert_eq!(bench.running(), ["b[0]"], "{placed:?}");
+        }
+        assert!(bench.has_said("only works off dead letters"), "{placed:?}");
+    }
+}
