@@ -100,7 +100,10 @@ fn a_stream_that_takes_the_pipelines_subjects_is_named() {
     });
     let (code, stdout, stderr) = check(&server.url(), "", "jobs");
     assert!(code == Some(2) && stdout.is_empty(), "{stderr}");
-    assert!(stderr.contains("the stream ALL there takes mprun.jobs.request") && stderr.contains("mprun.>"), "{stderr}");
+    assert!(
+        stderr.contains("the stream ALL there takes mprun.jobs.request") && stderr.contains("mprun.>"),
+        "{stderr}"
+    );
     let (code, _, stderr) = check(&server.url(), "prefix = \"shop\"", "jobs");
     assert_eq!(code, Some(0), "{stderr}");
 }
