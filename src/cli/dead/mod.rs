@@ -54,6 +54,7 @@ Examples:
     ///
     /// Such a run has its sources off and its queues in a file (as if `durable` was set). It first recovers what
     /// durable queues hold, and ends when all items are done. After an interruption, the same command continues.
+    /// With --shared, where the run has ended: begin a run for them, which `mprun run FILE` joins.
     #[command(after_help = "\
 Examples:
   mprun dead retry shop 7

@@ -11,7 +11,7 @@ use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
 use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess, StageSight};
 use crate::supervisor::machine::phase::UpgradePhase;
-use crate::supervisor::machine::reason::{StartReason, StopCause};
+use crate::supervisor::machine::reason::{StartReason, StopCause, StopReason};
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::{StageState, Switch};
 use crate::supervisor::machine::worker_state::Over;
@@ -156,6 +156,7 @@ impl State {
         match news {
             LinkNews::Up { run, works_off, warnings, .. } => {
                 self.joined(run, &warnings, out);
+                self.link.works_off = works_off;
                 if works_off {
                     self.work_off(run, out);
                 }
@@ -171,9 +172,16 @@ impl State {
                 self.stage_named(&stage).into_iter().for_each(|stage| stage.arrive(out))
             }
             LinkNews::Elsewhere { stage } => {
-                self.stage_named(&stage).into_iter().for_each(StageState::depart);
                 self.work_on();
-                out.log(Level::Info, format!("{stage}: its workers end, the broker says where it goes on"));
+                let works_off = self.link.works_off;
+                let goes_on = |found: &&mut StageState| !(works_off && found.version.is_source());
+                if let Some(found) = self.stage_named(&stage).filter(goes_on) {
+                    found.depart();
+                    out.log(
+                        Level::Info,
+                        format!("{stage}: its workers end, the broker says where it goes on"),
+                    );
+                }
             }
             LinkNews::WorkAgain { stage } => {
                 if self.stopping() == Stopping::No {
@@ -264,7 +272,7 @@ impl State {
             match stage.is_unbegun() {
                 true => stage.was_done_before(out),
                 // The broker was away as the machine started.
-                false => stage.switch = Switch::Off,
+                false => stage.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out),
             }
         }
         if are_new {
