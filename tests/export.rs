@@ -108,7 +108,12 @@ fn a_pod_whose_machine_the_run_would_wait_for_has_its_state_on_a_claim() {
     let claim = |manifest| state(manifest)["persistentVolumeClaim"]["claimName"].as_str();
     assert_eq!((claim(&jobs[2]), claim(&jobs[5])), (Some("shop-read-state"), Some("shop-write-state")));
     assert!(state(&jobs[3])["emptyDir"].is_mapping(), "any machine can do the items of `parse`");
-    assert!(said.stdout.contains("# The claim holds the machine's id"), "{}", said.stdout);
+    let comments = [
+        "# The claim holds the machine's id",
+        "# As a new one it would begin anew with read, and the run would wait for the old one until `mprun forget`.\n",
+        "# It cuts off what write has written of items that come again",
+    ];
+    comments.iter().for_each(|comment| assert!(said.stdout.contains(comment), "{}", said.stdout));
     // Without end there is one for each pod.
     let endless = format!("{SHOP}[stages.web]\ncommand = \"sleep 1\"\n");
     let (said, folder) = export(&[("shop.toml", &endless), ("conf.d/write.toml", WRITE)], &[("N", "2")]);

@@ -73,10 +73,14 @@ impl LineRequest {
         !self.ends.is_empty() || self.placed == Some(Machines::One)
     }
 
-    /// Whether the run waits for this very machine, should it be gone: the stage says an end that no other can say, or has a position of
-    /// its own.
-    pub(crate) fn is_of_machine(&self) -> bool {
-        self.placed != Some(Machines::One) && (self.placed.is_some() || !self.ends.is_empty())
+    /// Whether the run waits for this very machine, should it be gone: no other can say the stage's end.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.placed != Some(Machines::One) && !self.ends.is_empty()
+    }
+
+    /// Whether the broker keeps a position of the stage on this very machine.
+    pub(crate) fn has_own_position(&self) -> bool {
+        self.placed == Some(Machines::All)
     }
 
     pub(super) fn role(&self) -> Role {

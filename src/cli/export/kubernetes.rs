@@ -68,9 +68,9 @@ pub(super) fn manifests(request: &Request<'_>) -> Result<Manifests, String> {
     let mut text = export.head(&secrets, &groups);
     text += &yaml::document(&export.config_map());
     for group in &groups {
-        let owned = of_machine(pipeline, group);
-        let kind = Kind::of(pipeline, registry, !owned.is_empty());
-        let state = State::of(kind, !owned.is_empty());
+        let owned = Owned::of(pipeline, group);
+        let kind = Kind::of(pipeline, registry, !owned.is_none());
+        let state = State::of(kind, !owned.is_none());
         text += &group_comment(group, kind, &owned);
         for manifest in export.workload(group, kind, state)? {
             text += &yaml::document(&manifest);
@@ -122,11 +122,54 @@ impl State {
     }
 }
 
-/// The stages of a group that the run knows by their machine: it waits for that one where they are to say an end.
-fn of_machine<'a>(pipeline: &Pipeline, group: &Group<'a>) -> Vec<&'a Stage> {
-    let lines = LinkPlan::of(pipeline).map_or(Vec::new(), |plan| plan.lines);
-    let is_owned = |stage: &&Stage| lines.iter().any(|line| line.stage == stage.name && line.is_of_machine());
-    group.stages.iter().copied().filter(is_owned).collect()
+/// The stages of a group that the run knows by their machine.
+#[derive(Default)]
+struct Owned {
+    /// The run waits for the machine where they have not ended.
+    waited_for: Vec<String>,
+    /// The machine goes on where they were.
+    placed: Vec<String>,
+}
+
+impl Owned {
+    fn of(pipeline: &Pipeline, group: &Group<'_>) -> Owned {
+        let mut owned = Owned::default();
+        for line in LinkPlan::of(pipeline).map_or(Vec::new(), |plan| plan.lines) {
+            if !group.stages.iter().any(|stage| stage.name == line.stage) {
+                continue;
+            }
+            if line.is_waited_for() {
+                owned.waited_for.push(line.stage);
+            } else if line.has_own_position() {
+                owned.placed.push(line.stage);
+            }
+        }
+        owned
+    }
+
+    fn is_none(&self) -> bool {
+        self.waited_for.is_empty() && self.placed.is_empty()
+    }
+
+    fn comment(&self) -> String {
+        let mut text = String::new();
+        if !self.is_none() {
+            text += "# The claim holds the machine's id, so a pod that replaces another goes on as the same machine.\n";
+        }
+        if !self.waited_for.is_empty() {
+            text += &format!(
+                "# As a new one it would begin anew with {}, and the run would wait for the old one until `mprun forget`.\n",
+                self.waited_for.join(", ")
+            );
+        }
+        if !self.placed.is_empty() {
+            text += &format!(
+                "# It cuts off what {} has written of items that come again, as far as the file is there still.\n",
+                self.placed.join(", ")
+            );
+        }
+        text
+    }
 }
 
 fn claim_spec() -> Value {
@@ -150,13 +193,13 @@ fn names(stages: &[&Stage]) -> Vec<String> {
     stages.iter().map(|stage| stage.name.clone()).collect()
 }
 
-fn group_comment(group: &Group<'_>, kind: Kind, owned: &[&Stage]) -> String {
+fn group_comment(group: &Group<'_>, kind: Kind, owned: &Owned) -> String {
     let stages = names(&group.stages).join(", ");
     let one_by_one: Vec<&Stage> =
         group.stages.iter().copied().filter(|stage| stage.placed == Some(Machines::One)).collect();
     let copies = match group.stages.iter().find(|stage| is_everywhere(stage)) {
         Some(source) => format!("one pod: each runs `{}`, and so emits all of its items", source.name),
-        None if kind == Kind::Job && !owned.is_empty() => "one pod for each claim".to_owned(),
+        None if kind == Kind::Job && !owned.is_none() => "one pod for each claim".to_owned(),
         None if kind == Kind::Job => "`parallelism`: any number of pods".to_owned(),
         None => "`replicas`: any number of pods".to_owned(),
     };
@@ -167,14 +210,7 @@ fn group_comment(group: &Group<'_>, kind: Kind, owned: &[&Stage]) -> String {
             names(&one_by_one).join(", ")
         );
     }
-    if !owned.is_empty() {
-        text += &format!(
-            "# The claim holds the machine's id, so a pod that replaces another goes on as the same machine. As a new one it would begin\n\
-             # {} anew, and the run would wait for the old one until `mprun forget`.\n",
-            names(owned).join(", ")
-        );
-    }
-    text
+    text + &owned.comment()
 }
 
 fn warnings(pipeline: &Pipeline, registry: &Registry) -> Vec<String> {
