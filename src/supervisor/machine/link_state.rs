@@ -14,8 +14,6 @@ pub(super) struct LinkState {
     pub(super) broker: BrokerSight,
     /// Of each stage at shared queues, what the process that is there knows of it.
     pub(super) stages: BTreeMap<String, StageSight>,
-    /// The run that was joined last only works off dead letters.
-    pub(super) works_off: bool,
     /// What `mprun drain --all` told first.
     pub(super) order: Option<crate::broker::RunOrder>,
 }

@@ -156,7 +156,6 @@ impl State {
         match news {
             LinkNews::Up { run, works_off, warnings, .. } => {
                 self.joined(run, &warnings, out);
-                self.link.works_off = works_off;
                 if works_off {
                     self.work_off(run, out);
                 }
@@ -172,16 +171,9 @@ impl State {
                 self.stage_named(&stage).into_iter().for_each(|stage| stage.arrive(out))
             }
             LinkNews::Elsewhere { stage } => {
+                self.stage_named(&stage).into_iter().for_each(StageState::depart);
                 self.work_on();
-                let works_off = self.link.works_off;
-                let goes_on = |found: &&mut StageState| !(works_off && found.version.is_source());
-                if let Some(found) = self.stage_named(&stage).filter(goes_on) {
-                    found.depart();
-                    out.log(
-                        Level::Info,
-                        format!("{stage}: its workers end, the broker says where it goes on"),
-                    );
-                }
+                out.log(Level::Info, format!("{stage}: its workers end, the broker says where it goes on"));
             }
             LinkNews::WorkAgain { stage } => {
                 if self.stopping() == Stopping::No {
@@ -272,7 +264,7 @@ impl State {
             match stage.is_unbegun() {
                 true => stage.was_done_before(out),
                 // The broker was away as the machine started.
-                false => stage.finish_all(StopReason::OutputClosed, Over::OutputClosed, None, out),
+                false => stage.finish_all(StopReason::OutputClosed, Over::Finished, None, out),
             }
         }
         if are_new {
