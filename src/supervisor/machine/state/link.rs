@@ -11,7 +11,7 @@ use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
 use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::machine::link_state::{BrokerSight, LinkOrder, LinkProcess, StageSight};
 use crate::supervisor::machine::phase::UpgradePhase;
-use crate::supervisor::machine::reason::{StartReason, StopCause, StopReason};
+use crate::supervisor::machine::reason::{StartReason, StopCause};
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::{StageState, Switch};
 use crate::supervisor::machine::worker_state::Over;
@@ -261,11 +261,8 @@ impl State {
         let mut are_new = false;
         for stage in self.stages.iter_mut().filter(is_source) {
             are_new |= !stage.is_over() || stage.workers.is_empty();
-            match stage.is_unbegun() {
-                true => stage.was_done_before(out),
-                // The broker was away as the machine started.
-                false => stage.finish_all(StopReason::OutputClosed, Over::Finished, None, out),
-            }
+            // One that had begun while the broker was away ends by itself: what it emits is refused.
+            stage.was_done_before(out);
         }
         if are_new {
             out.log(

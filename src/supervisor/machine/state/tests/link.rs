@@ -290,21 +290,3 @@ fn the_sources_of_a_run_that_works_off_dead_letters_are_over() {
         assert!(bench.has_said("only works off dead letters"), "{placed:?}");
     }
 }
-
-/// The broker was away as the machine started.
-#[test]
-fn a_source_that_has_begun_ends_where_the_run_only_works_off_dead_letters() {
-    let mut bench = begun();
-    bench.send(Event::LinkNews(LinkNews::Away { why: "refused".into() }));
-    bench.run_starts();
-    bench.all_ready();
-    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
-    bench.send(Event::LinkNews(LinkNews::Up { run: 2, begun: 7, works_off: true, warnings: Vec::new() }));
-    say(&mut bench, "a", Ending::Ordered);
-    // What it had emitted is refused.
-    bench.send(Event::LinkNews(LinkNews::Elsewhere { stage: "a".into() }));
-    bench.run_starts();
-    assert_eq!(bench.running(), ["b[0]"]);
-    say(&mut bench, "b", Ending::InputEnded);
-    assert_eq!(bench.links.finished, 1, "nothing is left to do");
-}
