@@ -372,16 +372,118 @@ fn dead_letters_in_the_broker_are_seen_to_from_any_machine(kind: BrokerKind) {
     }
 }
 
-fn a_letter_of_a_queue_that_has_ended_is_kept_until_it_is_dropped(kind: BrokerKind) {
+/// 20 items, of which 7 fails as long as `fixed` is not there.
+fn with_a_bad_item(looker: &Looker, server: &Server) -> String {
+    let fixed = looker.0.path().join("fixed");
+    let work = format!(
+        "command = 'if [ \"$1\" = 7 ] && [ ! -e {} ]; then exit 1; fi; echo \"$1\"'\nmode = 'each'\nattempts = 1",
+        fixed.display()
+    );
+    let text = file(server, 20, &work);
+    looker.0.file("pipeline.toml", &text);
+    text
+}
+
+fn letters(looker: &Looker) -> Vec<String> {
+    let text = looker.tell(&["dead", "list", "--shared", "pipeline.toml", "--json"]);
+    let all: Vec<Value> = serde_json::from_str(&text).unwrap();
+    all.iter().map(|letter| letter["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What a run that has ended leaves is tried again as on one machine: in a run without sources, which adds to its file.
+fn letters_of_a_run_that_has_ended_are_worked_off_by_the_next_run_of_the_file(kind: BrokerKind) {
     let server = server(kind);
-    let work = "command = 'test \"$1\" != 7 && echo \"$1\"'\nmode = 'each'\nattempts = 1";
-    let text = file(&server, 20, work);
+    let looker = Looker::new("");
+    let text = with_a_bad_item(&looker, &server);
     let mut run = Run::start(&text);
     assert_eq!(run.wait(), 3, "{}", run.stderr());
-    let looker = Looker::new(&text);
-    let said = looker.ask(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
-    assert_eq!(said.code, Some(1));
-    assert!(said.stderr.contains("1 dead letter kept: the queue jobs has ended"), "{}", said.stderr);
+    let id = letters(&looker).pop().unwrap();
+    assert!(id.starts_with("1/jobs/"), "{id}");
+    // It fails once more, and is a letter of the second run.
+    for code in [3, 0] {
+        let said = looker.tell(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
+        assert!(said.starts_with("1 dead letter put back\nrun "), "{said}");
+        assert!(
+            said.ends_with(
+                "works off dead letters, its sources are off: `mprun run pipeline.toml` joins it\n"
+            ),
+            "{said}"
+        );
+        assert_eq!(letters(&looker), Vec::<String>::new());
+        let said = run.ask(&["run", "pipeline.toml"]);
+        assert_eq!(said.code, Some(code), "{}", said.stderr);
+        assert!(said.stderr.contains("only works off dead letters; its sources are off"), "{}", said.stderr);
+        looker.tell(&["audit", "--all", "pipeline.toml"]);
+        fs::write(looker.0.path().join("fixed"), "").unwrap();
+        if code == 3 {
+            assert!(letters(&looker)[0].starts_with("2/jobs/"), "{:?}", letters(&looker));
+        }
+    }
+    assert_eq!(numbers(&run), (1..=20).collect::<Vec<_>>());
+    // It has ended, and nothing is left to try again.
+    assert!(run.ask(&["run", "pipeline.toml"]).stderr.contains("has ended"));
+    let said = looker.tell(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
+    assert_eq!(said, "no dead letters to try again\n");
+}
+
+fn letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on(kind: BrokerKind) {
+    let server = server(kind);
+    let looker = Looker::new("");
+    let text = with_a_bad_item(&looker, &server);
+    let mut run = Run::start(&text);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    let endless =
+        text.replace("to = 20", "to = 100000").replace("use = 'count'", "use = 'count'\nsleep = '5ms'");
+    run.edit(&endless);
+    let second = again(run, &["--new-run"]);
+    wait_until("letters of both runs", || (letters(&looker).len() == 2).then_some(()));
+    let of_first = looker.tell(&["dead", "list", "--shared", "pipeline.toml", "--run", "1"]);
+    assert!(of_first.contains("1/jobs/") && !of_first.contains("2/jobs/"), "{of_first}");
+    fs::write(looker.0.path().join("fixed"), "").unwrap();
+    let said = looker.tell(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
+    assert_eq!(said, "2 dead letters put back\n");
+    wait_until("the items", || {
+        (numbers(&second).iter().filter(|number| **number == 7).count() >= 2).then_some(())
+    });
+    assert_eq!(letters(&looker), Vec::<String>::new());
+    looker.tell(&["audit", "--all", "pipeline.toml"]);
+}
+
+/// Whatever request is the last one before the kill, each letter is a letter or an item.
+fn a_retry_that_is_killed_loses_no_letter_and_puts_none_twice(kind: BrokerKind) {
+    let server = server(kind);
+    let looker = Looker::new("");
+    let fixed = looker.0.path().join("fixed");
+    let work = format!(
+        "command = '[ -e {} ] && echo \"$1\"'\nmode = 'each'\nattempts = 1\nwhen_failing = 'dead-letter'\nprocesses = 4",
+        fixed.display()
+    );
+    let text = file(&server, 300, &work).replace("capacity = 100", "capacity = 400");
+    looker.0.file("pipeline.toml", &text);
+    let mut run = Run::start(&text);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    assert_eq!(letters(&looker).len(), 300);
+    fs::write(&fixed, "").unwrap();
+    for ms in [0, 5, 10, 20, 30, 40, 60] {
+        let mut retry =
+            command(&looker.0).args(["dead", "retry", "--shared", "pipeline.toml", "--all"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(ms));
+        retry.kill().unwrap();
+        retry.wait().unwrap();
+    }
+    looker.tell(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
+    let said = run.ask(&["run", "pipeline.toml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(numbers(&run), (1..=300).collect::<Vec<_>>());
+    looker.tell(&["audit", "--all", "pipeline.toml"]);
+}
+
+fn a_letter_of_a_run_that_has_ended_may_be_dropped(kind: BrokerKind) {
+    let server = server(kind);
+    let looker = Looker::new("");
+    let text = with_a_bad_item(&looker, &server);
+    let mut run = Run::start(&text);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
     assert_eq!(looker.tell(&["dead", "drop", "--shared", "pipeline.toml", "--all"]), "1 dropped\n");
     assert_eq!(looker.tell(&["dead", "list", "--shared", "pipeline.toml"]), "no dead letters\n");
     looker.tell(&["audit", "--all", "pipeline.toml"]);
@@ -485,8 +587,8 @@ fn all_machines_stop_and_the_run_goes_on_where_they_start_again(kind: BrokerKind
     assert!(said.code == Some(1) && said.stderr.contains("all have left"), "{said:?}");
     // The same file, and the one that is there stops no more.
     let [first, mut others @ ..] = machines;
-    let mut ends = again(first, "read,write");
-    others = others.map(|run| again(run, "work"));
+    let mut ends = again(first, &["--stages", "read,write"]);
+    others = others.map(|run| again(run, &["--stages", "work"]));
     assert_eq!(ends.wait(), 0, "{}", ends.stderr());
     assert_eq!(numbers(&ends), (1..=1000).collect::<Vec<_>>());
     for run in &mut others {
@@ -495,10 +597,10 @@ fn all_machines_stop_and_the_run_goes_on_where_they_start_again(kind: BrokerKind
 }
 
 /// The same machine again.
-fn again(mut run: Run, stages: &str) -> Run {
+fn again(mut run: Run, arguments: &[&str]) -> Run {
     let folder = std::mem::replace(&mut run.folder, Folder::new());
     drop(run);
-    Run::in_folder(folder, &["--stages", stages])
+    Run::in_folder(folder, arguments)
 }
 
 fn a_run_that_is_drained_ends_its_sources_and_works_off_what_there_is(kind: BrokerKind) {
@@ -574,7 +676,10 @@ on_both!(
     a_machine_waits_while_the_broker_refuses_its_secret_and_goes_on_with_the_right_one,
     a_broker_that_is_full_is_said_and_seen_until_it_has_room,
     dead_letters_in_the_broker_are_seen_to_from_any_machine,
-    a_letter_of_a_queue_that_has_ended_is_kept_until_it_is_dropped,
+    letters_of_a_run_that_has_ended_are_worked_off_by_the_next_run_of_the_file,
+    letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on,
+    a_retry_that_is_killed_loses_no_letter_and_puts_none_twice,
+    a_letter_of_a_run_that_has_ended_may_be_dropped,
     a_pipeline_is_dropped_whole_and_no_other_with_a_name_like_it,
     a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run_begins_anew,
 );

@@ -68,14 +68,21 @@ const WRITE: &str = "[queues.done]\nshared = true\n[stages.write]\nuse = \"file\
 fn each_group_of_stages_becomes_a_workload_of_its_own() {
     let (said, folder) = export(&[("shop.toml", SHOP), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
     let manifests = manifests(&said, &folder);
-    let expected =
-        [("ConfigMap", "shop"), ("Job", "shop-read"), ("Job", "shop-parse"), ("Job", "shop-write")];
+    let claim = "PersistentVolumeClaim";
+    let expected = [
+        ("ConfigMap", "shop"),
+        (claim, "shop-read-state"),
+        ("Job", "shop-read"),
+        ("Job", "shop-parse"),
+        (claim, "shop-write-state"),
+        ("Job", "shop-write"),
+    ];
     assert_eq!(kinds(&manifests), expected);
     assert_eq!(manifests[0]["data"]["shop.toml"].as_str(), Some(SHOP));
     assert_eq!(manifests[0]["data"]["conf.d_write.toml"].as_str(), Some(WRITE));
-    let pod = &manifests[2]["spec"]["template"]["spec"];
+    let pod = &manifests[3]["spec"]["template"]["spec"];
     assert_eq!(
-        words(&container(&manifests[2])["args"]),
+        words(&container(&manifests[3])["args"]),
         ["run", "/etc/mprun/shop.toml", "--stages", "parse"]
     );
     assert_eq!(pod["terminationGracePeriodSeconds"].as_integer(), Some(75));
@@ -85,6 +92,62 @@ fn each_group_of_stages_becomes_a_workload_of_its_own() {
         assert!(said.stdout.contains(secret), "{secret}");
     }
     assert!(said.stderr.contains("the stage write writes out.txt"), "{}", said.stderr);
+}
+
+/// The volume of a pod that holds its state folder.
+fn state(manifest: &YamlOwned) -> &YamlOwned {
+    let volumes = manifest["spec"]["template"]["spec"]["volumes"].as_sequence().unwrap();
+    volumes.iter().find(|volume| volume["name"].as_str() == Some("state")).unwrap()
+}
+
+/// A new machine would emit all items of `read` again, and the run would wait for the old one.
+#[test]
+fn a_pod_whose_machine_the_run_would_wait_for_has_its_state_on_a_claim() {
+    let (said, folder) = export(&[("shop.toml", SHOP), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
+    let jobs = manifests(&said, &folder);
+    let claim = |manifest| state(manifest)["persistentVolumeClaim"]["claimName"].as_str();
+    assert_eq!((claim(&jobs[2]), claim(&jobs[5])), (Some("shop-read-state"), Some("shop-write-state")));
+    assert!(state(&jobs[3])["emptyDir"].is_mapping(), "any machine can do the items of `parse`");
+    let comments = [
+        "# The claim holds the machine's id",
+        "# As a new one it would begin anew with read, and the run would wait for the old one until `mprun forget`.\n",
+        "# It cuts off what write has written of items that come again",
+    ];
+    comments.iter().for_each(|comment| assert!(said.stdout.contains(comment), "{}", said.stdout));
+    // Without end there is one for each pod.
+    let endless = format!("{SHOP}[stages.web]\ncommand = \"sleep 1\"\n");
+    let (said, folder) = export(&[("shop.toml", &endless), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
+    let all = manifests(&said, &folder);
+    let workloads: Vec<_> = kinds(&all).into_iter().filter(|(kind, _)| *kind != "Service").skip(1).collect();
+    let expected = [
+        ("StatefulSet", "shop-read"),
+        ("Deployment", "shop-parse"),
+        ("Deployment", "shop-web"),
+        ("StatefulSet", "shop-write"),
+    ];
+    assert_eq!(workloads, expected);
+    // A program that prints late says itself when it has ended.
+    let stream = SHOP.replace("mode = \"reply\"", "mode = \"stream\"");
+    let (said, folder) = export(&[("shop.toml", &stream), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
+    let claims = kinds(&manifests(&said, &folder))
+        .into_iter()
+        .filter(|(kind, _)| *kind == "PersistentVolumeClaim")
+        .count();
+    assert_eq!(claims, 3);
+}
+
+#[test]
+fn a_source_that_works_on_one_machine_at_a_time_needs_no_claim_and_may_have_several_pods() {
+    let text = SHOP
+        .replace("output = \"jobs\"\n", "output = \"jobs\"\nmachines = \"one\"\n")
+        .replace("\"${INPUT:-/data/in.txt}\"", "\"/mnt/in.txt\", path_is_shared = true");
+    let (said, folder) = export(&[("shop.toml", &text), ("conf.d/write.toml", WRITE)], &[("N", "2")]);
+    let all = manifests(&said, &folder);
+    assert_eq!(kinds(&all)[1], ("Job", "shop-read"));
+    assert!(state(&all[1])["emptyDir"].is_mapping());
+    let comment = "# read: `parallelism`: any number of pods.\n# read (machines = \"one\") works in one pod at a time: another goes on \
+                   from its position in the broker.\n";
+    assert!(said.stdout.contains(comment), "{}", said.stdout);
 }
 
 #[test]
@@ -140,7 +203,7 @@ fn no_password_is_exported() {
         said.stdout
     );
     let all = manifests(&said, &folder);
-    let variable = &container(&all[1])["env"][2];
+    let variable = &container(&all[2])["env"][2];
     assert_eq!(variable["valueFrom"]["secretKeyRef"]["key"].as_str(), Some("WORD"));
 }
 

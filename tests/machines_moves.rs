@@ -212,6 +212,38 @@ fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word(kind: BrokerKind) 
     assert_eq!(numbers(&ends), [2000 * 2001 / 2], "{}", ends.stderr());
 }
 
+/// It prints behind the last item, when nothing is left in its input. Another machine with the stage has nothing to print.
+fn a_program_of_one_machine_at_a_time_says_its_last_word_once(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let count = "command = 'wc -l'\nmode = 'stream'\nmachines = 'one'";
+    let text = moving(&server, 500, count);
+    let mut machines = [machine(&text, "read,write"), machine(&text, "work"), machine(&text, "work")];
+    for run in &mut machines {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    assert_eq!(numbers(&machines[0]), [500], "{}{}", machines[1].stderr(), machines[2].stderr());
+}
+
+/// What its program had read is lost with it, as on one machine; what is left is another machine's, and the run ends.
+fn a_program_of_one_machine_at_a_time_goes_on_on_another_when_its_machine_is_killed(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = moving(
+        &server,
+        2000,
+        "command = ['sh', '-c', 'while read -r n; do sleep 0.002; echo $n; done']\nmode = 'stream'\nmachines = 'one'",
+    );
+    let mut first = machine(&text, "read,write");
+    let mut dies = machine(&text, "work");
+    wait_until("some items", || (numbers(&first).len() > 50).then_some(()));
+    power_off(&mut dies);
+    let mut second = machine(&text, "work");
+    for run in [&mut second, &mut first] {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    let all = numbers(&first);
+    assert!(all.windows(2).all(|pair| pair[0] < pair[1]) && all.len() > 50, "{all:?}");
+}
+
 /// A program without input has no position: it begins anew where its machine does. But not once it has said its end.
 fn a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -320,6 +352,8 @@ on_both!(
     machines_that_die_all_the_time_lose_and_double_nothing_on_the_whole_way,
     a_machine_that_stood_still_doubles_nothing_when_it_goes_on,
     a_sum_is_right_wherever_it_was_made_and_says_its_last_word,
+    a_program_of_one_machine_at_a_time_says_its_last_word_once,
+    a_program_of_one_machine_at_a_time_goes_on_on_another_when_its_machine_is_killed,
     a_program_that_has_said_its_end_does_not_begin_anew_with_its_machine,
     a_file_of_several_machines_loses_no_line_when_one_of_them_comes_back,
     a_machine_that_had_a_file_for_itself_cuts_off_nothing_of_a_second,

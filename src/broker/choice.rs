@@ -8,8 +8,8 @@ use super::peer;
 use super::redis;
 use super::{
     Access, Broker, BrokerKind, Commit, Dropped, Fault, Forgotten, Heard, HeldPipeline, Joined, Judged,
-    Layout, Lease, Ledger, Letter, Member, Membership, Overview, Progress, Registered, Retried, RunOrder,
-    Sequence, SharedQueue, SharedStage, Woken,
+    Layout, Lease, Ledger, Letter, LetterPlace, Member, Membership, Overview, Progress, Registered, Retried,
+    RetryRun, RunOrder, Sequence, SharedQueue, SharedStage, Woken,
 };
 use std::time::Duration;
 
@@ -213,29 +213,45 @@ impl Visitor {
         each!(self, Visitor, it => it.forget(machine).await)
     }
 
-    /// Dead letters of a queue (by its place in the layout), the oldest first, after `after`.
+    /// Where dead letters lie, the earliest run first.
+    pub async fn letter_places(&self) -> Result<Vec<LetterPlace>, Fault> {
+        each!(self, Visitor, it => it.letter_places().await)
+    }
+
+    /// Dead letters of a queue, the oldest first, after `after`.
     pub async fn letters(
         &self,
-        queue: usize,
+        place: LetterPlace,
         after: Option<Sequence>,
         n: usize,
     ) -> Result<Vec<Letter>, Fault> {
-        each!(self, Visitor, it => it.letters(queue, after, n).await)
+        each!(self, Visitor, it => it.letters(place, after, n).await)
     }
 
     /// The letter of that name.
-    pub async fn letter(&self, queue: usize, id: Sequence) -> Result<Option<Letter>, Fault> {
-        each!(self, Visitor, it => it.letter(queue, id).await)
+    pub async fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
+        each!(self, Visitor, it => it.letter(place, id).await)
     }
 
-    /// They become items of their queue again; what became of each.
-    pub async fn retry(&self, queue: usize, letters: &[Sequence]) -> Result<Vec<Retried>, Fault> {
-        each!(self, Visitor, it => it.retry(queue, letters).await)
+    /// The run that takes dead letters: the latest. Where that has ended another one is begun, without sources. `sealed`: of each queue,
+    /// whether only sources write it.
+    pub async fn retry_run(&self, sealed: &[bool]) -> Result<RetryRun, Fault> {
+        each!(self, Visitor, it => it.retry_run(sealed).await)
+    }
+
+    /// They become items of their queue in that run; what became of each.
+    pub async fn retry(
+        &self,
+        place: LetterPlace,
+        letters: &[Sequence],
+        into: u64,
+    ) -> Result<Vec<Retried>, Fault> {
+        each!(self, Visitor, it => it.retry(place, letters, into).await)
     }
 
     /// They are dropped for good; how many there were.
-    pub async fn discard(&self, queue: usize, letters: &[Sequence]) -> Result<u64, Fault> {
-        each!(self, Visitor, it => it.discard(queue, letters).await)
+    pub async fn discard(&self, place: LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
+        each!(self, Visitor, it => it.discard(place, letters).await)
     }
 }
 

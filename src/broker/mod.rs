@@ -37,12 +37,12 @@ pub use fault::Fault;
 pub use kind::BrokerKind;
 pub use overview::{
     Dropped, Forgotten, Heard, HeldPipeline, HeldRun, MachineName, Member, MemberState, Overview, QueueView,
-    Retried, RunOrder, SHOWN_FOR, SILENT_AFTER, Writer, WriterState,
+    Retried, RetryRun, RunOrder, SHOWN_FOR, SILENT_AFTER, Writer, WriterState,
 };
 pub use stored::MARK_LEN;
 pub use values::{
-    Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, Membership, Output, Progress,
-    QueueSettings, Registered, Sequence, SharedQueue, SharedStage, Step, Verdict, Woken,
+    Commit, End, Full, Joined, Judged, Layout, Lease, Ledger, Letter, LetterPlace, Membership, Output,
+    Progress, QueueSettings, Registered, Sequence, SharedQueue, SharedStage, Step, Verdict, Woken,
 };
 
 pub use crate::model::{Machines, Outage};

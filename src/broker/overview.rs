@@ -136,14 +136,24 @@ pub enum Forgotten {
     },
 }
 
+/// The run whose queues take what dead letters held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryRun {
+    pub number: u64,
+    /// It has no sources, and ends once the letters are worked on.
+    pub works_off: bool,
+}
+
 /// What became of a dead letter that was to be an item again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retried {
     Put,
     /// There is no such letter any more.
     Missing,
-    /// Its queue has ended.
+    /// Its queue has ended, and the run has not.
     Ended,
+    /// The run is not the latest any more.
+    Outrun,
 }
 
 /// What a server holds of a pipeline.

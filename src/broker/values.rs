@@ -76,6 +76,8 @@ pub struct Joined {
     pub ended: Option<u64>,
     /// The machine was in the run before, and has not left it. A run that has ended has no other machines.
     pub is_back: bool,
+    /// The run only works on dead letters of earlier ones: it has no sources.
+    pub works_off: bool,
     /// What the broker's settings don't protect from, each a sentence.
     pub warnings: Vec<String>,
 }
@@ -199,6 +201,13 @@ pub enum Progress {
     Leased,
     /// And none is there.
     Finished,
+}
+
+/// Where dead letters lie: the queue of a run, by its place in the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LetterPlace {
+    pub run: u64,
+    pub queue: usize,
 }
 
 /// A dead letter.

@@ -75,6 +75,8 @@ enum Answer<B> {
     Progress(SharedQueue, Result<Progress, Fault>),
     Registered(LineId, Result<Registered, Fault>),
     Claimed(LineId, Result<Option<Vec<u8>>, Fault>),
+    /// The stage was claimed, and has said its end before.
+    Over(LineId),
     Done(Result<(), Fault>),
     Left(Result<(), Fault>),
     Heard(Result<Heard, Fault>),
@@ -141,7 +143,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             positions: BTreeMap::new(),
             marks: BTreeMap::new(),
             here,
-            up: LinkNews::Up { run: 0, begun: 0, warnings: Vec::new() },
+            up: LinkNews::Up { run: 0, begun: 0, works_off: false, warnings: Vec::new() },
             registering: 0,
             ended: BTreeSet::new(),
             sealed: BTreeSet::new(),

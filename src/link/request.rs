@@ -49,8 +49,10 @@ pub(crate) struct LineRequest {
     pub reads: Vec<SharedQueue>,
     /// See [`Stage::placed`].
     pub placed: Option<Machines>,
-    /// See [`SharedStage::is_of_life`].
-    pub is_of_life: bool,
+    /// A program that may still print when the items that it has read have ended.
+    pub prints_late: bool,
+    /// It has no input: a run that works off dead letters has none of these.
+    pub is_source: bool,
     /// An earlier link of this life has let it work here.
     pub is_here: bool,
 }
@@ -61,7 +63,7 @@ impl LineRequest {
         SharedStage {
             name: self.stage.clone(),
             machines: self.placed.unwrap_or_default(),
-            is_of_life: self.is_of_life,
+            is_of_life: self.prints_late && self.placed.is_none(),
         }
     }
 
@@ -69,6 +71,16 @@ impl LineRequest {
     /// on with it.
     pub(super) fn has_end(&self) -> bool {
         !self.ends.is_empty() || self.placed == Some(Machines::One)
+    }
+
+    /// Whether the run waits for this very machine, should it be gone: no other can say the stage's end.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.placed != Some(Machines::One) && !self.ends.is_empty()
+    }
+
+    /// Whether the broker keeps a position of the stage on this very machine.
+    pub(crate) fn has_own_position(&self) -> bool {
+        self.placed == Some(Machines::All)
     }
 
     pub(super) fn role(&self) -> Role {
@@ -108,10 +120,20 @@ impl LinkPlan {
             }
             let (name, placed) = (stage.name.clone(), stage.placed);
             let is_by_itself = ends_by_itself(stage, &inputs);
-            let is_of_life = !is_by_itself && placed.is_none() && prints_late(stage);
-            let ends = if is_by_itself || is_of_life { outputs } else { Vec::new() };
+            let prints_late = !is_by_itself && prints_late(stage);
+            let ends = if is_by_itself || prints_late { outputs } else { Vec::new() };
+            let is_source = stage.work.inputs.is_empty();
             reads.extend(&inputs);
-            lines.push(LineRequest { stage: name, ends, reads: inputs, placed, is_of_life, is_here: false });
+            let line = LineRequest {
+                stage: name,
+                ends,
+                reads: inputs,
+                placed,
+                prints_late,
+                is_source,
+                is_here: false,
+            };
+            lines.push(line);
         }
         let reads = reads.into_iter().collect();
         Some(LinkPlan { broker: broker.clone(), pipeline: pipeline.name.clone(), lines, reads })
@@ -139,8 +161,8 @@ fn prints_late(stage: &Stage) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LinkNews {
-    /// The run is joined: its number, and what the broker's settings don't protect from.
-    Up { run: u64, begun: u64, warnings: Vec<String> },
+    /// The run is joined: its number, whether it only works off dead letters, and what the broker's settings don't protect from.
+    Up { run: u64, begun: u64, works_off: bool, warnings: Vec<String> },
     /// The broker takes nothing of this machine for now: a sentence says why.
     Away { outage: Outage, why: String },
     /// Whether it has room for what the stage has for it.

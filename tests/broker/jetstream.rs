@@ -5,8 +5,8 @@ use crate::server::{self, Server, audit, layout, member};
 use crate::support::Folder;
 use crate::visits::visit;
 use mprun::broker::{
-    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Layout, MemberState, SHOWN_FOR, Verdict,
-    Woken,
+    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Layout, LetterPlace, MemberState,
+    SHOWN_FOR, Verdict, Woken,
 };
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
@@ -102,7 +102,10 @@ fn the_stream_stays_small_and_keeps_the_oldest_letter_and_who_joins_finds_all_of
         assert_eq!(two.ledger(A).await.unwrap(), ledger);
         let letters = two.letters(A, None, 10).await.unwrap();
         assert_eq!((letters.len(), &letters[0].item[..]), (1, &b"bad"[..]));
-        assert_eq!(visit(&server, &layout).await.letters(0, None, 10).await.unwrap(), letters);
+        assert_eq!(
+            visit(&server, &layout).await.letters(LetterPlace { run: 1, queue: 0 }, None, 10).await.unwrap(),
+            letters
+        );
         assert_eq!(commit(&one, "fill", &[emits(400, &["again"])]).await.unwrap().before, 400);
         audit(&two, &layout).await;
     });
@@ -263,12 +266,12 @@ fn what_is_no_message_of_mprun_is_passed_over_and_another_version_is_told() {
         let (server, layout) = (start(), layout(&[10, 10]));
         let one = server.join(&layout, "one").await;
         for junk in [
-            &b"\x02"[..],
-            b"\x02\x07",
-            b"\x02\x00junk",
+            &b"\x03"[..],
+            b"\x03\x07",
+            b"\x03\x00junk",
             b"",
-            b"\x02\x00\x02\x00\x00\x00\x05\x00\x00\x00",
-            b"\x02\x01part",
+            b"\x03\x00\x02\x00\x00\x00\x05\x00\x00\x00",
+            b"\x03\x01part",
         ] {
             publish(&server, "mprun.test.data", junk).await;
         }

@@ -88,3 +88,22 @@ fn a_nats_server_is_looked_at_as_well() {
     let (code, stdout, stderr) = check(&guarded.url_of("t0ken"), "", "jobs");
     assert!(code == Some(2) && !format!("{stdout}{stderr}").contains("t0ken"), "{stdout}{stderr}");
 }
+
+/// The server would refuse the pipeline's stream, and not say for which other one.
+#[test]
+fn a_stream_that_takes_the_pipelines_subjects_is_named() {
+    let server = Server::safe(BrokerKind::Nats);
+    crate::run(async {
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let stream = "{\"name\": \"ALL\", \"subjects\": [\"mprun.>\"], \"storage\": \"memory\"}";
+        client.request("$JS.API.STREAM.CREATE.ALL", stream.into()).await.unwrap();
+    });
+    let (code, stdout, stderr) = check(&server.url(), "", "jobs");
+    assert!(code == Some(2) && stdout.is_empty(), "{stderr}");
+    assert!(
+        stderr.contains("the stream ALL there takes mprun.jobs.request") && stderr.contains("mprun.>"),
+        "{stderr}"
+    );
+    let (code, _, stderr) = check(&server.url(), "prefix = \"shop\"", "jobs");
+    assert_eq!(code, Some(0), "{stderr}");
+}

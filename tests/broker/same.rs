@@ -209,10 +209,24 @@ impl Side {
                 text.split("Alive").next().unwrap_or_default().to_owned()
             }
             Ask::Retry { queue, entries } => {
-                said(visitor.retry(usize::from(*queue), &self.sequences(entries)).await)
+                // The first queue is one that only sources write.
+                let run = visitor.retry_run(&[true, false, false]).await.unwrap();
+                let mut all = vec![format!("{run:?}")];
+                for place in visitor.letter_places().await.unwrap() {
+                    if place.queue == usize::from(*queue) {
+                        all.push(said(visitor.retry(place, &self.sequences(entries), run.number).await));
+                    }
+                }
+                all.join(" ")
             }
             Ask::Discard { queue, entries } => {
-                said(visitor.discard(usize::from(*queue), &self.sequences(entries)).await)
+                let mut all = Vec::new();
+                for place in visitor.letter_places().await.unwrap() {
+                    if place.queue == usize::from(*queue) {
+                        all.push(said(visitor.discard(place, &self.sequences(entries)).await));
+                    }
+                }
+                all.join(" ")
             }
             _ => {
                 let mut seen = visitor.overview().await.unwrap();

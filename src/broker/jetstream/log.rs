@@ -17,6 +17,7 @@ use super::server::{self, Settings};
 use super::snapshot;
 use super::state::{Answer, ItemRef, Request, Reserved};
 use super::store;
+use super::subjects;
 use super::wire::{self, Framed, RequestId, Unreadable};
 use crate::broker::{Access, Fault, Layout, SharedQueue};
 use async_nats::{Message, StatusCode, Subscriber};
@@ -339,6 +340,7 @@ async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {
         Err(Refusal::NoStream) => {}
         Err(refusal) => return Err(refusal.fault()),
     }
+    subjects::check(api, names).await?;
     let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
     match api.call(&format!("STREAM.CREATE.{}", names.stream), &wanted).await {
         Ok(_) | Err(Refusal::Exists) => Ok(()),

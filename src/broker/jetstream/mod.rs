@@ -15,6 +15,7 @@ mod server;
 mod snapshot;
 mod state;
 mod store;
+mod subjects;
 mod visit;
 mod wire;
 
@@ -57,9 +58,9 @@ impl JetStream {
         let me = Who { machine: who.machine.clone(), life: who.life.clone() };
         let request = Request::Join { who: me.clone(), queues: layout.queues.clone(), new_run: who.new_run };
         match log.append(&request, &[], None).await.map_err(Refusal::fault)? {
-            Answer::Joined { run, begun, ended, is_back } => {
+            Answer::Joined { run, begun, ended, is_back, works_off } => {
                 log.replica().belongs_to(run);
-                let joined = Joined { run, begun, ended, is_back, warnings };
+                let joined = Joined { run, begun, ended, is_back, works_off, warnings };
                 Ok(JetStream { log, layout: layout.clone(), who: me, joined })
             }
             Answer::Foreign => Err(Fault::foreign(layout)),

@@ -6,9 +6,11 @@ use super::log::{For, Log};
 use super::names::Names;
 use super::server::{self, Settings};
 use super::state::{Answer, Machine, Request, Run, Standing, StoredLetter, StoredQueue, Visit};
+use super::subjects;
 use crate::broker::{
-    Access, Fault, Forgotten, Layout, Letter, Member, MemberState, Overview, QueueView, Retried, RunOrder,
-    SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, SharedStage, Writer,
+    Access, Fault, Forgotten, Layout, Letter, LetterPlace, Member, MemberState, Overview, QueueSettings,
+    QueueView, Retried, RetryRun, RunOrder, SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, SharedStage,
+    Writer,
 };
 use serde_json::json;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -23,6 +25,7 @@ const AT_ONCE: usize = 200;
 pub struct Visitor {
     log: Log,
     run: u64,
+    queues: Vec<QueueSettings>,
 }
 
 /// Looks at the server and at what it holds of the pipeline, and changes nothing. What its settings don't protect from.
@@ -46,6 +49,7 @@ async fn warnings(api: &Api, layout: &Layout, allow_loss: bool) -> Result<Vec<St
     let info = match api.info(&names.stream).await {
         Ok(info) => info,
         Err(Refusal::NoStream) => {
+            subjects::check(api, &names).await?;
             let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
             json!({ "config": wanted })
         }
@@ -91,12 +95,12 @@ impl Visitor {
         match found {
             None => Ok(None),
             Some((_, false)) => Err(Fault::foreign(layout)),
-            Some((run, true)) => Ok(Some(Visitor { log, run })),
+            Some((run, true)) => Ok(Some(Visitor { log, run, queues: layout.queues.clone() })),
         }
     }
 
-    async fn ask(&self, visit: Visit) -> Result<Answer, Fault> {
-        self.log.append(&Request::Visitor { run: self.run, visit }, &[], None).await.map_err(Refusal::fault)
+    async fn ask(&self, run: u64, visit: Visit) -> Result<Answer, Fault> {
+        self.log.append(&Request::Visitor { run, visit }, &[], None).await.map_err(Refusal::fault)
     }
 
     async fn see<T>(&self, look: impl FnOnce(&Run, u64) -> T) -> Result<T, Fault> {
@@ -145,7 +149,7 @@ impl Visitor {
 
     /// All machines that are there are told; how many there are.
     pub async fn order(&self, order: RunOrder) -> Result<u64, Fault> {
-        match self.ask(Visit::Order { order }).await? {
+        match self.ask(self.run, Visit::Order { order }).await? {
             Answer::Ordered(machines) => Ok(machines),
             other => Err(other.fault()),
         }
@@ -154,36 +158,91 @@ impl Visitor {
     /// A machine that is gone for good is struck off.
     pub async fn forget(&self, machine: &str) -> Result<Forgotten, Fault> {
         let (shown_for, silent_after) = (ms(SHOWN_FOR), ms(SILENT_AFTER));
-        match self.ask(Visit::Forget { machine: machine.to_owned(), shown_for, silent_after }).await? {
+        match self
+            .ask(self.run, Visit::Forget { machine: machine.to_owned(), shown_for, silent_after })
+            .await?
+        {
             Answer::Forgotten(forgotten) => Ok(forgotten),
             other => Err(other.fault()),
         }
     }
 
-    /// Dead letters of a queue (by its place in the layout), the oldest first, after `after`.
+    /// A queue of the layout in a run, which may have been another file's.
+    fn queue_in<'a>(&self, run: &'a Run, queue: usize) -> Option<(SharedQueue, &'a StoredQueue)> {
+        let name = &self.queues.get(queue)?.name;
+        let place = run.queues.iter().position(|queue| queue.settings.name == *name)?;
+        Some((SharedQueue(place as u16), &run.queues[place]))
+    }
+
+    /// Its place there.
+    async fn place_in(&self, place: LetterPlace) -> Result<Option<SharedQueue>, Fault> {
+        self.log.catch_up().await?;
+        self.log.replica().see(|state, _| Some(self.queue_in(state.runs.get(&place.run)?, place.queue)?.0))
+    }
+
+    pub async fn letter_places(&self) -> Result<Vec<LetterPlace>, Fault> {
+        self.log.catch_up().await?;
+        self.log.replica().see(|state, _| {
+            let all = state.runs.iter().flat_map(|(&number, run)| {
+                let has_letters = move |queue: &usize| {
+                    self.queue_in(run, *queue).is_some_and(|(_, queue)| !queue.letters.is_empty())
+                };
+                let queues = (0..self.queues.len()).filter(has_letters);
+                queues.map(move |queue| LetterPlace { run: number, queue })
+            });
+            all.collect()
+        })
+    }
+
+    /// Dead letters of a queue, the oldest first, after `after`.
     pub async fn letters(
         &self,
-        queue: usize,
+        place: LetterPlace,
         after: Option<Sequence>,
         n: usize,
     ) -> Result<Vec<Letter>, Fault> {
-        letters(&self.log, self.run, SharedQueue(queue as u16), after, n).await
+        match self.place_in(place).await? {
+            Some(queue) => letters(&self.log, place.run, queue, after, n).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// The letter of that name.
-    pub async fn letter(&self, queue: usize, id: Sequence) -> Result<Option<Letter>, Fault> {
-        let queue = SharedQueue(queue as u16);
-        let found = self.see(|run, _| run.queue(queue)?.letters.get(&id).cloned()).await?;
+    pub async fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
+        self.log.catch_up().await?;
+        let found = self.log.replica().see(|state, _| {
+            self.queue_in(state.runs.get(&place.run)?, place.queue)?.1.letters.get(&id).cloned()
+        })?;
         let Some(StoredLetter { item, cause, attempts }) = found else { return Ok(None) };
         let item = self.log.fetch(&[item]).await?.pop().flatten();
         Ok(item.map(|item| Letter { sequence: id, item, cause, attempts }))
     }
 
-    /// They become items of their queue again; what became of each.
-    pub async fn retry(&self, queue: usize, letters: &[Sequence]) -> Result<Vec<Retried>, Fault> {
-        let (queue, mut all) = (SharedQueue(queue as u16), Vec::new());
+    /// See [`crate::broker::Visitor::retry_run`]. One that is killed after it leaves a run without items: the next retry puts its letters
+    /// there, and a machine that joins it ends it.
+    pub async fn retry_run(&self, sealed: &[bool]) -> Result<RetryRun, Fault> {
+        let (queues, sealed) = (self.queues.clone(), sealed.to_vec());
+        let request = Request::WorkOff { run: self.run, queues, sealed };
+        match self.log.append(&request, &[], None).await.map_err(Refusal::fault)? {
+            Answer::RetryRun(number, works_off) => Ok(RetryRun { number, works_off }),
+            other => Err(other.fault()),
+        }
+    }
+
+    /// They become items of their queue in that run; what became of each.
+    pub async fn retry(
+        &self,
+        place: LetterPlace,
+        letters: &[Sequence],
+        into: u64,
+    ) -> Result<Vec<Retried>, Fault> {
+        let target = LetterPlace { run: into, ..place };
+        let (from, to) = (self.place_in(place).await?, self.place_in(target).await?);
+        let (Some(queue), Some(to)) = (from, to) else { return Ok(vec![Retried::Missing; letters.len()]) };
+        let mut all = Vec::new();
         for some in letters.chunks(AT_ONCE) {
-            match self.ask(Visit::Retry { queue, letters: some.to_vec() }).await? {
+            let visit = Visit::Retry { queue, letters: some.to_vec(), into: (into, to) };
+            match self.ask(place.run, visit).await? {
                 Answer::Retried(retried) => all.extend(retried),
                 other => return Err(other.fault()),
             }
@@ -192,10 +251,11 @@ impl Visitor {
     }
 
     /// They are dropped for good; how many there were.
-    pub async fn discard(&self, queue: usize, letters: &[Sequence]) -> Result<u64, Fault> {
-        let (queue, mut dropped) = (SharedQueue(queue as u16), 0);
+    pub async fn discard(&self, place: LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
+        let Some(queue) = self.place_in(place).await? else { return Ok(0) };
+        let mut dropped = 0;
         for some in letters.chunks(AT_ONCE) {
-            match self.ask(Visit::Discard { queue, letters: some.to_vec() }).await? {
+            match self.ask(place.run, Visit::Discard { queue, letters: some.to_vec() }).await? {
                 Answer::Discarded(letters) => dropped += letters,
                 other => return Err(other.fault()),
             }

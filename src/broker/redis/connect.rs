@@ -6,7 +6,7 @@ use super::answer;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
-use crate::broker::{Access, Fault, Joined, Layout, Membership};
+use crate::broker::{Access, Fault, Joined, Layout, Membership, QueueSettings};
 use crate::hash;
 use crate::model::WhenFull;
 use redis::aio::MultiplexedConnection;
@@ -42,9 +42,9 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     for queue in keys.queues() {
         connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
     }
-    let (begun, ended, is_back) = join(&mut connection, &scripts, &keys, layout, who).await?;
+    let (begun, ended, is_back, works_off) = join(&mut connection, &scripts, &keys, layout, who).await?;
     let ended = (ended > 0).then_some(ended);
-    let joined = Joined { run, begun, ended, is_back: is_back > 0, warnings };
+    let joined = Joined { run, begun, ended, is_back: is_back > 0, works_off: works_off > 0, warnings };
     Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, keys, joined })
 }
 
@@ -97,9 +97,10 @@ async fn look(connection: &mut MultiplexedConnection, allow_loss: bool) -> Resul
         redis::cmd("INFO").query_async(connection).await.map_err(|error| answer::fault(&error))?;
     // Managed servers forbid it: then nothing is said of it.
     let mut get = redis::cmd("CONFIG");
-    get.arg("GET").arg("appendfsync");
+    get.arg("GET").arg("*appendfsync*");
     let config: BTreeMap<String, String> = get.query_async(connection).await.unwrap_or_default();
-    let server = Server { info: &info, fsync: config.get("appendfsync").map(String::as_str) };
+    let is_lax = config.get("no-appendfsync-on-rewrite").is_some_and(|value| value == "yes");
+    let server = Server { info: &info, fsync: config.get("appendfsync").map(String::as_str), is_lax };
     if server.is_loading() {
         return Err(Fault::Away("the server is loading what it had".into()));
     }
@@ -133,20 +134,24 @@ async fn begin(
     }
 }
 
+/// As the scripts have it.
+pub(super) fn when_full(settings: &QueueSettings) -> &'static str {
+    if settings.when_full == WhenFull::Block { "wait" } else { "drop" }
+}
+
 async fn join(
     connection: &mut MultiplexedConnection,
     scripts: &Scripts,
     keys: &RunKeys,
     layout: &Layout,
     who: &Membership,
-) -> Result<(u64, u64, u64), Fault> {
+) -> Result<(u64, u64, u64, u64), Fault> {
     let mut script = scripts.join.prepare_invoke();
     script.key(keys.run()).key(keys.machines());
     script.arg(&who.machine).arg(&who.life);
     for (settings, queue) in layout.queues.iter().zip(keys.queues()) {
         script.key(&queue.stream).key(&queue.about).key(&queue.writers);
-        let when_full = if settings.when_full == WhenFull::Block { "wait" } else { "drop" };
-        script.arg(&settings.name).arg(settings.capacity).arg(when_full);
+        script.arg(&settings.name).arg(settings.capacity).arg(when_full(settings));
     }
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     if matches!(&value, Value::Array(words) if words.len() == 1) {

@@ -1,40 +1,96 @@
 //! Dead letters that lie in the broker, for those who ask from outside.
+//!
+//! | `dead retry` is killed | what is left |
+//! |---|---|
+//! | before `work_off.lua` | nothing of it |
+//! | after it | a run without items; the next retry puts its letters there, a machine that joins it ends it |
+//! | among the requests of `retry.lua` | some letters are items, the others are letters |
 
 use super::answer;
+use super::connect::when_full;
 use super::visit::Visitor;
-use crate::broker::{Fault, Letter, Retried, Sequence};
+use crate::broker::{Fault, Letter, LetterPlace, Retried, RetryRun, Sequence};
 
 /// Letters of one request: a script holds up the server for as long as it runs.
 const AT_ONCE: usize = 200;
 
 impl Visitor {
-    /// Dead letters of a queue (by its place in the layout), the oldest first, after `after`.
+    fn stream_of(&self, place: LetterPlace) -> Option<String> {
+        Some(self.pipeline.run(place.run).queues().get(place.queue)?.letters.clone())
+    }
+
+    pub async fn letter_places(&self) -> Result<Vec<LetterPlace>, Fault> {
+        let mut runs: Vec<u64> = self.query(redis::cmd("SMEMBERS").arg(self.pipeline.runs())).await?;
+        runs.sort_unstable();
+        let places = |&run: &u64| (0..self.queues.len()).map(move |queue| LetterPlace { run, queue });
+        let places: Vec<LetterPlace> = runs.iter().flat_map(places).collect();
+        let mut pipe = redis::pipe();
+        for stream in places.iter().filter_map(|place| self.stream_of(*place)) {
+            pipe.cmd("XLEN").arg(stream);
+        }
+        let lengths: Vec<u64> =
+            pipe.query_async(&mut self.connection.clone()).await.map_err(|error| answer::fault(&error))?;
+        Ok(places
+            .into_iter()
+            .zip(lengths)
+            .filter(|(_, length)| *length > 0)
+            .map(|(place, _)| place)
+            .collect())
+    }
+
+    /// Dead letters of a queue, the oldest first, after `after`.
     pub async fn letters(
         &self,
-        queue: usize,
+        place: LetterPlace,
         after: Option<Sequence>,
         n: usize,
     ) -> Result<Vec<Letter>, Fault> {
+        let Some(stream) = self.stream_of(place) else { return Ok(Vec::new()) };
         let from = after.map_or("-".to_owned(), |sequence| format!("({sequence}"));
         let mut range = redis::cmd("XRANGE");
-        range.arg(&self.keys.queues()[queue].letters).arg(from).arg("+").arg("COUNT").arg(n);
+        range.arg(stream).arg(from).arg("+").arg("COUNT").arg(n);
         answer::letters(self.query(&range).await?)
     }
 
     /// The letter of that name.
-    pub async fn letter(&self, queue: usize, id: Sequence) -> Result<Option<Letter>, Fault> {
+    pub async fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
+        let Some(stream) = self.stream_of(place) else { return Ok(None) };
         let mut range = redis::cmd("XRANGE");
-        range.arg(&self.keys.queues()[queue].letters).arg(id.to_string()).arg(id.to_string());
+        range.arg(stream).arg(id.to_string()).arg(id.to_string());
         Ok(answer::letters(self.query(&range).await?)?.pop())
     }
 
-    /// They become items of their queue again; what became of each.
-    pub async fn retry(&self, queue: usize, letters: &[Sequence]) -> Result<Vec<Retried>, Fault> {
-        let keys = &self.keys.queues()[queue];
+    /// See [`crate::broker::Visitor::retry_run`].
+    pub async fn retry_run(&self, sealed: &[bool]) -> Result<RetryRun, Fault> {
+        let next = self.pipeline.run(self.run + 1);
+        let mut script = self.scripts.work_off.prepare_invoke();
+        script.key(self.pipeline.pipeline()).key(self.pipeline.runs()).key(self.keys.run()).key(next.run());
+        script.arg(self.run);
+        for ((settings, keys), is_sealed) in self.queues.iter().zip(next.queues()).zip(sealed) {
+            script.key(&keys.stream).key(&keys.about);
+            script.arg(&settings.name).arg(settings.capacity).arg(when_full(settings));
+            script.arg(u8::from(*is_sealed));
+        }
+        let (number, works_off): (u64, u8) = self.ask(&script).await?;
+        Ok(RetryRun { number, works_off: works_off == 1 })
+    }
+
+    /// They become items of their queue in that run; what became of each.
+    pub async fn retry(
+        &self,
+        place: LetterPlace,
+        letters: &[Sequence],
+        into: u64,
+    ) -> Result<Vec<Retried>, Fault> {
+        let (from, to) = (self.pipeline.run(place.run), self.pipeline.run(into));
+        let (Some(from), Some(queue)) = (from.queues().get(place.queue), to.queues().get(place.queue)) else {
+            return Ok(vec![Retried::Missing; letters.len()]);
+        };
         let mut all = Vec::new();
         for some in letters.chunks(AT_ONCE) {
             let mut script = self.scripts.retry.prepare_invoke();
-            script.key(&keys.stream).key(&keys.about).key(&keys.letters);
+            script.key(&from.about).key(&from.letters).key(&queue.stream).key(&queue.about);
+            script.key(to.machines()).key(self.pipeline.pipeline()).arg(into);
             for id in some {
                 script.arg(id.to_string());
             }
@@ -42,6 +98,7 @@ impl Visitor {
             all.extend(words.iter().map(|word| match word.as_str() {
                 "put" => Retried::Put,
                 "ended" => Retried::Ended,
+                "outrun" => Retried::Outrun,
                 _ => Retried::Missing,
             }));
         }
@@ -49,8 +106,9 @@ impl Visitor {
     }
 
     /// They are dropped for good; how many there were.
-    pub async fn discard(&self, queue: usize, letters: &[Sequence]) -> Result<u64, Fault> {
-        let keys = &self.keys.queues()[queue];
+    pub async fn discard(&self, place: LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
+        let run = self.pipeline.run(place.run);
+        let Some(keys) = run.queues().get(place.queue) else { return Ok(0) };
         let mut dropped = 0;
         for some in letters.chunks(AT_ONCE) {
             let mut script = self.scripts.discard.prepare_invoke();

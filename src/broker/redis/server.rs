@@ -5,6 +5,8 @@ pub(super) struct Server<'a> {
     pub(super) info: &'a str,
     /// `appendfsync`, where the server tells it.
     pub(super) fsync: Option<&'a str>,
+    /// `no-appendfsync-on-rewrite`: no fsync while it writes its file anew.
+    pub(super) is_lax: bool,
 }
 
 impl Server<'_> {
@@ -63,6 +65,11 @@ impl Server<'_> {
             Some("no") => warnings.push("`appendfsync no`: a power cut may take back half a minute".into()),
             _ => {}
         }
+        if self.is_lax && self.fsync != Some("no") {
+            warnings.push(
+                "`no-appendfsync-on-rewrite yes`: while it writes its file anew a power cut may take back half a minute".into(),
+            );
+        }
         Ok(warnings)
     }
 }
@@ -75,7 +82,7 @@ mod tests {
         "# Server\r\nredis_version:7.0.15\r\nrole:master\r\naof_enabled:1\r\nmaxmemory_policy:noeviction\r\n";
 
     fn check(info: &str, allow_loss: bool) -> Result<Vec<String>, String> {
-        Server { info, fsync: Some("always") }.check(allow_loss)
+        Server { info, fsync: Some("always"), is_lax: false }.check(allow_loss)
     }
 
     #[test]
@@ -94,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_server_that_still_loads_is_asked_again() {
-        let is_loading = |info| Server { info, fsync: None }.is_loading();
+        let is_loading = |info| Server { info, fsync: None, is_lax: false }.is_loading();
         assert!(
             is_loading("loading:1\r\naof_enabled:0\r\n") && !is_loading("loading:0\r\n") && !is_loading(GOOD)
         );
@@ -113,9 +120,11 @@ mod tests {
 
     #[test]
     fn what_a_power_cut_takes_is_told() {
-        let warned = |fsync| Server { info: GOOD, fsync }.check(false).unwrap();
+        let warned = |fsync| Server { info: GOOD, fsync, is_lax: false }.check(false).unwrap();
         assert!(warned(Some("everysec"))[0].contains("second"));
         assert!(warned(Some("no"))[0].contains("minute"));
         assert_eq!((warned(Some("always")).len(), warned(None).len()), (0, 0));
+        let lax = |fsync| Server { info: GOOD, fsync: Some(fsync), is_lax: true }.check(false).unwrap();
+        assert!(lax("always")[0].contains("no-appendfsync-on-rewrite") && lax("no").len() == 1);
     }
 }

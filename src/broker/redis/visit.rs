@@ -5,8 +5,8 @@ use super::connect;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use crate::broker::{
-    Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueView, RunOrder, SHOWN_FOR,
-    SILENT_AFTER, SharedStage, Writer, WriterState,
+    Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueSettings, QueueView,
+    RunOrder, SHOWN_FOR, SILENT_AFTER, SharedStage, Writer, WriterState,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, ScriptInvocation, Value};
@@ -21,9 +21,11 @@ const WATCHED_FOR: Duration = Duration::from_secs(5);
 pub struct Visitor {
     pub(super) connection: MultiplexedConnection,
     pub(super) scripts: Scripts,
+    pub(super) pipeline: Keys,
+    /// Of the latest run.
     pub(super) keys: RunKeys,
     pub(super) run: u64,
-    pub(super) names: Vec<String>,
+    pub(super) queues: Vec<QueueSettings>,
 }
 
 /// `{counters, settings, leases, writers}` of `see.lua`.
@@ -43,8 +45,8 @@ impl Visitor {
         if shape != connect::shape(layout) {
             return Err(Fault::foreign(layout));
         }
-        let names = layout.queues.iter().map(|queue| queue.name.clone()).collect();
-        Ok(Some(Visitor { connection, scripts: Scripts::new(), keys: pipeline.run(run), run, names }))
+        let (keys, queues) = (pipeline.run(run), layout.queues.clone());
+        Ok(Some(Visitor { connection, scripts: Scripts::new(), pipeline, keys, run, queues }))
     }
 
     pub(super) async fn ask<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Fault> {
@@ -75,7 +77,7 @@ impl Visitor {
         }
         let (now, begun, ended, rows): (u64, u64, u64, Vec<QueueRow>) = self.ask(&script).await?;
         let machines = self.machines().await?;
-        let queues = self.names.iter().zip(rows).map(|(name, row)| queue_view(name, row, now));
+        let queues = self.queues.iter().zip(rows).map(|(queue, row)| queue_view(&queue.name, row, now));
         let queues = queues.collect::<Result<_, _>>()?;
         Ok(Overview { run: self.run, begun, ended: (ended > 0).then_some(ended), machines, queues })
     }
@@ -132,8 +134,9 @@ impl Visitor {
             "struck" => {
                 let counts: Vec<u64> = answer::parsed(next())?;
                 let pairs: Vec<(usize, String)> = answer::parsed(next())?;
-                let name = |n: usize| self.names.get(n).cloned().unwrap_or_default();
-                let items = self.names.iter().cloned().zip(counts).filter(|(_, count)| *count > 0).collect();
+                let name = |n: usize| self.queues.get(n).map(|queue| queue.name.clone()).unwrap_or_default();
+                let names = self.queues.iter().map(|queue| queue.name.clone());
+                let items = names.zip(counts).filter(|(_, count)| *count > 0).collect();
                 let writers = pairs.into_iter().map(|(queue, stage)| (name(queue), stage)).collect();
                 Ok(Forgotten::Struck { items, writers })
             }

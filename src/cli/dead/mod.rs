@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// Those of shared queues: they lie in the broker, and any machine that has the file sees to them
     #[arg(long, global = true, conflicts_with = "file")]
     shared: bool,
+    /// Only those of that run of the shared queues
+    #[arg(long, global = true, requires = "shared", value_name = "RUN")]
+    run: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -51,6 +54,7 @@ Examples:
     ///
     /// Such a run has its sources off and its queues in a file (as if `durable` was set). It first recovers what
     /// durable queues hold, and ends when all items are done. After an interruption, the same command continues.
+    /// With --shared, where the run has ended: begin a run for them, which `mprun run FILE` joins.
     #[command(after_help = "\
 Examples:
   mprun dead retry shop 7
@@ -68,7 +72,7 @@ Examples:
 /// Works on a pipeline's dead letters.
 pub(super) fn run(args: &Args, verbosity: i8, registry: &Registry) -> Result<u8, Failure> {
     if args.shared {
-        return in_broker(&args.verb, registry);
+        return in_broker(&args.verb, args.run, registry);
     }
     match &args.verb {
         Verb::List(list) => list::run(&args.source, list),
@@ -78,8 +82,8 @@ pub(super) fn run(args: &Args, verbosity: i8, registry: &Registry) -> Result<u8,
     }
 }
 
-fn in_broker(verb: &Verb, registry: &Registry) -> Result<u8, Failure> {
-    let find = |name: Option<&str>| Shared::find(name, registry);
+fn in_broker(verb: &Verb, run: Option<u64>, registry: &Registry) -> Result<u8, Failure> {
+    let find = |name: Option<&str>| Shared::find(name, run, registry);
     match verb {
         Verb::List(list) => {
             list.check_for_broker()?;

@@ -2,7 +2,7 @@
 
 use super::selection::Selection;
 use super::text;
-use crate::broker::{Letter, Retried, Sequence};
+use crate::broker::{Letter, LetterPlace, Retried, Sequence};
 use crate::cli::machines::SharedPipeline;
 use crate::cli::output::{self, Failure};
 use crate::cli::table::{Table, shortened, terminal_width};
@@ -14,17 +14,19 @@ use crate::status::Glimpse;
 
 use data_encoding::BASE64;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// Letters of one request.
 const AT_ONCE: usize = 100;
 
-/// A letter, as it is named: by its queue's place, and its own name there.
-type Id = (usize, Sequence);
+/// A letter, as it is named: where it lies, and its own name there.
+type Id = (LetterPlace, Sequence);
 
 #[derive(Serialize)]
 struct Shown {
     id: String,
+    run: u64,
     queue: String,
     time: String,
     attempts: u32,
@@ -33,16 +35,33 @@ struct Shown {
     item: String,
 }
 
-impl Shown {
-    fn of(queue: &str, letter: &Letter) -> Shown {
+/// The letters of all runs that the broker holds, and where they lie.
+pub(super) struct Shared {
+    pipeline: SharedPipeline,
+    queues: Vec<String>,
+    /// Only those of this run are meant.
+    run: Option<u64>,
+}
+
+impl Shared {
+    pub(super) fn find(name: Option<&str>, run: Option<u64>, registry: &Registry) -> Result<Shared, Failure> {
+        let pipeline = SharedPipeline::named(name, registry)?;
+        let queues = pipeline.broker.queues.iter().map(|queue| queue.name.clone()).collect();
+        Ok(Shared { pipeline, queues, run })
+    }
+
+    fn shown(&self, place: LetterPlace, letter: &Letter) -> Shown {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(letter.sequence.0);
         let (encoding, item) = match std::str::from_utf8(&letter.item) {
             Ok(text) => ("utf-8", text.to_owned()),
             Err(_) => ("base64", BASE64.encode(&letter.item)),
         };
+        let LetterPlace { run, queue } = place;
+        let queue = self.queues[queue].clone();
         Shown {
-            id: format!("{queue}/{}", letter.sequence),
-            queue: queue.to_owned(),
+            id: format!("{run}/{queue}/{}", letter.sequence),
+            run,
+            queue,
             time: humantime::format_rfc3339_millis(at).to_string(),
             attempts: letter.attempts,
             cause: letter.cause.clone(),
@@ -50,32 +69,19 @@ impl Shown {
             item,
         }
     }
-}
-
-/// The letters of a run, and where they lie.
-pub(super) struct Shared {
-    pipeline: SharedPipeline,
-    queues: Vec<String>,
-}
-
-impl Shared {
-    pub(super) fn find(name: Option<&str>, registry: &Registry) -> Result<Shared, Failure> {
-        let pipeline = SharedPipeline::named(name, registry)?;
-        let queues = pipeline.broker.queues.iter().map(|queue| queue.name.clone()).collect();
-        Ok(Shared { pipeline, queues })
-    }
 
     /// All of them, one after the other.
-    fn each(&self, mut act: impl FnMut(usize, Letter) -> Result<bool, Failure>) -> Result<(), Failure> {
-        for queue in 0..self.queues.len() {
+    fn each(&self, mut act: impl FnMut(LetterPlace, Letter) -> Result<bool, Failure>) -> Result<(), Failure> {
+        let places = self.pipeline.ask(async |visitor| visitor.letter_places().await)?;
+        for place in places.into_iter().filter(|place| self.run.is_none_or(|run| place.run == run)) {
             let mut after = None;
             loop {
                 let letters =
-                    self.pipeline.ask(async |visitor| visitor.letters(queue, after, AT_ONCE).await)?;
+                    self.pipeline.ask(async |visitor| visitor.letters(place, after, AT_ONCE).await)?;
                 let Some(last) = letters.last() else { break };
                 after = Some(last.sequence);
                 for letter in letters {
-                    if !act(queue, letter)? {
+                    if !act(place, letter)? {
                         return Ok(());
                     }
                 }
@@ -85,15 +91,19 @@ impl Shared {
     }
 
     fn id(&self, word: &str) -> Result<Id, Failure> {
-        let no_id = || {
+        let read = || {
+            let mut parts = word.splitn(3, '/');
+            let run = parts.next()?.parse().ok()?;
+            let queue = parts.next()?;
+            let queue = self.queues.iter().position(|name| name == queue)?;
+            Some((LetterPlace { run, queue }, parts.next()?.parse().ok()?))
+        };
+        read().ok_or_else(|| {
             Failure::usage(format!(
-                "{} is no dead letter of a shared queue: such as jobs/1764-0",
+                "{} is no dead letter of a shared queue: such as 1/jobs/1764-0",
                 quote(word)
             ))
-        };
-        let (queue, sequence) = word.rsplit_once('/').ok_or_else(no_id)?;
-        let place = self.queues.iter().position(|name| name == queue).ok_or_else(no_id)?;
-        Ok((place, sequence.parse().map_err(|_| no_id())?))
+        })
     }
 
     /// Those that are meant. One that isn't there is an error: nothing is done by mistake.
@@ -101,39 +111,41 @@ impl Shared {
         let words = selection.ids()?;
         let mut ids = Vec::new();
         if words.is_empty() {
-            self.each(|queue, letter| {
-                ids.push((queue, letter.sequence));
+            self.each(|place, letter| {
+                ids.push((place, letter.sequence));
                 Ok(true)
             })?;
         }
         for word in words {
-            let (queue, id) = self.id(word)?;
-            if self.letter(queue, id)?.is_none() {
+            let (place, id) = self.id(word)?;
+            if self.letter(place, id)?.is_none() {
                 return Err(Failure::usage(format!(
                     "there is no dead letter {word}: `mprun dead list --shared` shows those that there are"
                 )));
             }
-            ids.push((queue, id));
+            ids.push((place, id));
         }
         Ok(ids)
     }
 
-    fn letter(&self, queue: usize, id: Sequence) -> Result<Option<Letter>, Failure> {
-        self.pipeline.ask(async |visitor| visitor.letter(queue, id).await)
+    fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Failure> {
+        self.pipeline.ask(async |visitor| visitor.letter(place, id).await)
     }
+}
 
-    fn of_queue(ids: &[Id], queue: usize) -> Vec<Sequence> {
-        ids.iter().filter(|(place, _)| *place == queue).map(|(_, id)| *id).collect()
-    }
+fn by_place(ids: Vec<Id>) -> BTreeMap<LetterPlace, Vec<Sequence>> {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    ids.into_iter().for_each(|(place, id)| all.entry(place).or_default().push(id));
+    all
 }
 
 pub(super) fn list(shared: &Shared, json: bool) -> Result<u8, Failure> {
     if json {
-        return as_json(|each| shared.each(|queue, letter| each(&Shown::of(&shared.queues[queue], &letter))));
+        return as_json(|each| shared.each(|place, letter| each(&shared.shown(place, &letter))));
     }
     let mut table = Table::new(&["<ID", "<TIME", "TRIES", "<CAUSE", "<ITEM"]);
-    shared.each(|queue, letter| {
-        let Shown { id, time, attempts, cause, .. } = Shown::of(&shared.queues[queue], &letter);
+    shared.each(|place, letter| {
+        let Shown { id, time, attempts, cause, .. } = shared.shown(place, &letter);
         let item = Glimpse::text_of(&letter.item[..letter.item.len().min(Glimpse::MAX_BYTES)]);
         let cause = cause.lines().last().unwrap_or_default();
         table.push([
@@ -166,13 +178,13 @@ fn as_json(
 
 pub(super) fn show(shared: &Shared, selection: &Selection) -> Result<u8, Failure> {
     let ids = shared.choose(selection)?;
-    let letters = || ids.iter().map(|&(queue, id)| Ok::<_, Failure>((queue, shared.letter(queue, id)?)));
+    let letters = || ids.iter().map(|&(place, id)| Ok::<_, Failure>((place, shared.letter(place, id)?)));
     if selection.json {
         return as_json(|each| {
             for found in letters() {
-                let (queue, letter) = found?;
+                let (place, letter) = found?;
                 if let Some(letter) = letter
-                    && !each(&Shown::of(&shared.queues[queue], &letter))?
+                    && !each(&shared.shown(place, &letter))?
                 {
                     break;
                 }
@@ -181,14 +193,14 @@ pub(super) fn show(shared: &Shared, selection: &Selection) -> Result<u8, Failure
         });
     }
     for found in letters() {
-        let (queue, Some(letter)) = found? else { continue };
-        let Shown { id, queue, time, attempts, cause, .. } = Shown::of(&shared.queues[queue], &letter);
+        let (place, Some(letter)) = found? else { continue };
+        let Shown { id, run, queue, time, attempts, cause, .. } = shared.shown(place, &letter);
         let item = Glimpse::text_of(&letter.item);
         let (tries, bytes) = (counted(attempts.into(), "try"), counted(letter.item.len() as u64, "byte"));
         let cause: Vec<String> = cause.lines().map(text::shown).collect();
         let cause = cause.join("\n             ");
         let text = format!(
-            "dead letter {id}\n  given up   {time}, after {tries}\n  cause      {cause}\n  from       queue {queue}\n  item       \
+            "dead letter {id}\n  given up   {time}, after {tries}\n  cause      {cause}\n  from       queue {queue}, run {run}\n  item       \
              {bytes}: {item}\n"
         );
         if !output::print_on(&text)? {
@@ -201,18 +213,39 @@ pub(super) fn show(shared: &Shared, selection: &Selection) -> Result<u8, Failure
 /// Each is an item again in the step in which its letter goes.
 pub(super) fn retry(shared: &Shared, selection: &Selection) -> Result<u8, Failure> {
     let ids = shared.choose(selection)?;
+    if ids.is_empty() {
+        output::print("no dead letters to try again\n")?;
+        return Ok(exit::DONE);
+    }
+    // What comes of items of shared queues alone ends with those.
+    let sealed: Vec<bool> = shared.pipeline.broker.before.iter().map(Vec::is_empty).collect();
+    let run = shared.pipeline.ask(async |visitor| visitor.retry_run(&sealed).await)?;
     let (mut put, mut left) = (0_u64, Vec::new());
-    for (queue, name) in shared.queues.iter().enumerate() {
-        let letters = Shared::of_queue(&ids, queue);
-        let outcome = shared.pipeline.ask(async |visitor| visitor.retry(queue, &letters).await)?;
+    for (place, letters) in by_place(ids) {
+        let outcome =
+            shared.pipeline.ask(async |visitor| visitor.retry(place, &letters, run.number).await)?;
         let count = |what| outcome.iter().filter(|outcome| **outcome == what).count() as u64;
         put += count(Retried::Put);
         if count(Retried::Ended) > 0 {
-            let kept = counted(count(Retried::Ended), "dead letter");
-            left.push(format!("{kept} kept: the queue {name} has ended, nothing takes its items any more"));
+            let (kept, name) = (counted(count(Retried::Ended), "dead letter"), &shared.queues[place.queue]);
+            left.push(format!(
+                "{kept} kept: the queue {name} has ended, and run {} has not; try again once it has",
+                run.number
+            ));
+        }
+        if count(Retried::Outrun) > 0 {
+            let kept = counted(count(Retried::Outrun), "dead letter");
+            left.push(format!("{kept} kept: another run was begun meanwhile; try again"));
         }
     }
     output::print(&format!("{} put back\n", counted(put, "dead letter")))?;
+    if run.works_off {
+        output::print(&format!(
+            "run {} works off dead letters, its sources are off: `mprun run {}` joins it\n",
+            run.number,
+            shared.pipeline.file.display()
+        ))?;
+    }
     left.iter().for_each(|why| output::report_error(why));
     Ok(if left.is_empty() { exit::DONE } else { exit::FAILED })
 }
@@ -220,9 +253,8 @@ pub(super) fn retry(shared: &Shared, selection: &Selection) -> Result<u8, Failur
 pub(super) fn discard(shared: &Shared, selection: &Selection) -> Result<u8, Failure> {
     let ids = shared.choose(selection)?;
     let mut dropped = 0;
-    for queue in 0..shared.queues.len() {
-        let letters = Shared::of_queue(&ids, queue);
-        dropped += shared.pipeline.ask(async |visitor| visitor.discard(queue, &letters).await)?;
+    for (place, letters) in by_place(ids) {
+        dropped += shared.pipeline.ask(async |visitor| visitor.discard(place, &letters).await)?;
     }
     output::print(&format!("{dropped} dropped\n"))?;
     Ok(exit::DONE)

@@ -1,12 +1,17 @@
 //! A pipeline as Kubernetes manifests. Pure.
 //!
-//! Each group of stages is a workload: a Job where the run ends by itself, a StatefulSet where queues are kept on disk, else a
+//! Each group of stages is a workload: a Job where the run ends by itself, a StatefulSet where a pod has to keep its state folder, else a
 //! Deployment. A pod runs one mprun, which is process 1: TERM drains it, and the probes ask its control socket.
+//!
+//! A machine is its state folder. So a group whose machine the run would wait for has it on a claim, and a pod that takes the place of
+//! another is the same machine.
 
 use super::groups::{self, Group};
 use super::volumes::{self, ConfigFiles, FOLDER, Named};
 use super::{plain_secrets, variables, yaml};
 use crate::config::{Pipeline, Stage, Texts};
+use crate::link::LinkPlan;
+use crate::model::Machines;
 use crate::stage::Registry;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -63,9 +68,11 @@ pub(super) fn manifests(request: &Request<'_>) -> Result<Manifests, String> {
     let mut text = export.head(&secrets, &groups);
     text += &yaml::document(&export.config_map());
     for group in &groups {
-        let kind = Kind::of(pipeline, registry);
-        text += &group_comment(group, kind);
-        for manifest in export.workload(group, kind)? {
+        let owned = Owned::of(pipeline, group);
+        let kind = Kind::of(pipeline, registry, !owned.is_none());
+        let state = State::of(kind, !owned.is_none());
+        text += &group_comment(group, kind, &owned);
+        for manifest in export.workload(group, kind, state)? {
             text += &yaml::document(&manifest);
         }
     }
@@ -82,16 +89,100 @@ enum Kind {
 
 impl Kind {
     /// A run that ends by itself would be started over and over by a Deployment.
-    fn of(pipeline: &Pipeline, registry: &Registry) -> Kind {
+    fn of(pipeline: &Pipeline, registry: &Registry, is_of_machine: bool) -> Kind {
         let sources = || pipeline.stages.iter().filter(|stage| is_source(stage));
         let ends = sources().all(|stage| stage.work.ends(registry) && stage.rules.schedule.is_none());
         let has_service = pipeline.stages.iter().any(|stage| stage.work.is_service());
         match sources().count() > 0 && ends && !has_service {
             true => Kind::Job,
-            false if pipeline.is_durable() => Kind::StatefulSet,
+            false if pipeline.is_durable() || is_of_machine => Kind::StatefulSet,
             false => Kind::Deployment,
         }
     }
+}
+
+/// Where a pod has its state folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It goes with the pod.
+    OfPod,
+    /// The claim of the Job: its next pod has it again.
+    OfJob,
+    /// A claim for each pod of the StatefulSet.
+    OfReplica,
+}
+
+impl State {
+    fn of(kind: Kind, is_of_machine: bool) -> State {
+        match kind {
+            Kind::StatefulSet => State::OfReplica,
+            Kind::Job if is_of_machine => State::OfJob,
+            Kind::Job | Kind::Deployment => State::OfPod,
+        }
+    }
+}
+
+/// The stages of a group that the run knows by their machine.
+#[derive(Default)]
+struct Owned {
+    /// The run waits for the machine where they have not ended.
+    waited_for: Vec<String>,
+    /// The machine goes on where they were.
+    placed: Vec<String>,
+}
+
+impl Owned {
+    fn of(pipeline: &Pipeline, group: &Group<'_>) -> Owned {
+        let mut owned = Owned::default();
+        for line in LinkPlan::of(pipeline).map_or(Vec::new(), |plan| plan.lines) {
+            if !group.stages.iter().any(|stage| stage.name == line.stage) {
+                continue;
+            }
+            if line.is_waited_for() {
+                owned.waited_for.push(line.stage);
+            } else if line.has_own_position() {
+                owned.placed.push(line.stage);
+            }
+        }
+        owned
+    }
+
+    fn is_none(&self) -> bool {
+        self.waited_for.is_empty() && self.placed.is_empty()
+    }
+
+    fn comment(&self) -> String {
+        let mut text = String::new();
+        if !self.is_none() {
+            text += "# The claim holds the machine's id, so a pod that replaces another goes on as the same machine.\n";
+        }
+        if !self.waited_for.is_empty() {
+            text += &format!(
+                "# As a new one it would begin anew with {}, and the run would wait for the old one until `mprun forget`.\n",
+                self.waited_for.join(", ")
+            );
+        }
+        if !self.placed.is_empty() {
+            text += &format!(
+                "# It cuts off what {} has written of items that come again, as far as the file is there still.\n",
+                self.placed.join(", ")
+            );
+        }
+        text
+    }
+}
+
+fn claim_spec() -> Value {
+    json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } })
+}
+
+fn state_claim(group: &Group<'_>) -> String {
+    format!("{}-state", group.name)
+}
+
+/// A source that works on each machine that runs it.
+fn is_everywhere(stage: &Stage) -> bool {
+    is_source(stage) && stage.placed != Some(Machines::One)
 }
 
 fn is_source(stage: &Stage) -> bool {
@@ -102,14 +193,24 @@ fn names(stages: &[&Stage]) -> Vec<String> {
     stages.iter().map(|stage| stage.name.clone()).collect()
 }
 
-fn group_comment(group: &Group<'_>, kind: Kind) -> String {
+fn group_comment(group: &Group<'_>, kind: Kind, owned: &Owned) -> String {
     let stages = names(&group.stages).join(", ");
-    let copies = match group.stages.iter().find(|stage| is_source(stage)) {
+    let one_by_one: Vec<&Stage> =
+        group.stages.iter().copied().filter(|stage| stage.placed == Some(Machines::One)).collect();
+    let copies = match group.stages.iter().find(|stage| is_everywhere(stage)) {
         Some(source) => format!("one pod: each runs `{}`, and so emits all of its items", source.name),
+        None if kind == Kind::Job && !owned.is_none() => "one pod for each claim".to_owned(),
         None if kind == Kind::Job => "`parallelism`: any number of pods".to_owned(),
         None => "`replicas`: any number of pods".to_owned(),
     };
-    format!("# {stages}: {copies}.\n")
+    let mut text = format!("# {stages}: {copies}.\n");
+    if !one_by_one.is_empty() {
+        text += &format!(
+            "# {} (machines = \"one\") works in one pod at a time: another goes on from its position in the broker.\n",
+            names(&one_by_one).join(", ")
+        );
+    }
+    text + &owned.comment()
 }
 
 fn warnings(pipeline: &Pipeline, registry: &Registry) -> Vec<String> {
@@ -196,17 +297,24 @@ impl Export<'_> {
         })
     }
 
-    fn workload(&self, group: &Group<'_>, kind: Kind) -> Result<Vec<Value>, String> {
+    fn workload(&self, group: &Group<'_>, kind: Kind, state: State) -> Result<Vec<Value>, String> {
         let labels = self.labels(Some(&group.name));
         let metadata = self.metadata(&group.name, Some(&group.name));
-        let pod = json!({ "metadata": { "labels": labels }, "spec": self.pod(group, kind)? });
+        let pod = json!({ "metadata": { "labels": labels }, "spec": self.pod(group, kind, state)? });
         let selector = json!({ "matchLabels": labels });
-        let is_alone = group.stages.iter().any(|stage| is_source(stage));
+        let is_alone = group.stages.iter().any(|stage| is_everywhere(stage));
         Ok(match kind {
-            Kind::Job => vec![json!({
-                "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata,
-                "spec": { "parallelism": 1, "template": pod },
-            })],
+            Kind::Job => {
+                let claim = json!({
+                    "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                    "metadata": self.metadata(&state_claim(group), Some(&group.name)), "spec": claim_spec(),
+                });
+                let job = json!({
+                    "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata,
+                    "spec": { "parallelism": 1, "template": pod },
+                });
+                (state == State::OfJob).then_some(claim).into_iter().chain([job]).collect()
+            }
             Kind::Deployment => {
                 let mut spec = json!({ "replicas": 1, "selector": selector, "template": pod });
                 if is_alone {
@@ -217,10 +325,7 @@ impl Export<'_> {
                 ]
             }
             Kind::StatefulSet => {
-                let claim = json!({
-                    "metadata": { "name": "state" },
-                    "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
-                });
+                let claim = json!({ "metadata": { "name": "state" }, "spec": claim_spec() });
                 let service = json!({
                     "apiVersion": "v1", "kind": "Service", "metadata": metadata,
                     "spec": { "clusterIP": "None", "selector": labels },
@@ -237,7 +342,7 @@ impl Export<'_> {
         })
     }
 
-    fn pod(&self, group: &Group<'_>, kind: Kind) -> Result<Value, String> {
+    fn pod(&self, group: &Group<'_>, kind: Kind, state: State) -> Result<Value, String> {
         let pipeline = self.request.pipeline;
         let secrets = volumes::secrets(pipeline, group.stages.iter().copied())?;
         let elsewhere = volumes::mounts(&secrets);
@@ -245,8 +350,12 @@ impl Export<'_> {
             volumes::volume(&self.name, &self.config, &self.name, &secrets),
             json!({ "name": "run", "emptyDir": { "medium": "Memory" } }),
         ];
-        if kind != Kind::StatefulSet {
-            volumes.push(json!({ "name": "state", "emptyDir": {} }));
+        match state {
+            State::OfPod => volumes.push(json!({ "name": "state", "emptyDir": {} })),
+            State::OfJob => volumes.push(
+                json!({ "name": "state", "persistentVolumeClaim": { "claimName": state_claim(group) } }),
+            ),
+            State::OfReplica => {}
         }
         if !elsewhere.is_empty() {
             volumes.push(json!({ "name": "secrets", "secret": { "secretName": self.name } }));

@@ -24,6 +24,10 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                 self.handle(Event::Claimed { line, is_ours });
             }
             Answer::Claimed(_, Err(fault)) => self.failed(&fault),
+            Answer::Over(line) => {
+                self.handle(Event::Claimed { line, is_ours: false });
+                self.is_over(line);
+            }
             Answer::Done(result) => self.on(result, |()| None),
             Answer::Left(result) => self.on(result, |()| Some(Event::Left)),
             Answer::Heard(Ok(heard)) => self.heard(heard),
@@ -62,19 +66,23 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn joined(&mut self, broker: Rc<C::Broker>) {
-        let Joined { run, begun, ended, is_back, warnings } = broker.joined();
+        let Joined { run, begun, ended, is_back, works_off, warnings } = broker.joined().clone();
         // A machine that has died in the run may have written what does not count: its workers see to that as they start.
         if let Some(at) = ended.filter(|_| !is_back) {
             self.supervisor.tell(LinkNews::Ended { at });
             self.end = Some(End::Left);
             return;
         }
-        self.up = LinkNews::Up { run: *run, begun: *begun, warnings: warnings.clone() };
+        self.up = LinkNews::Up { run, begun, works_off, warnings };
         self.broker = Some(broker);
         self.heard(Heard { is_watched: true, order: None });
         self.wait_for_messages();
         self.registering = 1;
         for (n, line) in self.plan.lines.clone().into_iter().enumerate() {
+            if works_off && line.is_source {
+                self.handle(Event::Switched { line: LineId(n), is_off: true });
+                continue;
+            }
             for &queue in &line.ends {
                 let (id, stage) = (LineId(n), line.shared());
                 self.registering += 1;

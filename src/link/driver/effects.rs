@@ -69,8 +69,21 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn claim(&mut self, line: LineId) {
-        let Some(stage) = self.plan.lines.get(line.0).map(LineRequest::shared) else { return };
-        self.ask(async move |broker| Answer::Claimed(line, broker.claim(&stage).await));
+        let Some(request) = self.plan.lines.get(line.0) else { return };
+        // No position says that a program has ended: another machine's must not begin with an empty input.
+        let has_position = !request.prints_late || self.here.contains(&line.0);
+        let (stage, end) = (request.shared(), request.ends.first().copied().filter(|_| !has_position));
+        self.ask(async move |broker| {
+            let position = broker.claim(&stage).await;
+            if let (Ok(Some(_)), Some(queue)) = (&position, end) {
+                match broker.register(queue, &stage).await {
+                    Ok(Registered::Ended) => return Answer::Over(line),
+                    Ok(_) => {}
+                    Err(fault) => return Answer::Claimed(line, Err(fault)),
+                }
+            }
+            Answer::Claimed(line, position)
+        });
     }
 
     fn resign(&mut self, line: LineId) {

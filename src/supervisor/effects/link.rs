@@ -71,7 +71,10 @@ impl Performer<'_> {
             LinkNews::Away { .. } => !self.run.options.new_run && names.last_run().is_some(),
             _ => return,
         };
-        if continues {
+        // What earlier runs have written stays in the files, with what stands at their beginning.
+        let works_off = matches!(news, LinkNews::Up { works_off: true, .. });
+        self.launcher.works_off |= works_off;
+        if continues || works_off {
             self.launcher.begun_files = BegunFiles::Any;
         }
     }

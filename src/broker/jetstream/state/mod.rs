@@ -23,7 +23,7 @@ pub(super) use request::{Action, Answer, Line, Request, StoredCommit, Taken, Vis
 pub(super) use reserved::{REQUESTS, Reserved, SHARE};
 pub(super) use run::{Machine, News, Run, Standing};
 
-use crate::broker::QueueSettings;
+use crate::broker::{QueueSettings, Retried, Sequence, SharedQueue};
 use run::Step;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -104,9 +104,11 @@ impl State {
                     *last_run += 1;
                 }
                 let run = runs.entry(*last_run).or_insert_with(|| Run::new(now));
-                let (begun, ended) = (run.begun, run.ended);
+                let (begun, ended, works_off) = (run.begun, run.ended, run.works_off);
                 match run.join(who, queues, &mut step) {
-                    Some(is_back) => (*last_run, Answer::Joined { run: *last_run, begun, ended, is_back }),
+                    Some(is_back) => {
+                        (*last_run, Answer::Joined { run: *last_run, begun, ended, is_back, works_off })
+                    }
                     None => (*last_run, Answer::Struck),
                 }
             }
@@ -118,6 +120,9 @@ impl State {
                 }
                 (Some(state), action) => (*run, state.act(who, action, &mut step)),
             },
+            Request::Visitor { run, visit: Visit::Retry { queue, letters, into } } => {
+                (into.0, retry(runs, *last_run, (*run, *queue), letters, *into, &mut step))
+            }
             Request::Visitor { run, visit } => match runs.get_mut(run) {
                 None => (*run, Answer::Nothing),
                 Some(state) => (*run, state.visit(visit, &mut step)),
@@ -134,6 +139,15 @@ impl State {
                 (0, Answer::Done)
             }
             Request::Reserved(_) => (0, Answer::Done),
+            Request::WorkOff { run, queues, sealed } => match runs.get(run) {
+                Some(latest) if run == last_run && latest.ended.is_some() => {
+                    *last_run += 1;
+                    runs.insert(*last_run, Run::working_off(now, queues, sealed));
+                    (*last_run, Answer::RetryRun(*last_run, true))
+                }
+                Some(other) => (*run, Answer::RetryRun(*run, other.works_off)),
+                None => (*run, Answer::Nothing),
+            },
             Request::Abandon { parts } => {
                 step.blobs.abandon(parts);
                 (0, Answer::Done)
@@ -155,6 +169,40 @@ fn names(queues: &[QueueSettings]) -> impl Iterator<Item = &String> {
     queues.iter().map(|queue| &queue.name)
 }
 
+/// Dead letters become items of the latest run. One of an earlier run leaves that one, as if it was dropped there.
+fn retry(
+    runs: &mut BTreeMap<u64, Run>,
+    latest: u64,
+    (run, queue): (u64, SharedQueue),
+    letters: &[Sequence],
+    into: (u64, SharedQueue),
+    step: &mut Step<'_>,
+) -> Answer {
+    let mut answers = Vec::new();
+    for letter in letters {
+        let holds = runs.get(&run).and_then(|run| run.queue(queue)).filter(|queue| queue.has_letter(*letter));
+        let Some(target) = runs.get(&into.0).and_then(|run| Some((run, run.queue(into.1)?))) else {
+            return Answer::Nothing;
+        };
+        let (is_unjoined, has_ended) = (target.0.is_unjoined(), target.1.is_finished());
+        answers.push(match holds {
+            None => Retried::Missing,
+            Some(_) if into.0 != latest => Retried::Outrun,
+            Some(_) if has_ended && !is_unjoined => Retried::Ended,
+            Some(_) => {
+                let is_same = run == into.0;
+                let from = runs.get_mut(&run).and_then(|run| run.queue_mut(queue));
+                let item = from.and_then(|from| from.take_letter(*letter, is_same));
+                let to = runs.get_mut(&into.0).and_then(|run| run.queue_mut(into.1));
+                to.into_iter().zip(item).for_each(|(to, item)| to.put_back(item, is_same, step.now));
+                Retried::Put
+            }
+        });
+    }
+    step.tell(News::Items(into.1));
+    Answer::Retried(answers)
+}
+
 /// A machine of any run that has shown itself within that time.
 fn alive(runs: &BTreeMap<u64, Run>, shown_for: u64, time: u64, now: u64) -> Option<String> {
     let mut all = runs.values().flat_map(|run| run.machines.keys().map(move |machine| (run, machine)));
@@ -174,13 +222,8 @@ impl Run {
             Visit::Forget { machine, shown_for, silent_after } => {
                 Answer::Forgotten(self.forget(machine, *shown_for, *silent_after, step))
             }
-            Visit::Retry { queue: name, letters } => {
-                let Some(queue) = self.queues.get_mut(usize::from(name.0)) else { return Answer::Nothing };
-                let now = step.now;
-                let answers: Vec<_> = letters.iter().map(|letter| queue.retry(*letter, now)).collect();
-                step.tell(News::Items(*name));
-                Answer::Retried(answers)
-            }
+            // It is about two runs.
+            Visit::Retry { .. } => Answer::Nothing,
             Visit::Discard { queue, letters } => match self.queues.get_mut(usize::from(queue.0)) {
                 None => Answer::Nothing,
                 Some(queue) => Answer::Discarded(queue.discard(letters, step.blobs)),

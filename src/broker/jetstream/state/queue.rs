@@ -3,7 +3,7 @@
 
 use super::blobs::{Blobs, ItemRef};
 use super::request::{Taken, Who};
-use crate::broker::{Ledger, QueueSettings, Registered, Retried, Sequence, WriterState};
+use crate::broker::{Ledger, QueueSettings, Registered, Sequence, WriterState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -217,16 +217,24 @@ impl StoredQueue {
         }
     }
 
-    /// The capacity does not count: under backpressure there would never be room.
-    pub(super) fn retry(&mut self, id: Sequence, now: u64) -> Retried {
-        if self.letters.contains_key(&id) && self.is_finished() {
-            return Retried::Ended;
+    pub(super) fn has_letter(&self, id: Sequence) -> bool {
+        self.letters.contains_key(&id)
+    }
+
+    /// What it holds becomes an item, of the same run or of another one.
+    pub(super) fn take_letter(&mut self, id: Sequence, is_same: bool) -> Option<ItemRef> {
+        let letter = self.letters.remove(&id)?;
+        match is_same {
+            true => self.dead -= 1,
+            false => self.letters_dropped += 1,
         }
-        let Some(letter) = self.letters.remove(&id) else { return Retried::Missing };
-        let item = Item { bytes: letter.item, attempts: 0 };
-        self.items.insert(next(&mut self.last_item, now), item);
-        self.dead -= 1;
-        Retried::Put
+        Some(letter.item)
+    }
+
+    /// What a letter held. The capacity does not count: under backpressure there would never be room.
+    pub(super) fn put_back(&mut self, bytes: ItemRef, is_same: bool, now: u64) {
+        self.items.insert(next(&mut self.last_item, now), Item { bytes, attempts: 0 });
+        self.put += u64::from(!is_same);
     }
 
     pub(super) fn discard(&mut self, letters: &[Sequence], blobs: &mut Blobs) -> u64 {

@@ -34,6 +34,9 @@ pub(in crate::broker::jetstream) enum Request {
     Cleaned { through: u64, deletes_through: u64 },
     /// Parts whose request does not come.
     Abandon { parts: Vec<u64> },
+    /// A run that works off dead letters is begun, if this one is the latest and has ended. `sealed`: of each queue, whether only
+    /// sources write it.
+    WorkOff { run: u64, queues: Vec<QueueSettings>, sealed: Vec<bool> },
 }
 
 /// See [`crate::broker::Broker`]. Times are in milliseconds.
@@ -86,11 +89,27 @@ pub(in crate::broker::jetstream) enum Action {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) enum Visit {
-    Watch { time: u64 },
-    Order { order: RunOrder },
-    Forget { machine: String, shown_for: u64, silent_after: u64 },
-    Retry { queue: SharedQueue, letters: Vec<Sequence> },
-    Discard { queue: SharedQueue, letters: Vec<Sequence> },
+    Watch {
+        time: u64,
+    },
+    Order {
+        order: RunOrder,
+    },
+    Forget {
+        machine: String,
+        shown_for: u64,
+        silent_after: u64,
+    },
+    /// Into the same queue of the latest run.
+    Retry {
+        queue: SharedQueue,
+        letters: Vec<Sequence>,
+        into: (u64, SharedQueue),
+    },
+    Discard {
+        queue: SharedQueue,
+        letters: Vec<Sequence>,
+    },
 }
 
 /// Whose commits.
@@ -173,6 +192,7 @@ pub(in crate::broker::jetstream) enum Answer {
         begun: u64,
         ended: Option<u64>,
         is_back: bool,
+        works_off: bool,
     },
     /// The run has other queues.
     Foreign,
@@ -186,6 +206,8 @@ pub(in crate::broker::jetstream) enum Answer {
     Finished(bool),
     /// The position; `None`: the stage is another's.
     Claimed(Option<Vec<u8>>),
+    /// The run that takes dead letters, and whether it works them off.
+    RetryRun(u64, bool),
     /// So many machines.
     Ordered(u64),
     Forgotten(Forgotten),

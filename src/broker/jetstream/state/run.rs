@@ -82,6 +82,8 @@ pub(in crate::broker::jetstream) struct Run {
     pub begun: u64,
     /// Seconds since 1970.
     pub ended: Option<u64>,
+    /// Dead letters of earlier runs: it has no sources.
+    pub works_off: bool,
     pub machines: BTreeMap<String, Machine>,
     pub queues: Vec<StoredQueue>,
     /// By MACHINE:LIFE/STAGE.
@@ -96,6 +98,7 @@ impl Run {
         Run {
             begun: now,
             ended: None,
+            works_off: false,
             machines: BTreeMap::new(),
             queues: Vec::new(),
             lines: BTreeMap::new(),
@@ -103,6 +106,21 @@ impl Run {
             claims: BTreeMap::new(),
             watched_until: 0,
         }
+    }
+
+    /// One for dead letters of earlier runs. A queue that only sources write is sealed from its beginning.
+    pub(super) fn working_off(now: u64, queues: &[QueueSettings], sealed: &[bool]) -> Run {
+        let mut run = Run { works_off: true, ..Run::new(now) };
+        run.queues = queues.iter().map(StoredQueue::new).collect();
+        for (queue, is_sealed) in run.queues.iter_mut().zip(sealed) {
+            queue.is_sealed = *is_sealed;
+        }
+        run
+    }
+
+    /// It works off letters, and no machine has joined it: then no queue has ended.
+    pub(super) fn is_unjoined(&self) -> bool {
+        self.works_off && self.machines.is_empty()
     }
 
     pub(in crate::broker::jetstream) fn queue(&self, queue: SharedQueue) -> Option<&StoredQueue> {

@@ -115,11 +115,14 @@ impl StageState {
     }
 
     /// There is nothing to do for it in this run: another life of this machine has done it, or its queues have ended.
-    pub(crate) fn was_done_before(&mut self) {
-        if self.begun {
+    pub(crate) fn was_done_before(&mut self, out: &mut Effects) {
+        let waits_for_broker = self.switch == Switch::Elsewhere && self.is_over();
+        if self.begun && !waits_for_broker {
             return;
         }
         self.switch = Switch::On;
+        // One that waits for the broker has no workers yet.
+        self.scale(out);
         for worker in &mut self.workers {
             (worker.life, worker.trial) = (Life::Over(Over::Finished), false);
         }

@@ -175,7 +175,12 @@ impl State {
 
     pub(super) fn link_news(&mut self, news: LinkNews, out: &mut Effects) {
         match news {
-            LinkNews::Up { run, warnings, .. } => self.joined(run, &warnings, out),
+            LinkNews::Up { run, works_off, warnings, .. } => {
+                self.joined(run, &warnings, out);
+                if works_off {
+                    self.work_off(run, out);
+                }
+            }
             LinkNews::Away { outage, why } => self.broker_is_away(outage, why, out),
             LinkNews::Room { stage, room } => self.broker_room(&stage, room, out),
             LinkNews::Ended { at } => self.run_has_ended(at, out),
@@ -195,7 +200,7 @@ impl State {
                 }
             }
             LinkNews::Over { stage } => {
-                self.stage_named(&stage).into_iter().for_each(StageState::was_done_before);
+                self.stage_named(&stage).into_iter().for_each(|stage| stage.was_done_before(out));
                 out.log(Level::Info, format!("{stage}: it has ended in this run before, or its queues have"));
             }
             LinkNews::Lost { queue, items } => {
@@ -318,6 +323,23 @@ impl State {
             for warning in warnings {
                 out.log(Level::Warn, format!("the broker: {warning}"));
             }
+        }
+    }
+
+    /// The run is for dead letters of earlier ones: its sources are those runs'.
+    fn work_off(&mut self, run: u64, out: &mut Effects) {
+        let is_source = |stage: &&mut StageState| stage.version.is_source() && !stage.version.is_service();
+        let mut are_new = false;
+        for stage in self.stages.iter_mut().filter(is_source) {
+            are_new |= !stage.is_over() || stage.workers.is_empty();
+            // One that had begun while the broker was away ends by itself: what it emits is refused.
+            stage.was_done_before(out);
+        }
+        if are_new {
+            out.log(
+                Level::Info,
+                format!("run {run} of the shared queues only works off dead letters; its sources are off"),
+            );
         }
     }
 

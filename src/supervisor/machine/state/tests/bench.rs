@@ -135,7 +135,12 @@ impl Bench {
         let mut bench = Bench::new();
         bench.send(Event::Begin(wanted(pipeline, &[])));
         if bench.links.started > 0 {
-            bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() }));
+            bench.send(Event::LinkNews(LinkNews::Up {
+                run: 1,
+                begun: 7,
+                works_off: false,
+                warnings: Vec::new(),
+            }));
         }
         bench.run_starts();
         bench.all_ready();

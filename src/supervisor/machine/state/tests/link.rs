@@ -43,6 +43,7 @@ fn up() -> Bench {
     bench.send(Event::LinkNews(LinkNews::Up {
         run: 3,
         begun: 7,
+        works_off: false,
         warnings: vec!["it may lose a second".into()],
     }));
     bench.run_starts();
@@ -73,7 +74,7 @@ fn killed() -> Event {
 #[test]
 fn no_worker_starts_before_it_has_said_how_things_are() {
     for news in [
-        LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() },
+        LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() },
         away("the broker can't be reached: refused"),
     ] {
         let mut bench = begun();
@@ -144,7 +145,12 @@ fn an_outage_is_told_once_with_its_length() {
         bench.send(Event::LinkNews(away("the broker can't be reached: refused")));
         bench.pass(Duration::from_secs(4));
     }
-    bench.send(Event::LinkNews(LinkNews::Up { run: 3, begun: 7, warnings: vec!["again".into()] }));
+    bench.send(Event::LinkNews(LinkNews::Up {
+        run: 3,
+        begun: 7,
+        works_off: false,
+        warnings: vec!["again".into()],
+    }));
     assert_eq!(bench.said.iter().filter(|line| line.contains("can't be reached")).count(), 1);
     assert!(bench.has_said("there again, after 12.0s") && !bench.has_said("again\""), "{:?}", bench.said);
 }
@@ -247,7 +253,7 @@ fn placed() -> Bench {
     pipeline.stages[0].placed = Some(Machines::One);
     let mut bench = Bench::new();
     bench.send(Event::Begin(wanted(pipeline, &["a"])));
-    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() }));
     bench.run_starts();
     bench
 }
@@ -329,10 +335,29 @@ fn one_that_is_stopped_by_hand_is_free_for_others_and_comes_back_only_by_the_bro
 fn what_was_done_in_the_run_before_is_not_begun_again() {
     let mut bench = begun();
     bench.send(Event::LinkNews(LinkNews::Over { stage: "a".into() }));
-    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, warnings: Vec::new() }));
+    bench.send(Event::LinkNews(LinkNews::Up { run: 1, begun: 7, works_off: false, warnings: Vec::new() }));
     bench.run_starts();
     assert_eq!(bench.running(), ["b[0]"]);
     let mut bench = up();
     bench.send(Event::LinkNews(LinkNews::Over { stage: "a".into() }));
     assert_eq!(bench.running(), ["a[0]", "b[0]"], "it has begun in this life");
+}
+
+/// In a run that works off dead letters sources have nothing to do, wherever they work.
+#[test]
+fn the_sources_of_a_run_that_works_off_dead_letters_are_over() {
+    for placed in [None, Some(Machines::All), Some(Machines::One)] {
+        let mut pipeline = shared();
+        pipeline.stages[0].placed = placed;
+        let mut bench = Bench::new();
+        bench.send(Event::Begin(wanted(pipeline, &["a"])));
+        bench.run_starts();
+        let up = LinkNews::Up { run: 2, begun: 7, works_off: true, warnings: Vec::new() };
+        for _ in 0..2 {
+            bench.send(Event::LinkNews(up.clone()));
+            bench.run_starts();
+            assert_eq!(bench.running(), ["b[0]"], "{placed:?}");
+        }
+        assert!(bench.has_said("only works off dead letters"), "{placed:?}");
+    }
 }
