@@ -105,19 +105,19 @@ impl Kind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It goes with the pod.
-    OfPod,
+    Pod,
     /// The claim of the Job: its next pod has it again.
-    OfJob,
+    Job,
     /// A claim for each pod of the StatefulSet.
-    OfReplica,
+    Replica,
 }
 
 impl State {
     fn of(kind: Kind, is_of_machine: bool) -> State {
         match kind {
-            Kind::StatefulSet => State::OfReplica,
-            Kind::Job if is_of_machine => State::OfJob,
-            Kind::Job | Kind::Deployment => State::OfPod,
+            Kind::StatefulSet => State::Replica,
+            Kind::Job if is_of_machine => State::Job,
+            Kind::Job | Kind::Deployment => State::Pod,
         }
     }
 }
@@ -313,7 +313,7 @@ impl Export<'_> {
                     "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata,
                     "spec": { "parallelism": 1, "template": pod },
                 });
-                (state == State::OfJob).then_some(claim).into_iter().chain([job]).collect()
+                (state == State::Job).then_some(claim).into_iter().chain([job]).collect()
             }
             Kind::Deployment => {
                 let mut spec = json!({ "replicas": 1, "selector": selector, "template": pod });
@@ -351,11 +351,11 @@ impl Export<'_> {
             json!({ "name": "run", "emptyDir": { "medium": "Memory" } }),
         ];
         match state {
-            State::OfPod => volumes.push(json!({ "name": "state", "emptyDir": {} })),
-            State::OfJob => volumes.push(
+            State::Pod => volumes.push(json!({ "name": "state", "emptyDir": {} })),
+            State::Job => volumes.push(
                 json!({ "name": "state", "persistentVolumeClaim": { "claimName": state_claim(group) } }),
             ),
-            State::OfReplica => {}
+            State::Replica => {}
         }
         if !elsewhere.is_empty() {
             volumes.push(json!({ "name": "secrets", "secret": { "secretName": self.name } }));
