@@ -202,7 +202,7 @@ fn at_the_end_of_a_run_a_file_holds_what_is_done_and_nothing_else() {
             let report: serde_json::Value = serde_json::from_str(&report).unwrap();
             let done = &report["stages"][1]["done"];
             let text = printed(&run);
-            assert!(text.ends_with('\n'), "a torn line at the end");
+            assert!(text.is_empty() || text.ends_with('\n'), "a torn line at the end");
             assert_eq!(text.lines().count() as u64, done.as_u64().unwrap(), "{}", run.stderr());
         }
     }

@@ -122,7 +122,9 @@ fn what_is_printed_waits_for_room_without_a_restart_or_a_failed_item_and_says_so
     for stage in [PRINTED, BY_PROGRAM] {
         let (mut run, disk) = printing_on_a_full_disk("", stage, "");
         wait_until("the wait to show as the limit", || {
-            run.tell(&["why", "pipeline"]).contains("what print writes to").then_some(())
+            run.tell(&["why", "pipeline"])
+                .contains("print is the bottleneck: can't write to standard output")
+                .then_some(())
         });
         assert!(disk.read("printed").ends_with('\n'), "a torn line while it waits");
         let status = run.tell(&["status", "pipeline", "--json"]);

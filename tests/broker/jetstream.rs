@@ -229,6 +229,59 @@ fn a_full_store_takes_no_item_and_lets_those_that_it_has_be_taken_and_ended() {
     });
 }
 
+/// Something else has taken all that there was, the reserve as well.
+async fn take_all_room(server: &Server) {
+    api(server, &format!("STREAM.PURGE.{STREAM}+reserve"), json!({})).await;
+    api(server, "STREAM.CREATE.OTHER", json!({ "name": "OTHER", "subjects": ["other"], "discard": "new" }))
+        .await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    for len in [200_000, 10_000, 500, 10] {
+        loop {
+            let answer = client.request("other", vec![b'x'; len].into()).await.unwrap();
+            let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+            if answer.get("error").is_some() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_store_without_a_reserve_and_without_room_is_worked_off_all_the_same() {
+    crate::run(async {
+        let server = Server::nats(&[], "jetstream { max_file_store: 8MB }");
+        let layout = layout(&[1_000_000, 10]);
+        let one = server.join(&layout, "one").await;
+        let (large, mut n) = ("x".repeat(10_000), 0);
+        while commit(&one, "read", &[emits(n + 1, &[&large])]).await.unwrap().full.is_none() {
+            n += 1;
+        }
+        for number in 1..=20 {
+            let taken = one.take(A, 1, false).await.unwrap();
+            let ends = vec![end(A, taken[0].sequence)];
+            commit(&one, "pass", &[Commit { number, ends, ..Commit::default() }]).await.unwrap();
+        }
+        // A snapshot has been written behind these.
+        sleep(Duration::from_millis(1000)).await;
+        one.extend(A, &[]).await.unwrap();
+        sleep(Duration::from_millis(1000)).await;
+        drop(one);
+        sleep(Duration::from_millis(300)).await;
+        take_all_room(&server).await;
+        let two = timeout(Duration::from_secs(20), server.join(&layout, "two")).await.expect("room to join");
+        let mut ended = 20;
+        while ended < n {
+            let taken = two.take(A, 50, false).await.unwrap();
+            let ends: Vec<_> = taken.iter().map(|lease| end(A, lease.sequence)).collect();
+            ended += ends.len() as u64;
+            let number = ended;
+            let verdict = verdicts(&two, "pass", &[Commit { number, ends, ..Commit::default() }]).await;
+            assert_eq!(verdict, [Verdict::Done], "{ended} of {n}");
+        }
+        audit(&two, &layout).await;
+    });
+}
+
 #[test]
 fn a_stream_with_settings_that_lose_items_is_refused_with_the_setting() {
     crate::run(async {

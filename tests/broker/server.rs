@@ -188,7 +188,7 @@ pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> AnyBrok
     loop {
         match AnyBroker::join(access, layout, who).await {
             Ok(broker) => return broker,
-            Err(Fault::Away(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(fault) if fault.may_pass() => tokio::time::sleep(Duration::from_millis(5)).await,
             Err(fault) => panic!("{fault}"),
         }
     }

@@ -116,11 +116,18 @@ impl Log {
         data: &[u8],
         wants: Option<(SharedQueue, u32)>,
     ) -> Result<Answer, Refusal> {
+        let mut is_last = false;
         loop {
             match self.append_once(request, data, wants).await {
                 Err(Refusal::Full(why)) => {
-                    if !reserve::give_back(&self.api, &self.names, data.len()).await? {
-                        return Err(Refusal::Full(why));
+                    let least = store::for_snapshots(&self.replica.lock());
+                    if !reserve::give_back(&self.api, &self.names, data.len(), least).await? {
+                        if is_last {
+                            return Err(Refusal::Full(why));
+                        }
+                        // Nothing else may come that would lead to it: a machine that hears of a full store begins anew.
+                        snapshot::make_room(&self.api, &self.names, &self.replica).await?;
+                        is_last = true;
                     }
                     self.tell_short().await?;
                 }
@@ -146,7 +153,7 @@ impl Log {
         }
         loop {
             match self.append_once(&Request::Short, &[], None).await {
-                Err(Refusal::Full(why)) if !reserve::give_back(&self.api, &self.names, 0).await? => {
+                Err(Refusal::Full(why)) if !reserve::give_back(&self.api, &self.names, 0, 0).await? => {
                     return Err(Refusal::Full(why));
                 }
                 Err(Refusal::Full(_)) => {}

@@ -105,13 +105,16 @@ pub(super) async fn keep(api: &Api, names: &Names, len: u64) -> Result<(), Refus
     api.call(&format!("STREAM.PURGE.{}", names.reserve_stream()), &what).await.map(drop)
 }
 
-/// Gives as much of it back as a message of that length needs. False: nothing is left.
-pub(super) async fn give_back(api: &Api, names: &Names, len: usize) -> Result<bool, Refusal> {
+/// Gives as much of it back as a message of that length needs, down to `least` bytes. False: no more is left.
+pub(super) async fn give_back(api: &Api, names: &Names, len: usize, least: u64) -> Result<bool, Refusal> {
+    let block = block_len(api) as u64;
     let there = match count(api, names).await {
-        Ok((0, _)) | Err(Refusal::NoStream) => return Ok(false),
+        Err(Refusal::NoStream) => return Ok(false),
         there => there?.0,
     };
-    let block = block_len(api) as u64;
+    if there * block <= least {
+        return Ok(false);
+    }
     let given = (len as u64 + HEAD).div_ceil(block);
     keep(api, names, there.saturating_sub(given) * block).await.map(|()| true)
 }
@@ -127,7 +130,7 @@ pub(super) async fn append(
     let bytes = Bytes::from(bytes);
     loop {
         match api.append(subject.clone(), headers.clone(), bytes.clone()).await {
-            Err(Refusal::Full(why)) if !give_back(api, names, bytes.len()).await? => {
+            Err(Refusal::Full(why)) if !give_back(api, names, bytes.len(), 0).await? => {
                 return Err(Refusal::Full(why));
             }
             Err(Refusal::Full(_)) => {}

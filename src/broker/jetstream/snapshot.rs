@@ -219,6 +219,23 @@ async fn delete(api: &Api, names: &Names, messages: &[u64]) -> Result<(), Refusa
     Ok(())
 }
 
+/// The last way to some room, where even the reserve has none: what has ended before the last snapshot is deleted, with the snapshot before
+/// that; then there is room for the next one. A machine that is further behind meets a gap, and begins anew.
+pub(super) async fn make_room(api: &Api, names: &Names, replica: &Replica) -> Result<(), Refusal> {
+    let (floor, garbage) = {
+        let inner = replica.lock();
+        let floor = inner.state.blobs.floor(inner.snapshot_through);
+        (floor, inner.state.blobs.garbage(floor, inner.snapshot_through))
+    };
+    api.purge(&names.stream, floor).await?;
+    delete(api, names, &garbage).await?;
+    let next = Snapshot::of(&replica.lock());
+    match next.save(api, names, replica).await {
+        Err(Refusal::Full(_)) => Ok(()),
+        saved => saved,
+    }
+}
+
 /// A server that was killed may have messages again that it had deleted: 2.9 writes down every two minutes which these are. They would
 /// fill the store for good. This needs no room.
 pub(super) async fn delete_again(api: &Api, names: &Names, replica: &Replica) -> Result<(), Fault> {

@@ -57,6 +57,11 @@ pub(super) fn kept(inner: &Inner) -> u64 {
     REQUESTS / 4 + 2 * inner.snapshot_len
 }
 
+/// Bytes of the reserve that only a snapshot may use: without one nothing can be deleted.
+pub(super) fn for_snapshots(inner: &Inner) -> u64 {
+    (128 << 10) + inner.snapshot_len.max(inner.state.weight())
+}
+
 /// What there should be now, and its bytes.
 fn due(inner: &Inner) -> (Reserved, u64) {
     let (weight, reserved) = (inner.state.weight(), inner.state.reserved);
