@@ -6,6 +6,8 @@
 //! * An end of an item needs no more room than its request. What has ended is deleted by the second snapshot behind it.
 //! * A queue that holds less than [`SHARE`] takes what a stage makes of items that it ends, whatever is full. So a stage goes on once those
 //!   behind it have emptied its outputs, and the last ones only end items.
+//! * The last of the reserve only a snapshot may use. Where even that is gone, what has ended before the last snapshot is deleted, which
+//!   needs no room, and is room for the next one.
 
 use super::State;
 use super::queue::StoredQueue;
