@@ -4,6 +4,7 @@ use crate::config::Report;
 use crate::control::claim::ClaimError;
 use crate::queue::Fault;
 use crate::sys::needs;
+use crate::sys::process::SpawnError;
 use nix::errno::Errno;
 use std::io;
 
@@ -16,6 +17,8 @@ pub(crate) enum SetUpError {
     Control(ClaimError),
     Missing(needs::Missing),
     System(&'static str, io::Error),
+    /// A helper process could not be started.
+    Start(SpawnError),
 }
 
 impl std::fmt::Display for SetUpError {
@@ -31,6 +34,7 @@ impl std::fmt::Display for SetUpError {
             SetUpError::System(what, error) => {
                 write!(f, "failed to {what}: {error}{}", hint(error.raw_os_error()))
             }
+            SetUpError::Start(error) => error.fmt(f),
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn send_failure(manager: &NotifySocket, error: &SetUpError) {
         SetUpError::Queue(fault) => fault.errno(),
         SetUpError::Control(_) | SetUpError::Refused(_) | SetUpError::Missing(_) => None,
         SetUpError::System(_, error) => error.raw_os_error(),
+        SetUpError::Start(error) => Some(error.errno as i32),
     };
     tell(manager, number.map(Message::Errno));
     send_exit(manager, &error.to_string(), exit::FAILED);

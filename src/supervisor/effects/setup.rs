@@ -134,11 +134,8 @@ pub(crate) struct AfterStart {
 }
 
 impl Performer<'_> {
-    /// From here on the log is written, the file watched, clients answered and progress shown.
+    /// From here on the file is watched, clients answered and progress shown.
     pub(crate) fn complete(&mut self, rest: AfterStart) {
-        if !self.log_writer.is_begun() {
-            self.start_log_writer();
-        }
         if self.run.options.watch {
             self.watch_file(&rest);
         }

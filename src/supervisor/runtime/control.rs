@@ -127,8 +127,7 @@ pub(crate) fn serve(
     Some(server)
 }
 
-/// Begins to log through the log pipe, and prepares to show progress: above bars it is another thread that writes. Elsewhere
-/// lines wait in the pipe for the log writer, which is started behind the first workers.
+/// Begins to log through the log pipe, and prepares to show progress: above bars it is another thread that writes.
 pub(crate) fn begin_log(
     options: &RunOptions,
     pipeline: &Pipeline,
@@ -152,8 +151,11 @@ pub(crate) fn begin_log(
                 LogWriter::resume([reader?, end?], process, printing, undo_log).map_err(system)?
             }
         };
-    if let Some(terminal) = progress.as_ref().and_then(|progress| progress.show.terminal()) {
-        log_writer.start_thread(terminal.clone()).map_err(system)?;
+    // Before this process's own lines go into the pipe: why nothing reads it could not be said there.
+    match progress.as_ref().and_then(|progress| progress.show.terminal()) {
+        Some(terminal) => log_writer.start_thread(terminal.clone()).map_err(system)?,
+        None if log_writer.process().is_some() => {}
+        None => drop(log_writer.start_process().map_err(SetUpError::Start)?),
     }
     log_writer
         .use_it(upgrade_state.map_or_else(Vec::new, |upgrade_state| upgrade_state.log_backlog.clone()))

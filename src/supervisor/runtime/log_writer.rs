@@ -39,9 +39,6 @@ pub(crate) struct LogWriter {
 
 #[derive(Debug)]
 enum Writer {
-    /// None was started yet.
-    NotYet,
-    /// It is gone.
     None,
     /// A process of its own.
     Process(u32),
@@ -56,7 +53,7 @@ impl LogWriter {
         writer::make_non_blocking(end.as_fd())?;
         let _ = fcntl(&end, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)); // a smaller one serves, too
         let prints = (printing.theirs().try_clone_to_owned()?, undo_log);
-        Ok(LogWriter { ends: [reader, end], writer: Writer::NotYet, prints })
+        Ok(LogWriter { ends: [reader, end], writer: Writer::None, prints })
     }
 
     /// The pipe of a program before this one, and the process that reads it.
@@ -68,19 +65,14 @@ impl LogWriter {
     ) -> io::Result<LogWriter> {
         writer::make_non_blocking(ends[1].as_fd())?;
         let prints = (printing.theirs().try_clone_to_owned()?, undo_log);
-        Ok(LogWriter { ends, writer: process.map_or(Writer::NotYet, Writer::Process), prints })
-    }
-
-    /// Whether it has ever had a reader.
-    pub(crate) fn is_begun(&self) -> bool {
-        !matches!(self.writer, Writer::NotYet)
+        Ok(LogWriter { ends, writer: process.map_or(Writer::None, Writer::Process), prints })
     }
 
     /// The process that reads it, if one does.
     pub(crate) fn process(&self) -> Option<u32> {
         match self.writer {
             Writer::Process(pid) => Some(pid),
-            Writer::NotYet | Writer::None | Writer::Thread(_) => None,
+            Writer::None | Writer::Thread(_) => None,
         }
     }
 
@@ -130,20 +122,17 @@ impl LogWriter {
 
     /// All workers are gone, and all is said: it is written, if that goes, for [`writer::END_TIMEOUT`] at most. A writer that
     /// was killed is replaced. From then on this process writes straight to standard error, but to one that has taken all
-    /// of this only, or that nothing was written to: why there was no log writer is said there.
+    /// of this only.
     pub(crate) fn end(self) {
         let LogWriter { ends: [reader, end], writer: by, prints } = self;
         let until = Instant::now() + writer::END_TIMEOUT;
         let by = match by {
-            by @ (Writer::NotYet | Writer::None) => {
-                start_process(reader.as_fd(), &prints).map_or(by, Writer::Process)
-            }
+            Writer::None => start_process(reader.as_fd(), &prints).map_or(Writer::None, Writer::Process),
             by => by,
         };
         let is_sent = sink::leave_pipe(until);
         drop(end); // the end of the pipe
         let is_written = match by {
-            Writer::NotYet => true,
             Writer::None => false,
             Writer::Process(pid) => {
                 let is_empty = || readiness::bytes_waiting(reader.as_fd()).is_ok_and(|bytes| bytes == 0);
