@@ -1,7 +1,7 @@
 //! A server of the test's own, on a free port of this machine, with a store in a folder that goes with it.
 
 use crate::support::{Folder, process, wait_until};
-use mprun::broker::{Access, AnyBroker, Broker, BrokerKind, Fault, Layout, Membership, QueueSettings};
+use mprun::broker::{Access, AnyBroker, Broker, BrokerKind, Layout, Membership, QueueSettings};
 use mprun::queue::WhenFull;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
