@@ -145,7 +145,7 @@ fn a_source_that_works_on_one_machine_at_a_time_needs_no_claim_and_may_have_seve
     let all = manifests(&said, &folder);
     assert_eq!(kinds(&all)[1], ("Job", "shop-read"));
     assert!(state(&all[1])["emptyDir"].is_mapping());
-    let comment = "# read: `parallelism`: any number of pods.\n# read (machines = \"one\") works in one pod at a time: another goes on \
+    let comment = "# read: `parallelism`: any number of pods.\n# read (machines = \"one\") works in one pod at a time: the next pod continues \
                    from its position in the broker.\n";
     assert!(said.stdout.contains(comment), "{}", said.stdout);
 }

@@ -237,7 +237,7 @@ pub(super) async fn make_room(api: &Api, names: &Names, replica: &Replica) -> Re
 }
 
 /// A server that was killed may have messages again that it had deleted: 2.9 writes down every two minutes which these are. They would
-/// fill the store for good. This needs no room.
+/// fill the store for good. A deletion needs no room.
 pub(super) async fn delete_again(api: &Api, names: &Names, replica: &Replica) -> Result<(), Fault> {
     let (floor, deleted) = replica.lock().state.blobs.deleted();
     let again = async {

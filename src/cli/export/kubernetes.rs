@@ -127,7 +127,7 @@ impl State {
 struct Owned {
     /// The run waits for the machine where they have not ended.
     waited_for: Vec<String>,
-    /// The machine goes on where they were.
+    /// The machine continues from their positions.
     placed: Vec<String>,
 }
 
@@ -154,7 +154,8 @@ impl Owned {
     fn comment(&self) -> String {
         let mut text = String::new();
         if !self.is_none() {
-            text += "# The claim holds the machine's id, so a pod that replaces another goes on as the same machine.\n";
+            text +=
+                "# The claim holds the machine's id, so a pod that replaces another is the same machine.\n";
         }
         if !self.waited_for.is_empty() {
             text += &format!(
@@ -206,7 +207,7 @@ fn group_comment(group: &Group<'_>, kind: Kind, owned: &Owned) -> String {
     let mut text = format!("# {stages}: {copies}.\n");
     if !one_by_one.is_empty() {
         text += &format!(
-            "# {} (machines = \"one\") works in one pod at a time: another goes on from its position in the broker.\n",
+            "# {} (machines = \"one\") works in one pod at a time: the next pod continues from its position in the broker.\n",
             names(&one_by_one).join(", ")
         );
     }

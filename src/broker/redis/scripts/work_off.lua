@@ -6,7 +6,7 @@
 -- -> {number, 1: it works off letters}
 local run = tonumber(redis.call('HGET', KEYS[1], 'run'))
 if run ~= tonumber(ARGV[1]) then
-  -- Another one was begun meanwhile: whoever asks again finds it.
+  -- Another run was begun meanwhile: the next look for the latest run finds it.
   return { tonumber(ARGV[1]), 0 }
 elseif redis.call('HEXISTS', KEYS[3], 'ended') == 0 then
   return { run, redis.call('HEXISTS', KEYS[3], 'works_off') }
