@@ -2,12 +2,14 @@
 //! what nothing needs any more is deleted, so the stream holds live items, letters and a bounded part of the log.
 //!
 //! Invariant: only messages up to the last one of the snapshot *before* are deleted, and none that the state needs. So who has just read that
-//! snapshot finds all that comes behind it; who is further behind meets a gap, and begins with the next snapshot.
+//! snapshot finds all that comes behind it; who is further behind meets a gap, and begins with the next snapshot. Where there is no room for
+//! a snapshot, [`make_room`] deletes up to the last one itself: then who has just read the one before meets that gap, too.
 //!
 //! | the machine that writes it is killed | what is left |
 //! |---|---|
 //! | before the head | parts that no head names; the next cleaning deletes them |
 //! | between the head and the deletions, or among them | more messages than needed; the next cleaning deletes them, for the state names those until it hears that they are gone |
+//! | in [`make_room`], among the deletions or behind them | nothing that the state needs is gone; the next cleaning deletes the rest |
 //! | after the deletions, before that is said | nothing more; the next cleaning deletes again what is gone |
 //! | the server, before its disk knows what it has deleted | messages of before; each machine that joins deletes them again |
 //! | two machines write one at once | one head is refused: it expects the head before it to be the last |
