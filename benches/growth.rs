@@ -1,15 +1,16 @@
 //! Whether a large pipeline costs as much for each stage as a small one: `cargo bench --bench growth [STAGES…]`.
 //!
-//! Pairs of stages, `tick -> discard`, asleep: how long a start, a `status`, a reload of one count and a stop take, and
-//! what a worker takes of memory. A straight line has the same time for each stage at every size.
+//! Pairs of stages, `tick -> discard`, asleep: how long a start, a `status`, a reload of one count and a stop take, what a
+//! worker takes of memory, and how long a `status` waits that is asked for while workers are started. A straight line has the same time for each stage at every size.
 
 mod ask;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A run has 4,000 processes at most, and the reload adds one.
@@ -26,6 +27,8 @@ struct Run {
     folder: PathBuf,
     child: Child,
     log: BufReader<ChildStderr>,
+    /// What each `status` took that was asked for during the start.
+    asked_in_start: Vec<Duration>,
 }
 
 impl Run {
@@ -46,9 +49,30 @@ impl Run {
             .spawn()
             .expect("start mprun");
         let log = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut run = Run { folder, child, log };
+        let mut run = Run { folder, child, log, asked_in_start: Vec::new() };
+        run.ask_until_up();
         run.wait_for("up after");
         (run, start.elapsed())
+    }
+
+    fn connect(&self) -> io::Result<BufReader<UnixStream>> {
+        UnixStream::connect(self.folder.join("run/mprun/p.sock")).map(BufReader::new)
+    }
+
+    fn ask_until_up(&mut self) {
+        let mut connection = loop {
+            match self.connect() {
+                Ok(connection) => break connection,
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        let mut is_up = false;
+        while !is_up {
+            let start = Instant::now();
+            is_up = !ask::status(&mut connection).contains("\"phase\":\"starting\"");
+            self.asked_in_start.push(start.elapsed());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn wait_for(&mut self, words: &str) {
@@ -70,8 +94,7 @@ impl Run {
     }
 
     fn status(&self) -> Duration {
-        let stream = UnixStream::connect(self.folder.join("run/mprun/p.sock")).expect("connect");
-        let mut connection = BufReader::new(stream);
+        let mut connection = self.connect().expect("connect");
         let mut took: Vec<Duration> = (0..REQUESTS).map(|_| ask(&mut connection)).collect();
         took.sort();
         took[REQUESTS / 2]
@@ -154,11 +177,14 @@ fn measure(stages: usize) -> [Duration; 4] {
     let status = run.status();
     let [worker, supervisor] = run.memory();
     let reload = run.reload(stages);
+    let (answers, longest) = (run.asked_in_start.len(), run.asked_in_start.iter().max().copied());
     let took = [start, status, reload, run.stop()];
     let shown: Vec<String> = ROWS.iter().zip(took).map(|(row, took)| format!("{row} {took:.1?}")).collect();
     println!(
-        "{stages:5} stages: {}; PSS of a worker {worker:.0} KiB, of the supervisor {supervisor:.0} KiB",
-        shown.join(", ")
+        "{stages:5} stages: {}; {answers} answers during the start, the longest after {:.1?}; PSS of a worker {worker:.0} KiB, \
+         of the supervisor {supervisor:.0} KiB",
+        shown.join(", "),
+        longest.unwrap_or_default()
     );
     took
 }

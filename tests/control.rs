@@ -3,6 +3,8 @@
 mod support;
 
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use support::{Folder, Run, command, process, wait_until};
 
 const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = 'a'\n\
@@ -40,6 +42,34 @@ fn refused(run: &Run, arguments: &[&str], code: i32, text: &str) {
     assert_eq!(said.code, Some(code), "{said:?}");
     assert!(said.stderr.contains(text), "{said:?}");
     assert_eq!(said.stdout, "");
+}
+
+/// Requests that lie there together: one is answered between two batches of starts, so each answer shows more workers.
+#[test]
+fn requests_are_answered_while_hundreds_of_workers_are_started() {
+    const STAGES: usize = 400;
+    let stage = |n: usize| {
+        format!(
+            "[stages.s{n}]\nuse = 'tick'\nwith = {{ every = '1h' }}\noutput = 'q{n}'\n[stages.e{n}]\nuse = 'discard'\ninput = 'q{n}'\n"
+        )
+    };
+    let run = Run::start(&(0..STAGES / 2).map(stage).collect::<String>());
+    let connect = || UnixStream::connect(run.socket()).ok();
+    let mut clients: Vec<UnixStream> = (0..10).map(|_| wait_until("a connection", connect)).collect();
+    for client in &mut clients {
+        client.write_all(b"GET /v1/status HTTP/1.1\r\nhost: m\r\nconnection: close\r\n\r\n").unwrap();
+    }
+    let started = |client: &mut UnixStream| {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        let status: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let stages = status["stages"].as_array().unwrap();
+        stages.iter().filter(|stage| stage["workers"][0]["pid"].is_u64()).count()
+    };
+    let mut seen: Vec<usize> = clients.iter_mut().map(started).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert!(seen.iter().filter(|&&started| started < STAGES).count() >= 3, "{seen:?}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Performer<'_> {
 
     fn note_failing(&mut self, key: StageKey, failing: Option<Failing>) {
         let since = failing.as_ref().map(|failing| failing.since);
-        // The first look is news in any case: the stage may have been failing under the program before this one.
+        // The first look at a stage of the program before this one is news in any case: it may have been failing there.
         if self.failing.insert(key, since) == Some(since) {
             return;
         }

@@ -75,6 +75,7 @@ impl Performer<'_> {
         if self.opened_stages.get(&id) != Some(&key) {
             self.store.admin.open_stage(id)?;
             self.opened_stages.insert(id, key);
+            self.failing.insert(key, None);
         }
         Ok(())
     }

@@ -117,6 +117,7 @@ impl Event {
                 | Event::Found(..)
                 | Event::AtRest(..)
                 | Event::Ended(..)
+                | Event::Failing(..)
         )
     }
 }
