@@ -268,9 +268,23 @@ fn a_reload_that_does_not_work_is_answered_with_the_cause() {
 
 #[test]
 fn drain_works_everything_off_however_long_it_takes() {
-    let mut run = up("drain_timeout = '1ms'\n[queues.a]\ncapacity = 1000\n\
-                      [stages.number]\nuse = 'count'\nwith = { from = 1, to = 300 }\noutput = 'a'\n\
-                      [stages.slow]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\nsleep = '2ms'\n");
+    drains_all("");
+}
+
+#[test]
+fn drain_works_off_what_a_stop_would_keep() {
+    drains_all("durable = true\n");
+}
+
+fn drains_all(of_queue: &str) {
+    let mut run = up(&format!(
+        "drain_timeout = '1ms'\n[queues.a]\ncapacity = 1000\n{of_queue}\
+                      [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 300 }}\noutput = 'a'\n\
+                      [stages.slow]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\nsleep = '2ms'\n"
+    ));
+    wait_until("items that wait", || {
+        named(&status(&run)["queues"], "a")["waiting"].as_u64().filter(|&waiting| waiting > 10)
+    });
     run.tell(&["drain", "--wait"]);
     assert_ne!(process::state(run.pid()), Some('S'), "it is over when the verb is");
     let lines = run.finish();

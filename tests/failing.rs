@@ -112,6 +112,29 @@ fn what_says_not_now_of_every_item_is_failing_and_ends_the_run_after_a_few_tries
     }
 }
 
+/// Half of the items, or the last one alone: others are done before, so nothing tells at first that it is no bad item.
+#[test]
+fn what_says_not_now_for_ever_ends_the_run_once_nothing_else_is_left() {
+    for (items, later) in [(40, "[ $(($1 % 2)) = 1 ]"), (6, "[ $1 != 6 ]"), (1, "false")] {
+        for when in ["failing_timeout = '300ms'", "when_failing = 'stop'"] {
+            let folder = Folder::new();
+            let stage = format!(
+                "mode = 'each'\nprocesses = 3\n{when}\ncommand = '{later} || {{ echo away >&2; exit 75; }}; echo $1'\n\
+                 retry = {{ delay = '100ms', max = '200ms' }}"
+            );
+            file(&folder, DURABLE, &format!("from = 1, to = {items}"), &stage);
+            let mut run = Run::in_folder(folder, &[]);
+            assert_eq!(run.wait(), 1, "{}", run.stderr());
+            let done = run.lines().len();
+            let left = items - done;
+            assert_eq!(done, if items == 40 { 20 } else { items - 1 }, "{}", run.stderr());
+            let kept = format!("{left} {} stay in the queues", if left == 1 { "item" } else { "items" });
+            assert!(run.stderr().contains(&kept), "{kept}: {}", run.stderr());
+            assert_eq!(letters(&run), 0);
+        }
+    }
+}
+
 #[test]
 fn what_says_not_now_of_every_item_is_shown_as_failing_and_is_done_once_it_can_be() {
     let folder = Folder::new();

@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use support::{Folder, Run, command, wait_until};
+use support::{Folder, Run, command, process, wait_until};
 
 fn numbers(processes: u32, template: &str) -> String {
     format!(
@@ -226,6 +226,30 @@ fn two_hundred_reloads_under_load_lose_and_double_nothing() {
     let root = square.isqrt();
     assert_eq!(root * root, square, "{total} is no sum of 1..=n: something is lost or doubled");
     assert!(total > 1000);
+}
+
+/// A kill in the middle of the reload as well. The output has the order of the input.
+#[test]
+fn a_queue_that_gets_another_name_under_load_loses_nothing() {
+    let text = |queue: &str| {
+        format!(
+            "[stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 3000 }}\noutput = 'a'\nrate = '1500/s'\n\
+             [stages.pass]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = '{queue}'\n\
+             [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = '{queue}'\nsleep = '100us'\n"
+        )
+    };
+    let mut run = Run::start(&text("b"));
+    for round in 0..8 {
+        wait_until("items", || (run.lines().len() > round * 100).then_some(()));
+        run.edit(&text(["c", "b"][round % 2]));
+        if round % 3 == 1 {
+            process::kill(run.workers("show")[0], 9);
+        }
+        let reloads = || run.stderr().matches("reloaded after").count();
+        wait_until(&format!("reload {round}; log:\n{}", run.stderr()), || (reloads() > round).then_some(()));
+    }
+    let lines = run.finish();
+    assert_eq!(lines, (1..=3000).map(|n| n.to_string()).collect::<Vec<_>>(), "{}", run.stderr());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! Nothing here changes a word that is not one of the transaction of its caller: an item that fails is counted in the
 //! step that delays it, a success in the step that ends its lease, a trial in the step that leases its item.
 //!
-//! The word of an item, `entry::FAILURES`, is one: the epoch of its last failure (43 bits), the attempts charged in it (8),
-//! whether the item is known to be bad, and the number of the stage that this is about (12). Epochs begin at the time in
+//! The word of an item, `entry::FAILURES`, is one: the epoch of its last failure (43 bits), the attempts charged in it (7),
+//! whether the last failure was "not now", whether the item is known to be bad, and the number of the stage that this is about (12). Epochs begin at the time in
 //! milliseconds at which the stage's place was opened: so no word of an earlier run looks like one of this.
 //!
 //! # Crash table
@@ -37,9 +37,12 @@ const LEAST_LONGEST_PROBE_DELAY: Duration = Duration::from_secs(1);
 
 const STAGE_BITS: u32 = 12;
 const KNOWN_BAD: u64 = 1 << STAGE_BITS;
-const CHARGED: u32 = STAGE_BITS + 1;
-const MAX_CHARGED: u64 = 0xff;
-const EPOCH: u32 = CHARGED + 8;
+const PUT_OFF: u64 = 1 << (STAGE_BITS + 1);
+const CHARGED: u32 = STAGE_BITS + 2;
+const MAX_CHARGED: u64 = 0x7f;
+const EPOCH: u32 = CHARGED + 7;
+/// Of the word `stage::FAILED`: how many items are put off stands above how many have failed.
+const PUT_OFF_ITEMS: u32 = 32;
 
 /// A worker's stage, as far as it is known: who fails, and in whose words that is counted.
 pub(crate) struct Place {
@@ -255,13 +258,16 @@ fn item_failures(word: u64) -> ItemFailures {
     ItemFailures {
         failed_in: word >> EPOCH,
         charged: (word >> CHARGED & MAX_CHARGED) as u32,
+        is_put_off: word & PUT_OFF != 0,
         is_known_bad: word & KNOWN_BAD != 0,
     }
 }
 
 fn record(stage: StageAt, item: ItemFailures) -> u64 {
     let charged = u64::from(item.charged).min(MAX_CHARGED) << CHARGED;
-    item.failed_in << EPOCH | charged | if item.is_known_bad { KNOWN_BAD } else { 0 } | stage.number()
+    let bit = |is_set: bool, bit: u64| if is_set { bit } else { 0 };
+    let bits = bit(item.is_put_off, PUT_OFF) | bit(item.is_known_bad, KNOWN_BAD);
+    item.failed_in << EPOCH | charged | bits | stage.number()
 }
 
 /// What is delayed in a queue keeps no new item out of it while only failures of its stage are known: else no verdict could
@@ -303,8 +309,9 @@ fn load(tx: &Tx<'_>, stage: StageAt) -> StageFailures {
     StageFailures {
         epoch: get(stage::EPOCH).max(1),
         first_epoch: get(stage::FIRST_EPOCH),
-        failed: get(stage::FAILED),
-        is_touched: get(stage::TOUCHED) != 0,
+        failed: get(stage::FAILED) as u32,
+        put_off: (get(stage::FAILED) >> PUT_OFF_ITEMS) as u32,
+        tries: get(stage::TOUCHED),
         since: get(stage::SINCE),
         prober: get(stage::PROBER),
         next_probe: get(stage::NEXT_PROBE),
@@ -325,7 +332,8 @@ fn words(of: &StageFailures) -> impl Iterator<Item = (Field<Stage>, u64)> {
         epoch,
         first_epoch: _,
         failed,
-        is_touched,
+        put_off,
+        tries,
         since,
         prober,
         next_probe,
@@ -334,8 +342,8 @@ fn words(of: &StageFailures) -> impl Iterator<Item = (Field<Stage>, u64)> {
     } = *of;
     [
         (stage::EPOCH, epoch),
-        (stage::FAILED, failed),
-        (stage::TOUCHED, u64::from(is_touched)),
+        (stage::FAILED, u64::from(failed) | u64::from(put_off) << PUT_OFF_ITEMS),
+        (stage::TOUCHED, tries),
         (stage::SINCE, since),
         (stage::PROBER, prober),
         (stage::NEXT_PROBE, next_probe),
@@ -369,5 +377,5 @@ pub(in crate::queue) fn counted(
     };
     let returned = (0..returned::len(tx, queue)?).map(|i| queue.returned(i)).filter(has_failed).count();
     let delayed = delayed::entries(tx, queue)?.into_iter().map(|(at, _)| at).filter(has_failed).count();
-    Ok((of.failed, (returned + delayed) as u64))
+    Ok((of.failed.into(), (returned + delayed) as u64))
 }

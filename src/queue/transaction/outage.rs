@@ -15,6 +15,9 @@
 //! While the stage is failing nothing is charged. A last charge makes a dead letter only of an item that is known to be bad
 //! (it fails once more after the success of another), or when nothing else can be tried: no more will come, and all that is
 //! there has failed.
+//!
+//! *Not now* charges nothing, so no letter ever ends it. Where no more will come and all that is there says so, the stage is
+//! failing however few they are, and whatever is known of them.
 
 /// Failures of different items that make a stage failing.
 const MANY: u64 = 5;
@@ -31,9 +34,11 @@ pub(crate) struct StageFailures {
     /// The first of this run.
     pub first_epoch: u64,
     /// Items that have failed in this epoch, are there still, and are not known to be bad.
-    pub failed: u64,
-    /// Any failure in this epoch: only then a success is news.
-    pub is_touched: bool,
+    pub failed: u32,
+    /// Items whose last word in this epoch was "not now", and that are there still.
+    pub put_off: u32,
+    /// Failures in this epoch. Only after one a success is news.
+    pub tries: u64,
     /// Since when it is failing, in milliseconds since 1970; 0: it is not.
     pub since: u64,
     /// Which slot probes, + 1; 0: nobody yet.
@@ -50,6 +55,8 @@ pub(crate) struct ItemFailures {
     pub failed_in: u64,
     /// Attempts charged in that epoch.
     pub charged: u32,
+    /// Its last failure in that epoch was "not now".
+    pub is_put_off: bool,
     /// Another item has succeeded since its first failure.
     pub is_known_bad: bool,
 }
@@ -111,11 +118,14 @@ impl StageFailures {
     /// An item failed; returns its failed attempts from now on.
     pub(crate) fn failed(&mut self, item: &mut ItemFailures, failures: u32, terms: &Terms) -> (u32, Verdict) {
         let mut failures = self.settled(item, failures);
-        if item.failed_in != self.epoch && !item.is_known_bad {
-            self.failed += 1;
+        if item.failed_in != self.epoch {
+            self.failed += u32::from(!item.is_known_bad);
+            item.is_put_off = false;
         }
-        item.failed_in = self.epoch;
-        self.is_touched = true;
+        self.put_off -= u32::from(item.is_put_off).min(self.put_off);
+        self.put_off += u32::from(!terms.is_charged);
+        (item.failed_in, item.is_put_off) = (self.epoch, !terms.is_charged);
+        self.tries += 1;
         if terms.charges_always {
             self.since = 0;
             failures += u32::from(terms.is_charged);
@@ -127,7 +137,8 @@ impl StageFailures {
         }
         // While more may come, all that there are will do, if they are two at least.
         let many = if terms.has_ended { MANY } else { terms.present.clamp(2, MANY) };
-        if self.failed >= many {
+        let is_tried = u64::from(self.put_off) >= terms.present && self.tries >= MANY;
+        if u64::from(self.failed) >= many || terms.has_ended && is_tried {
             failures -= item.charged.min(failures);
             item.charged = 0;
             (self.since, self.probes) = (terms.now.max(1), 0);
@@ -139,18 +150,19 @@ impl StageFailures {
         }
         failures += 1;
         item.charged += 1;
-        let is_last_hope = terms.has_ended && self.failed >= terms.present;
+        let is_last_hope = terms.has_ended && u64::from(self.failed) >= terms.present;
         (failures, verdict(failures >= terms.attempts && (item.is_known_bad || is_last_hope)))
     }
 
     /// No more will come, and too few are left to tell an outage from bad items.
     pub(crate) fn has_failed_all(&self, terms: &Terms) -> bool {
-        terms.has_ended && terms.present < MANY && self.failed >= terms.present
+        let (failed, put_off) = (u64::from(self.failed), u64::from(self.put_off));
+        terms.has_ended && terms.present < MANY && failed >= terms.present && put_off < terms.present
     }
 
     /// An item was done, which had failed or not; true if the stage was failing: then all its workers are to be woken.
     pub(crate) fn succeeded(&mut self, item: &ItemFailures) -> bool {
-        if !self.is_touched {
+        if self.tries == 0 {
             return false;
         }
         let was_failing = self.since != 0;
@@ -165,8 +177,9 @@ impl StageFailures {
 
     /// An item has ended as a dead letter.
     pub(crate) fn died(&mut self, item: &ItemFailures) {
-        if item.failed_in == self.epoch && !item.is_known_bad {
-            self.failed = self.failed.saturating_sub(1);
+        if item.failed_in == self.epoch {
+            self.failed -= u32::from(!item.is_known_bad).min(self.failed);
+            self.put_off -= u32::from(item.is_put_off).min(self.put_off);
         }
     }
 

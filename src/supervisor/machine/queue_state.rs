@@ -113,7 +113,7 @@ impl QueueTable {
     /// Whether items are left that no stage of the file will ever see.
     pub(super) fn hold_items(&self) -> bool {
         let hidden = |recovered: &RecoveredQueue| recovered.items > 0 && recovered.label.holds_outputs();
-        self.all.iter().any(|queue| queue.retained) || self.inactive.iter().any(hidden)
+        self.retained().next().is_some() || self.inactive.iter().any(hidden)
     }
 
     /// Whether there are positions of stages that are not in the file, and have not come to their end.
@@ -246,6 +246,11 @@ impl QueueTable {
     /// It has to go, but can't without losing items.
     pub(super) fn retain(&mut self, id: QueueId) {
         self.all.iter_mut().filter(|queue| queue.id == id).for_each(|queue| queue.retained = true);
+    }
+
+    /// Those that stay for their items alone, by name.
+    pub(super) fn retained(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().filter(|queue| queue.retained).map(|queue| queue.spec.name.as_str())
     }
 
     /// A queue of the file or a hidden one is gone.

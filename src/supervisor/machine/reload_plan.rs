@@ -238,12 +238,10 @@ fn refuse_to_lose_items(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) 
     Ok(())
 }
 
-/// Whether a removed stage reads `queue` to its end before it goes: all that it reads goes with it.
+/// Whether a stage reads `queue` to its end before it goes or reads others: all that it reads goes.
 fn works_off(stage: &Stage, queue: &str, new: &Pipeline) -> bool {
     let goes = |name: &String| !new.queues.iter().any(|queue| queue.name == *name);
-    !new.stages.iter().any(|other| other.name == stage.name)
-        && stage.work.inputs.iter().any(|input| input == queue)
-        && stage.work.inputs.iter().all(goes)
+    stage.work.inputs.iter().any(|input| input == queue) && stage.work.inputs.iter().all(goes)
 }
 
 #[cfg(test)]

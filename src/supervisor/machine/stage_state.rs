@@ -114,6 +114,8 @@ pub(super) struct Worker {
     pub bad_runs: u32,
     /// It was there when the stage was new.
     is_first: bool,
+    /// All queues that it reads go: it reads them to their end before it is of the wanted version.
+    drains: bool,
 }
 
 impl Worker {
@@ -137,6 +139,7 @@ impl Worker {
             epoch: 0,
             bad_runs: 0,
             is_first,
+            drains: false,
         }
     }
 }
@@ -253,6 +256,18 @@ impl StageState {
     pub(super) fn unwanted_windows(&self) -> impl Iterator<Item = QueueId> {
         let used = if matches!(self.fate, Fate::Removed { .. }) { None } else { self.window() };
         self.windows.iter().map(|(_, window)| *window).filter(move |window| Some(*window) != used)
+    }
+
+    /// Notes which workers read queues to their end first: those of another version than the wanted one, if all that they read goes.
+    /// Whether there are any.
+    pub(super) fn note_drains(&mut self, goes: impl Fn(QueueId) -> bool) -> bool {
+        for i in 0..self.workers.len() {
+            let worker = &self.workers[i];
+            let may_drain = worker.drains || worker.life.has_process();
+            let drains = may_drain && !self.is_of_version(worker) && worker.version.reads_only(&goes);
+            self.workers[i].drains = drains;
+        }
+        self.workers.iter().any(|worker| worker.drains)
     }
 
     /// The earliest moment at which time alone changes something.

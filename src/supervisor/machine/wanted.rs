@@ -99,6 +99,11 @@ impl Version {
         self.work.is_service()
     }
 
+    /// Whether it reads queues, all of them such.
+    pub(crate) fn reads_only(&self, such: impl Fn(QueueId) -> bool) -> bool {
+        !self.is_source() && self.inputs.iter().all(|&queue| such(queue))
+    }
+
     /// The queues that a worker of this version is attached to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = QueueId> {
         self.inputs

@@ -139,7 +139,7 @@ fn one_worker_probes_with_growing_delay_by_turns() {
 
 #[test]
 fn a_probe_that_does_not_fail_as_others_do_is_none_too_early() {
-    let mut stage = StageFailures { since: 1, is_touched: true, ..stage() };
+    let mut stage = StageFailures { since: 1, tries: 1, ..stage() };
     let delay = terms().probes;
     let mut waits = Vec::new();
     for _ in 0..94 {
@@ -206,7 +206,7 @@ fn different_items_that_are_not_done_now_make_a_stage_failing_and_one_among_good
 #[test]
 fn nothing_is_known_of_items_of_an_earlier_run() {
     let mut stage = stage();
-    let mut old = ItemFailures { failed_in: 6, charged: 1, is_known_bad: false };
+    let mut old = ItemFailures { failed_in: 6, charged: 1, ..ItemFailures::default() };
     let last = Terms { attempts: 1, ..terms() };
     assert_eq!(stage.failed(&mut old, 1, &last), (2, Verdict::Again));
     assert!(!old.is_known_bad);
@@ -243,14 +243,14 @@ fn any_order_of_successes_and_failures() {
             assert!(*failures <= before + 1);
             let passed = first.get_or_insert(successes) != &successes;
             if verdict == Verdict::Dead {
-                assert!(passed || has_ended && stage.failed >= present, "{item:?}");
+                assert!(passed || has_ended && u64::from(stage.failed) >= present, "{item:?}");
                 let item = *item;
                 stage.died(&item);
                 items.swap_remove(i);
             }
             let known =
                 items.iter().filter(|(item, _, _)| item.failed_in == stage.epoch && !item.is_known_bad);
-            assert_eq!(stage.failed, known.count() as u64);
+            assert_eq!(stage.failed, known.count() as u32);
         }
     }
 }
@@ -274,4 +274,47 @@ fn a_clock_that_goes_back_puts_no_probe_off_for_longer_than_the_longest_delay() 
     assert_eq!(stage.gate(idle(1), 1000 + LONGEST, LONGEST), Gate::Probe { fresh: true });
     stage.probed(5000, terms().probes);
     assert_eq!(stage.gate(idle(1), 5000, 50), Gate::Shut { until: Some(5050) }, "a shorter `retry.max`");
+}
+
+fn not_now(stage: &mut StageFailures, item: &mut ItemFailures, present: u64) -> Verdict {
+    stage.failed(item, 0, &Terms { is_charged: false, present, ..terms() }).1
+}
+
+#[test]
+fn where_all_that_is_left_says_not_now_the_stage_is_failing_whatever_is_known_of_it() {
+    for present in [1, 3, 100] {
+        let mut stage = stage();
+        let mut items = vec![ItemFailures::default(); present];
+        // Others are done meanwhile.
+        for item in &mut items {
+            assert_eq!(not_now(&mut stage, item, present as u64 + 1), Verdict::Again);
+            assert!(!stage.succeeded(&ItemFailures::default()));
+        }
+        let mut verdicts = Vec::new();
+        while stage.since == 0 {
+            items.iter_mut().for_each(|item| verdicts.push(not_now(&mut stage, item, present as u64)));
+            assert!(verdicts.len() <= 2 * present.max(5), "{present}");
+        }
+        assert!(items.iter().all(|item| item.is_known_bad));
+        assert!(verdicts.len() >= 5, "one word of a single item is too early: {present}");
+        assert!(!stage.has_failed_all(&Terms { present: present as u64, ..terms() }));
+        assert!(stage.succeeded(&items[0]), "it ends with the first that is done");
+    }
+}
+
+#[test]
+fn a_bad_item_among_those_that_say_not_now_is_a_letter_before_the_stage_is_failing() {
+    let (mut stage, mut later, mut bad) = (stage(), ItemFailures::default(), ItemFailures::default());
+    let mut failures = 0;
+    let verdict = loop {
+        assert_eq!(not_now(&mut stage, &mut later, 2), Verdict::Again);
+        let verdict;
+        (failures, verdict) = stage.failed(&mut bad, failures, &Terms { present: 2, ..terms() });
+        if verdict != Verdict::Again {
+            break verdict;
+        }
+    };
+    assert_eq!((verdict, failures), (Verdict::Dead, 3));
+    stage.died(&bad);
+    assert_eq!(not_now(&mut stage, &mut later, 1), Verdict::BeginsToFail);
 }

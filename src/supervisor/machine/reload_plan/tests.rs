@@ -84,14 +84,23 @@ fn another_name_needs_a_restart() {
 }
 
 #[test]
-fn a_queue_with_items_goes_only_if_a_removed_stage_works_it_off() {
+fn a_queue_with_items_goes_only_if_a_stage_works_it_off() {
     let held = [("p".to_owned(), 3)];
     let drained = pipeline(vec![stage("a", &[], &["q"]), stage("c", &["q"], &[])]);
     assert!(plan(&chain(), &drained, &held).is_ok());
     let rewired =
         pipeline(vec![stage("a", &[], &["n"]), stage("b", &["n"], &["q"]), stage("c", &["q"], &[])]);
-    assert!(plan(&chain(), &rewired, &[]).is_ok());
-    let refusal = plan(&chain(), &rewired, &held).unwrap_err();
+    assert!(plan(&chain(), &rewired, &held).is_ok(), "all that `b` reads goes");
+    let of_two = pipeline(vec![
+        stage("a", &[], &["p"]),
+        stage("s", &[], &["r"]),
+        stage("b", &["p", "r"], &["q"]),
+        stage("c", &["q"], &[]),
+    ]);
+    let only_one =
+        pipeline(vec![stage("s", &[], &["r"]), stage("b", &["r"], &["q"]), stage("c", &["q"], &[])]);
+    assert!(plan(&of_two, &only_one, &[]).is_ok());
+    let refusal = plan(&of_two, &only_one, &held).unwrap_err();
     assert_eq!(refusal, Refusal::QueueHolds("p".into(), 3));
 }
 

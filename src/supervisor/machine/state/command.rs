@@ -315,17 +315,14 @@ impl State {
         if stop.now && self.stopping() == Stopping::Draining {
             self.stop_now("stop", out);
         }
-        let limit = self.drain_timeout();
-        match self.phase.stop_mut() {
-            Some(stop) if stop.phase == Stopping::Draining => {
-                let until = out.now + limit;
-                stop.until = Some(stop.until.map_or(until, |known| known.min(until)));
-                let limit = spoken(limit);
-                let what = self.first_aim();
+        match self.stopping() {
+            Stopping::Draining => {
+                self.limit_drain(out.now);
+                let (what, limit) = (self.first_aim(), spoken(self.drain_timeout()));
                 out.log(Level::Info, format!("stop: {what} for at most {limit}"));
                 Ok(done(format!("{what} for at most {limit}, then the pipeline ends")))
             }
-            Some(_) | None => {
+            Stopping::Killing | Stopping::No => {
                 let what = if self.has_services_only() { "services" } else { "workers" };
                 Ok(done(format!("all {what} are stopped, then the pipeline ends")))
             }

@@ -61,7 +61,7 @@ impl State {
             Stopping::Killing => self.clear(out),
         }
         // A queue that the next run recovers has not ended because this one stops.
-        if !(self.keeps && self.phase.stop().is_some()) {
+        if !self.leaves_items() {
             self.settle_queues(out);
         }
         self.end_lines(out);
@@ -205,6 +205,23 @@ impl State {
         out.log(Level::Error, format!("{letters} could not be written: {then}"));
     }
 
+    /// A run that ends by itself says which of its queues no stage has read to the end.
+    fn report_unread(&mut self, out: &mut Effects) {
+        if self.phase.stop().is_some() {
+            return;
+        }
+        for name in self.queues.retained() {
+            let what = format!("the queue {name} holds items, and no stage of the file reads it");
+            match self.keeps {
+                true => {
+                    out.log(Level::Warn, format!("{what}: they stay there for a file that names it again"))
+                }
+                false => out.log(Level::Error, format!("{what}: they are lost with the run")),
+            }
+            self.failed |= !self.keeps;
+        }
+    }
+
     fn end_if_over(&mut self, out: &mut Effects) {
         let through = self.stages.iter().all(StageState::is_through);
         let begun = self.wanted.is_some() || self.phase.stop().is_some();
@@ -216,6 +233,7 @@ impl State {
             return;
         }
         self.report_unwritten(out);
+        self.report_unread(out);
         self.announce_stop(out);
         let stop = std::mem::replace(&mut self.phase, Phase::Over);
         self.answer_waiting(out);

@@ -55,8 +55,8 @@ impl State {
     }
 
     fn stages_that_may_fail(&self) -> impl Iterator<Item = &StageState> {
-        let stops = self.stopping() == Stopping::No;
-        self.stages.iter().filter(move |stage| stops && stage.fate == Fate::Wanted)
+        let works = self.stopping() == Stopping::No || self.drains_for_any_time();
+        self.stages.iter().filter(move |stage| works && stage.fate == Fate::Wanted)
     }
 
     /// `None`: it may be failing for any time.

@@ -27,11 +27,11 @@ impl State {
         match self.stopping() {
             Stopping::No => {
                 self.begin_stop(StopCause::Signal(signal), out);
-                if self.phase.stop().is_some() {
-                    let limit = spoken(self.drain_timeout());
-                    let what = self.first_aim();
-                    out.log(Level::Info, format!("{signal}: {what} for at most {limit}; Ctrl-C skips that"));
-                }
+                self.say_limit(signal, out);
+            }
+            Stopping::Draining if self.drains_for_any_time() => {
+                self.limit_drain(out.now);
+                self.say_limit(signal, out);
             }
             Stopping::Draining if impatient => self.stop_now(&format!("{signal} again"), out),
             Stopping::Killing if impatient => self.kill_all(out),
@@ -40,6 +40,29 @@ impl State {
         if let Some(stop) = self.phase.stop_mut().filter(|_| impatient) {
             stop.interrupted = Some(out.now);
         }
+    }
+
+    fn say_limit(&self, signal: &str, out: &mut Effects) {
+        let (what, limit) = (self.first_aim(), spoken(self.drain_timeout()));
+        out.log(Level::Info, format!("{signal}: {what} for at most {limit}; Ctrl-C skips that"));
+    }
+
+    /// `mprun drain`, and no stop since.
+    pub(super) fn drains_for_any_time(&self) -> bool {
+        self.phase.stop().is_some_and(|stop| stop.phase == Stopping::Draining && stop.until.is_none())
+    }
+
+    /// A stop that begins now takes no longer than `drain_timeout`.
+    pub(super) fn limit_drain(&mut self, now: Instant) {
+        let until = now + self.drain_timeout();
+        if let Some(stop) = self.phase.stop_mut() {
+            stop.until = Some(stop.until.map_or(until, |known| known.min(until)));
+        }
+    }
+
+    /// A stop leaves the items in durable queues for the next run. A drain works them off.
+    pub(super) fn leaves_items(&self) -> bool {
+        self.keeps && self.phase.stop().is_some() && !self.drains_for_any_time()
     }
 
     pub(super) fn quit_requested(&mut self, out: &mut Effects) {
@@ -135,7 +158,7 @@ impl State {
     }
 
     fn drain_but(&mut self, needed: &BTreeSet<usize>, out: &mut Effects) {
-        let halting = self.halting();
+        let (halting, leaves_items) = (self.halting(), self.leaves_items());
         for (s, stage) in self.stages.iter_mut().enumerate() {
             match stage.fate {
                 Fate::Wanted | Fate::Removed { .. } if halting.is_halting(s, HaltWhen::Now) => {
@@ -147,7 +170,9 @@ impl State {
                 Fate::GaveUp => stage.finish_given_up(out),
                 Fate::Wanted | Fate::Removed { .. } if needed.contains(&s) => {}
                 Fate::Wanted | Fate::Removed { .. }
-                    if stage.version.is_source() || self.keeps || takes_from_broker(&self.queues, stage) =>
+                    if stage.version.is_source()
+                        || leaves_items
+                        || takes_from_broker(&self.queues, stage) =>
                 {
                     stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
                 }

@@ -21,6 +21,12 @@ impl State {
             self.want_stage(spec, places.get(&spec.name).copied(), &wanted, out);
         }
         self.remove_stages(&wanted.pipeline);
+        for stage in &mut self.stages {
+            // What is worked off first is worked off in its order.
+            if !stage.note_drains(|queue| self.queues.is_unwanted(queue)) && stage.fate == Fate::Wanted {
+                stage.unwanted_windows().for_each(|window| out.push(Effect::EndOrder(window)));
+            }
+        }
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
         out.push(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
@@ -100,7 +106,7 @@ impl State {
         stage.spill.filter(|_| spec.work.needs_spill_queue())
     }
 
-    /// Where the stage keeps the order of its input from now on, and where no more.
+    /// Where the stage keeps the order of its input from now on.
     fn order(&mut self, s: usize, out: &mut Effects) {
         let stage = &mut self.stages[s];
         if let Some(input) = stage.spec.window().and(stage.spec.work.inputs.first()).cloned()
@@ -109,7 +115,6 @@ impl State {
             let label = Label::Window { stage: stage.spec.name.clone(), input: input.clone() };
             stage.windows.extend(self.queues.hidden(label, out).map(|window| (input, window)));
         }
-        stage.unwanted_windows().for_each(|window| out.push(Effect::EndOrder(window)));
         self.begin_order(s, out);
     }
 
@@ -143,8 +148,7 @@ impl State {
         let named: BTreeSet<&str> = wanted.stages.iter().map(|spec| spec.name.as_str()).collect();
         for stage in &mut self.stages {
             if !named.contains(stage.spec.name.as_str()) {
-                let inputs = &stage.version.inputs;
-                let drains = !inputs.is_empty() && inputs.iter().all(|&queue| queues.is_unwanted(queue));
+                let drains = stage.version.reads_only(|queue| queues.is_unwanted(queue));
                 stage.fate = Fate::Removed { drains };
             }
         }

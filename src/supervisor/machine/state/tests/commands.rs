@@ -267,6 +267,23 @@ fn drain_takes_any_time_stop_does_not_and_now_is_now() {
 }
 
 #[test]
+fn a_signal_limits_a_drain_and_a_second_interrupt_skips_it() {
+    let mut bench = Bench::up(two(1));
+    bench.ask(Command::Drain);
+    bench.send(Event::Terminate);
+    assert!(bench.has_said("SIGTERM: draining for at most 30s"), "{:?}", bench.said);
+    bench.pass(Duration::from_secs(31));
+    assert_eq!(bench.running(), ["a[0] termed", "c[0] termed"]);
+    let mut bench = Bench::up(two(1));
+    bench.ask(Command::Drain);
+    bench.send(Event::Interrupt);
+    assert_eq!(bench.running(), ["a[0] finish", "c[0] drain"]);
+    bench.pass(Duration::from_secs(1));
+    bench.send(Event::Interrupt);
+    assert_eq!(bench.running(), ["a[0] termed", "c[0] termed"]);
+}
+
+#[test]
 fn while_it_ends_everything_is_answered() {
     for begin in [Command::Drain, Command::Stop(Stop { now: true })] {
         for command in all_commands() {

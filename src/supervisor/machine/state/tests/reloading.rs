@@ -236,12 +236,14 @@ fn a_removed_middle_stage_works_off_its_queue_which_then_goes() {
 #[test]
 fn a_queue_that_fills_up_before_it_could_go_takes_the_reload_back() {
     let mut bench = Bench::up(chain());
-    let rewired =
-        pipeline(vec![stage("a", &[], &["n"]), stage("b", &["n"], &["q"]), stage("c", &["q"], &[])]);
-    bench.reload(rewired);
+    bench.crash("b", 0);
+    bench.crash("b", 0);
+    bench.reload(renamed());
     bench.held.insert("p".into(), 1);
     bench.obey();
     assert!(bench.has_said("the queue p still holds 1 item"), "{:?}", bench.said);
+    bench.say("b", 0, Ending::InputEnded); // what the other version of `a` has put into n
+    bench.obey();
     assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]"]);
     assert!(
         bench.procs.values().all(|proc| proc.spawn.version.inputs.iter().all(|q| bench.queues[q] != "n"))
@@ -382,6 +384,71 @@ fn a_removed_stage_that_does_not_drain_in_time_stays() {
     bench.obey();
     assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]"]);
     assert!(bench.ended.is_empty());
+}
+
+/// `a -> n -> b -> q -> c`: the queue between the first two has another name.
+fn renamed() -> Pipeline {
+    pipeline(vec![stage("a", &[], &["n"]), stage("b", &["n"], &["q"]), stage("c", &["q"], &[])])
+}
+
+fn inputs(bench: &Bench, stage: &str) -> Vec<Vec<String>> {
+    let of_stage = bench.procs.values().filter(|proc| proc.spawn.stage == stage);
+    of_stage.map(|proc| proc.spawn.version.work.inputs.clone()).collect()
+}
+
+#[test]
+fn a_reader_of_a_renamed_queue_reads_it_to_its_end_first_also_over_a_kill() {
+    let mut bench = Bench::up(with(|pipeline| pipeline.stages[1].processes = 2));
+    let mut new = renamed();
+    new.stages[1].processes = 2;
+    bench.reload(new);
+    bench.pass(Duration::from_secs(3600));
+    assert_eq!(inputs(&bench, "b"), [["p"], ["p"]], "{:?}", bench.said);
+    assert!(!bench.ended.contains("p"), "`a` writes into it still");
+    bench.say("a", 0, Ending::Ordered);
+    assert!(bench.ended.contains("p"));
+    bench.crash("b", 0);
+    assert_eq!(inputs(&bench, "b"), [["p"], ["p"]], "what it had is worked off");
+    bench.say("b", 0, Ending::InputEnded);
+    assert_eq!(inputs(&bench, "b"), [["p"]], "what is before comes first");
+    bench.say("b", 1, Ending::InputEnded);
+    assert_eq!(inputs(&bench, "b"), [["n"], ["n"]]);
+    bench.obey();
+    assert!(bench.has_said("reloaded after") && bench.ended.is_empty() && bench.closed.is_empty());
+    assert!(bench.queues.values().all(|name| name != "p"), "{:?}", bench.queues);
+}
+
+#[test]
+fn a_reader_of_a_renamed_queue_that_was_not_running_takes_the_new_one_at_once() {
+    let mut bench = Bench::up(chain());
+    bench.crash("b", 0);
+    bench.crash("b", 0);
+    assert_eq!(bench.running(), ["a[0]", "c[0]"], "it waits before its next start");
+    bench.reload(renamed());
+    assert_eq!(inputs(&bench, "b"), [["n"]]);
+}
+
+#[test]
+fn a_run_that_ends_with_items_that_no_stage_reads_has_not_gone_well() {
+    let mut bench = Bench::up(chain());
+    bench.crash("b", 0);
+    bench.crash("b", 0);
+    bench.reload(renamed());
+    bench.say("a", 0, Ending::Ordered);
+    bench.ready(bench.pid("a", 0));
+    bench.held.insert("n".into(), 2);
+    bench.crash("b", 0);
+    assert!(bench.has_said("going back"), "{:?}", bench.said);
+    bench.obey();
+    bench.say("a", 0, Ending::Finished);
+    bench.say("b", 0, Ending::InputEnded);
+    bench.say("c", 0, Ending::InputEnded);
+    assert!(
+        bench.has_said(
+            "the queue n holds items, and no stage of the file reads it: they are lost with the run"
+        )
+    );
+    assert!(bench.outcome.as_ref().unwrap().failed);
 }
 
 #[test]
@@ -555,7 +622,8 @@ fn stages_that_print_into_a_file_share_one_token_over_reloads() {
     bench.obey();
     assert_eq!((token(&bench, "a"), token(&bench, "b")), (None, None));
     bench.reload_to(printing(both(), &["b"]));
-    ["a", "b"].into_iter().for_each(|name| bench.say(name, 0, Ending::Ordered));
+    bench.say("a", 0, Ending::Ordered);
+    bench.say("b", 0, Ending::InputEnded);
     bench.obey();
     assert_eq!((token(&bench, "a"), token(&bench, "b"), bench.seeds), (None, first, 1));
 }
