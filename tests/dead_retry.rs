@@ -160,7 +160,7 @@ fn letters_are_grouped_by_what_they_have_in_common_and_a_traceback_says_what_hap
     let traceback =
         r#"Traceback (most recent call last):\n  File \"a.py\", line 3\nValueError: \u001b[31mno number"#;
     let text = [letter("one", traceback), letter("two", traceback), letter("two", "other")].join("\n");
-    folder.file("state/mprun/shop/dead.jsonl", &(text + "\n"));
+    folder.file("state/mprun/shop/dead.jsonl", &format!("{text}\n"));
     let list = said(&folder, &["dead", "list", "shop", "--stage", "one"]);
     assert!(list.stdout.contains("error: ValueError: ") && !list.stdout.contains("Traceback"), "{list:?}");
     assert!(list.stdout.contains("RUN") && list.stdout.contains("01234567 "), "{list:?}");
@@ -168,6 +168,14 @@ fn letters_are_grouped_by_what_they_have_in_common_and_a_traceback_says_what_hap
     let by = said(&folder, &["dead", "list", "shop", "--by", "cause"]);
     let first = by.stdout.lines().nth(1).unwrap();
     assert!(first.trim_start().starts_with('2') && first.contains("one, two"), "{by:?}");
+    let malformed = |item: &str| {
+        letter("one", &format!("`{item}` is no number")).replace("\"x\"", &format!("\"{item}\""))
+    };
+    folder
+        .file("state/mprun/shop/dead.jsonl", &format!("{text}\n{}\n{}\n", malformed("a1"), malformed("b2")));
+    let by = said(&folder, &["dead", "list", "shop", "--by", "cause"]);
+    assert!(by.stdout.contains("error: `…` is no number") && by.stdout.lines().count() == 4, "{by:?}");
+    folder.file("state/mprun/shop/dead.jsonl", &(text + "\n"));
     let by = said(&folder, &["dead", "list", "shop", "--by", "stage", "--json"]);
     let groups: Value = serde_json::from_str(&by.stdout).unwrap();
     assert_eq!((&groups["one"]["letters"], &groups["two"]["letters"]), (&1.into(), &2.into()));

@@ -128,7 +128,7 @@ fn groups(path: &Path, by: By, json: bool, is_meant: impl Fn(&Letter) -> bool) -
     each(path, |letter| {
         if is_meant(&letter) {
             let what = match by {
-                By::Cause => letter.headline(),
+                By::Cause => without_parts_of(&letter.headline(), &letter.beginning().unwrap_or_default()),
                 By::Stage => letter.text.stage.clone(),
                 By::Run => letter.text.run.clone(),
             };
@@ -163,6 +163,15 @@ fn groups(path: &Path, by: By, json: bool, is_meant: impl Fn(&Letter) -> bool) -
         ]);
     }
     output::print(&table.render(terminal_width()))
+}
+
+/// A cause that quotes a part of its item would be a group of its own.
+fn without_parts_of(headline: &str, item: &[u8]) -> String {
+    let item = String::from_utf8_lossy(item);
+    let is_of_item = |quoted: &str| !quoted.is_empty() && item.contains(quoted.trim_end_matches('…'));
+    let parts = headline.split('`').enumerate();
+    let parts = parts.map(|(n, part)| if n % 2 == 1 && is_of_item(part) { "…" } else { part });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 impl By {
