@@ -10,6 +10,7 @@ use crate::sys::memory::{self, Bound};
 use crate::sys::process::FIRST_FREE;
 use crate::sys::{open_files, start_streams};
 use nix::sys::stat::{SFlag, fstat};
+use std::cmp::Reverse;
 use std::io::stdin;
 
 /// Standard streams that are closed, and descriptors that can't be had, are refused.
@@ -24,8 +25,8 @@ pub(crate) fn check(pipeline: &Pipeline, registry: &Registry) -> Result<(), Stri
 /// What the queues may take of memory.
 pub(crate) struct QueueMemory {
     bytes: u64,
-    /// The greatest queue, and what it may take.
-    greatest: (u64, String),
+    /// What the greatest queue may take, its name, and how many more may take as much.
+    greatest: (u64, String, usize),
 }
 
 impl QueueMemory {
@@ -38,8 +39,9 @@ impl QueueMemory {
             |limits: &Limits| limits.max_bytes.min(limits.capacity.saturating_mul(limits.max_item));
         let queues = || pipeline.queues.iter().map(|queue| (of_queue(&queue.limits), queue.name.as_str()));
         let bytes = queues().fold(0u64, |sum, (bytes, _)| sum.saturating_add(bytes));
-        let (greatest, name) = queues().max()?;
-        Some(QueueMemory { bytes, greatest: (greatest, name.to_owned()) })
+        let (greatest, name) = queues().max_by_key(|(bytes, name)| (*bytes, Reverse(*name)))?;
+        let others = queues().filter(|(bytes, _)| *bytes == greatest).count() - 1;
+        Some(QueueMemory { bytes, greatest: (greatest, name.to_owned(), others) })
     }
 
     /// What to say where that is more than this machine, or this cgroup, has: the kernel would kill processes.
@@ -55,10 +57,14 @@ impl QueueMemory {
             Some(file) => format!("{} allows", file.display()),
             None => "this machine has".to_owned(),
         };
-        let (greatest, name) = &self.greatest;
+        let (greatest, name, others) = &self.greatest;
+        let (which, tables) = match others {
+            0 => (format!("the greatest is {name} with"), format!("in [queues.{name}]")),
+            _ => (format!("the greatest are {name} and {others} more, each with"), "for them".to_owned()),
+        };
         Some(format!(
-            "the queues may grow to {} together, the greatest is {name} with {}; {limit} {}: beyond it the kernel kills \
-             workers and programs. Write a smaller max_bytes in [queues.{name}]",
+            "the queues may grow to {} together, {which} {}; {limit} {}: beyond it the kernel kills workers and programs. \
+             Write a smaller max_bytes {tables}",
             show_size(self.bytes),
             show_size(*greatest),
             show_size(readable(bound.bytes))
@@ -152,6 +158,12 @@ mod tests {
             said(&[10 << 20, 1 << 30], false).unwrap(),
             "the queues may grow to 1010MiB together, the greatest is q with 1000MiB; /sys/fs/cgroup/memory.max \
              allows 60MiB: beyond it the kernel kills workers and programs. Write a smaller max_bytes in [queues.q]"
+        );
+        assert_eq!(
+            said(&[50 << 20, 50 << 20], false).unwrap(),
+            "the queues may grow to 100MiB together, the greatest are p and 1 more, each with 50MiB; \
+             /sys/fs/cgroup/memory.max allows 60MiB: beyond it the kernel kills workers and programs. Write a smaller \
+             max_bytes for them"
         );
         assert_eq!(said(&[10 << 20, 50 << 20], false), None);
         assert_eq!(said(&[10 << 20, 1 << 30], true), None, "a file is no memory");
