@@ -13,7 +13,9 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut left = MAX_CHARS;
         // A character has at most 4 bytes: nothing after this can be shown.
-        for chunk in self.0[..self.0.len().min(MAX_CHARS * 4)].utf8_chunks() {
+        let start = &self.0[..self.0.len().min(MAX_CHARS * 4)];
+        let words = words(start);
+        for chunk in words.as_deref().map_or(start, str::as_bytes).utf8_chunks() {
             for character in chunk.valid().chars() {
                 if left == 0 {
                     return write!(f, "… ({} bytes)", self.0.len());
@@ -32,6 +34,16 @@ impl fmt::Display for Shown<'_> {
         }
         if self.0.len() > MAX_CHARS * 4 { write!(f, "… ({} bytes)", self.0.len()) } else { Ok(()) }
     }
+}
+
+/// Of an item of several arguments, whose last character may be cut.
+fn words(start: &[u8]) -> Option<String> {
+    let text = match str::from_utf8(start) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => str::from_utf8(&start[..error.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    text::words(text)
 }
 
 #[cfg(test)]
@@ -58,6 +70,7 @@ mod tests {
         assert_eq!(shown(b"\x1b[2J\n\\"), r"\u{1b}[2J\n\\");
         assert_eq!(shown("\u{202e}abc\u{9b}".as_bytes()), r"\u{202e}abc\u{9b}");
         assert_eq!(shown(&[0xff, 0, b'a']), r"\xff\u{0}a");
+        assert_eq!(shown(b"3\x004 5\0\t\\"), r"3 '4 5' '\t\\'");
     }
 
     #[test]
@@ -66,5 +79,9 @@ mod tests {
         assert_eq!(shown(text.as_bytes()), format!("{}… (1000 bytes)", "x".repeat(80)));
         assert_eq!(shown("x".repeat(80).as_bytes()), "x".repeat(80));
         assert!(shown(&vec![0xff; 5000]).len() < 500);
+        let words = "é\0".repeat(300);
+        assert!(
+            shown(words.as_bytes()).starts_with("é é ") && shown(words.as_bytes()).ends_with("… (900 bytes)")
+        );
     }
 }

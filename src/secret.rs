@@ -133,7 +133,7 @@ fn pieces(text: &str, range: Range<usize>, separator: char) -> impl Iterator<Ite
 }
 
 /// Letters and digits that no person has thought of, or an UUID.
-fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     let is_mixed = |run: &str| {
         run.len() >= TOKEN_LENGTH
             && run.bytes().any(|byte| byte.is_ascii_digit())

@@ -63,6 +63,22 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
     text
 }
 
+/// An item of several arguments, with a zero byte between them, as words for people; `None`: it is none, or binary.
+pub(crate) fn words(item: &str) -> Option<String> {
+    let is_binary = item.chars().any(|letter| !matches!(letter, '\0' | '\t' | '\n') && is_risky(letter));
+    (item.contains('\0') && !is_binary).then(|| item.split('\0').map(quoted).collect::<Vec<_>>().join(" "))
+}
+
+/// With quotes where its ends would not be seen without them.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |letter: char| !letter.is_whitespace() && !"'\"".contains(letter);
+    match word.contains('\'') && !word.contains('"') {
+        _ if !word.is_empty() && word.chars().all(is_plain) => Cow::Borrowed(word),
+        true => Cow::Owned(format!("\"{word}\"")),
+        false => Cow::Owned(format!("'{word}'")),
+    }
+}
+
 /// Whether a character does more on a terminal than stand in its place.
 pub(crate) fn is_risky(character: char) -> bool {
     character.is_control() || is_invisible(character)
@@ -114,6 +130,19 @@ mod tests {
         );
         assert_eq!(lines("a\n\tb\r\x1bc\n"), "a\n\tb\\r\\u{1b}c\n");
         assert_eq!(of_bytes(b"\xff\x1b\xc3\xa9\0"), "\\xff\\u{1b}\u{e9}\\u{0}");
+    }
+
+    #[test]
+    fn an_item_of_several_arguments_is_shown_as_words() {
+        for (item, shown) in [
+            ("3\x004", Some("3 4")),
+            ("a b\0\0it's", Some("'a b' '' \"it's\"")),
+            ("one", None),
+            ("a b", None),
+            ("\0\0\0\x03", None),
+        ] {
+            assert_eq!(words(item).as_deref(), shown, "{item:?}");
+        }
     }
 
     #[test]

@@ -110,7 +110,7 @@ fn a_file_is_held_against_the_machine_unless_only_its_syntax_is_wanted() {
     let output = mprun(&["check", path]);
     let said = text(&output.stderr);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()));
-    assert!(said.contains("x.toml:2:11") && said.contains("did you mean `grep`?"), "{said}");
+    assert!(said.contains("x.toml:2:12") && said.contains("did you mean `grep`?"), "{said}");
     assert!(said.contains("x.toml:5:17") && said.contains("warning: no file matches"), "{said}");
     assert!(said.ends_with(": 1 fault\n"), "{said}");
     let output = mprun(&["check", "--syntax", path]);

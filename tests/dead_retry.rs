@@ -128,6 +128,30 @@ fn a_header_of_the_run_before_does_not_come_again() {
 }
 
 #[test]
+fn a_header_does_not_come_again_after_a_kill_before_its_stage_has_begun() {
+    let text = fragile(3, "").replace("attempts = 1", "attempts = 1\noutput = 'b'");
+    let whole = text.clone()
+        + "[stages.head]\nuse = 'format'\nwith = { header = 'HEAD', template = '{item}' }\ninput = 'b'\noutput = 'c'\n\
+           [stages.write]\nuse = 'file'\nwith = { path = 'out.csv' }\ninput = 'c'\n";
+    let folder = left_behind(&whole, "pipeline.toml");
+    // A stage that takes nothing in its place, so that the kill comes before `head` has begun.
+    folder.file(
+        "pipeline.toml",
+        &(text + "[stages.hold]\ncommand = 'sleep 100'\nmode = 'each'\ninput = 'b'\n"),
+    );
+    let mut child = start(&folder, 0, &["dead", "retry", "pipeline.toml", "--all"]);
+    let log = || String::from_utf8_lossy(&std::fs::read(folder.path().join("log-0")).unwrap()).into_owned();
+    wait_until("the letters to be put back", || log().contains("3 dead letters put back").then_some(()));
+    process::kill(child.id(), libc::SIGKILL);
+    child.wait().unwrap();
+    folder.file("pipeline.toml", &whole);
+    let retried = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
+    assert_eq!(retried.code, Some(0), "{retried:?}");
+    let table = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
+    assert_eq!(sorted(&table), ["HEAD", "done 1", "done 2", "done 3"]);
+}
+
+#[test]
 fn letters_of_an_earlier_version_are_shown_and_not_taken_for_this_files() {
     let folder = Folder::new();
     folder.file("pipeline.toml", &fragile(1, ""));

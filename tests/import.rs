@@ -173,7 +173,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
     has(
         &section("stages.web_app"),
         &[
-            r#"command = ["server", "app:main", "-b", "0.0.0.0:${PORT:-8000}"]"#,
+            r#"command = ["server", "app:main", "-b", "0.0.0.0:${PORT:-4000}"]"#,
             "env_file = \"app.env\"",
             r#"env = { DATABASE_URL = "db://app:${DB_PASSWORD:-}@db/app", N = "3", TZ = "Europe/Berlin", DEBUG = "false" }"#,
             "after = [\"cache\"]",
@@ -416,6 +416,53 @@ fn settings_mean_the_same_on_both_sides() {
     assert!(text.contains("# It ends in a backslash, but a Procfile has no lines that go on"), "{text}");
     let text = of("procfile", "docker-compose.yml", compose);
     assert!(text.contains("try `mprun import compose docker-compose.yml`"), "{text}");
+}
+
+#[test]
+fn the_variables_of_a_compose_file_have_the_values_of_the_env_file_beside_it() {
+    let folder = Folder::new();
+    let compose = "services:\n  web:\n    command: sh -c 'echo on ${PORT} with $$HOME_PAGE, $$LEVEL' $OPTIONS ${MODE:+m} ${TOKEN:?set it}\n\
+                   \x20   environment: [LEVEL, 'HOME_PAGE=${SITE-none}/x', DB_PASSWORD, OTHER]\n";
+    folder.file("at/compose.yaml", compose);
+    folder.file(
+        "at/.env",
+        "PORT=8000\nexport LEVEL=info  # how much\nSITE='http://example.org'\nDB_PASSWORD=hunter2\nOPTIONS=-a 'b c'\nMODE=\nTOKEN=t0k\n",
+    );
+    let output = command(&folder).args(["import", "compose", "at/compose.yaml"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "# Values of .env are written here: LEVEL, OPTIONS, PORT, SITE. The environment goes before them where a variable has them as its default.\n",
+        "# In .env, but not written here, as it may be a secret, or can't be a default: DB_PASSWORD, TOKEN. Set it in the environment before a run.\n",
+        "command = [\"sh\", \"-c\", \"echo on ${PORT:-8000} with $$HOME_PAGE, $$LEVEL\", \"-a\", \"b c\", \"${TOKEN}\"]\n",
+        "env = { LEVEL = \"${LEVEL:-info}\", HOME_PAGE = \"${SITE:-http://example.org}/x\", DB_PASSWORD = \"${DB_PASSWORD}\" }\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("hunter2") && !text.contains("t0k"), "{text}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("the variable `TOKEN` is not set") && said.contains("`DB_PASSWORD` is not set"),
+        "{said}"
+    );
+    folder.file("pipeline.toml", &text);
+    let run = |port: Option<&str>| {
+        let mut run = command(&folder);
+        run.args(["-q", "run", "pipeline.toml"]).env("DB_PASSWORD", "x").env("TOKEN", "x").env_remove("PORT");
+        port.into_iter().for_each(|port| drop(run.env("PORT", port)));
+        String::from_utf8(run.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(run(None), "on 8000 with http://example.org/x, info\n");
+    assert_eq!(
+        run(Some("9")),
+        "on 9 with http://example.org/x, info\n",
+        "the environment goes before the file"
+    );
+    // A file that Compose would refuse is named, and the rest is carried over.
+    folder.file("at/.env", "PORT=1\nno line\n");
+    let output = command(&folder).args(["import", "compose", "at/compose.yaml"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("# not carried over: at/.env:2: expected NAME=value\n"), "{text}");
+    assert!(text.contains("env = { HOME_PAGE = \"${SITE:-none}/x\" }\n"), "{text}");
 }
 
 /// Of files in the shapes that public projects have; `UPDATE_GOLDEN=1` writes what they come to.

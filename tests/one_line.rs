@@ -211,6 +211,8 @@ fn braces_in_braces_are_text_and_so_is_what_only_a_file_has() {
 fn an_argument_that_is_missing_is_nothing() {
     prints("-n2 echo {1} x{2}", b"a\nb\nc\n", b"a xb\nc x\n", 0);
     prints("-n2 'echo {2}'", b"a\nb\nc\n", b"b\n\n", 0);
+    prints("-n2 -- printf <%s> {2} {2.} x{2} e", b"a\nb.c\nd\n", b"<b.c><b><xb.c><e><x><e>", 0);
+    prints("-n2 'printf \"<%s>\" {2} {1} {-2}'", b"a\nb\nc\n", b"<b><a><a><c>", 0);
     prints("-n2 echo {} {-1}", b"a\nb\nc\n", b"a b b\nc c\n", 0);
 }
 

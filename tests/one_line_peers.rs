@@ -55,7 +55,25 @@ const XARGS: [Row; 24] = [
     ),
 ];
 
-const PARALLEL: [Row; 59] = [
+const PARALLEL: [Row; 62] = [
+    (
+        Bytes,
+        "parallel -k -n2 printf '\"<%s>\"' {2.} x{2} e {-1} ::: a b.c ''",
+        "-k -n2 -- printf '<%s>' {2.} x{2} e {-1} ::: a b.c ''",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -k -n3 'printf \"<%s>\" {3} {1} x{2} {2}' ::: a b 'c d' '' e",
+        "-k -n3 'printf \"<%s>\" {3} {1} x{2} {2}' ::: a b 'c d' '' e",
+        "",
+    ),
+    (
+        Bytes,
+        "parallel -k --dry-run -n2 echo {2} {1} x{2} ::: a b c | sh",
+        "-k --dry-run -n2 echo {2} {1} x{2} ::: a b c | sh",
+        "",
+    ),
     (
         Bytes,
         "parallel -j1 --halt soon,fail=1 'echo {}; test {} != 2' ::: 1 2 3 4",

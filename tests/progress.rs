@@ -162,3 +162,73 @@ fn a_run_without_an_end_has_bars_where_they_are_asked_for() {
     run.signal(libc::SIGTERM);
     run.wait();
 }
+
+/// `mprun do` of these words with all three streams on one terminal.
+fn line_on_terminal(words: &[&str]) -> (Run, Pty) {
+    let folder = Folder::new();
+    let mut command = command(&folder);
+    command.args(["do", "--bar"]).args(words).env("TERM", "xterm");
+    let mut pty = Pty::open();
+    pty.take(&mut command);
+    let child = command.spawn().unwrap();
+    drop(command); // it has the other end, too
+    (Run::adopt(folder, child), pty)
+}
+
+/// The row at the bottom.
+fn last_row(pty: &Pty) -> String {
+    pty.look(|screen| {
+        let columns = screen.size().1.get();
+        screen.rows(0, columns).last().unwrap_or_default()
+    })
+}
+
+/// Whether all rows scroll: what is written at the bottom moves the first row.
+fn scrolls_whole(pty: &Pty) -> bool {
+    let rows = pty.look(|screen| screen.size().0);
+    pty.show(&format!("\x1b[{rows};1Hend\r\nof all"));
+    pty.look(|screen| screen.rows(0, 80).last().is_some_and(|row| row.starts_with("of all")))
+}
+
+#[test]
+fn a_line_of_mprun_do_stays_at_the_bottom_while_commands_print_above_it() {
+    let items: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
+    let mut words = vec!["-j2", "sleep 0.15; echo out {}; test {} != 3", ":::"];
+    words.extend(items.iter().map(String::as_str));
+    let start = std::time::Instant::now();
+    let (mut run, mut pty) = line_on_terminal(&words);
+    let line = wait_until("a bar with the time that is left", || {
+        let row = last_row(&pty);
+        (row.contains(" % ") && row.contains("/40, ") && row.contains("left, 1 failed, ")).then_some(row)
+    });
+    assert!(line.starts_with("[█") && line.contains("░] "), "{line}");
+    assert!(pty.text().contains("out 2\n"), "{}", pty.text());
+    // A smaller terminal gets a shorter line, in its own last row.
+    pty.resize(10, 40);
+    wait_until("a line of the new size", || {
+        let row = last_row(&pty);
+        (row.contains(" % ") && !row.contains("[█") && row.chars().count() < 40).then_some(())
+    });
+    assert_eq!(run.wait(), 3);
+    let (text, took) = (pty.end(), start.elapsed());
+    assert!(!text.contains('█') && !text.contains(" % ") && text.contains("out 40"), "{text}");
+    let all = pty.all();
+    for item in &items {
+        assert!(all.contains(&format!("out {item}\r\n")), "{item}: {all}");
+    }
+    let drawn = all.matches("\x1b[2K").count();
+    assert!(drawn as f64 <= 10.0 * took.as_secs_f64() + 1.0, "{drawn} in {took:?}");
+    assert!(scrolls_whole(&pty), "{}", pty.text());
+}
+
+#[test]
+fn a_kill_gives_the_rows_of_the_terminal_back() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGKILL] {
+        let (mut run, mut pty) = line_on_terminal(&["sleep 60; echo {}", ":::", "1", "2"]);
+        wait_until("a bar", || last_row(&pty).contains("0/2").then_some(()));
+        run.signal(signal);
+        run.wait();
+        pty.end();
+        assert!(!last_row(&pty).contains("0/2") && scrolls_whole(&pty), "{signal}: {}", pty.text());
+    }
+}

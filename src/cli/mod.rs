@@ -31,6 +31,8 @@ mod status;
 mod table;
 mod tap;
 mod target;
+#[cfg(test)]
+mod tests;
 mod toml_text;
 mod top;
 mod upgrade;

@@ -1,9 +1,12 @@
 //! `schedule`: the moments at which a program is started, as cron writes them.
+//!
+//! When the clock is put forward or back, times of day behave as in Debian's cron: a time that is skipped comes right after the
+//! jump, and one that comes twice counts the first time. A pattern with a `*` in its hours, minutes or seconds follows the clock.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
@@ -39,9 +42,44 @@ impl Schedule {
 
     fn next_in(&self, zone: TimeZone, after: SystemTime) -> Option<SystemTime> {
         let after = Timestamp::try_from(after + EARLY).ok()?.to_zoned(zone);
-        let next = self.cron().ok()?.find_next_occurrence(&after, false).ok()?;
+        let cron = self.cron().ok()?;
+        let mut next = cron.find_next_occurrence(&after, false).ok()?;
+        if has_times_of_day(&cron) {
+            while is_second_time(&next) {
+                next = cron.find_next_occurrence(&next, false).ok()?;
+            }
+            if let Some(jump) = jump_over_a_time(&cron, &after, &next) {
+                return Some(SystemTime::from(jump));
+            }
+        }
         Some(SystemTime::from(next.timestamp()))
     }
+}
+
+/// Whether it names its times one by one. `croner` says so of one time only, not of a list.
+fn has_times_of_day(cron: &Cron) -> bool {
+    let pattern = &cron.pattern;
+    ![&pattern.seconds, &pattern.minutes, &pattern.hours].iter().any(|field| field.from_wildcard)
+}
+
+/// Whether the clock has shown this time before.
+fn is_second_time(moment: &Zoned) -> bool {
+    let offset = moment.time_zone().to_ambiguous_timestamp(moment.datetime()).offset();
+    matches!(offset, AmbiguousOffset::Fold { after, .. } if after == moment.offset())
+}
+
+/// The first jump of the clock between two moments, the last included, over a time of the pattern.
+fn jump_over_a_time(cron: &Cron, after: &Zoned, upto: &Zoned) -> Option<Timestamp> {
+    let zone = after.time_zone();
+    let changes = zone.following(after.timestamp()).map(|change| (change.timestamp(), change.offset()));
+    changes.take_while(|(at, _)| *at <= upto.timestamp()).find_map(|(at, offset)| {
+        let before = zone.to_offset(at - jiff::SignedDuration::from_nanos(1));
+        // What the clock would have shown, and what it shows: as times of a zone without changes.
+        let (skipped, shown) = (before.to_datetime(at), offset.to_datetime(at));
+        let first = skipped.to_zoned(TimeZone::UTC).ok()?;
+        let time = cron.find_next_occurrence(&first, true).ok().filter(|_| skipped < shown)?;
+        (time.datetime() < shown).then_some(at)
+    })
 }
 
 impl std::fmt::Display for Schedule {
@@ -74,35 +112,82 @@ mod tests {
         assert_eq!(seconds_to_next("* * * * *", at), 60);
     }
 
-    /// The next starts after a moment, in central Europe.
-    fn starts(pattern: &str, after: &str, number: usize) -> Vec<String> {
-        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    /// As their rules are written in the tz database: on March 29 the hour from 2 to 3 is left out, on October 25 it comes twice.
+    const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+    /// On March 8 the hour from 2 to 3 is left out, on November 1 that from 1 to 2 comes twice.
+    const NEW_YORK: &str = "EST5EDT,M3.2.0,M11.1.0";
+
+    /// The next starts after a moment, in the time of a zone.
+    fn starts(zone: &str, pattern: &str, after: &str, number: usize) -> Vec<String> {
+        let zone = TimeZone::posix(zone).unwrap();
         let schedule = Schedule::parse(pattern).unwrap();
         let mut at = SystemTime::from(after.parse::<Timestamp>().unwrap());
         let starts = (0..number).map(|_| {
             at = schedule.next_in(zone.clone(), at).unwrap();
-            Timestamp::try_from(at).unwrap().to_string()
+            let local = Timestamp::try_from(at).unwrap().to_zoned(zone.clone());
+            local.strftime("%m-%d %H:%M %:z").to_string()
         });
         starts.collect()
     }
 
     #[test]
-    fn a_time_of_day_comes_once_a_day_also_when_the_clock_is_changed() {
-        // On March 29 the hour from 2 to 3 is left out, on October 25 it comes twice.
-        let spring = starts("30 2 * * *", "2026-03-28T12:00:00Z", 2);
-        assert_eq!(spring, ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
-        let autumn = starts("30 2 * * *", "2026-10-24T12:00:00Z", 2);
-        assert_eq!(autumn, ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+    fn a_time_that_the_clock_skips_comes_once_when_it_has_jumped() {
+        for (zone, pattern, after, expected) in [
+            (BERLIN, "30 2 * * *", "2026-03-28T12:00:00Z", ["03-29 03:00 +02:00", "03-30 02:30 +02:00"]),
+            (BERLIN, "0,30 2 * * *", "2026-03-28T12:00:00Z", ["03-29 03:00 +02:00", "03-30 02:00 +02:00"]),
+            (BERLIN, "0 0-4 * * *", "2026-03-29T00:30:00Z", ["03-29 03:00 +02:00", "03-29 04:00 +02:00"]),
+            (BERLIN, "0,30 2 * * *", "2026-03-29T01:00:00Z", ["03-30 02:00 +02:00", "03-30 02:30 +02:00"]),
+            (BERLIN, "30 2,3 * * *", "2026-03-28T12:00:00Z", ["03-29 03:00 +02:00", "03-29 03:30 +02:00"]),
+            (BERLIN, "30 2 * * SUN", "2026-03-28T12:00:00Z", ["03-29 03:00 +02:00", "04-05 02:30 +02:00"]),
+            (NEW_YORK, "30 2 * * *", "2026-03-07T12:00:00Z", ["03-08 03:00 -04:00", "03-09 02:30 -04:00"]),
+            (NEW_YORK, "15 30 2 * * *", "2026-03-07T12:00:00Z", ["03-08 03:00 -04:00", "03-09 02:30 -04:00"]),
+        ] {
+            assert_eq!(starts(zone, pattern, after, 2), expected, "{pattern}");
+        }
     }
 
     #[test]
-    fn what_comes_every_few_minutes_does_so_also_when_the_clock_is_changed() {
-        for after in ["2026-03-29T00:25:00Z", "2026-10-24T23:25:00Z"] {
-            let starts = starts("*/30 * * * *", after, 8);
-            let times = starts.iter().map(|at| at.parse::<Timestamp>().unwrap().as_second());
-            let times: Vec<i64> = times.collect();
-            assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 1800), "{starts:?}");
+    fn a_time_that_the_clock_shows_twice_comes_once_the_first_time() {
+        for (zone, pattern, after, expected) in [
+            (BERLIN, "30 2 * * *", "2026-10-24T12:00:00Z", ["10-25 02:30 +02:00", "10-26 02:30 +01:00"]),
+            // From within the hour that comes again.
+            (BERLIN, "30 2 * * *", "2026-10-25T01:10:00Z", ["10-26 02:30 +01:00", "10-27 02:30 +01:00"]),
+            (NEW_YORK, "0 1 * * *", "2026-10-31T12:00:00Z", ["11-01 01:00 -04:00", "11-02 01:00 -05:00"]),
+            (NEW_YORK, "0 2 * * *", "2026-10-31T12:00:00Z", ["11-01 02:00 -05:00", "11-02 02:00 -05:00"]),
+            (BERLIN, "0,30 2 * * *", "2026-10-25T00:10:00Z", ["10-25 02:30 +02:00", "10-26 02:00 +01:00"]),
+            (NEW_YORK, "30 0-2 * * *", "2026-11-01T05:00:00Z", ["11-01 01:30 -04:00", "11-01 02:30 -05:00"]),
+        ] {
+            assert_eq!(starts(zone, pattern, after, 2), expected, "{pattern}");
         }
+    }
+
+    #[test]
+    fn what_comes_every_few_minutes_or_hours_follows_the_clock_when_it_is_changed() {
+        for (zone, after) in [
+            (BERLIN, "2026-03-29T00:25:00Z"),
+            (BERLIN, "2026-10-24T23:25:00Z"),
+            (NEW_YORK, "2026-03-08T06:25:00Z"),
+            (NEW_YORK, "2026-11-01T05:25:00Z"),
+        ] {
+            let minutes: Vec<String> =
+                starts(zone, "*/30 * * * *", after, 6).iter().map(|at| at[9..11].to_owned()).collect();
+            assert_eq!(minutes, ["30", "00", "30", "00", "30", "00"]);
+            assert_eq!(
+                starts(zone, "*/30 * * * *", after, 6)
+                    .iter()
+                    .collect::<std::collections::BTreeSet<_>>()
+                    .len(),
+                6
+            );
+        }
+        // Of the skipped hour nothing is made up for; the doubled one has its times twice.
+        let spring = starts(BERLIN, "*/30 2 * * *", "2026-03-28T12:00:00Z", 1);
+        assert_eq!(spring, ["03-30 02:00 +02:00"]);
+        let autumn = starts(BERLIN, "*/30 2 * * *", "2026-10-24T12:00:00Z", 5);
+        let twice = ["10-25 02:00 +02:00", "10-25 02:30 +02:00", "10-25 02:00 +01:00", "10-25 02:30 +01:00"];
+        assert_eq!(autumn[..4], twice);
+        let hours = starts(NEW_YORK, "0 */2 * * *", "2026-03-08T04:30:00Z", 2);
+        assert_eq!(hours, ["03-08 00:00 -05:00", "03-08 04:00 -04:00"]);
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub(crate) struct Reading {
     pub name: String,
     /// Items it is through with; of a source, items it has emitted.
     pub items: u64,
+    /// All the items that it will get, where that is known.
+    pub total: Option<u64>,
+    /// Of its items those that failed.
+    pub failed: u64,
     /// Items a second, lately.
     pub rate: f64,
     /// The part of its work that is done, 0 ..= 1; none: how much there is, is unknown.
@@ -58,7 +62,16 @@ impl Estimate {
                 false => (stage.totals.done + stage.totals.dead, stage.rate.done),
             };
             let left = share.filter(|_| goes_on).and_then(|share| self.left(&stage.name, share, now));
-            Reading { name: stage.name.clone(), items, rate, share, left, is_done: is_done(stage, &snapshot) }
+            Reading {
+                name: stage.name.clone(),
+                items,
+                total: total(stage, &snapshot),
+                failed: stage.totals.dead,
+                rate,
+                share,
+                left,
+                is_done: is_done(stage, &snapshot),
+            }
         });
         let readings = readings.collect();
         self.earlier.push_back((now, shares));
@@ -78,6 +91,24 @@ fn is_done(stage: &StageStatus, snapshot: &Snapshot) -> bool {
     let is_shared = |name: &String| snapshot.queues.iter().any(|queue| queue.name == *name && queue.shared);
     let mut queues = stage.inputs.iter().chain(&stage.outputs);
     stage.fate == Fate::Finished && !(waits && queues.any(is_shared))
+}
+
+/// Its queues have ended, or their only writer is a source that counts its items.
+fn total(stage: &StageStatus, snapshot: &Snapshot) -> Option<u64> {
+    let of_queue = |queue: &QueueStatus| match &queue.writers[..] {
+        _ if queue.shared => None,
+        _ if queue.ended => Some(queue.put),
+        [writer] => {
+            let writer = snapshot.stages.iter().find(|stage| stage.name == *writer)?;
+            let progress = writer.progress.filter(|_| writer.is_source())?;
+            // Others count bytes.
+            (progress.done > 0 && progress.done == writer.totals.emitted).then_some(progress.total)
+        }
+        _ => None,
+    };
+    let mut queues = snapshot.queues.iter().filter(|queue| stage.inputs.contains(&queue.name)).peekable();
+    queues.peek()?;
+    queues.map(of_queue).sum()
 }
 
 /// The part of each stage's work that is done, where that is known.
@@ -166,6 +197,7 @@ mod tests {
             (second[1].left.unwrap() - 6.0).abs() < 1e-9 && (second[0].left.unwrap() - 36.0).abs() < 1e-9
         );
         assert_eq!(second[1].items, 40);
+        assert_eq!(second.iter().map(|reading| reading.total).collect::<Vec<_>>(), [None, None, Some(100)]);
         let stuck = estimate.update(update(40.0, 40));
         let stuck = [stuck, estimate.update(update(60.0, 40))];
         assert_eq!(stuck[1][1].left, None, "at a stand nobody knows");
@@ -178,7 +210,9 @@ mod tests {
         assert_eq!(shares_of(&Estimate::new().update(seen.clone())), [None, None, None]);
         seen.stages[1].fate = Fate::Finished;
         seen.queues[0].ended = true;
-        assert_eq!(shares_of(&Estimate::new().update(seen)), [Some(0.25), Some(1.0), Some(0.5)]);
+        let readings = Estimate::new().update(seen);
+        assert_eq!(shares_of(&readings), [Some(0.25), Some(1.0), Some(0.5)]);
+        assert_eq!(readings[2].total, Some(40));
     }
 
     #[test]

@@ -63,7 +63,16 @@ mod tests {
     fn a_line_says_what_is_known_and_no_more() {
         let reading = |share, left| {
             let is_done = share == Some(1.0);
-            Reading { name: "a".into(), items: 42, rate: 12_345.0, share, left, is_done }
+            Reading {
+                name: "a".into(),
+                items: 42,
+                total: None,
+                failed: 0,
+                rate: 12_345.0,
+                share,
+                left,
+                is_done,
+            }
         };
         assert_eq!(
             line(&[reading(Some(0.429), Some(61.2)), reading(None, None), reading(Some(1.0), Some(0.0))]),

@@ -1,13 +1,14 @@
-//! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then.
+//! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then. `mprun do --bar`: one line.
 //!
 //! A thread asks the supervisor for its status, as any client of the control socket does. Where there are bars, one more
 //! thread has the terminal for itself ([`terminal_thread`]): it draws, and above the bars it writes the lines of the log,
 //! which come through the log pipe ([`logs`](crate::logs)). Standard output is never touched. There are no bars on a
-//! terminal that a stage prints to or reads from.
+//! terminal that a stage prints to or reads from; the line of `mprun do` has a row of its own there ([`status_line`]).
 //!
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
 //! | the supervisor | the bars as they were last | the cursor is in the line below them, no mode of the terminal was changed |
+//! | the supervisor of a line | the line, and a scrolling region without its row | the guardian gives the terminal back |
 //! | a worker, in the middle of a line | the beginning of it in the pipe | it is shown, the next line follows it |
 
 mod bars;
@@ -15,9 +16,11 @@ mod estimate;
 mod lines;
 mod screen;
 mod show;
+mod status_line;
 mod terminal_thread;
 
 pub(crate) use show::Show;
+pub(crate) use status_line::GIVE_BACK;
 pub(crate) use terminal_thread::TerminalThread;
 
 use crate::config::Pipeline;
@@ -36,6 +39,8 @@ pub(crate) enum When {
     Always,
     /// Of none.
     Never,
+    /// As one line at the bottom of the terminal, whatever is printed there.
+    OneLine,
 }
 
 impl FromStr for When {
@@ -52,10 +57,12 @@ impl FromStr for When {
 }
 
 /// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// A bar for each stage.
     Bars,
+    /// One line, about this stage.
+    OneLine(String),
     /// A line now and then, the first one after this time.
     Lines(Duration),
 }
@@ -97,8 +104,16 @@ pub(crate) fn form(wanted: When, pipeline: &Pipeline, registry: &Registry, on: T
         When::Auto if !ends => None,
         When::Auto | When::Always if is_free => Some(Form::Bars),
         When::Auto => Some(Form::Lines(AUTO_FIRST_LINE)),
-        When::Always => Some(Form::Lines(ALWAYS_FIRST_LINE)),
+        When::OneLine if on.stderr => Some(Form::OneLine(last_command(pipeline))),
+        When::Always | When::OneLine => Some(Form::Lines(ALWAYS_FIRST_LINE)),
     }
+}
+
+/// What comes behind it only prints.
+fn last_command(pipeline: &Pipeline) -> String {
+    let mut stages = pipeline.stages.iter().rev();
+    let last = stages.find(|stage| stage.work.command().is_some());
+    last.map(|stage| stage.name.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -124,21 +139,24 @@ mod tests {
         let prints = FINITE.replace("use = 'discard'", "use = 'words'");
         let types = FINITE.replace("use = 'count'\nwith = { to = 9 }", "use = 'stdin'");
         let (all, log) = ([true; 3], [false; 3]);
-        let (soon, later) = (Some(Form::Lines(ALWAYS_FIRST_LINE)), Some(Form::Lines(AUTO_FIRST_LINE)));
+        let (soon, later) = (|| Some(Form::Lines(ALWAYS_FIRST_LINE)), || Some(Form::Lines(AUTO_FIRST_LINE)));
         for (text, on, auto, always) in [
             (FINITE, all, Some(Form::Bars), Some(Form::Bars)),
-            (FINITE, log, later, soon),
+            (FINITE, log, later(), soon()),
             (&endless, all, None, Some(Form::Bars)),
-            (&endless, log, None, soon),
+            (&endless, log, None, soon()),
             (&program, all, None, Some(Form::Bars)),
-            (&prints, all, later, soon),
+            (&prints, all, later(), soon()),
             (&prints, [true, false, true], Some(Form::Bars), Some(Form::Bars)),
-            (&types, all, later, soon),
+            (&types, all, later(), soon()),
             (&types, [false, true, true], Some(Form::Bars), Some(Form::Bars)),
         ] {
             assert_eq!(of(When::Auto, text, on), auto, "{text}");
             assert_eq!(of(When::Always, text, on), always, "{text}");
             assert_eq!(of(When::Never, text, on), None);
+            let stage = if text.contains("command") { "a" } else { "" };
+            let line = if on[2] { Some(Form::OneLine(stage.to_owned())) } else { soon() };
+            assert_eq!(of(When::OneLine, text, on), line, "{text}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The thread that asks for the status and shows it.
 
-use super::bars;
+use super::bars::{self, Bars};
 use super::estimate::Estimate;
-use super::terminal_thread::TerminalThread;
+use super::status_line::StatusLine;
+use super::terminal_thread::{Picture, TerminalThread};
 use super::{Form, lines};
 use crate::status::Snapshot;
 use log::{Level, log};
@@ -25,20 +26,24 @@ impl Show {
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub(crate) fn prepare(form: Form) -> io::Result<Show> {
-        let terminal = if form == Form::Bars { Some(TerminalThread::start()?) } else { None };
-        Ok(Show { terminal })
+    pub(crate) fn prepare(form: &Form) -> io::Result<Show> {
+        let picture = match form {
+            Form::Bars => Picture::Bars(Bars::new()),
+            Form::OneLine(stage) => Picture::OneLine(StatusLine::new(stage.clone())),
+            Form::Lines(_) => return Ok(Show { terminal: None }),
+        };
+        Ok(Show { terminal: Some(TerminalThread::start(picture)?) })
     }
 
     /// Begins.
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub(crate) fn begin(&self, form: Form, ask: Ask) -> io::Result<()> {
-        let terminal = self.terminal.clone();
+    pub(crate) fn begin(&self, form: &Form, ask: Ask) -> io::Result<()> {
+        let (form, terminal) = (form.clone(), self.terminal.clone());
         thread::Builder::new().name("progress".to_owned()).spawn(move || match (form, terminal) {
-            (Form::Bars, Some(terminal)) => draw(&terminal, &ask),
-            (Form::Bars, None) => {}
+            (Form::Bars | Form::OneLine(_), Some(terminal)) => draw(&terminal, &ask),
+            (Form::Bars | Form::OneLine(_), None) => {}
             (Form::Lines(first), _) => log_lines(first, &ask),
         })?;
         Ok(())

@@ -1,8 +1,9 @@
-//! The thread that has the terminal: it draws the bars and writes lines above them. A terminal may be stopped (Ctrl-S):
+//! The thread that has the terminal: it draws the bars, or the line, and writes lines above them. A terminal may be stopped (Ctrl-S):
 //! then this thread waits, and nothing else.
 
 use super::bars::Bars;
 use super::estimate::Reading;
+use super::status_line::StatusLine;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::{self, Write};
 use std::thread;
@@ -23,6 +24,44 @@ enum Order {
     End(Sender<()>),
 }
 
+/// What is drawn.
+#[derive(Debug)]
+pub(super) enum Picture {
+    Bars(Bars),
+    OneLine(StatusLine),
+}
+
+impl Picture {
+    fn draw(&mut self, readings: &[Reading]) {
+        match self {
+            Picture::Bars(bars) => bars.draw(readings),
+            Picture::OneLine(line) => line.draw(readings),
+        }
+    }
+
+    /// Above bars a text needs room; the line has a row of its own.
+    fn write(&self, text: &[u8]) {
+        match self {
+            Picture::Bars(bars) => bars.without(|| write(text)),
+            Picture::OneLine(_) => write(text),
+        }
+    }
+
+    fn without(&mut self, act: impl FnOnce()) {
+        match self {
+            Picture::Bars(bars) => bars.without(act),
+            Picture::OneLine(line) => line.without(act),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Picture::Bars(bars) => bars.clear(),
+            Picture::OneLine(line) => line.clear(),
+        }
+    }
+}
+
 /// A way to the thread.
 #[derive(Clone, Debug)]
 pub(crate) struct TerminalThread(Sender<Order>);
@@ -32,9 +71,9 @@ impl TerminalThread {
     ///
     /// # Errors
     /// When there can't be another thread.
-    pub(crate) fn start() -> io::Result<TerminalThread> {
+    pub(super) fn start(picture: Picture) -> io::Result<TerminalThread> {
         let (to, orders) = bounded(CHANNEL_LENGTH);
-        thread::Builder::new().name("terminal".to_owned()).spawn(move || run(&orders))?;
+        thread::Builder::new().name("terminal".to_owned()).spawn(move || run(&orders, picture))?;
         Ok(TerminalThread(to))
     }
 
@@ -79,19 +118,19 @@ impl Write for TerminalThread {
     }
 }
 
-fn run(orders: &Receiver<Order>) {
-    let mut bars = Some(Bars::new());
+fn run(orders: &Receiver<Order>, picture: Picture) {
+    let mut picture = Some(picture);
     for order in orders {
-        match (order, bars.as_mut()) {
-            (Order::Draw(readings), Some(bars)) => bars.draw(&readings),
+        match (order, picture.as_mut()) {
+            (Order::Draw(readings), Some(picture)) => picture.draw(&readings),
             (Order::Draw(_), None) => {}
-            (Order::Write(text), Some(bars)) => bars.without(|| write(&text)),
+            (Order::Write(text), Some(picture)) => picture.write(&text),
             (Order::Write(text), None) => write(&text),
-            (Order::Suspend(ready, over), Some(bars)) => bars.without(|| suspend(&ready, &over)),
+            (Order::Suspend(ready, over), Some(picture)) => picture.without(|| suspend(&ready, &over)),
             (Order::Suspend(ready, over), None) => suspend(&ready, &over),
             (Order::End(done), _) => {
-                if let Some(bars) = bars.take() {
-                    bars.clear();
+                if let Some(mut picture) = picture.take() {
+                    picture.clear();
                 }
                 let _ = done.send(()); // it may have stopped waiting
             }

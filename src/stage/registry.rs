@@ -42,14 +42,15 @@ struct Description {
     takes_routes: bool,
     output_key: Option<(&'static str, &'static [&'static str])>,
     keys: Vec<KeyDoc>,
+    memory: Persistence,
 }
 
 impl Entry {
     fn described(&self) -> &Description {
         self.described.get_or_init(|| {
             let (found, _) = run(self.name, &self.build, &Map::new());
-            let Findings { about, keys, reads_stdin, takes_routes, output_key, .. } = found;
-            Description { about, reads_stdin, takes_routes, output_key, keys }
+            let Findings { about, keys, reads_stdin, takes_routes, output_key, memory, .. } = found;
+            Description { about, reads_stdin, takes_routes, output_key, keys, memory }
         })
     }
 }
@@ -183,6 +184,12 @@ impl Registry {
     /// What the named stage remembers with these parameters.
     pub fn memory(&self, name: &str, with: &Map<String, Value>) -> Persistence {
         self.find(name).map_or(Persistence::Nothing, |entry| run(entry.name, &entry.build, with).0.memory)
+    }
+
+    /// Whether what the named stage remembers, if it remembers anything, is only that it has begun.
+    pub(crate) fn comes_once(&self, name: &str) -> bool {
+        let remembers = |entry: &Entry| entry.described().memory != Persistence::Nothing;
+        self.find(name).is_some_and(|entry| entry.kind == Kind::Transform && !remembers(entry))
     }
 
     /// Whether the named source comes to an end with these parameters.

@@ -74,6 +74,7 @@ impl Glimpse {
             true => letter.escape_default().to_string(),
             false => letter.to_string(),
         };
-        String::from_utf8_lossy(bytes).chars().map(escape).collect()
+        let text = String::from_utf8_lossy(bytes);
+        text::words(&text).as_deref().unwrap_or(&text).chars().map(escape).collect()
     }
 }

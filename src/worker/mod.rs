@@ -30,7 +30,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use builtin::token::{reopen as reopen_token, says_end, state_of};
+pub(crate) use builtin::token::{BEGUN, reopen as reopen_token, says_end, state_of};
 pub(crate) use program::service;
 pub(crate) use program::{DryRun, Identity, StderrRelay};
 pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};

@@ -75,7 +75,7 @@ pub(super) fn file_of(words: Vec<std::ffi::OsString>, around: Around) -> Result<
 }
 
 /// The name that was given, and the file.
-fn text(args: Args) -> Result<(Option<String>, String), Failure> {
+pub(super) fn text(args: Args) -> Result<(Option<String>, String), Failure> {
     let line = args.line()?;
     let text = text_of(&line)?;
     Ok((line.name, text))
@@ -98,7 +98,7 @@ fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunO
         load: LoadOptions::default(),
         watch: false,
         logging: Logging::of_a_line(verbosity, bar),
-        progress: if bar { When::Always } else { When::Never },
+        progress: if bar { When::OneLine } else { When::Never },
         report: None,
         new_run: false,
         retries: None,

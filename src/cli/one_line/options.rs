@@ -47,7 +47,7 @@ pub(in crate::cli) struct Args {
     /// Print the commands that would be run, one a line and quoted for a shell, and run nothing
     #[arg(long, visible_alias = "dryrun", conflicts_with = "print")]
     pub(super) dry_run: bool,
-    /// Show how far the run is
+    /// Show how far the run is: a line at the bottom of the terminal, else lines now and then on standard error
     #[arg(long, alias = "progress", alias = "eta")]
     pub(super) bar: bool,
     /// The command; `:: [OPTIONS] COMMAND` for each further stage, `::: ARGUMENTS` for the items

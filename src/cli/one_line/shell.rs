@@ -100,7 +100,16 @@ enum Quotes {
 /// # Errors
 /// A placeholder stands where the item could not be a word of its own.
 pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
-    let mut found = ShellLine { script: String::new(), arguments: Vec::new() };
+    let mut arguments = with_arguments(line, many, Vec::new())?.arguments;
+    // A missing argument is left out, so those that may be missing stand behind the others.
+    arguments.sort_by_key(|argument| least_arguments(argument));
+    refuse_code(line)?;
+    with_arguments(line, many, arguments)?.complete(many)
+}
+
+/// `arguments`: those that are known already.
+fn with_arguments(line: &str, many: bool, arguments: Vec<String>) -> Result<ShellLine, String> {
+    let mut found = ShellLine { script: String::new(), arguments };
     let (mut quotes, mut begins_word, mut rest) = (Quotes::None, true, line);
     while let Some(letter) = rest.chars().next() {
         if letter == '#' && begins_word && quotes == Quotes::None {
@@ -118,8 +127,7 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
                 }
                 Meaning::Stands(piece) if is_placeholder(&piece, many) => {
                     refuse(written, quotes, &found.script)?;
-                    let name =
-                        found.argument(written, many && piece == Piece::Argument(Part::Whole, None))?;
+                    let name = found.argument(written, many && piece == Piece::Argument(Part::Whole, None));
                     found.script.push_str(&name);
                     true
                 }
@@ -145,8 +153,15 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
         found.script.push_str(&rest[..length]);
         rest = &rest[length..];
     }
-    refuse_code(line)?;
-    found.complete(many)
+    Ok(found)
+}
+
+/// How many arguments an item must have for a placeholder to be there.
+fn least_arguments(placeholder: &str) -> usize {
+    match braces(placeholder, Placeholders::Parallel).map(|braces| braces.meaning) {
+        Some(Meaning::Stands(Piece::Argument(_, Some(number)))) => number.unsigned_abs(),
+        _ => 0,
+    }
 }
 
 /// In front of a program that runs an argument as code the quotes around an item do not help: `sh -c {}`.
@@ -257,22 +272,24 @@ fn is_in_here_document(before: &str) -> bool {
 
 impl ShellLine {
     /// How the script names a placeholder.
-    fn argument(&mut self, word: &str, is_all: bool) -> Result<String, String> {
+    fn argument(&mut self, word: &str, is_all: bool) -> String {
         let at = self.arguments.iter().position(|argument| argument == word).unwrap_or_else(|| {
             self.arguments.push(word.to_owned());
             self.arguments.len() - 1
         });
-        match (is_all, at + 1) {
-            (true, _) => Ok("\"$@\"".to_owned()),
-            (false, number @ ..=9) => Ok(format!("\"${number}\"")),
-            (false, number) => Ok(format!("\"${{{number}}}\"")),
+        if is_all {
+            return "\"$@\"".to_owned();
         }
+        let number = at + 1;
+        let plain = if number <= 9 { format!("\"${number}\"") } else { format!("\"${{{number}}}\"") };
+        // One that is missing is no word.
+        if least_arguments(word) > 1 { format!("${{{number}+{plain}}}") } else { plain }
     }
 
     /// A line without placeholders takes the item as its last word.
     fn complete(mut self, many: bool) -> Result<ShellLine, String> {
         if self.arguments.is_empty() {
-            let name = self.argument("{}", many)?;
+            let name = self.argument("{}", many);
             self.script = format!("{} {name}", self.script.trim_end());
         }
         if many && self.arguments.len() > 1 && self.arguments.iter().any(|word| word == "{}") {
@@ -316,7 +333,9 @@ mod tests {
     #[test]
     fn an_item_of_several_arguments_is_all_of_them_or_each_by_its_number() {
         assert_eq!(taken("echo {} | wc", true), ("echo \"$@\" | wc".to_owned(), "{}".to_owned()));
-        assert_eq!(taken("mv {1} {2}", true), (r#"mv "$1" "$2""#.to_owned(), "{1} {2}".to_owned()));
+        let both = (r#"mv ${2+"$2"} "$1""#.to_owned(), "{1} {2}".to_owned());
+        assert_eq!(taken("mv {2} {1}", true), both, "those that may be missing are the last");
+        assert_eq!(taken("echo {-2} {#}", true).0, r#"echo ${2+"$2"} "$1""#);
         assert_eq!(taken("mv {-1} {{1}}", true), (r#"mv "$1" {1}"#.to_owned(), "{-1}".to_owned()));
         assert_eq!(taken("echo x", true).0, r#"echo x "$@""#);
         assert!(take_apart("echo {} > {1}.out", true).is_err());

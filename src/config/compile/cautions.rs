@@ -1,7 +1,8 @@
 //! What a file may say, and its writer may not have meant.
 
 use super::draft::Draft;
-use crate::config::diagnostic::{Diagnostic, Report, Span};
+use crate::config::diagnostic::{Diagnostic, Report};
+use crate::config::elements::At;
 use crate::config::pipeline::code_words::code_words;
 use crate::config::pipeline::placeholder::{Placeholders, has_argument};
 use crate::config::pipeline::{Queue, WhenFailing};
@@ -18,15 +19,15 @@ pub(super) fn time_that_never_runs(draft: &Draft, report: &mut Report) {
 }
 
 /// A word of a command with the item inside of what an interpreter runs: the item can be any program.
-pub(super) fn item_as_code(words: &[String], placeholders: Placeholders, at: &Span, report: &mut Report) {
-    let codes = code_words(words).into_iter();
-    let Some(program) =
-        codes.filter(|code| has_argument(code.text, placeholders)).map(|code| code.program).next()
-    else {
-        return;
-    };
-    let caution =
-        Diagnostic::warning(format!("the item is a piece of the program that `{program}` runs")).at(at);
+pub(super) fn item_as_code(words: &[String], placeholders: Placeholders, at: &At, report: &mut Report) {
+    let codes = code_words(words);
+    let Some(code) = codes.iter().find(|code| has_argument(code.text, placeholders)) else { return };
+    let program = code.program;
+    // The code is a word, or the end of one.
+    let is_in = |word: &String| word.as_bytes().as_ptr_range().contains(&code.text.as_ptr());
+    let word = words.iter().position(is_in).unwrap_or(0);
+    let caution = Diagnostic::warning(format!("the item is a piece of the program that `{program}` runs"));
+    let caution = caution.at(at.element(word));
     let caution = caution.label("an item such as `$(reboot)` or `\"; reboot` would be obeyed");
     let help = match program.ends_with("awk") {
         true => "hand it over as a variable: [\"awk\", \"-v\", \"x={}\", \"… x …\"]",

@@ -80,9 +80,11 @@ fn check_codes(keys: &StageKeys, report: &mut Report) {
     let later = (&keys.later_codes.at, &keys.later_codes.value.0, "not now");
     for [(one, codes, means), (other, others, other_means)] in [[dead, good], [later, good], [later, dead]] {
         let (Some(one), Some(other)) = (one, other) else { continue };
-        if let Some(code) = codes.iter().find(|code| others.contains(code)) {
+        let place = |code: &u8| others.iter().position(|other| other == code);
+        let both = codes.iter().enumerate().find_map(|(n, code)| Some((code, n, place(code)?)));
+        if let Some((code, n, m)) = both {
             let title = format!("exit code {code} can't mean both {other_means} and {means}");
-            let fault = Diagnostic::error(title).at(&one.value).also(&other.value, other_means);
+            let fault = Diagnostic::error(title).at(one.element(n)).also(other.element(m), other_means);
             report.push(fault.help("leave it out of one of the two lists"));
         }
     }
@@ -96,16 +98,17 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
         pipeline::Invocation::Shell(line) => return check_line(line, keys, &at.value, report),
     };
     let placeholders = keys.placeholders.value;
-    if !words.iter().any(|word| placeholder::takes_item(word, placeholders)) {
+    let Some(word) = words.iter().position(|word| placeholder::takes_item(word, placeholders)) else {
         return without_placeholder(keys, &at.value, report);
-    }
-    cautions::item_as_code(words, placeholders, &at.value, report);
+    };
+    let word = at.element(word);
+    cautions::item_as_code(words, placeholders, at, report);
     let escaped = "for `{}` as it is, write `{{}}`";
     if keys.mode.value != ModeWord::Each {
         let fault = Diagnostic::error("`{}` goes with mode = \"each\": here no one item is at hand");
-        report.push(fault.at(&at.value).help(escaped));
+        report.push(fault.at(word).help(escaped));
     } else if let Some(batch) = &keys.batch.at {
-        let fault = Diagnostic::error("`{}` is one item, but `batch` hands over many at once").at(&at.value);
+        let fault = Diagnostic::error("`{}` is one item, but `batch` hands over many at once").at(word);
         report.push(fault.also(&batch.key, "on standard input").help(escaped));
     }
 }

@@ -102,7 +102,9 @@ fn needs(drafts: &[Draft], pipeline: &Pipeline, registry: &Registry) -> MachineN
     let mut needs = MachineNeeds::default();
     for draft in drafts {
         for (key, at) in draft.keys.set_keys() {
-            needs.note(&draft.name, key, &at.value);
+            // Of a command it is the program, its first word.
+            let place = if key == "command" { at.element(0) } else { &at.value };
+            needs.note(&draft.name, key, place);
         }
         if let Some(path) = draft.keys.with.value.get("path") {
             needs.note(&draft.name, "with", &path.value.span);

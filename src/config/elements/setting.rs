@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Element;
 use crate::config::diagnostic::{Report, Span};
-use crate::config::document::{Entry, Node};
+use crate::config::document::{Content, Entry, Node};
 
 /// A key's value: the file's, or the default.
 pub(crate) struct Setting<T: Element> {
@@ -27,6 +27,23 @@ pub(crate) struct At {
     pub key: Span,
     /// The value.
     pub value: Span,
+    /// Of a list its elements.
+    elements: Vec<Span>,
+}
+
+impl At {
+    pub(crate) fn new(key: &Span, node: &Node) -> At {
+        let elements = match &node.content {
+            Content::List(nodes) => nodes.iter().map(|node| node.span.clone()).collect(),
+            _ => Vec::new(),
+        };
+        At { key: key.clone(), value: node.span.clone(), elements }
+    }
+
+    /// An element of a list, counted from 0. Where the value is no list, all of it.
+    pub(crate) fn element(&self, number: usize) -> &Span {
+        self.elements.get(number).unwrap_or(&self.value)
+    }
 }
 
 /// What there is to tell about a key.
@@ -56,7 +73,7 @@ impl<T: Element> Setting<T> {
         let read = if entry.value.is_unknown() { None } else { T::read(&entry.value, report) };
         let Some(value) = read else { return false };
         self.value = value;
-        self.at = Some(At { key: entry.key_span.clone(), value: entry.value.span.clone() });
+        self.at = Some(At::new(&entry.key_span, &entry.value));
         true
     }
 

@@ -46,7 +46,7 @@ impl Element for BrokerText {
             return read_table(node, report);
         }
         let url = <Option<BrokerAddress>>::read(node, report)?;
-        let at = At { key: node.span.clone(), value: node.span.clone() };
+        let at = At::new(&node.span, node);
         Some(BrokerKeys { url: Setting { value: url, at: Some(at) }, ..BrokerKeys::default() })
     }
 

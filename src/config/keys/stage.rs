@@ -45,7 +45,8 @@ table! {
         /// With `mode = "each"`: which words of the command stand for the item. "item": `{}`. "parallel": those of GNU parallel
         /// as well: `{.}` without its extension, `{/}` without its folder, `{//}` its folder, `{/.}` without both, `{1}` its
         /// first argument and `{-1}` its last (see `max_args`; also `{1.}` and so on), `{#}` its number, `{%}` the worker's number
-        /// from 1; `{worker}` is text then. A command that names an argument which the item lacks is not run: the item has failed.
+        /// from 1; `{worker}` is text then. An argument that the item lacks
+        /// is empty in a longer word, and a word `{2}` alone is left out then.
         placeholders: Placeholders = Placeholders::Item, also "replacement" "replacements";
         /// With `mode = "each"`: an item is up to this many arguments, with a zero byte between them, as `use = "group"` makes
         /// them. A word that is `{}` alone becomes a word for each; inside of a word a space stands between them. All of them

@@ -4,6 +4,7 @@ use super::reply::{self, Response};
 use crate::control::protocol::{Dead, DeadGroup, Done, Drop, Reason, Refused};
 use crate::dead_letter::{self, Entry, Letter, Letters};
 use crate::hash::fnv1a;
+use crate::text;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -128,6 +129,7 @@ fn some(path: &Path, wanted: &Dead) -> io::Result<Vec<Value>> {
 fn shown(letter: &Letter) -> Value {
     let bytes = letter.beginning().unwrap_or_default();
     let beginning = &bytes[..bytes.len().min(SHOWN_BYTES)];
+    let item = String::from_utf8_lossy(beginning);
     json!({
         "key": letter.key(),
         "line": letter.line,
@@ -138,7 +140,7 @@ fn shown(letter: &Letter) -> Value {
         "cause": letter.cause(),
         "stderr": letter.text.stderr,
         "bytes": bytes.len(),
-        "item": String::from_utf8_lossy(beginning),
+        "item": text::words(&item).unwrap_or_else(|| item.into_owned()),
         "retrying": letter.marked,
     })
 }

@@ -8,6 +8,7 @@ use crate::queue::{DeadLetterCandidate, FailureAttribution, Fault, QueueId};
 use crate::supervisor::machine::effect::{KeptOrder, Release};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::recovered::Label;
+use crate::supervisor::recovery::queue_store::first_token;
 use log::{Level, log};
 
 /// A hidden queue for one token, of any size that a stage's state may have.
@@ -54,6 +55,7 @@ impl Performer<'_> {
     }
 
     pub(super) fn add_hidden(&mut self, queue: QueueId, label: Label) {
+        let first = first_token(&label, self.run.registry, self.run.options.retries.is_some());
         let admin = &mut self.store.admin;
         let made = admin.set_label(queue, &label.to_string()).and_then(|()| match label {
             // The stage itself fills it: a worker that has read the stage's inputs to their end looks here too, once.
@@ -62,7 +64,7 @@ impl Performer<'_> {
             Label::Window { .. } => Ok(()),
             Label::Line(_) => admin.set_queue(queue, &LINE),
             Label::Token { .. } | Label::Held(_) | Label::Print | Label::Queue(_) => {
-                admin.set_queue(queue, &TOKEN).and_then(|()| admin.seed(queue, b""))
+                admin.set_queue(queue, &TOKEN).and_then(|()| admin.seed(queue, first))
             }
         });
         self.tokens.insert(queue, label);

@@ -6,6 +6,7 @@ use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::runtime::children::{Auxiliary, Child, Since};
+use crate::supervisor::runtime::control::ProgressDisplay;
 use crate::supervisor::runtime::guardian::Guardian;
 use crate::sys::process::{ProcessGroupMode, SpawnError};
 use crate::sys::wait::SignalNumber;
@@ -129,7 +130,9 @@ impl Performer<'_> {
     }
 
     pub(super) fn start_guardian(&mut self) {
-        match Guardian::start(&self.launcher.run, self.store.arena.fd(), self.services.roster.fd()) {
+        let has_line = self.run.progress.as_ref().is_some_and(ProgressDisplay::is_one_line);
+        let (arena, roster) = (self.store.arena.fd(), self.services.roster.fd());
+        match Guardian::start(&self.launcher.run, arena, roster, has_line) {
             Ok(guardian) => {
                 self.children.add_auxiliary(guardian.pid, Auxiliary::Guardian);
                 self.guardian = Some(guardian);

@@ -77,7 +77,7 @@ impl QueueStore {
     fn recover(
         arena: Arena,
         location: Location,
-        (registry, pipeline): (&Registry, &Pipeline),
+        (registry, pipeline, works_off): (&Registry, &Pipeline, bool),
         reopens: impl Fn(&[RecoveredQueue]) -> Vec<QueueId>,
     ) -> Result<QueueStore, Fault> {
         end_processes_of(arena.user());
@@ -85,7 +85,7 @@ impl QueueStore {
         let mut admin = QueueAdmin::open(arena.clone())?;
         let mut recovered = Vec::new();
         for left in admin.recover()? {
-            recovered.extend(recover_queue(&mut admin, left, registry)?);
+            recovered.extend(recover_queue(&mut admin, left, (registry, works_off))?);
         }
         let begun_files = match pipeline.broker {
             None => BegunFiles::of(&begun_stages(&mut admin, &recovered, registry)?, pipeline, registry),
@@ -148,7 +148,7 @@ impl QueueStore {
 fn recover_queue(
     admin: &mut QueueAdmin,
     left: LabelledQueue,
-    registry: &Registry,
+    (registry, works_off): (&Registry, bool),
 ) -> Result<Option<RecoveredQueue>, Fault> {
     let Some(label) = Label::parse(&left.label) else {
         return Err(Fault::Foreign(format!("a queue is called {:?}", left.label)));
@@ -164,7 +164,7 @@ fn recover_queue(
         match admin.first(queue)? {
             Some(token) => through = worker::says_end(&token),
             // Killed between the queue and its first token, or in the middle of its removal.
-            None => admin.seed(queue, b"")?,
+            None => admin.seed(queue, first_token(&label, registry, works_off))?,
         }
     }
     if matches!(label, Label::Print | Label::Held(_)) && admin.first(queue)?.is_none() {
@@ -172,6 +172,15 @@ fn recover_queue(
     }
     let (items, ended, closed) = (left.counts.items(), left.ended, left.closed);
     Ok(Some(RecoveredQueue { queue, label, items, ended, closed, through }))
+}
+
+/// What a new token says. `works_off`: the run only works off what an earlier one has left. What a stage says once in a run was
+/// said in that one, so its stage has begun, whatever is killed before it starts.
+pub(crate) fn first_token(label: &Label, registry: &Registry, works_off: bool) -> &'static [u8] {
+    match label {
+        Label::Token { uses, .. } if works_off && registry.comes_once(uses) => worker::BEGUN,
+        _ => b"",
+    }
 }
 
 /// The stages that write files and have begun to.

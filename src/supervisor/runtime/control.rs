@@ -138,7 +138,7 @@ pub(crate) fn begin_log(
     let form = progress::form(options.progress, pipeline, registry, Terminals::here());
     let progress = match form {
         None => None,
-        Some(form) => Some(ProgressDisplay { form, show: Show::prepare(form).map_err(system)? }),
+        Some(form) => Some(ProgressDisplay { show: Show::prepare(&form).map_err(system)?, form }),
     };
     let outlet = Outlet::new(upgrade_state)?;
     let (printing, undo_log) = (&outlet.printing, outlet.undo_log.clone());
@@ -196,6 +196,13 @@ pub(crate) struct ProgressDisplay {
     pub show: Show,
 }
 
+impl ProgressDisplay {
+    /// Whether it has a row of the terminal for itself.
+    pub(crate) fn is_one_line(&self) -> bool {
+        matches!(self.form, Form::OneLine(_))
+    }
+}
+
 /// Shows progress from here on. A failure does not end the run.
 pub(crate) fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
     let sender = inbox.sender();
@@ -209,7 +216,7 @@ pub(crate) fn show_progress(progress: &ProgressDisplay, inbox: &Inbox) {
             Ok(_) | Err(_) => None,
         }
     };
-    if let Err(error) = progress.show.begin(progress.form, Box::new(ask)) {
+    if let Err(error) = progress.show.begin(&progress.form, Box::new(ask)) {
         log!(target: "mprun", Level::Warn, "no progress is shown: {error}");
     }
 }

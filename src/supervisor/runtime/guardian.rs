@@ -5,6 +5,7 @@
 //! supervisor's end of a pipe however it dies; that end is all the guardian looks at.
 
 use super::services::roster::Roster;
+use crate::progress;
 use crate::queue::Arena;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::{fd, group, inherited, proc_table};
@@ -24,6 +25,8 @@ const ARENA: i32 = 4;
 const ROSTER: i32 = 5;
 /// The run that it guards. Not `MPRUN_RUN`: it must not find itself.
 const RUN: &str = "MPRUN_GUARDS";
+/// Set where a supervisor that is killed leaves a line at the bottom of the terminal.
+const LINE: &str = "MPRUN_GIVES_BACK";
 
 /// Rounds of killing, and the pause between them: a process may fork while it is looked for.
 const CLEANUP_ROUNDS: u32 = 500;
@@ -37,17 +40,18 @@ pub(crate) struct Guardian {
 }
 
 impl Guardian {
-    /// Starts one for the run `run`.
+    /// Starts one for the run `run`. `has_line`: on the terminal.
     pub(crate) fn start(
         run: &str,
         arena: BorrowedFd<'_>,
         roster: BorrowedFd<'_>,
+        has_line: bool,
     ) -> Result<Guardian, SpawnError> {
         let prepare = |error: io::Error| SpawnError::preparing(&error);
         let (reader, alive) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|errno| prepare(errno.into()))?;
         let null = fd::null().map_err(prepare)?;
-        let environment = environment(run);
+        let environment = environment(run, has_line);
         let spec =
             ProcessSpec { outlives_parent: true, ..ProcessSpec::this_program(ProcessGroupMode::OwnSession) };
         let args = ProcessArgs {
@@ -72,9 +76,10 @@ impl Guardian {
     }
 }
 
-fn environment(run: &str) -> Vec<CString> {
+fn environment(run: &str, has_line: bool) -> Vec<CString> {
     let log = std::env::var("RUST_LOG").ok().map(|filter| format!("RUST_LOG={filter}"));
-    [Some(format!("{RUN}={run}")), log]
+    let line = has_line.then(|| format!("{LINE}=1"));
+    [Some(format!("{RUN}={run}")), log, line]
         .into_iter()
         .flatten()
         .filter_map(|entry| CString::new(entry).ok())
@@ -92,6 +97,9 @@ pub(crate) fn run() -> ExitCode {
     let roster = inherited::take(ROSTER).ok().map(Roster::from);
     wait_for_death(pipe);
     clean_up(arena.as_ref(), roster.as_ref(), &run);
+    if std::env::var_os(LINE).is_some() {
+        let _ = io::stderr().write_all(progress::GIVE_BACK.as_bytes()); // the terminal may be gone
+    }
     ExitCode::SUCCESS
 }
 

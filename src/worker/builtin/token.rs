@@ -3,8 +3,8 @@
 //! A worker leases it, continues from its state, and commits the new one together with what it did meanwhile. So
 //! position and outputs, or state and inputs, can't come apart, and only the worker that has the token works.
 //!
-//! Its bytes: nothing at all before the first save; then one byte that says whether the stage has come to its end, then
-//! what the stage saved.
+//! Its bytes: nothing at all before the first save ([`BEGUN`] in a run that only works off dead letters, for a stage that
+//! emits something once a run); then one byte that says whether the stage has come to its end, then what the stage saved.
 
 use crate::queue::{Ending, Fault, QueueId, Taken, Wait, WorkerHandle};
 use crate::stage::Persistence;
@@ -16,6 +16,9 @@ pub(crate) const LEASE: usize = 0;
 
 const GOING: u8 = 0;
 const ENDED: u8 = 1;
+
+/// The token of a stage that saves nothing, and has begun.
+pub(crate) const BEGUN: &[u8] = &[GOING];
 
 pub(crate) struct Token {
     queue: QueueId,

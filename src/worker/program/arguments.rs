@@ -112,6 +112,12 @@ impl Arguments {
                             words.push(c_string(part.of(argument))?);
                         }
                     }
+                    // As GNU parallel: a word that would be nothing but a missing argument is left out.
+                    [Piece::Argument(part, Some(number))] => {
+                        if let Some(argument) = nth(number, arguments) {
+                            words.push(c_string(part.of(argument))?);
+                        }
+                    }
                     _ => words.push(c_string(&filled(pieces, arguments, id))?),
                 },
             }
@@ -136,17 +142,20 @@ fn filled(pieces: &[Piece], arguments: &[&[u8]], id: u64) -> Vec<u8> {
 /// One argument, nothing where there are fewer, or all of them with spaces between.
 fn argument<'a>(part: Part, number: Option<isize>, arguments: &[&'a [u8]]) -> Cow<'a, [u8]> {
     match (number, arguments) {
-        (Some(number), _) => {
-            let at = number.unsigned_abs();
-            let found = if number > 0 { arguments.get(at - 1) } else { arguments.iter().nth_back(at - 1) };
-            Cow::Borrowed(found.map_or(b"", |argument| part.of(argument)))
-        }
+        (Some(number), _) => Cow::Borrowed(nth(number, arguments).map_or(b"", |argument| part.of(argument))),
         (None, [only]) => Cow::Borrowed(part.of(only)),
         (None, _) => {
             let parts: Vec<&[u8]> = arguments.iter().map(|argument| part.of(argument)).collect();
             Cow::Owned(parts.join(&b' '))
         }
     }
+}
+
+/// Counted from 1, or from -1 at the end.
+fn nth<'a>(number: isize, arguments: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let at = number.unsigned_abs() - 1;
+    let found = if number > 0 { arguments.get(at) } else { arguments.iter().nth_back(at) };
+    found.copied()
 }
 
 fn c_string(bytes: &[u8]) -> Result<CString, NoArguments> {
@@ -232,7 +241,7 @@ mod tests {
         let of = |text: &[&str], item: &[u8]| words(text, Placeholders::Parallel, Some(3), item);
         assert_eq!(of(&["mv", "{}", "to"], b"a.x\0b.y\0"), ["mv", "a.x", "b.y", "", "to"]);
         assert_eq!(of(&["-{}-", "{.}", "{2}", "{-2}"], b"a.x\0b.y"), ["-a.x b.y-", "a", "b", "b.y", "a.x"]);
-        assert_eq!(of(&["{3}", "x{3.}", "{-3}"], b"a.x\0b.y"), ["", "x", ""], "as GNU parallel has it");
+        assert_eq!(of(&["{3}", "x{3.}", "{-3}", "{1}"], b"\0b.y"), ["x", ""], "as GNU parallel has it");
         assert!(of(&["{}"], b"1\x002\x003\x004")[0].contains("max_args"));
     }
 }

@@ -1,5 +1,6 @@
 //! A compose file: its services as programs of this machine.
 
+mod dotenv;
 mod extends;
 mod health;
 mod service;
@@ -12,11 +13,17 @@ use super::draft::Draft;
 use super::input::origin;
 use crate::cli::output::Failure;
 use crate::cli::toml_text::text;
+use dotenv::Dotenv;
 use service::Services;
 use yaml::Value;
 
 pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let whole = yaml::parse(file).map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
+    let (mut dotenv, fault) = match Dotenv::beside(path) {
+        Ok(dotenv) => (dotenv, None),
+        Err(why) => (Dotenv::default(), Some(why)),
+    };
+    let whole = dotenv.fill(&whole);
     let is_old =
         whole.get("services").is_none() && whole.entries().iter().any(|(_, value)| is_service(value));
     let services: Vec<(String, Value)> = match is_old {
@@ -26,6 +33,8 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let mut draft = Draft::default();
     draft.note(origin(path));
     draft.note("Services ran inside of images there. Here they are programs of this machine, which must be installed.");
+    dotenv.notes().into_iter().for_each(|note| draft.note(note));
+    fault.into_iter().for_each(|why| draft.note(format!("not carried over: {why}")));
     for (key, value) in whole.entries() {
         let is_ours = ["services", "version", "name"].contains(&key.as_str()) || key.starts_with("x-");
         let is_service = is_old && is_service(value);

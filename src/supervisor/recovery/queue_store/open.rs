@@ -173,7 +173,8 @@ impl StoreOptions<'_> {
     }
 
     fn recover(&self, arena: Arena, location: Location) -> Result<QueueStore, Fault> {
-        QueueStore::recover(arena, location, (self.registry, self.pipeline), |queues| match self.works_off {
+        let of = (self.registry, self.pipeline, self.works_off);
+        QueueStore::recover(arena, location, of, |queues| match self.works_off {
             true => recovered::tokens_of(self.pipeline, queues),
             false => recovered::not_through(self.pipeline, queues),
         })
