@@ -1,6 +1,7 @@
 // The graph: stages and queues as buttons, the lines between them as a drawing behind.
 import { byId, drawn, element, say, set } from "./dom.js";
-import { MARGIN, fold, partsOf, widest } from "./fold.js";
+import { fold, partsOf, widest } from "./fold.js";
+import { MARGIN } from "./lines.js";
 import { bar, curves, picture, shares, showBar } from "./times.js";
 import { counted, fullness, held, isService, number, rate, restarts, stateOf } from "./words.js";
 
