@@ -128,6 +128,17 @@ impl StageStatus {
         self.workers.iter().filter(is_ready).count()
     }
 
+    /// How many processes are meant to run now: none of a stage that is over, stopped or elsewhere, and none that wait for their time.
+    pub(crate) fn expected(&self) -> u32 {
+        let waits = |worker: &&WorkerStatus| worker.state == WorkerState::Scheduled || worker.has_finished;
+        match self.fate {
+            Fate::Finished | Fate::Stopped | Fate::Elsewhere => self.running,
+            _ => self
+                .processes
+                .saturating_sub(u32::try_from(self.workers.iter().filter(waits).count()).unwrap_or(u32::MAX)),
+        }
+    }
+
     /// How a stage is, in a word or two.
     pub(crate) fn state(&self) -> &'static str {
         let any = |state| self.workers.iter().any(|worker| worker.state == state);
@@ -312,4 +323,25 @@ pub(crate) struct Histogram {
     pub counts: Vec<u64>,
     /// All of them together, in seconds.
     pub sum: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::fixture::{stage, worker};
+
+    #[test]
+    fn a_process_that_waits_for_its_time_is_none_that_is_missing() {
+        let scheduled = WorkerStatus { state: WorkerState::Scheduled, ..worker("schedule") };
+        let finished = WorkerStatus { has_finished: true, ..worker("restart") };
+        let of = |fate, workers| {
+            StageStatus { fate, processes: 3, running: 1, workers, ..stage("s", "", "", [0.0; 3]) }.expected()
+        };
+        assert_eq!(of(Fate::Wanted, vec![worker("it failed"); 3]), 3);
+        assert_eq!(of(Fate::Wanted, vec![scheduled, finished, worker("it failed")]), 1);
+        assert_eq!(of(Fate::GaveUp, Vec::new()), 3);
+        for fate in [Fate::Finished, Fate::Stopped, Fate::Elsewhere] {
+            assert_eq!(of(fate, Vec::new()), 1);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 // The page with what is hostile, what is much, and for whom: each light, dark, and on a phone.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { SHOP, axe, launch, press, shot, shown as shownIn, until } from "./pipeline.js";
+import { SHOP, TICK, axe, cut, launch, press, shot, shown as shownIn, until } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -9,6 +9,15 @@ after(() => browser.close());
 
 const shown = (...args) => shownIn(browser, ...args);
 const open = (page, id) => page.locator(`[data-node="${id}"]`).click();
+
+// Boxes of the graph that stand in each other's way, or leave the sheet.
+const clashes = (page) => page.evaluate(() => {
+  const sheet = document.querySelector(".sheet").getBoundingClientRect();
+  const boxes = [...document.querySelectorAll(".sheet .node")].map((node) => [node.dataset.node, node.getBoundingClientRect()]);
+  const outside = boxes.filter(([, box]) => box.left < sheet.left || box.right > sheet.right + 1 || box.bottom > sheet.bottom + 1).map(([name]) => name);
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  return [...outside, ...boxes.flatMap(([name, a], n) => boxes.slice(n + 1).filter(([, b]) => meet(a, b)).map(([other]) => `${name} ${other}`))];
+});
 
 const HOSTILE = `<img src=x onerror=alert(1)><script>alert(2)</script>`;
 test("what items and programs say is text, and an item of 1 MiB is shortened", () => shown(`
@@ -97,6 +106,95 @@ test("200 stages are drawn and followed without a pause of the page", () => {
   });
 });
 
+const sizes = async (page, look) => {
+  for (const [width, height] of [[1280, 800], [768, 800], [360, 740]]) {
+    await page.setViewportSize({ width, height });
+    await page.waitForTimeout(200);
+    await look(width);
+  }
+};
+
+test("a chain of 200 stages is in rows that fit every window, and the way to a stage that fails is short", () => {
+  const stage = (n) => `[stages.step-${n}]\n${n === 0 ? `use = "count"\nsleep = "50ms"\n` : `input = "queue-${n - 1}"\n`}${n === 199 ? "" : `output = "queue-${n}"\n`}${n === 150 ? `command = ["sh", "-c", "exit 1"]\n` : n === 199 ? `use = "discard"\n` : n > 0 ? `use = "format"\nwith = { template = "{item}" }\n` : ""}`;
+  return shown(Array.from({ length: 200 }, (_, n) => stage(n)).join(""), async (page) => {
+    const troubled = page.getByRole("button", { name: /^step-150: failing/ });
+    await troubled.waitFor();
+    await sizes(page, async (width) => {
+      assert.deepEqual(await clashes(page), [], `${width}`);
+      assert.deepEqual(await cut(page), [], `${width}`);
+      const height = await page.locator(".sheet").evaluate((sheet) => sheet.offsetHeight);
+      assert.ok(height < { 1280: 2000, 768: 3700, 360: 11_500 }[width], `${width} ${height}`);
+      // Figures can be read without a lens.
+      assert.ok(await page.evaluate(() => Math.min(...[...document.querySelectorAll(".sheet .figures")].map((one) => Number.parseFloat(getComputedStyle(one).fontSize)))) >= 10);
+    });
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await shot(page, "page-chain.png");
+    assert.deepEqual(await axe(page), []);
+    // The keyboard follows the flow over the ends of rows.
+    const names = await page.evaluate(() => [...document.querySelectorAll(".sheet .node")].map((node) => node.dataset.node));
+    assert.deepEqual(names.slice(0, 40), Array.from({ length: 20 }, (_, n) => [`stage/step-${n}`, `queue/queue-${n}`]).flat());
+    await troubled.click();
+    await page.locator("#panel h2", { hasText: "Stage step-150" }).waitFor();
+    const box = await page.locator("[data-node='stage/step-150']").boundingBox();
+    assert.ok(box.y >= 0 && box.y + box.height <= 800, JSON.stringify(box));
+    assert.deepEqual(await clashes(page), []);
+  });
+});
+
+test("a wide fan is in rows, too, and every line of it leads from one box to another", () => {
+  const work = Array.from({ length: 60 }, (_, n) => `[stages.work-${n}]\nuse = "format"\nwith = { template = "{item}" }\ninput = "jobs"\noutput = "results"\n`).join("");
+  return shown(`[stages.feed]\nuse = "count"\nsleep = "20ms"\noutput = "jobs"\n${work}[stages.end]\nuse = "discard"\ninput = "results"\n`, async (page) => {
+    await page.locator("[data-node='stage/work-59']", { hasText: "/s" }).waitFor();
+    await sizes(page, async (width) => {
+      assert.deepEqual(await clashes(page), [], `${width}`);
+      assert.deepEqual(await cut(page), [], `${width}`);
+      // A line begins at the right side of a box, and ends at the left side of one.
+      const loose = await page.evaluate(() => {
+        const sheet = document.querySelector(".sheet").getBoundingClientRect();
+        const boxes = [...document.querySelectorAll(".sheet .node")].map((node) => node.getBoundingClientRect());
+        const at = ({ x, y }, side, gap) => boxes.some((box) => Math.abs(box[side] - sheet.left - x - gap) < 1.5 && Math.abs((box.top + box.bottom) / 2 - sheet.top - y) < 1.5);
+        return [...document.querySelectorAll(".sheet path.edge")].filter((line) => !at(line.getPointAtLength(0), "right", 0) || !at(line.getPointAtLength(line.getTotalLength()), "left", 3)).length;
+      });
+      assert.equal(loose, 0, `${width}`);
+    });
+    const height = await page.locator(".sheet").evaluate((sheet) => sheet.offsetHeight);
+    assert.ok(height < 2600, `${height}`);
+  });
+});
+
+test("any graph has its place in any width", () => shown(TICK, async (page) => {
+  const found = await page.evaluate(async () => {
+    const { fold, partsOf } = await import("/page/fold.js");
+    let seed = 17;
+    const random = (below) => (seed = (seed * 48271) % 2147483647) % below;
+    const size = { stage: { width: 115, height: 38 }, queue: { width: 54, height: 24 }, along: 14, across: 8 };
+    for (let round = 0; round < 300; round += 1) {
+      const ranks = Array.from({ length: 1 + random(30) }, () => 1 + random(random(5) ? 4 : 30));
+      const made = (parity) => ranks.flatMap((count, along) => along % 2 === parity ? Array.from({ length: count }, (_, n) => ({ name: `${along}-${n}`, along, across: n * 1.5 + random(4) / 8 })) : []);
+      const [stages, queues] = [made(0), made(1)];
+      const edges = !queues.length ? [] : Array.from({ length: random(80) }, () => {
+        const [stage, queue] = [stages[random(stages.length)], queues[random(queues.length)]];
+        const reads = Boolean(random(2));
+        const [from, to] = reads ? [queue, stage] : [stage, queue];
+        const bends = Array.from({ length: Math.max(0, to.along - from.along - 1) }, (_, n) => ({ along: from.along + n + 1, across: 200 + random(5) }));
+        return { stage: stage.name, queue: queue.name, reads, bends };
+      });
+      const width = 300 + random(1500);
+      const { places, paths, ...whole } = fold(partsOf({ stages, queues, edges }), width, size);
+      const boxes = [...places.values()].map((at) => [at.left, at.top, at.left + at.width, at.middle * 2 - at.top]);
+      const all = JSON.stringify([round, width, whole]);
+      if (boxes.length !== stages.length + queues.length) return `a node is lost: ${all}`;
+      if (paths.some(({ path }) => !/^M[\d., MCLQ-]+$/.test(path.replaceAll(/e-\d+/g, "")))) return `a line is broken: ${all}`;
+      if (boxes.some(([left, top, right, bottom]) => left < 0 || top < 0 || right > whole.width || bottom > whole.height)) return `outside: ${all}`;
+      const clash = boxes.findIndex((a, n) => boxes.slice(n + 1).some((b) => a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]));
+      if (clash >= 0) return `two in one place: ${all}`;
+      if (whole.width > Math.max(width, 280)) return `too wide: ${all}`;
+    }
+    return "";
+  });
+  assert.equal(found, "");
+}));
+
 test("names that differ at their end can be told apart", () => {
   const name = (n) => `stage-number-of-a-long-chain-${n}`;
   const text = `[stages.${name(150)}]\nuse = "tick"\nwith = { every = "1s" }\noutput = "queue-number-of-a-long-chain-7"\n[stages.${name(151)}]\nuse = "discard"\ninput = "queue-number-of-a-long-chain-7"\n`;
@@ -111,16 +209,17 @@ test("names that differ at their end can be told apart", () => {
 });
 
 test("the keyboard does all, and axe finds nothing: light, dark, on a phone", async () => {
-  for (const [colorScheme, width, height] of [["light", 1280, 800], ["dark", 1280, 800], ["light", 390, 844]]) {
+  for (const [colorScheme, width, height] of [["light", 1280, 800], ["dark", 1280, 800], ["light", 360, 740]]) {
     await shown(SHOP, async (page, pipeline) => {
       await until("a dead letter", () => pipeline.status().letters.letters > 0);
       await page.waitForTimeout(1500);
       assert.deepEqual(await axe(page), [], `${colorScheme} ${width}`);
       await shot(page, `whole-${width < 500 ? "phone" : colorScheme}.png`);
-      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "no sideways scrolling");
+      assert.deepEqual(await cut(page), [], `${colorScheme} ${width}`);
       await page.locator("[data-node='stage/check']").focus();
       await page.keyboard.press("Enter");
       await page.locator("#panel .events").waitFor();
+      assert.deepEqual(await cut(page), [], `${colorScheme} ${width}, a stage`);
       assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, a stage`);
       await shot(page, `whole-${width < 500 ? "phone" : colorScheme}-stage.png`);
       await page.keyboard.press("Escape");
@@ -131,11 +230,14 @@ test("the keyboard does all, and axe finds nothing: light, dark, on a phone", as
         await open(page, id);
         await page.getByText("It adds up.").waitFor();
         assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, ${id}`);
+        assert.deepEqual(await cut(page), [], `${colorScheme} ${width}, ${id}`);
       }
       await page.getByRole("button", { name: /dead letter/ }).click();
       await page.getByRole("button", { name: /^Show / }).first().click();
       await page.locator(".letters pre").first().waitFor();
       assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, dead letters`);
+      assert.deepEqual(await cut(page), [], `${colorScheme} ${width}, dead letters`);
+      await shot(page, `whole-${width < 500 ? "phone" : colorScheme}-letters.png`);
       await press(page, "Reload …");
       await page.getByText("nothing to do").waitFor();
       assert.deepEqual(await axe(page), [], `${colorScheme} ${width}, a reload`);

@@ -6,7 +6,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { Pipeline, TICK, axe, freePort, launch, shot, shown, until, visit } from "./pipeline.js";
+import { Pipeline, TICK, axe, cut, freePort, launch, shot, shown, until, visit } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -57,16 +57,26 @@ test("the other pipelines of a user are listed, with links to pages that want th
 }));
 
 class Redis {
+  // `more`: settings.
+  constructor(...more) {
+    this.more = more;
+  }
+
   async start() {
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "mprun-page-redis-"));
     this.port ??= await freePort();
-    const settings = ["--port", this.port, "--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
+    const settings = ["--port", this.port, "--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction", ...this.more];
     this.child = spawn("redis-server", settings.map(String), { stdio: "ignore" });
     await until("Redis", () => new Promise((done) => {
       const socket = net.connect(this.port, "127.0.0.1", () => { socket.destroy(); done(true); });
       socket.once("error", () => done(false));
     }));
     return this;
+  }
+
+  set(name, value) {
+    const socket = net.connect(this.port, "127.0.0.1", () => socket.end(`CONFIG SET ${name} ${value}\r\n`));
+    return new Promise((done) => socket.once("close", done).resume());
   }
 
   async stop() {
@@ -111,6 +121,11 @@ test("a run on two machines is on the page of each, and what the broker's absenc
       await machines.getByRole("row").filter({ hasText: "2/2" }).filter({ hasText: "work" }).waitFor();
       assert.deepEqual(await axe(page), []);
       await shot(page, "page-machines.png");
+      await page.setViewportSize({ width: 360, height: 740 });
+      await page.waitForTimeout(300);
+      assert.deepEqual(await cut(page), []);
+      await shot(page, "page-machines-phone.png");
+      await page.setViewportSize({ width: 1280, height: 800 });
       await page.locator("[data-node='queue/jobs']").click();
       await page.locator("#panel", { hasText: "On all machines:" }).waitFor();
       await other.kill();
@@ -141,6 +156,28 @@ test("dead letters of shared queues are counted, with the command that shows the
       await page.locator("#letters", { hasText: /^\d+ dead letters$/ }).waitFor();
       await page.locator("#letters").click();
       await page.locator("#panel", { hasText: "mprun dead list --shared /" }).waitFor();
+    });
+  } finally {
+    await redis.stop();
+  }
+});
+
+test("a broker that is full is in the first lines of the page, with what waits and what to do, until it has room", async () => {
+  const redis = await new Redis("--maxmemory", "6mb").start();
+  const lines = path.join(redis.folder, "lines");
+  fs.writeFileSync(lines, `${"x".repeat(1000)}\n`.repeat(6000));
+  const text = shared(redis.port).replace("shared = true", "shared = true\ncapacity = 1000000")
+    .replace(`use = "count"`, `use = "lines"\nwith = { path = "${lines}", path_is_shared = true }`).replace(`sleep = "5ms"\n`, "");
+  try {
+    await shown(browser, text, async (page, pipeline) => {
+      pipeline.tell("pause", "work");
+      const notice = page.locator("#notice");
+      await notice.filter({ hasText: /The broker is full for [\d.]+ s: what make has for it waits\. .* or raise maxmemory\./ }).waitFor();
+      assert.deepEqual(await axe(page), []);
+      await page.setViewportSize({ width: 360, height: 740 });
+      assert.deepEqual(await cut(page), []);
+      await redis.set("maxmemory", 0);
+      await notice.waitFor({ state: "hidden" });
     });
   } finally {
     await redis.stop();

@@ -47,6 +47,24 @@ test("a stage shows its rates, its time, what happened with last words, and its 
   await shot(page, "page-stage.png");
 }));
 
+test("a stage is called what `mprun status` calls it: one that fails is a fault, one that waits for its time is none", () => shown(`
+[stages.broken]
+command = ["sh", "-c", "echo no database >&2; exit 1"]
+[stages.nightly]
+command = ["true"]
+schedule = "30 4 1 1 *"
+[stages.web]
+command = ["sleep", "1000"]
+`, async (page, pipeline) => {
+  const box = (name) => page.getByRole("button", { name: `Service ${name}` });
+  await box("nightly").filter({ hasText: "scheduled" }).waitFor();
+  await box("broken").filter({ hasText: "failing" }).waitFor();
+  await page.locator("#state", { hasText: "1 stage failing" }).waitFor();
+  await until("the page to have no more workers missing than fail", async () => ["2", "1 of 2"].includes(await page.locator("#summary dd").first().textContent()));
+  assert.match(pipeline.tell("status"), /nightly.*scheduled/);
+  assert.match(pipeline.tell("status"), /broken.*failing/);
+}));
+
 test("a queue shows its ledger, the age of its oldest item, and items", () => shown(SHOP, async (page) => {
   await open(page, "queue/orders");
   await page.getByText("It adds up.").waitFor();

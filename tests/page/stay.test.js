@@ -39,7 +39,7 @@ test("a page that has had 10,000 events has not grown", { timeout: 120_000 }, ()
   const asked = await page.evaluate(async () => (await fetch("/v1/status", { headers: { "x-mprun-key": localStorage.getItem("mprun-key") } })).json());
   let sent = 0;
   // The page reads the stream itself, and gets many seconds at once.
-  await page.addInitScript(() => { delete window.SharedWorker; });
+  await page.addInitScript(() => { delete window.SharedWorker; Math.random = () => 0; });
   await page.route("**/v1/events", (route) => {
     const events = Array.from({ length: EACH }, () => {
       sent += 1;
@@ -81,6 +81,49 @@ test("a pipeline that says nothing for some seconds is said to be gone, and is b
   await alert(page).waitFor({ state: "hidden" });
   await page.locator("#state", { hasText: "running" }).waitFor();
   assert.match(await page.title(), /^shop/);
+}));
+
+test("pages that lose the server come back at different moments, later with each failure, or when they are asked to", () => shown(FLOW, async (page) => {
+  const delays = (failures) => page.evaluate(async (failures) => {
+    const { delay } = await import("/page/stream.js");
+    return Array.from({ length: 500 }, () => delay(failures));
+  }, failures);
+  for (const [failures, longest] of [[1, 2000], [2, 4000], [4, 16_000], [40, 16_000]]) {
+    const found = await delays(failures);
+    assert.ok(Math.min(...found) >= longest / 5 && Math.max(...found) <= longest, `${failures} failures`);
+    // Of 500 clients, no tenth of the time has more than twice its share.
+    const tenths = Array(10).fill(0);
+    for (const one of found) tenths[Math.min(9, Math.floor((one / longest - 0.2) / 0.08))] += 1;
+    assert.ok(Math.max(...tenths) < 100, `${failures} failures: ${tenths}`);
+  }
+  const tries = [];
+  await page.addInitScript(() => { delete window.SharedWorker; Math.random = () => 0.5; });
+  await page.route("**/v1/events", (route) => { tries.push(Date.now()); return route.abort(); });
+  await page.reload();
+  await page.locator("#gone").waitFor();
+  await until("four tries", () => tries.length >= 4);
+  const gaps = tries.slice(1).map((at, n) => at - tries[n]);
+  assert.ok(gaps[1] > gaps[0] * 1.5 && gaps[2] > gaps[1] * 1.5, `${gaps}`);
+  await page.locator("#next-try", { hasText: "The next try is in 10 seconds." }).waitFor();
+  assert.deepEqual(await axe(page), []);
+  await page.unroute("**/v1/events");
+  const asked = Date.now();
+  await page.getByRole("button", { name: "Try now" }).click();
+  await page.locator("#gone").waitFor({ state: "hidden" });
+  assert.ok(Date.now() - asked < 5000, "not before the next try");
+}));
+
+test("a tab behind others has the state in its title, and draws nothing", () => shown(FLOW, async (page, pipeline) => {
+  const hide = (hidden) => page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await hide(true);
+  pipeline.tell("pause");
+  await until("the title", async () => (await page.title()).startsWith("paused: shop"));
+  assert.match(await page.locator("#state").textContent(), /^running/);
+  await hide(false);
+  await page.locator("#state", { hasText: "paused" }).waitFor();
 }));
 
 test("a run that ends is said to have ended, and its next one is shown", () => shown(FLOW.replace("10ms", "150ms").replace('use = "discard"', 'command = ["sleep", "0.3"]\nmode = "each"'), async (page, pipeline) => {
@@ -132,6 +175,10 @@ test("by the keyboard alone a stage is found, paused, resumed and closed, and a 
     await page.keyboard.press("Tab");
   }
   assert.deepEqual(order, ["stage/make", "queue/made", "stage/pass", "queue/passed", "stage/end"], "in the order of the flow");
+  // The graph can be skipped: with no details, what comes behind it.
+  await page.locator("#skip").focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await focused(), "behind");
   await page.keyboard.press("/");
   await page.keyboard.type("pass");
   await page.keyboard.press("Enter");

@@ -5,7 +5,7 @@
 
 use crate::control::protocol::Neighbour;
 use crate::control::{claim, client, runtime_folder};
-use crate::status::{Fate, Phase, Snapshot};
+use crate::status::{Fate, Phase, Snapshot, StageStatus};
 use nix::unistd::Uid;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -75,7 +75,7 @@ fn describe(name: String, snapshot: Option<&Snapshot>, phase: Option<Phase>) -> 
         phase,
         paused: snapshot.is_some_and(|snapshot| snapshot.paused),
         uptime: snapshot.map(|snapshot| snapshot.uptime),
-        processes: stages.iter().map(|stage| stage.processes).sum(),
+        processes: stages.iter().map(StageStatus::expected).sum(),
         running: stages.iter().map(|stage| stage.running).sum(),
         failing: stages.iter().filter(|stage| stage.failing.is_some() || fails(&stage.fate)).count(),
         letters: snapshot.map_or(0, |snapshot| snapshot.letters.letters),

@@ -12,7 +12,7 @@ pub(super) const INDEX: &str = include_str!("page/index.html");
 pub(super) const OPEN_PAGE: &str = include_str!("page/open.html");
 
 /// The others, below `/page/`.
-pub(super) const FILES: [(&str, &str, &str); 19] = [
+pub(super) const FILES: [(&str, &str, &str); 21] = [
     ("page.css", CSS, include_str!("page/page.css")),
     ("icon.svg", ICON, include_str!("page/icon.svg")),
     ("open.js", SCRIPT, include_str!("page/open.js")),
@@ -23,6 +23,8 @@ pub(super) const FILES: [(&str, &str, &str); 19] = [
     ("stream.js", SCRIPT, include_str!("page/stream.js")),
     ("worker.js", SCRIPT, include_str!("page/worker.js")),
     ("graph.js", SCRIPT, include_str!("page/graph.js")),
+    ("fold.js", SCRIPT, include_str!("page/fold.js")),
+    ("lines.js", SCRIPT, include_str!("page/lines.js")),
     ("times.js", SCRIPT, include_str!("page/times.js")),
     ("summary.js", SCRIPT, include_str!("page/summary.js")),
     ("events.js", SCRIPT, include_str!("page/events.js")),

@@ -31,9 +31,10 @@ export function set(where, name, value) {
 
 export const byId = (id) => document.getElementById(id);
 
+// With roles, which a table keeps when the styles make blocks of it.
 export function table(caption, heads, rows) {
-  const head = heads.map((text) => element("th", { scope: "col" }, text));
-  const lines = rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell))));
-  const body = element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
+  const head = heads.map((text) => element("th", { scope: "col", role: "columnheader" }, text));
+  const lines = rows.map((cells) => element("tr", { role: "row" }, ...cells.map((cell, n) => element("td", { role: "cell", "data-head": heads[n] }, cell))));
+  const body = element("table", { role: "table", class: heads.length > 5 && "many" }, element("caption", {}, caption), element("thead", { role: "rowgroup" }, element("tr", { role: "row" }, ...head)), element("tbody", { role: "rowgroup" }, ...lines));
   return element("div", { class: "wide", tabindex: 0, role: "region", "aria-label": caption }, body);
 }

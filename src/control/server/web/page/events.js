@@ -4,12 +4,15 @@ import { byId, element } from "./dom.js";
 import { restarts } from "./words.js";
 
 const SHOWN = 8;
+// All pages of a server see the same change at once; they ask at different moments.
+const SPREAD = 800;
 
 // Another text whenever a worker has come or gone.
 export const changes = (stages) => stages.map((stage) => `${restarts(stage)} ${stage.workers.map((worker) => `${worker.pid}${worker.state}`)}`).join();
 
-// The newest first.
-export async function happened(wanted = () => true) {
+// The newest first. `isChange`: it was asked for before.
+export async function happened(isChange, wanted = () => true) {
+  if (isChange) await new Promise((done) => setTimeout(done, Math.random() * SPREAD));
   const status = await get("/v1/status?history=true").catch(() => null);
   if (!status) return null;
   const all = status.stages.filter(wanted).flatMap((stage) => stage.workers.flatMap((worker) =>
@@ -28,11 +31,13 @@ export class Lately {
   async update(snapshot) {
     const now = `${snapshot.run} ${changes(snapshot.stages)}`;
     if (now === this.seen) return;
+    const isChange = Boolean(this.seen);
     this.seen = now;
-    const events = await happened();
+    const events = await happened(isChange);
     if (!events) return void (this.seen = null);
-    const told = events.filter((event) => event.change !== "started" || event.reason !== "the stage is new").slice(0, SHOWN);
-    byId("lately").hidden = !told.length;
-    byId("event-list").replaceChildren(...told.map((event) => line(event)));
+    // The end of the one before says more than a start in its place.
+    const shown = events.filter(({ change, reason }) => change !== "started" || !(reason === "the stage is new" || reason.startsWith("the one before it"))).slice(0, SHOWN);
+    byId("lately").hidden = !shown.length;
+    byId("event-list").replaceChildren(...shown.map((event) => line(event)));
   }
 }

@@ -10,7 +10,7 @@ import { QueueView } from "./queue.js";
 import { ReloadView } from "./reload.js";
 import { StageView } from "./stage.js";
 import { follow } from "./stream.js";
-import { showSummary } from "./summary.js";
+import { showAttention, showSummary } from "./summary.js";
 import { SPAN } from "./times.js";
 import { brokerNote, counted, time, wholeState } from "./words.js";
 
@@ -19,8 +19,8 @@ const puts = new Map();
 const [lately, machines] = [new Lately(), new Machines()];
 let [snapshot, history, recent, view, selected, goneSince] = [null, [], [], null, null, null];
 
-function hear({ kind, data, status }) {
-  if (kind === "gone") return showGone(status);
+function hear({ kind, data, status, rest }) {
+  if (kind === "gone") return showGone(status, rest);
   if (kind === "history") history = data.points;
   if (kind === "layout") graph.lay(data);
   if (kind === "snapshot") take(data);
@@ -42,14 +42,21 @@ function take(next) {
   goneSince = null;
   byId("gone").hidden = true;
   set(document.body, "data-gone", null);
-  if (!document.hidden) show();
+  if (document.hidden) showTitle();
+  else show();
+}
+
+// A tab behind others is known by it.
+function showTitle() {
+  const [state, kind] = wholeState(snapshot, machines.silent());
+  document.title = `${state === "running" ? "" : `${state}: `}${snapshot.pipeline} – mprun`;
+  return [state, kind];
 }
 
 function show() {
   const { pipeline, uptime, bottleneck, broker } = snapshot;
   const dead = snapshot.letters.letters + machines.letters();
-  const [state, kind] = wholeState(snapshot, machines.silent());
-  document.title = `${state === "running" ? "" : `${state}: `}${pipeline} – mprun`;
+  const [state, kind] = showTitle();
   say(byId("name"), pipeline);
   say(byId("state"), `${state}, up ${time(uptime)}${isReadOnly() ? ", for looking only" : ""}`);
   set(byId("state"), "data-state", kind);
@@ -69,12 +76,13 @@ function show() {
   const before = recent[0] === snapshot ? null : recent[0];
   if (graph.layout) graph.update(snapshot, history, before, selected);
   byId("graph").hidden = !snapshot.queues.length && snapshot.stages.every((stage) => !stage.rate);
+  showAttention(snapshot, Boolean(graph.isLarge), (name) => lead("stage", name));
   showServices(snapshot, selected, select);
   lately.update(snapshot);
   view?.update(snapshot, history, before, puts);
 }
 
-function showGone(status) {
+function showGone(status, rest) {
   goneSince ??= new Date();
   const isOver = status === 401 || status === 403;
   const wasEnding = ["draining", "stopping"].includes(snapshot?.phase);
@@ -86,10 +94,13 @@ function showGone(status) {
   byId("gone").hidden = false;
   set(byId("gone"), "data-state", word);
   const since = goneSince.toTimeString().slice(0, 8);
-  say(byId("gone"), isOver
+  say(byId("gone-text"), isOver
     ? "This browser's session has ended. Run `mprun open` where the pipeline runs, and follow its link."
     : wasEnding ? `The run ended at ${since}: it was ${snapshot.phase}. This page comes back with the next run.`
+    : status === 503 ? `As many clients as the pipeline serves are there since ${since}. This page comes back by itself.`
     : `No answer since ${since}: the pipeline is gone, or the way to it. This page comes back by itself.`);
+  // Outside of the alert: a screen reader need not say each try.
+  say(byId("next-try"), `The next try is in ${rest < 1500 ? "a second" : `${Math.round(rest / 1000)} seconds`}.`);
 }
 
 async function act(path, body) {
@@ -131,6 +142,7 @@ function select(kind, name = "") {
   if (snapshot) show();
   byId("panel").focus({ preventScroll: true });
   if (matchMedia("(max-width: 760px)").matches) byId("panel").scrollIntoView();
+  else if (graph.layout) graph.lead(selected, "nearest");
 }
 
 function unselect() {
@@ -145,6 +157,10 @@ function unselect() {
 
 const history_clear = () => window.history.replaceState(null, "", "/");
 
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId(view ? "panel" : "behind").focus();
+});
 byId("pause").addEventListener("click", () => act(snapshot?.paused ? "/v1/resume" : "/v1/pause", {}));
 byId("reload").addEventListener("click", () => select("reload"));
 byId("letters").addEventListener("click", () => select("letters"));
@@ -164,11 +180,15 @@ function find(wanted) {
 byId("find").addEventListener("change", ({ target }) => {
   const found = snapshot && find(target.value.trim().toLowerCase());
   if (!found) return;
-  const [kind, name] = found;
   say(byId("answer"), "");
-  select(kind, name);
-  graph.nodes.get(selected)?.button.scrollIntoView({ block: "center", inline: "center" });
+  lead(...found);
 });
+
+// Selects, and shows where it is.
+function lead(kind, name) {
+  select(kind, name);
+  graph.lead(selected, "center");
+}
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && view && !byId("ask").open) unselect();
   if (event.key === "/" && event.target.tagName !== "INPUT") {
@@ -176,22 +196,30 @@ document.addEventListener("keydown", (event) => {
     byId("find").focus();
   }
 });
-document.addEventListener("visibilitychange", () => snapshot && !document.hidden && show());
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  if (goneSince) retry();
+  else if (snapshot) show();
+});
+byId("retry").addEventListener("click", () => retry());
+addEventListener("online", () => retry());
 for (const button of document.querySelectorAll("[data-changes]")) button.disabled = isReadOnly();
 
-followPipelines();
+followPipelines(() => goneSince === null);
 // The broker knows this machine by an id.
-machines.follow(() => snapshot?.broker && { own: snapshot.broker.machine, file: snapshot.file });
+machines.follow(() => goneSince === null && snapshot?.broker && { own: snapshot.broker.machine, file: snapshot.file });
 
 // What was selected before a page was loaded again.
 const [kind, name] = decodeURI(location.hash.slice(1)).split("/");
 if (VIEWS[kind]) select(kind, name);
 
+let retry;
 if (window.SharedWorker) {
   const worker = new SharedWorker("/page/worker.js", { type: "module", name: `mprun-${key().slice(0, 8)}` });
   worker.port.onmessage = ({ data }) => hear(data);
   worker.port.postMessage(key());
+  retry = () => worker.port.postMessage("retry");
   addEventListener("pagehide", () => worker.port.postMessage("closed"));
 } else {
-  follow(key(), hear);
+  retry = follow(key(), hear);
 }

@@ -5,9 +5,9 @@ import { counted, time } from "./words.js";
 
 const EACH = 3000;
 
-export function followPipelines() {
+export function followPipelines(isThere) {
   const look = async () => {
-    if (!document.hidden) show(await get("/v1/pipelines").catch(() => null));
+    if (!document.hidden && isThere()) show(await get("/v1/pipelines").catch(() => null));
     setTimeout(look, EACH);
   };
   // The token for looking is for this pipeline alone.

@@ -3,7 +3,7 @@ import { get, isReadOnly } from "./api.js";
 import { drawn, element, say, set, table } from "./dom.js";
 import { changes, happened, line } from "./events.js";
 import { SPAN, bar, curves, picture, shares } from "./times.js";
-import { isService, number, rate, stateOf, time } from "./words.js";
+import { isService, number, obstacle, rate, stateOf, time } from "./words.js";
 
 export class StageView {
   constructor(name, act) {
@@ -24,7 +24,8 @@ export class StageView {
     const stage = snapshot.stages.find((stage) => stage.name === this.name);
     if (!stage) return say(this.state, "This stage is not in the pipeline any more.");
     const [word, kind] = stateOf(stage);
-    const why = stage.failing ? `: ${stage.failing.last_words}` : "";
+    const what = stage.failing?.last_words ?? obstacle(stage);
+    const why = what ? `: ${what}` : "";
     say(this.state, `${word}${why} · ${stage.kind} · ${stage.running} of ${stage.processes} ${isService(stage) ? "up" : "workers"}${stage.rate_limit ? ` · limit ${stage.rate_limit}` : ""}`);
     set(this.state, "data-state", kind);
     this.showButtons(stage);
@@ -69,8 +70,9 @@ export class StageView {
   async showEvents(stage) {
     const now = changes([stage]);
     if (now === this.seen) return;
+    const isChange = Boolean(this.seen);
     this.seen = now;
-    const events = await happened((one) => one.name === this.name);
+    const events = await happened(isChange, (one) => one.name === this.name);
     if (!events) return void (this.seen = null);
     const lines = events.slice(0, 12).map((event) => line(event,
       event.item && element("span", { class: "item" }, ` at item ${event.item.id} of ${event.item.queue}, try ${event.item.attempt}: ${event.item.text}`),

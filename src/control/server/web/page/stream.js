@@ -1,15 +1,36 @@
 // The event stream. It is read by `fetch`, as an EventSource can't send the key. A stream that ends, or says nothing for some
-// seconds, is opened again, for ever.
+// seconds, is opened again, for ever. All clients of a server lose it at the same moment: each comes back at a time of its own, and
+// later with each failure.
 
 const SILENCE = 5000;
-const REST = 1000;
+const FIRST_DELAY = 2000;
+const LONGEST_DELAY = 16_000;
+// A stream that lasts this long was no failure.
+const STABLE = 10_000;
 
-export async function follow(key, tell) {
-  for (;;) {
-    const status = await once(key, tell).catch(() => 0);
-    tell({ kind: "gone", status });
-    await new Promise((done) => setTimeout(done, REST));
-  }
+// Milliseconds until the next try, after so many failures in a row.
+export function delay(failures, random = Math.random()) {
+  return Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1)) * (0.2 + 0.8 * random);
+}
+
+// Returns a function that ends the delay.
+export function follow(key, tell) {
+  let retry = () => {};
+  const run = async () => {
+    for (let failures = 1; ; failures += 1) {
+      const begun = Date.now();
+      const status = await once(key, tell).catch(() => 0);
+      if (Date.now() - begun > STABLE) failures = 1;
+      const rest = delay(failures);
+      tell({ kind: "gone", status, rest });
+      await new Promise((done) => {
+        retry = done;
+        setTimeout(done, rest);
+      });
+    }
+  };
+  run();
+  return () => retry();
 }
 
 async function once(key, tell) {

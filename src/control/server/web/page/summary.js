@@ -1,12 +1,12 @@
 // The pipeline in a few figures.
 import { byId, element, say, set } from "./dom.js";
-import { held, number, restarts, runsHere } from "./words.js";
+import { counted, expected, held, number, restarts, stateOf } from "./words.js";
 
 const sum = (all, of) => all.reduce((before, one) => before + of(one), 0);
 
 // `dead`: all dead letters that are kept.
 export function showSummary({ stages, queues }, dead) {
-  const [running, processes] = [sum(stages, (stage) => stage.running), sum(stages, (stage) => (runsHere(stage) ? stage.processes : stage.running))];
+  const [running, processes] = [sum(stages, (stage) => stage.running), sum(stages, (stage) => expected(stage))];
   const full = queues.filter((queue) => held(queue) >= queue.capacity).length;
   const figures = [
     ["workers", running === processes ? number(running) : `${number(running)} of ${number(processes)}`, running < processes && "warning"],
@@ -26,4 +26,24 @@ export function showSummary({ stages, queues }, dead) {
     say(where, figure);
     set(where, "data-state", kind || null);
   });
+}
+
+const NAMED = 6;
+const GRAVITY = ["bad", "warning"];
+
+// In a graph that is larger than the window: which stages to look at, the worst first.
+export function showAttention({ stages }, isLarge, open) {
+  const where = byId("attention");
+  where.hidden = !isLarge;
+  if (!isLarge) return;
+  const troubled = stages.map((stage) => [stage.name, ...stateOf(stage)]).filter(([, , kind]) => GRAVITY.includes(kind));
+  troubled.sort(([, , a], [, , b]) => GRAVITY.indexOf(a) - GRAVITY.indexOf(b));
+  const shown = JSON.stringify(troubled);
+  if (where.dataset.shown === shown) return;
+  where.dataset.shown = shown;
+  const focused = where.contains(document.activeElement) && document.activeElement.dataset.stage;
+  const buttons = troubled.slice(0, NAMED).map(([name, word, kind]) => element("button", { type: "button", "data-stage": name, "data-state": kind, onclick: () => open(name) }, `${name}: ${word}`));
+  const rest = troubled.length > NAMED && `and ${counted(troubled.length - NAMED, "more stage")}`;
+  where.replaceChildren(...(buttons.length ? [...buttons, rest].filter(Boolean) : [`No stage of ${stages.length} fails, starts or is paused.`]));
+  if (focused) [...where.children].find((one) => one.dataset.stage === focused)?.focus();
 }

@@ -16,13 +16,22 @@ export function shares(stage, before) {
 
 export function bar(parts) {
   const made = element("span", { class: "split", "aria-hidden": "true" });
-  for (const [key, , seconds] of parts) {
-    const part = element("span", { class: `part ${key}` });
-    // Shares below one in all would leave a gap.
-    part.style.flexGrow = seconds * 1000;
-    made.append(part);
-  }
+  showBar(made, parts);
   return made;
+}
+
+// What is there already stays, as a page may have hundreds of them.
+export function showBar(where, parts) {
+  const kinds = parts.map(([key]) => key).join();
+  if (where.dataset.kinds !== kinds) {
+    where.dataset.kinds = kinds;
+    where.replaceChildren(...parts.map(([key]) => element("span", { class: `part ${key}` })));
+  }
+  // Whole percents: a share that is nearly the same is no change.
+  parts.forEach(([, , , share], n) => {
+    const width = `${Math.max(1, share)}`;
+    if (where.children[n].style.flexGrow !== width) where.children[n].style.flexGrow = width;
+  });
 }
 
 // The lines of a stage's rates in a picture of this size: items done, and emitted.

@@ -37,33 +37,43 @@ const OUTAGES = { full: "The broker is full, and takes nothing of this machine,"
 // What is to be said of the broker, if anything.
 export function brokerNote({ away, outage, commits, full }) {
   if (away) return `${OUTAGES[outage] ?? "The broker can't be reached"} for ${time(away)}: ${counted(commits, "commit")} wait for it.`;
-  return full && `The broker is full for ${time(full.seconds)}: what ${full.stages.join(", ")} has for it waits.`;
+  if (!full) return null;
+  const nothing = full.stuck.length ? `, and has taken nothing of ${full.stuck.join(", ")} for a minute` : "";
+  return `The broker is full for ${time(full.seconds)}${nothing}: what ${full.stages.join(", ")} has for it waits. Let machines take items out of its queues, or raise ${full.limit}.`;
 }
 
 export const isService = (stage) => stage.is_command && !(stage.inputs ?? []).length && !(stage.outputs ?? []).length;
 
-// Not those that have done what they were to do, or are not to run here.
-export const runsHere = (stage) => !["finished", "stopped", "elsewhere"].includes(stage.fate);
+// How many processes are meant to run now: none of a stage that is over, stopped or elsewhere, and none that wait for their time.
+export function expected({ fate, running, processes, workers }) {
+  if (["finished", "stopped", "elsewhere"].includes(fate)) return running;
+  return processes - workers.filter((worker) => worker.state === "scheduled" || worker.has_finished).length;
+}
 
-// A word for how a stage is, and how serious that is: good, busy, warning, bad, quiet.
+export const obstacle = ({ workers }) => workers.map((worker) => worker.obstacle).find(Boolean);
+
+// A word for how a stage is, as `mprun status` has it, and how serious that is: good, warning, bad, quiet.
 export function stateOf(stage) {
-  const workers = stage.workers ?? [];
-  if (stage.fate === "gave-up") return ["gave up", "bad"];
-  if (stage.fate === "stopped") return ["stopped", "quiet"];
+  const { workers, fate } = stage;
+  const any = (...states) => workers.some((worker) => states.includes(worker.state));
+  const checks = workers.map((worker) => worker.check?.state);
+  if (fate === "gave-up") return ["gave up", "bad"];
   if (workers.some((worker) => worker.lost_reader)) return ["failed", "bad"];
-  if (stage.fate === "finished") return ["finished", "quiet"];
-  if (stage.fate === "elsewhere") return ["elsewhere", "quiet"];
-  if (stage.fate === "removed") return ["leaving", "quiet"];
+  if (fate === "finished") return ["finished", "quiet"];
+  if (fate === "elsewhere") return ["elsewhere", "quiet"];
+  if (fate === "stopped") return [stage.running ? "stopping" : "stopped", "quiet"];
+  if (fate === "removed") return ["leaving", "quiet"];
   if (stage.failing) return ["failing", "bad"];
   if (stage.killed_in_a_row) return ["killed again and again", "bad"];
-  const checks = workers.map((worker) => worker.check?.state);
   if (checks.includes("unhealthy")) return ["unhealthy", "bad"];
-  if (stage.waits_for?.length) return ["waiting", "quiet"];
-  if (workers.some((worker) => ["due", "resting"].includes(worker.state))) return ["restarting", "warning"];
+  if (obstacle(stage)) return ["held up", "bad"];
+  if (workers.some((worker) => worker.state === "resting" && !worker.has_finished)) return ["failing", "bad"];
+  if (any("resting")) return ["restarting", "quiet"];
+  if (any("scheduled") && !stage.running) return ["scheduled", "quiet"];
   if (stage.paused) return ["paused", "warning"];
+  if (stage.waits_for?.length) return ["waiting", "quiet"];
   if (checks.includes("failing")) return ["checks fail", "warning"];
-  if (workers.some((worker) => worker.state === "starting") || checks.includes("starting")) return ["starting", "warning"];
-  if (stage.running < stage.processes) return ["starting", "warning"];
+  if (any("starting", "due") || checks.includes("starting")) return ["starting", "warning"];
   return ["running", "good"];
 }
 

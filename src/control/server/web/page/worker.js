@@ -3,7 +3,7 @@ import { follow } from "./stream.js";
 
 const ports = new Set();
 const first = new Map();
-let key = null;
+let [key, retry] = [null, null];
 
 function tell(event) {
   if (event.kind === "gone") first.clear();
@@ -15,7 +15,10 @@ self.onconnect = ({ ports: [port] }) => {
   ports.add(port);
   port.onmessage = ({ data }) => {
     if (data === "closed") return ports.delete(port);
+    if (data === "retry") return retry();
     first.forEach((event) => port.postMessage(event));
-    if (key === null) follow((key = data), tell);
+    // A page that was loaded shows that the server is there.
+    if (key === null) retry = follow((key = data), tell);
+    else retry();
   };
 };
