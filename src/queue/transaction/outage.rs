@@ -122,10 +122,14 @@ impl StageFailures {
             self.failed += u32::from(!item.is_known_bad);
             item.is_put_off = false;
         }
-        self.put_off -= u32::from(item.is_put_off).min(self.put_off);
-        self.put_off += u32::from(!terms.is_charged);
-        (item.failed_in, item.is_put_off) = (self.epoch, !terms.is_charged);
+        item.failed_in = self.epoch;
         self.tries += 1;
+        // While it is failing, what made it so stands.
+        if self.since == 0 {
+            self.put_off -= u32::from(item.is_put_off).min(self.put_off);
+            self.put_off += u32::from(!terms.is_charged);
+            item.is_put_off = !terms.is_charged;
+        }
         if terms.charges_always {
             self.since = 0;
             failures += u32::from(terms.is_charged);
