@@ -41,8 +41,9 @@ const PUT_OFF: u64 = 1 << (STAGE_BITS + 1);
 const CHARGED: u32 = STAGE_BITS + 2;
 const MAX_CHARGED: u64 = 0x7f;
 const EPOCH: u32 = CHARGED + 7;
-/// Of the word `stage::FAILED`: how many items are put off stands above how many have failed.
-const PUT_OFF_ITEMS: u32 = 32;
+/// Two counts in one word: of `stage::FAILED` how many items are put off above how many have failed, of `stage::TOUCHED` how many
+/// of those put off are fresh above the tries.
+const UPPER: u32 = 32;
 
 /// A worker's stage, as far as it is known: who fails, and in whose words that is counted.
 pub(crate) struct Place {
@@ -310,8 +311,9 @@ fn load(tx: &Tx<'_>, stage: StageAt) -> StageFailures {
         epoch: get(stage::EPOCH).max(1),
         first_epoch: get(stage::FIRST_EPOCH),
         failed: get(stage::FAILED) as u32,
-        put_off: (get(stage::FAILED) >> PUT_OFF_ITEMS) as u32,
-        tries: get(stage::TOUCHED),
+        put_off: (get(stage::FAILED) >> UPPER) as u32,
+        tries: get(stage::TOUCHED) as u32,
+        fresh_put_off: (get(stage::TOUCHED) >> UPPER) as u32,
         since: get(stage::SINCE),
         prober: get(stage::PROBER),
         next_probe: get(stage::NEXT_PROBE),
@@ -333,6 +335,7 @@ fn words(of: &StageFailures) -> impl Iterator<Item = (Field<Stage>, u64)> {
         first_epoch: _,
         failed,
         put_off,
+        fresh_put_off,
         tries,
         since,
         prober,
@@ -342,8 +345,8 @@ fn words(of: &StageFailures) -> impl Iterator<Item = (Field<Stage>, u64)> {
     } = *of;
     [
         (stage::EPOCH, epoch),
-        (stage::FAILED, u64::from(failed) | u64::from(put_off) << PUT_OFF_ITEMS),
-        (stage::TOUCHED, tries),
+        (stage::FAILED, u64::from(failed) | u64::from(put_off) << UPPER),
+        (stage::TOUCHED, u64::from(tries) | u64::from(fresh_put_off) << UPPER),
         (stage::SINCE, since),
         (stage::PROBER, prober),
         (stage::NEXT_PROBE, next_probe),

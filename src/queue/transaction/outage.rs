@@ -37,8 +37,10 @@ pub(crate) struct StageFailures {
     pub failed: u32,
     /// Items whose last word in this epoch was "not now", and that are there still.
     pub put_off: u32,
+    /// Those of them that are not known to be bad: they are among `failed` as well.
+    pub fresh_put_off: u32,
     /// Failures in this epoch. Only after one a success is news.
-    pub tries: u64,
+    pub tries: u32,
     /// Since when it is failing, in milliseconds since 1970; 0: it is not.
     pub since: u64,
     /// Which slot probes, + 1; 0: nobody yet.
@@ -123,13 +125,8 @@ impl StageFailures {
             item.is_put_off = false;
         }
         item.failed_in = self.epoch;
-        self.tries += 1;
-        // While it is failing, what made it so stands.
-        if self.since == 0 {
-            self.put_off -= u32::from(item.is_put_off).min(self.put_off);
-            self.put_off += u32::from(!terms.is_charged);
-            item.is_put_off = !terms.is_charged;
-        }
+        self.tries = self.tries.saturating_add(1);
+        self.note_put_off(item, !terms.is_charged);
         if terms.charges_always {
             self.since = 0;
             failures += u32::from(terms.is_charged);
@@ -141,7 +138,7 @@ impl StageFailures {
         }
         // While more may come, all that there are will do, if they are two at least.
         let many = if terms.has_ended { MANY } else { terms.present.clamp(2, MANY) };
-        let is_tried = u64::from(self.put_off) >= terms.present && self.tries >= MANY;
+        let is_tried = u64::from(self.put_off) >= terms.present && u64::from(self.tries) >= MANY;
         if u64::from(self.failed) >= many || terms.has_ended && is_tried {
             failures -= item.charged.min(failures);
             item.charged = 0;
@@ -154,14 +151,35 @@ impl StageFailures {
         }
         failures += 1;
         item.charged += 1;
-        let is_last_hope = terms.has_ended && u64::from(self.failed) >= terms.present;
+        let is_last_hope = terms.has_ended && self.all_failed() >= terms.present;
         (failures, verdict(failures >= terms.attempts && (item.is_known_bad || is_last_hope)))
     }
 
     /// No more will come, and too few are left to tell an outage from bad items.
     pub(crate) fn has_failed_all(&self, terms: &Terms) -> bool {
-        let (failed, put_off) = (u64::from(self.failed), u64::from(self.put_off));
-        terms.has_ended && terms.present < MANY && failed >= terms.present && put_off < terms.present
+        let is_all = self.all_failed() >= terms.present && u64::from(self.put_off) < terms.present;
+        terms.has_ended && terms.present < MANY && is_all
+    }
+
+    /// Items that have failed in this epoch: all but those that are known to be bad and are charged, which become letters.
+    fn all_failed(&self) -> u64 {
+        u64::from(self.failed) + u64::from(self.put_off) - u64::from(self.fresh_put_off.min(self.put_off))
+    }
+
+    /// Whether the item's last word is "not now". While the stage is failing, what made it so stands.
+    fn note_put_off(&mut self, item: &mut ItemFailures, is_put_off: bool) {
+        if item.is_put_off == is_put_off || self.since != 0 && item.is_put_off {
+            return;
+        }
+        self.forget_put_off(item);
+        item.is_put_off = is_put_off;
+        self.put_off += u32::from(is_put_off);
+        self.fresh_put_off += u32::from(is_put_off && !item.is_known_bad);
+    }
+
+    fn forget_put_off(&mut self, item: &ItemFailures) {
+        self.put_off -= u32::from(item.is_put_off).min(self.put_off);
+        self.fresh_put_off -= u32::from(item.is_put_off && !item.is_known_bad).min(self.fresh_put_off);
     }
 
     /// An item was done, which had failed or not; true if the stage was failing: then all its workers are to be woken.
@@ -183,7 +201,7 @@ impl StageFailures {
     pub(crate) fn died(&mut self, item: &ItemFailures) {
         if item.failed_in == self.epoch {
             self.failed -= u32::from(!item.is_known_bad).min(self.failed);
-            self.put_off -= u32::from(item.is_put_off).min(self.put_off);
+            self.forget_put_off(item);
         }
     }
 

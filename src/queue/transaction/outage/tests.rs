@@ -321,3 +321,19 @@ fn a_bad_item_among_those_that_say_not_now_is_a_letter_before_the_stage_is_faili
     stage.died(&bad);
     assert_eq!(not_now(&mut stage, &mut later, 1), Verdict::BeginsToFail);
 }
+
+#[test]
+fn a_fresh_bad_item_beside_one_that_says_not_now_is_a_letter() {
+    let (mut stage, mut later, mut bad) = (stage(), ItemFailures::default(), ItemFailures::default());
+    not_now(&mut stage, &mut later, 3);
+    stage.succeeded(&ItemFailures::default());
+    let (mut failures, mut verdict) = (0, Verdict::Again);
+    for _ in 0..4 {
+        not_now(&mut stage, &mut later, 2);
+        (failures, verdict) = stage.failed(&mut bad, failures, &Terms { present: 2, ..terms() });
+        if verdict == Verdict::Dead {
+            break;
+        }
+    }
+    assert_eq!((verdict, stage.since), (Verdict::Dead, 0));
+}
