@@ -12,6 +12,7 @@ use crate::cli::output::{self, Failure};
 use crate::cli::table::{Table, terminal_width};
 use crate::dead_letter::Letter;
 use crate::exit;
+use crate::item::Shown;
 
 /// Rows that are laid out together.
 const ROWS_AT_ONCE: usize = 1000;
@@ -128,7 +129,7 @@ fn groups(path: &Path, by: By, json: bool, is_meant: impl Fn(&Letter) -> bool) -
     each(path, |letter| {
         if is_meant(&letter) {
             let what = match by {
-                By::Cause => without_parts_of(&letter.headline(), &letter.beginning().unwrap_or_default()),
+                By::Cause => without_item(&letter.headline(), &letter.beginning().unwrap_or_default()),
                 By::Stage => letter.text.stage.clone(),
                 By::Run => letter.text.run.clone(),
             };
@@ -165,13 +166,9 @@ fn groups(path: &Path, by: By, json: bool, is_meant: impl Fn(&Letter) -> bool) -
     output::print(&table.render(terminal_width()))
 }
 
-/// A cause that quotes a part of its item would be a group of its own.
-fn without_parts_of(headline: &str, item: &[u8]) -> String {
-    let item = String::from_utf8_lossy(item);
-    let is_of_item = |quoted: &str| !quoted.is_empty() && item.contains(quoted.trim_end_matches('…'));
-    let parts = headline.split('`').enumerate();
-    let parts = parts.map(|(n, part)| if n % 2 == 1 && is_of_item(part) { "…" } else { part });
-    parts.collect::<Vec<_>>().join("`")
+/// A cause that quotes its item would be a group of its own.
+fn without_item(headline: &str, item: &[u8]) -> String {
+    headline.replace(&format!("`{}`", Shown(item)), "`…`")
 }
 
 impl By {

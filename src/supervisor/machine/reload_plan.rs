@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
     Durable(bool),
     /// Whether, and how, the queues are saved.
     Sync,
+    /// Another output of a stage that keeps the order of its input: workers of both settings are at it together.
+    OrderedOutput(String),
     /// No room in shared memory.
     TooManyWorkers(u64),
     /// No room in shared memory: those that go and those that come are both there while the old ones are worked off.
@@ -65,6 +67,13 @@ impl fmt::Display for Refusal {
                 write!(
                     f,
                     "the queue {queue} would go, but it holds {items} items that no stage would work off first"
+                )
+            }
+            Refusal::OrderedOutput(stage) => {
+                write!(
+                    f,
+                    "`output` of the stage {stage} changed, which needs a restart: it keeps the order of its input with several processes. \
+                     A reload can do it that gives its `input` another name as well"
                 )
             }
             Refusal::TooManyWorkers(workers) => {
@@ -125,6 +134,7 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
         return Err(Refusal::Sync);
     }
     refuse_to_lose_items(old, new, held)?;
+    refuse_to_lose_order(old, new)?;
     let mut steps = Vec::new();
     steps.extend(drain_timeout.map(|ValueChange { old, new }| {
         format!("drain_timeout: {} -> {}", show_duration(old), show_duration(new))
@@ -233,6 +243,21 @@ fn refuse_to_lose_items(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) 
             && !old.stages.iter().any(|stage| works_off(stage, name, new))
         {
             return Err(Refusal::QueueHolds(name.clone(), *items));
+        }
+    }
+    Ok(())
+}
+
+/// Its readers read the old output to its end first, so outputs of the two settings must not alternate.
+fn refuse_to_lose_order(old: &Pipeline, new: &Pipeline) -> Result<(), Refusal> {
+    for stage in old.stages.iter().filter(|stage| stage.window().is_some()) {
+        let Some(now) = new.stages.iter().find(|now| now.name == stage.name && now.window().is_some()) else {
+            continue;
+        };
+        let is_read_out = stage.work.inputs.iter().all(|input| works_off(stage, input, new));
+        let are_several = stage.processes.max(now.processes) > 1;
+        if stage.work.outputs != now.work.outputs && are_several && !is_read_out {
+            return Err(Refusal::OrderedOutput(stage.name.clone()));
         }
     }
     Ok(())

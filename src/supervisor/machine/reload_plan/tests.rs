@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::OrderOf;
 use crate::model::Machines;
 use crate::supervisor::fixture::{pipeline, queue, service, stage};
 
@@ -102,6 +103,21 @@ fn a_queue_with_items_goes_only_if_a_stage_works_it_off() {
     assert!(plan(&of_two, &only_one, &[]).is_ok());
     let refusal = plan(&of_two, &only_one, &held).unwrap_err();
     assert_eq!(refusal, Refusal::QueueHolds("p".into(), 3));
+}
+
+#[test]
+fn a_stage_that_keeps_an_order_gets_another_output_with_one_process_or_another_input_only() {
+    let ordered = |inputs: &[&str], outputs: &[&str], processes| {
+        let mut all =
+            pipeline(vec![stage("a", &[], inputs), stage("b", inputs, outputs), stage("c", outputs, &[])]);
+        (all.stages[1].order.order, all.stages[1].processes) = (Some(OrderOf::Input), processes);
+        all
+    };
+    let refused = Err(Refusal::OrderedOutput("b".into()));
+    assert_eq!(plan(&ordered(&["p"], &["q"], 3), &ordered(&["p"], &["r"], 3), &[]), refused);
+    assert!(plan(&ordered(&["p"], &["q"], 1), &ordered(&["p"], &["r"], 1), &[]).is_ok());
+    assert!(plan(&ordered(&["p"], &["q"], 3), &ordered(&["n"], &["r"], 3), &[]).is_ok());
+    assert!(plan(&ordered(&["p"], &["q"], 3), &ordered(&["p"], &["q"], 2), &[]).is_ok());
 }
 
 #[test]
