@@ -32,15 +32,22 @@ impl Names {
         if self.last_run() == Some((run, begun)) {
             return Ok(true);
         }
-        write(&self.folder, RUN, &format!("{run} {begun}"))?;
+        write(&self.folder, RUN, &format!("{run} {begun} {}", self.life))?;
         Ok(false)
+    }
+
+    /// Whether this life has joined a run. 0.1.0 did not write which one had: then it counts as this.
+    pub(crate) fn has_joined(&self) -> bool {
+        let text = fs::read_to_string(self.folder.join(RUN)).unwrap_or_default();
+        let mut words = text.split_whitespace().skip(1);
+        words.next().is_some() && words.next().is_none_or(|life| life == self.life)
     }
 
     /// The run that was joined last, and when that had begun.
     pub(crate) fn last_run(&self) -> Option<(u64, u64)> {
         let text = fs::read_to_string(self.folder.join(RUN)).ok()?;
-        let (run, begun) = text.trim().split_once(' ')?;
-        Some((run.parse().ok()?, begun.parse().ok()?))
+        let mut words = text.split_whitespace();
+        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
     }
 }
 
@@ -96,6 +103,9 @@ mod tests {
         );
         assert_eq!((first.enter(3, 10).unwrap(), first.enter(4, 10).unwrap()), (false, false));
         assert_eq!(second.last_run(), Some((4, 10)));
+        assert_eq!((first.has_joined(), second.has_joined()), (true, false));
+        fs::write(folder.join(RUN), "4 10\n").unwrap();
+        assert!(second.last_run() == Some((4, 10)) && second.has_joined(), "as 0.1.0 wrote it");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -24,7 +24,7 @@ pub(super) use reserved::{REQUESTS, Reserved, SHARE};
 pub(super) use run::{Machine, News, Run, Standing};
 
 use crate::broker::{QueueSettings, Retried, Sequence, SharedQueue};
-use run::Step;
+use run::{Admission, Step};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -93,24 +93,32 @@ impl State {
         let now = *now;
         let mut step = Step { blobs, news, source, now, room };
         match request {
-            Request::Join { who, queues, new_run } => {
+            Request::Join { who, queues, ack_wait, new_run } => {
+                // The answer may have got lost, and each new connection asks again.
+                let is_new = *new_run && !runs.values().any(|run| run.begun_by.as_ref() == Some(who));
                 let has_shape =
                     |run: &Run| run.queues.iter().map(|queue| &queue.settings.name).eq(names(queues));
                 let before = runs.get(last_run);
-                if before.is_some_and(|run| !has_shape(run)) && !new_run {
+                if before.is_some_and(|run| !has_shape(run)) && !is_new {
                     return (0, Answer::Foreign);
                 }
-                if before.is_none() || *new_run {
+                if before.is_none() || is_new {
                     *last_run += 1;
                 }
                 let run = runs.entry(*last_run).or_insert_with(|| Run::new(now));
-                let (begun, ended, works_off) = (run.begun, run.ended, run.works_off);
-                match run.join(who, queues, &mut step) {
-                    Some(is_back) => {
-                        (*last_run, Answer::Joined { run: *last_run, begun, ended, is_back, works_off })
-                    }
-                    None => (*last_run, Answer::Struck),
+                if is_new {
+                    run.begun_by = Some(who.clone());
                 }
+                let (begun, ended, works_off) = (run.begun, run.ended, run.works_off);
+                let answer = match run.join(who, queues, *ack_wait, &mut step) {
+                    Admission::In { is_back } => {
+                        let queues = run.settings(queues);
+                        Answer::Joined { run: *last_run, begun, ended, is_back, works_off, queues }
+                    }
+                    Admission::Struck => Answer::Struck,
+                    Admission::Differs(queue) => Answer::Differs(queue),
+                };
+                (*last_run, answer)
             }
             Request::Machine { run, who, action } => match (runs.get_mut(run), action) {
                 (None, _) => (*run, Answer::Superseded),
