@@ -506,7 +506,16 @@ fn a_life_begins_one_run_at_most_however_often_it_asks(kind: BrokerKind) {
         assert_eq!((again.joined().run, again.joined().is_back), (2, true));
         assert_eq!(commit(&again, "read", &[emits(1, &["x"])]).await.unwrap().before, 1, "it is known");
         assert_eq!(joins("one", "1", true).await.joined().run, 3, "it had begun none");
-        assert_eq!(joins("two", "1", true).await.joined().run, 3, "the latest");
+        assert_eq!(joins("two", "1", true).await.joined().run, 2, "its own");
+        let who = Membership { joined: Some(1), ..member("one") };
+        let stays = server::join(&server.access(), &layout, &who).await;
+        assert_eq!((stays.joined().run, stays.joined().is_back), (1, true), "whatever is the latest");
+        let lost = Membership { joined: Some(9), ..member("other") };
+        assert_eq!(
+            server::join(&server.access(), &layout, &lost).await.joined().run,
+            3,
+            "the broker has lost it"
+        );
         assert_eq!(joins("two", "2", true).await.joined().run, 4, "another life");
     });
 }

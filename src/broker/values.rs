@@ -81,6 +81,8 @@ pub struct Membership {
     pub machine: String,
     /// A random id of the arena. Numbers of commits begin anew with it, and leases of another life are given back.
     pub life: String,
+    /// The run that this life has joined before: it stays in it, as long as the broker has it.
+    pub joined: Option<u64>,
     /// Begin another run, unless this life has begun one before.
     pub new_run: bool,
     /// Run on settings of the broker under which it may lose items.

@@ -122,8 +122,13 @@ impl Side {
     }
 
     async fn join(&mut self, machine: u8, life: u8, new_run: bool) -> String {
-        let who =
-            Membership { machine: format!("m{machine}"), life: life.to_string(), new_run, allow_loss: false };
+        let who = Membership {
+            machine: format!("m{machine}"),
+            life: life.to_string(),
+            joined: None,
+            new_run,
+            allow_loss: false,
+        };
         match AnyBroker::join(&self.server.access(), &self.layout, &who).await {
             Ok(broker) => {
                 let joined = broker.joined();

@@ -60,6 +60,7 @@ impl JetStream {
             who: me.clone(),
             queues: layout.queues.clone(),
             ack_wait: ms(layout.ack_wait),
+            joined: who.joined,
             new_run: who.new_run,
         };
         match log.append(&request, &[], None).await.map_err(Refusal::fault)? {

@@ -37,6 +37,7 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     let mut connection = connect(access, sender).await?;
     let mut warnings = look(&mut connection, who.allow_loss).await?;
     let (scripts, pipeline) = (Scripts::new(), Keys::new(layout));
+    probe(&mut connection, &scripts, &pipeline).await?;
     let run = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
     let keys = pipeline.run(run);
     for queue in keys.queues() {
@@ -60,6 +61,7 @@ pub(super) async fn examine(
     let (sender, _pushed) = unbounded_channel();
     let mut connection = connect(access, sender).await?;
     let warnings = look(&mut connection, allow_loss).await?;
+    probe(&mut connection, &Scripts::new(), &Keys::new(layout)).await?;
     let mut get = redis::cmd("HGET");
     get.arg(Keys::new(layout).pipeline()).arg("shape");
     let held: Option<String> =
@@ -116,6 +118,17 @@ pub(super) fn shape(layout: &Layout) -> String {
     format!("{:016x}", hash::fnv1a(names.join("\n").as_bytes()))
 }
 
+/// Whether the user may do all that scripts do.
+pub(super) async fn probe(
+    connection: &mut MultiplexedConnection,
+    scripts: &Scripts,
+    keys: &Keys,
+) -> Result<(), Fault> {
+    let mut script = scripts.probe.prepare_invoke();
+    script.key(keys.probe());
+    script.invoke_async::<Value>(connection).await.map(drop).map_err(|error| answer::fault(&error))
+}
+
 async fn begin(
     connection: &mut MultiplexedConnection,
     scripts: &Scripts,
@@ -124,8 +137,9 @@ async fn begin(
     who: &Membership,
 ) -> Result<u64, Fault> {
     let mut script = scripts.begin.prepare_invoke();
-    script.key(keys.pipeline()).key(keys.runs());
+    script.key(keys.pipeline()).key(keys.runs()).key(keys.run(who.joined.unwrap_or(0)).run());
     script.arg(shape(layout)).arg(if who.new_run { "new" } else { "join" }).arg(&who.machine).arg(&who.life);
+    script.arg(who.joined.map_or_else(String::new, |run| run.to_string()));
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     match &value {
         Value::Array(words) => match &words[..] {

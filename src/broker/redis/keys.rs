@@ -21,6 +21,11 @@ impl Keys {
         format!("{}:runs", self.base)
     }
 
+    /// A key that is there for a moment, to try the user's rights.
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.base)
+    }
+
     pub(super) fn run(&self, run: u64) -> RunKeys {
         let base = format!("{}:{run}", self.base);
         let queues = self.names.iter().map(|name| QueueKeys::new(&base, name)).collect();

@@ -7,7 +7,7 @@
 //! | among the requests of `retry.lua` | some letters are items, the others are letters |
 
 use super::answer;
-use super::connect::when_full;
+use super::connect::{self, when_full};
 use super::visit::Visitor;
 use crate::broker::{Fault, Letter, LetterPlace, Retried, RetryRun, Sequence};
 
@@ -62,6 +62,7 @@ impl Visitor {
 
     /// See [`crate::broker::Visitor::retry_run`].
     pub async fn retry_run(&self, sealed: &[bool]) -> Result<RetryRun, Fault> {
+        connect::probe(&mut self.connection.clone(), &self.scripts, &self.pipeline).await?;
         let next = self.pipeline.run(self.run + 1);
         let mut script = self.scripts.work_off.prepare_invoke();
         script.key(self.pipeline.pipeline()).key(self.pipeline.runs()).key(self.keys.run()).key(next.run());

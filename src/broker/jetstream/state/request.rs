@@ -18,8 +18,8 @@ pub(in crate::broker::jetstream) struct Who {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) enum Request {
-    /// The machine joins the run there is, or begins a new one, if its life has begun none before.
-    Join { who: Who, queues: Vec<QueueSettings>, ack_wait: u64, new_run: bool },
+    /// The machine joins the run that its life has joined or begun before, else the latest, or begins a new one.
+    Join { who: Who, queues: Vec<QueueSettings>, ack_wait: u64, joined: Option<u64>, new_run: bool },
     /// A machine of a run.
     Machine { run: u64, who: Who, action: Action },
     /// One who looks at a run.

@@ -111,7 +111,7 @@ pub(in crate::broker::jetstream) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(now: u64) -> Run {
+    pub(super) fn new(now: u64, begun_by: Option<Who>) -> Run {
         Run {
             begun: now,
             ended: None,
@@ -122,14 +122,14 @@ impl Run {
             positions: BTreeMap::new(),
             claims: BTreeMap::new(),
             watched_until: 0,
-            begun_by: None,
+            begun_by,
             ack_wait: 0,
         }
     }
 
     /// One for dead letters of earlier runs. A queue that only sources write is sealed from its beginning.
     pub(super) fn working_off(now: u64, queues: &[QueueSettings], sealed: &[bool]) -> Run {
-        let mut run = Run { works_off: true, ..Run::new(now) };
+        let mut run = Run { works_off: true, ..Run::new(now, None) };
         run.queues = queues.iter().map(StoredQueue::new).collect();
         for (queue, is_sealed) in run.queues.iter_mut().zip(sealed) {
             queue.is_sealed = *is_sealed;
