@@ -1,6 +1,6 @@
 //! Why the broker did not do what it was asked. What a commit met (a lost lease, a full queue) is no fault: see `Judged`.
 
-use super::{Layout, QueueSettings};
+use super::{Layout, Membership, QueueSettings};
 use crate::model::{Outage, WhenFull};
 use std::fmt;
 
@@ -61,6 +61,14 @@ impl Fault {
             queue.name,
             own = own.quoted(),
             others = others.quoted(),
+        ))
+    }
+
+    /// The run that was asked for is not there.
+    pub fn no_run(who: &Membership) -> Fault {
+        Fault::Fatal(format!(
+            "it holds no run {} of this pipeline: `mprun shared list FILE --json` shows those that it holds",
+            who.only.unwrap_or_default()
         ))
     }
 

@@ -83,10 +83,18 @@ pub struct Membership {
     pub life: String,
     /// The run that this life has joined before: it stays in it, as long as the broker has it.
     pub joined: Option<u64>,
+    /// Only this run will do.
+    pub only: Option<u64>,
     /// Begin another run, unless this life has begun one before.
     pub new_run: bool,
     /// Run on settings of the broker under which it may lose items.
     pub allow_loss: bool,
+}
+
+/// What is said of a run that another one has followed.
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub(super) fn unfinished(run: u64) -> String {
+    format!("run {run} has not ended: `mprun run FILE --run {run}` goes on with it")
 }
 
 /// A run that was joined.
@@ -226,11 +234,11 @@ pub enum Progress {
     Finished,
 }
 
-/// Where dead letters lie: the queue of a run, by its place in the layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where dead letters lie: the queue of a run, by its name. The file may have that queue no more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LetterPlace {
     pub run: u64,
-    pub queue: usize,
+    pub queue: String,
 }
 
 /// A dead letter.

@@ -24,6 +24,8 @@ pub(crate) struct LinkRequest {
     pub life: String,
     /// The run that this life has joined before.
     pub joined: Option<u64>,
+    /// Only this run will do.
+    pub only: Option<u64>,
     pub new_run: bool,
     pub log: Logging,
 }
@@ -101,6 +103,7 @@ impl LinkRequest {
             machine: self.machine.clone(),
             life: self.life.clone(),
             joined,
+            only: self.only,
             new_run: self.new_run,
             allow_loss: self.plan.broker.access.allow_loss,
         }

@@ -103,7 +103,11 @@ fn the_stream_stays_small_and_keeps_the_oldest_letter_and_who_joins_finds_all_of
         let letters = two.letters(A, None, 10).await.unwrap();
         assert_eq!((letters.len(), &letters[0].item[..]), (1, &b"bad"[..]));
         assert_eq!(
-            visit(&server, &layout).await.letters(LetterPlace { run: 1, queue: 0 }, None, 10).await.unwrap(),
+            visit(&server, &layout)
+                .await
+                .letters(&LetterPlace { run: 1, queue: "a".into() }, None, 10)
+                .await
+                .unwrap(),
             letters
         );
         assert_eq!(commit(&one, "fill", &[emits(400, &["again"])]).await.unwrap().before, 400);

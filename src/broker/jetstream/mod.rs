@@ -61,11 +61,13 @@ impl JetStream {
             queues: layout.queues.clone(),
             ack_wait: ms(layout.ack_wait),
             joined: who.joined,
+            only: who.only,
             new_run: who.new_run,
         };
         match log.append(&request, &[], None).await.map_err(Refusal::fault)? {
-            Answer::Joined { run, begun, ended, is_back, works_off, queues } => {
+            Answer::Joined { run, begun, ended, is_back, works_off, queues, left } => {
                 warnings.extend(layout.differences(&queues));
+                warnings.extend(left.map(super::values::unfinished));
                 log.replica().belongs_to(run);
                 let joined = Joined { run, begun, ended, is_back, works_off, warnings };
                 Ok(JetStream { log, layout: layout.clone(), who: me, joined })
@@ -73,6 +75,7 @@ impl JetStream {
             Answer::Differs(queue) => {
                 Err(layout.queues.get(usize::from(queue.0)).map_or(Fault::Superseded, Fault::differs))
             }
+            Answer::NoRun => Err(Fault::no_run(who)),
             Answer::Foreign => Err(Fault::foreign(layout)),
             Answer::Struck => Err(Fault::struck()),
             other => Err(other.fault()),

@@ -6,6 +6,7 @@ use super::answer;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
+use crate::broker::values::unfinished;
 use crate::broker::{Access, Fault, Joined, Layout, Membership, QueueSettings};
 use crate::hash;
 use crate::model::WhenFull;
@@ -38,7 +39,7 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     let mut warnings = look(&mut connection, who.allow_loss).await?;
     let (scripts, pipeline) = (Scripts::new(), Keys::new(layout));
     probe(&mut connection, &scripts, &pipeline).await?;
-    let run = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
+    let (run, left) = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
     let keys = pipeline.run(run);
     for queue in keys.queues() {
         connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
@@ -48,6 +49,7 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     let ended = (ended > 0).then_some(ended);
     let settings = settings(layout, &rows);
     warnings.extend(layout.differences(&settings));
+    warnings.extend(left.map(unfinished));
     let joined = Joined { run, begun, ended, is_back: is_back > 0, works_off: works_off > 0, warnings };
     Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, keys, joined })
 }
@@ -135,15 +137,23 @@ async fn begin(
     keys: &Keys,
     layout: &Layout,
     who: &Membership,
-) -> Result<u64, Fault> {
+) -> Result<(u64, Option<u64>), Fault> {
+    let number = who.only.or(who.joined);
+    let what = match (who.only, who.new_run) {
+        (Some(_), _) => "only",
+        (None, true) => "new",
+        (None, false) => "join",
+    };
     let mut script = scripts.begin.prepare_invoke();
-    script.key(keys.pipeline()).key(keys.runs()).key(keys.run(who.joined.unwrap_or(0)).run());
-    script.arg(shape(layout)).arg(if who.new_run { "new" } else { "join" }).arg(&who.machine).arg(&who.life);
-    script.arg(who.joined.map_or_else(String::new, |run| run.to_string()));
+    script.key(keys.pipeline()).key(keys.runs()).key(keys.run(number.unwrap_or(0)).run());
+    script.arg(shape(layout)).arg(what).arg(&who.machine).arg(&who.life);
+    script.arg(number.map_or_else(String::new, |run| run.to_string())).arg(keys.run_base());
+    layout.queues.iter().for_each(|queue| drop(script.arg(&queue.name)));
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     match &value {
         Value::Array(words) => match &words[..] {
-            [_, Value::Int(run)] => Ok(*run as u64),
+            [_, Value::Int(run), Value::Int(left)] => Ok((*run as u64, (*left > 0).then_some(*left as u64))),
+            [_] => Err(Fault::no_run(who)),
             [_, _] => Err(Fault::foreign(layout)),
             _ => Err(answer::unexpected(&value)),
         },

@@ -48,7 +48,17 @@ impl Performer<'_> {
         let new_run = self.run.options.new_run && !joined_before && joined.is_none();
         let Names { machine, life, .. } = names;
         let log = self.run.options.logging.clone();
-        let request = LinkRequest { plan, spec, slot: slot.0, machine, life, joined, new_run, log };
+        let request = LinkRequest {
+            plan,
+            spec,
+            slot: slot.0,
+            machine,
+            life,
+            joined,
+            only: self.run.options.only_run,
+            new_run,
+            log,
+        };
         let environment = self.launcher.helper_environment();
         let (arena, stderr) = (self.store.arena.fd(), self.log_writer.stderr());
         let link = LinkProcess::start(&request, arena, &environment, stderr, self.inbox.sender())?;

@@ -93,17 +93,26 @@ impl State {
         let now = *now;
         let mut step = Step { blobs, news, source, now, room };
         match request {
-            Request::Join { who, queues, ack_wait, joined, new_run } => {
+            Request::Join { who, queues, ack_wait, joined, only, new_run } => {
                 let has_shape =
                     |run: &Run| run.queues.iter().map(|queue| &queue.settings.name).eq(names(queues));
-                let known = joined.filter(|run| runs.contains_key(run));
+                if let Some(only) = only {
+                    match runs.get(only) {
+                        None => return (0, Answer::NoRun),
+                        Some(run) if !has_shape(run) => return (0, Answer::Foreign),
+                        Some(_) => {}
+                    }
+                }
+                let known = only.or(joined.filter(|run| runs.contains_key(run)));
                 // The answer may have got lost, and each new connection asks again.
                 let begun = || runs.iter().find(|(_, run)| run.begun_by.as_ref() == Some(who));
                 let known = known.or_else(|| begun().filter(|_| *new_run).map(|(number, _)| *number));
                 if known.is_none() && !new_run && runs.get(last_run).is_some_and(|run| !has_shape(run)) {
                     return (0, Answer::Foreign);
                 }
+                let mut left = None;
                 if known.is_none() && (*new_run || !runs.contains_key(last_run)) {
+                    left = runs.get(last_run).filter(|run| run.ended.is_none()).map(|_| *last_run);
                     *last_run += 1;
                     let begun_by = new_run.then(|| who.clone());
                     runs.insert(*last_run, Run::new(now, begun_by));
@@ -114,7 +123,7 @@ impl State {
                 let answer = match run.join(who, queues, *ack_wait, &mut step) {
                     Admission::In { is_back } => {
                         let queues = run.settings(queues);
-                        Answer::Joined { run: number, begun, ended, is_back, works_off, queues }
+                        Answer::Joined { run: number, begun, ended, is_back, works_off, queues, left }
                     }
                     Admission::Struck => Answer::Struck,
                     Admission::Differs(queue) => Answer::Differs(queue),

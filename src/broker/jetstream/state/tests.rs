@@ -50,6 +50,7 @@ impl Reading {
             queues: queues(),
             ack_wait: 100,
             joined: None,
+            only: None,
             new_run: false,
         };
         assert!(matches!(self.tell(1000, &request), Answer::Joined { run: 1, .. }));
@@ -128,8 +129,14 @@ fn a_message_is_needed_as_long_as_an_item_or_a_letter_of_it_is_there() {
 #[test]
 fn parts_count_with_their_last_one_and_only_once() {
     let mut state = State { reserved: Reserved { weight: 1 << 20, share: 1 << 20 }, ..State::default() };
-    let join =
-        Request::Join { who: who(1, 1), queues: queues(), ack_wait: 100, joined: None, new_run: false };
+    let join = Request::Join {
+        who: who(1, 1),
+        queues: queues(),
+        ack_wait: 100,
+        joined: None,
+        only: None,
+        new_run: false,
+    };
     let tell = |state: &mut State, at, request: &Request, parts: &[u64]| {
         let source = Source { blob: at, base: 20, parts, part_len: 8, has_data: true };
         state.apply(at, 1000, &Message::Request(request, source)).answer
@@ -200,7 +207,7 @@ fn requests() -> impl Strategy<Value = Request> {
         1 => Just(Action::Leave),
     ];
     prop_oneof![
-        2 => (who(), any::<u8>()).prop_map(|(who, new)| Request::Join { who, queues: queues(), ack_wait: 100, joined: None, new_run: new == 0 }),
+        2 => (who(), any::<u8>()).prop_map(|(who, new)| Request::Join { who, queues: queues(), ack_wait: 100, joined: None, only: None, new_run: new == 0 }),
         12 => (1_u64..3, who(), action).prop_map(|(run, who, action)| Request::Machine { run, who, action }),
         1 => Just(Request::Drop { shown_for: 100, alive_for: Some(50) }),
         1 => Just(Request::Short),
@@ -261,7 +268,14 @@ impl Store {
         let queues = ["a", "b", "c"].map(queue).to_vec();
         log.tell(
             1000,
-            &Request::Join { who: who(1, 1), queues, ack_wait: 100, joined: None, new_run: false },
+            &Request::Join {
+                who: who(1, 1),
+                queues,
+                ack_wait: 100,
+                joined: None,
+                only: None,
+                new_run: false,
+            },
         );
         let reserved = Reserved { weight: 1 << 16, share: SHARE };
         let reserve = reserved.bytes(QUEUES, 0);
