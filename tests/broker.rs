@@ -596,6 +596,35 @@ fn a_machine_with_a_long_lease_loses_it_to_none_with_a_short_one(kind: BrokerKin
     });
 }
 
+/// The rights of the scripts are tried at each connection, and those of a commit at each request: nothing is done by half.
+#[test]
+fn a_right_that_is_missing_is_found_before_anything_is_written() {
+    run(async {
+        let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[10, 10]));
+        let machine = server.join(&layout, "m").await;
+        commit(&machine, "read", &[emits(1, &["0", "1", "2", "3", "4", "5"])]).await.unwrap();
+        let taken = machine.take(A, 6, false).await.unwrap();
+        for (n, right) in ["xadd", "xack", "xdel", "hincrby", "publish", "hdel"].into_iter().enumerate() {
+            assert_eq!(server.ask(&format!("ACL SETUSER default -{right}")), "+OK");
+            let passes = [passes(n as u64 + 1, &taken[n])];
+            let refused = machine.commit(&stage("pass"), &passes).await;
+            assert!(matches!(&refused, Err(Fault::Denied(_))), "{right}: {refused:?}");
+            let joined = AnyBroker::join(&server.access(), &layout, &member("other")).await.map(|_| ());
+            let examined = AnyBroker::examine(&server.access(), &layout, false).await;
+            for refused in [joined, examined.map(drop)] {
+                let said = format!("{:?}", refused.unwrap_err());
+                assert!(said.contains("no right to") && said.to_lowercase().contains(right), "{said}");
+            }
+            assert_eq!(server.ask("ACL SETUSER default +@all"), "+OK");
+            let judged = machine.commit(&stage("pass"), &passes).await.unwrap();
+            assert_eq!((judged.before, judged.verdicts), (n as u64, vec![Verdict::Done]), "{right}");
+        }
+        assert_eq!(items(&machine, B).await, ["0", "1", "2", "3", "4", "5"]);
+        audit(&machine, &layout).await;
+        assert!(!server.ask("EXISTS {mprun/t}:probe").contains('1'), "nothing of it is left");
+    });
+}
+
 on_both!(
     a_life_begins_one_run_at_most_however_often_it_asks,
     a_file_changes_the_settings_of_a_queue_only_with_all_others,

@@ -124,7 +124,14 @@ impl Visitor {
         let machines = self.machines().await?;
         self.see(|run, now| {
             let queues = run.queues.iter().map(|queue| queue_view(queue, now)).collect();
-            Overview { run: self.run, begun: run.begun / 1000, ended: run.ended, machines, queues }
+            Overview {
+                run: self.run,
+                begun: run.begun / 1000,
+                ended: run.ended,
+                works_off: run.works_off,
+                machines,
+                queues,
+            }
         })
         .await
     }

@@ -148,7 +148,9 @@ async fn begin(
     script.key(keys.pipeline()).key(keys.runs()).key(keys.run(number.unwrap_or(0)).run());
     script.arg(shape(layout)).arg(what).arg(&who.machine).arg(&who.life);
     script.arg(number.map_or_else(String::new, |run| run.to_string())).arg(keys.run_base());
-    layout.queues.iter().for_each(|queue| drop(script.arg(&queue.name)));
+    for queue in &layout.queues {
+        script.arg(&queue.name);
+    }
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     match &value {
         Value::Array(words) => match &words[..] {
