@@ -102,15 +102,15 @@ local function may_be_refused(commit)
   return false
 end
 
--- What happen calls, beside HSET. A commit whose first half is there alone would lose its items.
+-- What happen calls, beside HSET. A commit whose first half is there alone would lose its items. Nothing comes of these calls.
 local function no_right()
   if #KEYS < 4 then
     return
   end
-  local hash, stream, about = KEYS[1], key(0, STREAM), key(0, ABOUT)
+  local stream, about = key(0, STREAM), key(0, ABOUT)
   return refusal({
-    { 'XADD', hash, '*', '', '' }, { 'XACK', hash, GROUP, '0-1' }, { 'XDEL', hash, '0-1' }, { 'HINCRBY', stream, '', 0 },
-    { 'HDEL', KEYS[2], '' }, { 'PUBLISH', about .. ':rights', '' },
+    { 'XADD', about .. ':rights', 'NOMKSTREAM', '*', '', '' }, { 'XACK', stream, GROUP, '0-1' }, { 'XDEL', stream, '0-1' },
+    { 'HINCRBY', about, 'put', 0 }, { 'HDEL', KEYS[2], '' }, { 'PUBLISH', about .. ':rights', '' },
   })
 end
 

@@ -10,8 +10,7 @@ local function write_when_full(hash)
 end
 
 -- A user may lack the right to a command, or lose it at any time. In a script that is found out by the command's own call only, and what
--- the script has written before stays. So scripts try what they need first, on keys where it fails for another reason: of the
--- wrong type. Returns the refusal, an error.
+-- the script has written before stays. So scripts try what they need first, in a way of which nothing comes. Returns the refusal, an error.
 local function refusal(commands)
   for _, command in ipairs(commands) do
     local answer = redis.pcall(unpack(command))
