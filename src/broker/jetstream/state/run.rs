@@ -61,7 +61,7 @@ pub(in crate::broker::jetstream) struct Machine {
     /// Of this life.
     pub order: Option<RunOrder>,
     /// What its file says of the queues. They change once those of all machines in the run say the same.
-    wishes: Vec<QueueSettings>,
+    declared: Vec<QueueSettings>,
     ack_wait: u64,
 }
 
@@ -164,14 +164,15 @@ impl Run {
         self.machines.iter().filter(is_other).map(|(_, other)| other)
     }
 
-    fn all_wish(&self, machine: &str, place: usize, settings: &QueueSettings) -> bool {
-        self.others(machine).all(|other| other.wishes.get(place) == Some(settings))
+    fn all_declare(&self, machine: &str, place: usize, settings: &QueueSettings) -> bool {
+        self.others(machine).all(|other| other.declared.get(place) == Some(settings))
     }
 
     /// The first queue where the file of a new life would drop what is put, and the run keeps it, or the other way round.
     fn differing(&self, machine: &str, queues: &[QueueSettings]) -> Option<SharedQueue> {
-        let differs = |(place, (wish, queue)): &(u16, (&QueueSettings, &StoredQueue))| {
-            wish.when_full != queue.settings.when_full && !self.all_wish(machine, usize::from(*place), wish)
+        let differs = |(place, (declared, queue)): &(u16, (&QueueSettings, &StoredQueue))| {
+            declared.when_full != queue.settings.when_full
+                && !self.all_declare(machine, usize::from(*place), declared)
         };
         let mut all = (0..).zip(queues.iter().zip(&self.queues));
         all.find(differs).map(|(place, _)| SharedQueue(place))
@@ -207,7 +208,7 @@ impl Run {
         }
         let before = known.filter(|known| known.life != who.life).map(|known| known.life.clone());
         for (place, settings) in queues.iter().enumerate() {
-            let counts = self.all_wish(&who.machine, place, settings);
+            let counts = self.all_declare(&who.machine, place, settings);
             match self.queues.get_mut(place) {
                 Some(queue) if counts && queue.settings != *settings => {
                     queue.settings = settings.clone();
@@ -231,7 +232,7 @@ impl Run {
             standing: Standing::Present,
             shown,
             order,
-            wishes: queues.to_vec(),
+            declared: queues.to_vec(),
             ack_wait,
         };
         self.machines.insert(who.machine.clone(), machine);

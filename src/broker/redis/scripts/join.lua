@@ -2,7 +2,7 @@
 -- Invariants: a machine has one life, the last that joined (commit.lua refuses the others). A queue has one group, made at 0.
 -- A life that was struck off (forget.lua) does not come back. A run that has ended is joined only by a machine that was in it
 -- and has not left.
--- The settings of a queue are the run's: they change once the files of all machines in the run say the same (wishes). A new life is
+-- The settings of a queue are the run's: they change once the files of all machines in the run say the same (declared). A new life is
 -- refused where its file would drop items that the run keeps, or keep what it drops; nothing has changed then. The longest ack_wait counts.
 -- KEYS: run, machines, then for each queue: stream, about, writers
 -- ARGV: machine, life, ack_wait in ms, then for each queue: name, capacity, "wait" or "drop"
@@ -29,13 +29,13 @@ for n = 1, #all, 2 do
   end
 end
 
-local function wish(queue)
+local function declared(queue)
   return queue.capacity .. ' ' .. queue.when_full
 end
 
-local function all_wish(queue)
+local function all_declare(queue)
   for _, machine in ipairs(others) do
-    if redis.call('HGET', queue.about, 'wish:' .. machine) ~= wish(queue) then
+    if redis.call('HGET', queue.about, 'declared:' .. machine) ~= declared(queue) then
       return false
     end
   end
@@ -45,7 +45,7 @@ end
 local function is_refused()
   for q, queue in ipairs(queues) do
     local when_full = redis.call('HGET', queue.about, 'when_full')
-    if when_full and when_full ~= queue.when_full and not all_wish(queue) then
+    if when_full and when_full ~= queue.when_full and not all_declare(queue) then
       return q
     end
   end
@@ -75,8 +75,8 @@ for _, queue in ipairs(queues) do
   if redis.call('EXISTS', stream) == 0 then
     redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
   end
-  redis.call('HSET', about, 'name', queue.name, 'wish:' .. ARGV[1], wish(queue))
-  if all_wish(queue) then
+  redis.call('HSET', about, 'name', queue.name, 'declared:' .. ARGV[1], declared(queue))
+  if all_declare(queue) then
     redis.call('HSET', about, 'capacity', queue.capacity, 'when_full', queue.when_full)
     wake(about, 'writers_wait')
   end
