@@ -449,6 +449,32 @@ fn letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on(kind: 
     looker.tell(&["audit", "--all", "pipeline.toml"]);
 }
 
+/// Its queue was renamed for the next run.
+fn letters_of_a_queue_that_the_file_has_no_more_are_shown_and_not_put_back(kind: BrokerKind) {
+    let server = server(kind);
+    let looker = Looker::new("");
+    let text = with_a_bad_item(&looker, &server);
+    let mut run = Run::start(&text);
+    assert_eq!(run.wait(), 3, "{}", run.stderr());
+    fs::write(looker.0.path().join("fixed"), "").unwrap();
+    let renamed = text.replace("jobs", "tasks");
+    looker.0.file("pipeline.toml", &renamed);
+    run.edit(&renamed);
+    let mut second = again(run, &["--new-run"]);
+    assert_eq!(second.wait(), 0, "{}", second.stderr());
+    let ids = letters(&looker);
+    assert!(ids.len() == 1 && ids[0].starts_with("1/jobs/"), "{ids:?}");
+    assert!(
+        looker.tell(&["dead", "show", "--shared", "pipeline.toml", &ids[0]]).contains("queue jobs, run 1")
+    );
+    let said = looker.ask(&["dead", "retry", "--shared", "pipeline.toml", "--all"]);
+    assert_eq!(said.code, Some(1));
+    let why = "1 dead letter of run 1 kept: pipeline.toml has no shared queue jobs";
+    assert!(said.stderr.contains(why), "{}", said.stderr);
+    assert_eq!(letters(&looker), ids);
+    assert_eq!(looker.tell(&["dead", "drop", "--shared", "pipeline.toml", &ids[0]]), "1 dropped\n");
+}
+
 /// Whatever request is the last one before the kill, each letter is a letter or an item.
 fn a_retry_that_is_killed_loses_no_letter_and_puts_none_twice(kind: BrokerKind) {
     let server = server(kind);
@@ -679,6 +705,7 @@ on_both!(
     a_broker_that_is_full_is_said_and_seen_until_it_has_room,
     dead_letters_in_the_broker_are_seen_to_from_any_machine,
     letters_of_a_run_that_has_ended_are_worked_off_by_the_next_run_of_the_file,
+    letters_of_a_queue_that_the_file_has_no_more_are_shown_and_not_put_back,
     letters_of_an_earlier_run_are_listed_and_put_into_the_run_that_goes_on,
     a_retry_that_is_killed_loses_no_letter_and_puts_none_twice,
     a_letter_of_a_run_that_has_ended_may_be_dropped,

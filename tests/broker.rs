@@ -490,7 +490,145 @@ fn machines_are_seen_and_one_that_leaves_gives_back(kind: BrokerKind) {
     });
 }
 
+fn a_life_begins_one_run_at_most_however_often_it_asks(kind: BrokerKind) {
+    run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
+        let joins = async |machine: &str, life: &str, new_run| {
+            let who = Membership { life: life.into(), new_run, ..member(machine) };
+            server::join(&server.access(), &layout, &who).await
+        };
+        assert_eq!(joins("one", "1", false).await.joined().run, 1);
+        let first = joins("two", "1", true).await;
+        assert_eq!(first.joined().run, 2);
+        commit(&first, "read", &[emits(1, &["x"])]).await.unwrap();
+        // Its connection breaks, or its answer gets lost.
+        let again = joins("two", "1", true).await;
+        assert_eq!((again.joined().run, again.joined().is_back), (2, true));
+        assert_eq!(commit(&again, "read", &[emits(1, &["x"])]).await.unwrap().before, 1, "it is known");
+        assert_eq!(joins("one", "1", true).await.joined().run, 3, "it had begun none");
+        assert_eq!(joins("two", "1", true).await.joined().run, 2, "its own");
+        let who = Membership { joined: Some(1), ..member("one") };
+        let stays = server::join(&server.access(), &layout, &who).await;
+        assert_eq!((stays.joined().run, stays.joined().is_back), (1, true), "whatever is the latest");
+        let lost = Membership { joined: Some(9), ..member("other") };
+        assert_eq!(
+            server::join(&server.access(), &layout, &lost).await.joined().run,
+            3,
+            "the broker has lost it"
+        );
+        assert_eq!(joins("two", "2", true).await.joined().run, 4, "another life");
+    });
+}
+
+/// Two files: the settings of a queue are the run's.
+fn a_file_changes_the_settings_of_a_queue_only_with_all_others(kind: BrokerKind) {
+    run(async {
+        let (server, large, small) = (Server::safe(kind), layout(&[9, 9]), layout(&[9, 4]));
+        let mut drops = layout(&[9, 9]);
+        drops.queues[1].when_full = WhenFull::DropNew;
+        let joins = async |layout: &Layout, machine: &str| {
+            AnyBroker::join(&server.access(), layout, &member(machine)).await
+        };
+        let capacity = async || visit(&server, &large).await.overview().await.unwrap().queues[1].capacity;
+        let warning = |broker: &AnyBroker| {
+            broker.joined().warnings.iter().find(|warning| warning.contains("queue")).cloned()
+        };
+        let one = joins(&large, "one").await.unwrap();
+        let two = joins(&small, "two").await.unwrap();
+        let said = "the queue b has `capacity = 9` in this run, where this file says 4: the file's value counts once those of all \
+                    machines in the run say the same";
+        assert_eq!((warning(&one), warning(&two).as_deref(), capacity().await), (None, Some(said), 9));
+        assert_eq!(
+            warning(&joins(&large, "one").await.unwrap()),
+            None,
+            "a connection that broke changes nothing"
+        );
+        let refused = joins(&drops, "three").await.err().map(|fault| fault.to_string());
+        let refused = refused.expect("items that the run keeps would be dropped");
+        assert!(
+            refused.contains("have `when_full = \"block\"` for the queue b, this file says \"drop-new\""),
+            "{refused}"
+        );
+        assert_eq!(visit(&server, &large).await.overview().await.unwrap().machines.len(), 2);
+        // The last machine with the old file gets the new one.
+        assert_eq!((warning(&joins(&small, "one").await.unwrap()), capacity().await), (None, 4));
+        // A machine that is in the run is not thrown out by its own change.
+        let changed = warning(&joins(&drops, "one").await.unwrap()).unwrap();
+        assert!(
+            changed.contains("has `when_full = \"block\"` in this run, where this file says \"drop-new\""),
+            "{changed}"
+        );
+        let items: Vec<String> = (0..5).map(|n| n.to_string()).collect();
+        let items: Vec<&str> = items.iter().map(String::as_str).collect();
+        let outputs = items.iter().map(|item| output(B, item)).collect();
+        let fills = Commit { number: 1, outputs, ..Commit::default() };
+        let more = Commit { number: 2, outputs: vec![output(B, "x")], ..Commit::default() };
+        let judged = commit(&two, "read", &[fills, more]).await.unwrap();
+        assert_eq!((judged.verdicts.len(), judged.full), (1, Some(Full::Queue(B))), "it waits");
+        two.leave().await.unwrap();
+        assert_eq!(warning(&joins(&drops, "three").await.unwrap()), None, "all that are there say so");
+        assert!(joins(&small, "two").await.is_err(), "and now it is the other way round");
+    });
+}
+
+fn a_machine_with_a_long_lease_loses_it_to_none_with_a_short_one(kind: BrokerKind) {
+    run(async {
+        let server = Server::safe(kind);
+        let of = |ms| Layout { ack_wait: Duration::from_millis(ms), ..layout(&[10, 10]) };
+        let (slow, quick) = (server.join(&of(60_000), "slow").await, server.join(&of(50), "quick").await);
+        commit(&slow, "read", &[emits(1, &["x"])]).await.unwrap();
+        let taken = slow.take(A, 1, false).await.unwrap();
+        sleep(Duration::from_millis(120)).await;
+        assert!(quick.take(A, 1, true).await.unwrap().is_empty());
+        assert_eq!(verdicts(&slow, "pass", &[passes(1, &taken[0])]).await, [Verdict::Done]);
+        commit(&slow, "read", &[emits(2, &["y"])]).await.unwrap();
+        slow.take(A, 1, false).await.unwrap();
+        slow.leave().await.unwrap();
+        let quick = server.join(&of(50), "quick").await;
+        assert_eq!(quick.take(A, 1, true).await.unwrap().len(), 1);
+        let late = server.join(&of(50), "late").await;
+        sleep(Duration::from_millis(120)).await;
+        assert_eq!(
+            late.take(A, 1, true).await.unwrap().len(),
+            1,
+            "the longest is the one of those that are there"
+        );
+    });
+}
+
+/// The rights of the scripts are tried at each connection, and those of a commit at each request: nothing is done by half.
+#[test]
+fn a_right_that_is_missing_is_found_before_anything_is_written() {
+    run(async {
+        let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[10, 10]));
+        let machine = server.join(&layout, "m").await;
+        commit(&machine, "read", &[emits(1, &["0", "1", "2", "3", "4", "5"])]).await.unwrap();
+        let taken = machine.take(A, 6, false).await.unwrap();
+        for (n, right) in ["xadd", "xack", "xdel", "hincrby", "publish", "hdel"].into_iter().enumerate() {
+            assert_eq!(server.ask(&format!("ACL SETUSER default -{right}")), "+OK");
+            let passes = [passes(n as u64 + 1, &taken[n])];
+            let refused = machine.commit(&stage("pass"), &passes).await;
+            assert!(matches!(&refused, Err(Fault::Denied(_))), "{right}: {refused:?}");
+            let joined = AnyBroker::join(&server.access(), &layout, &member("other")).await.map(|_| ());
+            let examined = AnyBroker::examine(&server.access(), &layout, false).await;
+            for refused in [joined, examined.map(drop)] {
+                let said = format!("{:?}", refused.unwrap_err());
+                assert!(said.contains("no right to") && said.to_lowercase().contains(right), "{said}");
+            }
+            assert_eq!(server.ask("ACL SETUSER default +@all"), "+OK");
+            let judged = machine.commit(&stage("pass"), &passes).await.unwrap();
+            assert_eq!((judged.before, judged.verdicts), (n as u64, vec![Verdict::Done]), "{right}");
+        }
+        assert_eq!(items(&machine, B).await, ["0", "1", "2", "3", "4", "5"]);
+        audit(&machine, &layout).await;
+        assert!(!server.ask("EXISTS {mprun/t}:probe").contains('1'), "nothing of it is left");
+    });
+}
+
 on_both!(
+    a_life_begins_one_run_at_most_however_often_it_asks,
+    a_file_changes_the_settings_of_a_queue_only_with_all_others,
+    a_machine_with_a_long_lease_loses_it_to_none_with_a_short_one,
     an_item_passes_a_stage_once_however_often_its_commit_comes,
     the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it,
     a_full_queue_stops_the_line_and_room_wakes_it,

@@ -117,6 +117,80 @@ fn a_run_that_has_ended_is_not_run_again_unless_that_is_asked_for(kind: BrokerKi
     assert_eq!(numbers(&third), each_once(100));
 }
 
+/// Two machines of two runs: neither a link nor a broker that dies begins another run, or takes a machine into the other one.
+fn a_machine_stays_in_the_run_that_it_has_begun_or_joined(kind: BrokerKind) {
+    let mut server = Server::safe(kind);
+    let text = file(&server, 600, PASS, "sleep = '5ms'\n");
+    let mut first = Run::start(&text);
+    wait_until("its lines", || (numbers(&first).len() > 5).then_some(()));
+    let mut second = Run::start_with(&text, &["--new-run"]);
+    wait_until("lines of the other run", || (numbers(&second).len() > 5).then_some(()));
+    assert!(
+        second.stderr().contains("run 1 has not ended: `mprun run FILE --run 1` goes on"),
+        "{}",
+        second.stderr()
+    );
+    for run in [&first, &second] {
+        let link = wait_until("its link", || link(run));
+        process::kill(link, libc::SIGKILL);
+    }
+    for run in [&first, &second] {
+        let before = numbers(run).len();
+        wait_until("more lines", || (numbers(run).len() > before + 40).then_some(()));
+    }
+    server.kill();
+    server.start_again();
+    assert_eq!([first.wait(), second.wait()], [0, 0], "{}{}", first.stderr(), second.stderr());
+    for run in [&first, &second] {
+        assert_eq!(numbers(run), each_once(600));
+        assert!(!run.stderr().contains("that it had acknowledged"), "{}", run.stderr());
+    }
+    let held = first.ask(&["shared", "list", &server.url(), "--json"]);
+    assert!(
+        held.stdout.contains("\"number\": 2") && !held.stdout.contains("\"number\": 3"),
+        "{}",
+        held.stdout
+    );
+}
+
+/// Another run was begun before it had ended: its items are still to be had.
+fn a_run_that_was_left_is_gone_on_with_by_its_number(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = file(&server, 300, PASS, "");
+    let mut reads = machine(&text, "read");
+    wait_until("its items", || {
+        reads.ask(&["shared", "list", &server.url()]).stdout.contains(" 300 ").then_some(())
+    });
+    assert_eq!(reads.wait(), 0, "{}", reads.stderr());
+    let mut other = Run::start_with(&text, &["--new-run"]);
+    assert_eq!(other.wait(), 0, "{}", other.stderr());
+    let mut none = Run::start_with(&text, &["--run", "7"]);
+    assert_eq!(none.wait(), 2, "{}", none.stderr());
+    assert!(none.stderr().contains("it holds no run 7"), "{}", none.stderr());
+    let mut left = Run::start_with(&text, &["--run", "1", "--stages", "work,write"]);
+    assert_eq!(left.wait(), 0, "{}", left.stderr());
+    assert_eq!(numbers(&left), each_once(300));
+}
+
+/// A commit of a source is a small part of the queue.
+fn a_small_queue_holds_no_more_than_its_capacity(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = file(&server, 400, PASS, "").replace("capacity = 500", "capacity = 5");
+    let mut reads = machine(&text, "read");
+    wait_until("items", || (items_held(&reads, &server) >= 5).then_some(()));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(items_held(&reads, &server), 5);
+    let mut rest = machine(&text, "work,write");
+    assert_eq!([reads.wait(), rest.wait()], [0, 0]);
+    assert_eq!(numbers(&rest), each_once(400));
+}
+
+fn items_held(run: &Run, server: &Server) -> u64 {
+    let said = run.ask(&["shared", "list", &server.url(), "--json"]).stdout;
+    let held: serde_json::Value = serde_json::from_str(&said).unwrap();
+    held[0]["runs"][0]["items"].as_u64().unwrap_or(0)
+}
+
 /// Its items are another's by then, and what it had written of them counts no more.
 fn a_machine_that_comes_back_after_the_end_of_the_run_cuts_what_does_not_count(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -337,6 +411,9 @@ fn the_last_items_fail_for_good_as_well_on_each_machine(kind: BrokerKind) {
 }
 
 on_both!(
+    a_machine_stays_in_the_run_that_it_has_begun_or_joined,
+    a_run_that_was_left_is_gone_on_with_by_its_number,
+    a_small_queue_holds_no_more_than_its_capacity,
     a_batch_over_three_machines_ends_by_itself_with_each_item_once,
     one_machine_can_run_all_of_it,
     every_kind_of_stage_reads_and_writes_shared_queues,

@@ -221,7 +221,7 @@ impl Visitor {
     /// Dead letters of a queue, the oldest first, after `after`.
     pub async fn letters(
         &self,
-        place: LetterPlace,
+        place: &LetterPlace,
         after: Option<Sequence>,
         n: usize,
     ) -> Result<Vec<Letter>, Fault> {
@@ -229,7 +229,7 @@ impl Visitor {
     }
 
     /// The letter of that name.
-    pub async fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
+    pub async fn letter(&self, place: &LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
         each!(self, Visitor, it => it.letter(place, id).await)
     }
 
@@ -242,7 +242,7 @@ impl Visitor {
     /// They become items of their queue in that run; what became of each.
     pub async fn retry(
         &self,
-        place: LetterPlace,
+        place: &LetterPlace,
         letters: &[Sequence],
         into: u64,
     ) -> Result<Vec<Retried>, Fault> {
@@ -250,7 +250,7 @@ impl Visitor {
     }
 
     /// They are dropped for good; how many there were.
-    pub async fn discard(&self, place: LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
+    pub async fn discard(&self, place: &LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
         each!(self, Visitor, it => it.discard(place, letters).await)
     }
 }

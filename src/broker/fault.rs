@@ -1,7 +1,7 @@
 //! Why the broker did not do what it was asked. What a commit met (a lost lease, a full queue) is no fault: see `Judged`.
 
-use super::Layout;
-use crate::model::Outage;
+use super::{Layout, Membership, QueueSettings};
+use crate::model::{Outage, WhenFull};
 use std::fmt;
 
 /// The text never holds a password, nor the address as the file has it.
@@ -46,6 +46,29 @@ impl Fault {
         Fault::Fatal(format!(
             "the broker holds other shared queues of a pipeline named {}: give this one a `prefix`, or begin another run",
             layout.pipeline
+        ))
+    }
+
+    /// The file would drop items of the queue that the machines of the run keep, or keep what they drop.
+    pub fn differs(queue: &QueueSettings) -> Fault {
+        let (own, others) = match queue.when_full {
+            WhenFull::Block => (WhenFull::Block, WhenFull::DropNew),
+            other => (other, WhenFull::Block),
+        };
+        Fault::Fatal(format!(
+            "the machines of this run have `when_full = {others}` for the queue {}, this file says {own}: give all machines the \
+             same file, or begin another run (`--new-run`)",
+            queue.name,
+            own = own.quoted(),
+            others = others.quoted(),
+        ))
+    }
+
+    /// The run that was asked for is not there.
+    pub fn no_run(who: &Membership) -> Fault {
+        Fault::Fatal(format!(
+            "it holds no run {} of this pipeline: `mprun shared list FILE --json` shows those that it holds",
+            who.only.unwrap_or_default()
         ))
     }
 

@@ -50,6 +50,8 @@ pub struct Overview {
     /// Seconds since 1970, by the broker's clock.
     pub begun: u64,
     pub ended: Option<u64>,
+    /// It only works off dead letters of earlier runs.
+    pub works_off: bool,
     pub machines: Vec<Member>,
     /// In the order of the layout.
     pub queues: Vec<QueueView>,

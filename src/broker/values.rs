@@ -44,6 +44,27 @@ pub struct Layout {
     pub replicas: u8,
 }
 
+#[cfg_attr(not(any(feature = "redis", feature = "nats")), expect(dead_code, reason = "no broker is built"))]
+impl Layout {
+    /// What the file says otherwise than the run, each a sentence.
+    pub(super) fn differences(&self, run: &[QueueSettings]) -> Vec<String> {
+        let differs = |(own, run): &(&QueueSettings, &QueueSettings)| own != run;
+        let text = |(own, run): (&QueueSettings, &QueueSettings)| {
+            let (name, key) =
+                (&own.name, if own.when_full == run.when_full { "capacity" } else { "when_full" });
+            let [own, run] = [own, run].map(|settings| match key {
+                "capacity" => settings.capacity.to_string(),
+                _ => settings.when_full.quoted().to_owned(),
+            });
+            format!(
+                "the queue {name} has `{key} = {run}` in this run, where this file says {own}: the file's value counts once those of all \
+                 machines in the run say the same"
+            )
+        };
+        self.queues.iter().zip(run).filter(differs).map(text).collect()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueSettings {
     pub name: String,
@@ -60,10 +81,20 @@ pub struct Membership {
     pub machine: String,
     /// A random id of the arena. Numbers of commits begin anew with it, and leases of another life are given back.
     pub life: String,
-    /// Begin another run.
+    /// The run that this life has joined before: it stays in it, as long as the broker has it.
+    pub joined: Option<u64>,
+    /// Only this run will do.
+    pub only: Option<u64>,
+    /// Begin another run, unless this life has begun one before.
     pub new_run: bool,
     /// Run on settings of the broker under which it may lose items.
     pub allow_loss: bool,
+}
+
+/// What is said of a run that another one has followed.
+#[cfg(any(feature = "redis", feature = "nats"))]
+pub(super) fn unfinished(run: u64) -> String {
+    format!("run {run} has not ended: `mprun run FILE --run {run}` goes on with it")
 }
 
 /// A run that was joined.
@@ -203,11 +234,11 @@ pub enum Progress {
     Finished,
 }
 
-/// Where dead letters lie: the queue of a run, by its place in the layout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where dead letters lie: the queue of a run, by its name. The file may have that queue no more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LetterPlace {
     pub run: u64,
-    pub queue: usize,
+    pub queue: String,
 }
 
 /// A dead letter.

@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Begin another run of the shared queues, also where the last one has not ended
     #[arg(long)]
     new_run: bool,
+    /// Go on with this run of the shared queues, also where another one was begun since
+    #[arg(long, value_name = "N", conflicts_with = "new_run")]
+    run: Option<u64>,
     /// Show how far the run is: a bar for each stage on a terminal, else a line now and then; `auto`: if it
     /// will end, which is so without this option
     #[arg(long, value_name = "auto|always|never", default_value = "auto", hide_default_value = true)]
@@ -67,6 +70,7 @@ fn options(args: Args, verbosity: i8) -> RunOptions {
         progress,
         report: args.report,
         new_run: args.new_run,
+        only_run: args.run,
         retries: None,
     }
 }

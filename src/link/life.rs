@@ -63,7 +63,7 @@ fn live() -> Result<End, String> {
 
 async fn serve(request: Rc<LinkRequest>, arena: LinkArena, pipes: Pipes) -> Result<End, String> {
     let plan = request.plan.clone();
-    let connect = super::connect::ToBroker(request);
+    let connect = super::connect::ToBroker::new(request);
     let driver = Driver::new(plan, arena, connect, pipes).map_err(|fault| fault.to_string())?;
     Ok(driver.run().await)
 }

@@ -22,6 +22,10 @@ pub(crate) struct LinkRequest {
     pub machine: String,
     /// A random id of the arena.
     pub life: String,
+    /// The run that this life has joined before.
+    pub joined: Option<u64>,
+    /// Only this run will do.
+    pub only: Option<u64>,
     pub new_run: bool,
     pub log: Logging,
 }
@@ -93,10 +97,13 @@ impl LinkRequest {
         self.plan.broker.layout(&self.plan.pipeline)
     }
 
-    pub(super) fn membership(&self) -> Membership {
+    /// `joined`: the run that this life has joined before.
+    pub(super) fn membership(&self, joined: Option<u64>) -> Membership {
         Membership {
             machine: self.machine.clone(),
             life: self.life.clone(),
+            joined,
+            only: self.only,
             new_run: self.new_run,
             allow_loss: self.plan.broker.access.allow_loss,
         }

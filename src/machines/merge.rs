@@ -24,7 +24,7 @@ pub(crate) struct Known<'a> {
 
 /// `now`: by the clock here.
 pub(crate) fn whole(pipeline: &Known<'_>, overview: Overview, now: SystemTime) -> Whole {
-    let Overview { run, begun, ended, machines, queues } = overview;
+    let Overview { run, begun, ended, works_off, machines, queues } = overview;
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let written = |seconds| humantime::format_rfc3339_seconds(at(seconds)).to_string();
     let age = now.duration_since(at(begun)).unwrap_or_default().as_secs_f64();
@@ -34,7 +34,7 @@ pub(crate) fn whole(pipeline: &Known<'_>, overview: Overview, now: SystemTime) -
         pipeline: pipeline.name.to_owned(),
         file: pipeline.file.display().to_string(),
         broker: pipeline.broker.to_string(),
-        run: RunView { number: run, begun: written(begun), age, ended: ended.map(written) },
+        run: RunView { number: run, begun: written(begun), age, ended: ended.map(written), works_off },
         stages: stages(pipeline.stages, &machines),
         machines,
         queues: queues.into_iter().map(QueueSum::of).collect(),

@@ -30,6 +30,8 @@ pub(crate) struct RunView {
     /// Seconds since then, by the clock here.
     pub age: f64,
     pub ended: Option<String>,
+    /// It only works off dead letters of earlier runs.
+    pub works_off: bool,
 }
 
 #[derive(Debug, Serialize)]

@@ -30,6 +30,15 @@ pub enum WhenFull {
 }
 
 impl WhenFull {
+    /// As a pipeline file has it.
+    pub(crate) fn quoted(self) -> &'static str {
+        match self {
+            WhenFull::Block => "\"block\"",
+            WhenFull::DropNew => "\"drop-new\"",
+            WhenFull::DropOld => "\"drop-old\"",
+        }
+    }
+
     #[inline]
     pub(crate) fn from_word(word: u64) -> WhenFull {
         match word {

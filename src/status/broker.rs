@@ -45,7 +45,7 @@ pub(crate) struct BrokerFull {
 }
 
 impl BrokerFull {
-    fn says(&self) -> String {
+    pub(crate) fn says(&self) -> String {
         let BrokerFull { broker, limit, seconds, stages, stuck } = self;
         let nothing = match stuck.is_empty() {
             true => String::new(),

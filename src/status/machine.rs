@@ -1,6 +1,6 @@
 //! What a machine shows of itself to the others that run the pipeline: no process, no word of a program, no setting.
 
-use super::{BrokerStatus, Cpus, Fate, Phase, QueueStatus, Rate, Snapshot, StageStatus, Times};
+use super::{BrokerFull, BrokerStatus, Cpus, Fate, Phase, QueueStatus, Rate, Snapshot, StageStatus, Times};
 use crate::model::Totals;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +22,9 @@ pub(crate) struct MachineStatus {
     pub held: u64,
     /// Its commits that the broker does not have yet.
     pub commits: u64,
+    /// The broker has no room for what its stages have for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<BrokerFull>,
     /// Dead letters of its own queues.
     #[serde(default)]
     pub dead_letters: u64,
@@ -96,6 +99,7 @@ impl MachineStatus {
             uptime: snapshot.uptime,
             held,
             commits,
+            full: snapshot.broker.as_ref().and_then(|broker| broker.full.clone()),
             dead_letters: own.clone().map(|queue| queue.dead).sum(),
             cpus,
             stages: snapshot.stages.iter().map(stage).collect(),

@@ -26,6 +26,8 @@ pub(crate) struct RunOptions {
     pub report: Option<ReportFile>,
     /// Begin another run of the shared queues.
     pub new_run: bool,
+    /// Join this run of the shared queues, and no other.
+    pub only_run: Option<u64>,
     /// Dead letters to try again: then the run only works off these and what is left in the queues.
     pub retries: Option<Retries>,
 }

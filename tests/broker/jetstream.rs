@@ -103,7 +103,11 @@ fn the_stream_stays_small_and_keeps_the_oldest_letter_and_who_joins_finds_all_of
         let letters = two.letters(A, None, 10).await.unwrap();
         assert_eq!((letters.len(), &letters[0].item[..]), (1, &b"bad"[..]));
         assert_eq!(
-            visit(&server, &layout).await.letters(LetterPlace { run: 1, queue: 0 }, None, 10).await.unwrap(),
+            visit(&server, &layout)
+                .await
+                .letters(&LetterPlace { run: 1, queue: "a".into() }, None, 10)
+                .await
+                .unwrap(),
             letters
         );
         assert_eq!(commit(&one, "fill", &[emits(400, &["again"])]).await.unwrap().before, 400);
@@ -319,12 +323,12 @@ fn what_is_no_message_of_mprun_is_passed_over_and_another_version_is_told() {
         let (server, layout) = (start(), layout(&[10, 10]));
         let one = server.join(&layout, "one").await;
         for junk in [
-            &b"\x03"[..],
-            b"\x03\x07",
-            b"\x03\x00junk",
+            &b"\x04"[..],
+            b"\x04\x07",
+            b"\x04\x00junk",
             b"",
-            b"\x03\x00\x02\x00\x00\x00\x05\x00\x00\x00",
-            b"\x03\x01part",
+            b"\x04\x00\x02\x00\x00\x00\x05\x00\x00\x00",
+            b"\x04\x01part",
         ] {
             publish(&server, "mprun.test.data", junk).await;
         }

@@ -122,8 +122,14 @@ impl Side {
     }
 
     async fn join(&mut self, machine: u8, life: u8, new_run: bool) -> String {
-        let who =
-            Membership { machine: format!("m{machine}"), life: life.to_string(), new_run, allow_loss: false };
+        let who = Membership {
+            machine: format!("m{machine}"),
+            life: life.to_string(),
+            joined: None,
+            only: None,
+            new_run,
+            allow_loss: false,
+        };
         match AnyBroker::join(&self.server.access(), &self.layout, &who).await {
             Ok(broker) => {
                 let joined = broker.joined();
@@ -213,8 +219,8 @@ impl Side {
                 let run = visitor.retry_run(&[true, false, false]).await.unwrap();
                 let mut all = vec![format!("{run:?}")];
                 for place in visitor.letter_places().await.unwrap() {
-                    if place.queue == usize::from(*queue) {
-                        all.push(said(visitor.retry(place, &self.sequences(entries), run.number).await));
+                    if place.queue == self.layout.queues[usize::from(*queue)].name {
+                        all.push(said(visitor.retry(&place, &self.sequences(entries), run.number).await));
                     }
                 }
                 all.join(" ")
@@ -222,8 +228,8 @@ impl Side {
             Ask::Discard { queue, entries } => {
                 let mut all = Vec::new();
                 for place in visitor.letter_places().await.unwrap() {
-                    if place.queue == usize::from(*queue) {
-                        all.push(said(visitor.discard(place, &self.sequences(entries)).await));
+                    if place.queue == self.layout.queues[usize::from(*queue)].name {
+                        all.push(said(visitor.discard(&place, &self.sequences(entries)).await));
                     }
                 }
                 all.join(" ")

@@ -181,7 +181,14 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 pub fn member(machine: &str) -> Membership {
-    Membership { machine: machine.into(), life: "1".into(), new_run: false, allow_loss: false }
+    Membership {
+        machine: machine.into(),
+        life: "1".into(),
+        joined: None,
+        only: None,
+        new_run: false,
+        allow_loss: false,
+    }
 }
 
 pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> AnyBroker {

@@ -54,15 +54,28 @@ impl JetStream {
         let what_for = For::Machine { allow_loss: who.allow_loss };
         let log = Log::open(access, layout, what_for).await?;
         let log = log.ok_or_else(|| Fault::Away("its stream is gone".into()))?;
-        let warnings = log.warnings.clone();
+        let mut warnings = log.warnings.clone();
         let me = Who { machine: who.machine.clone(), life: who.life.clone() };
-        let request = Request::Join { who: me.clone(), queues: layout.queues.clone(), new_run: who.new_run };
+        let request = Request::Join {
+            who: me.clone(),
+            queues: layout.queues.clone(),
+            ack_wait: ms(layout.ack_wait),
+            joined: who.joined,
+            only: who.only,
+            new_run: who.new_run,
+        };
         match log.append(&request, &[], None).await.map_err(Refusal::fault)? {
-            Answer::Joined { run, begun, ended, is_back, works_off } => {
+            Answer::Joined { run, begun, ended, is_back, works_off, queues, left } => {
+                warnings.extend(layout.differences(&queues));
+                warnings.extend(left.map(super::values::unfinished));
                 log.replica().belongs_to(run);
                 let joined = Joined { run, begun, ended, is_back, works_off, warnings };
                 Ok(JetStream { log, layout: layout.clone(), who: me, joined })
             }
+            Answer::Differs(queue) => {
+                Err(layout.queues.get(usize::from(queue.0)).map_or(Fault::Superseded, Fault::differs))
+            }
+            Answer::NoRun => Err(Fault::no_run(who)),
             Answer::Foreign => Err(Fault::foreign(layout)),
             Answer::Struck => Err(Fault::struck()),
             other => Err(other.fault()),
@@ -175,9 +188,9 @@ impl Broker for JetStream {
 
     async fn take(&self, queue: SharedQueue, n: usize, look_for_expired: bool) -> Result<Vec<Lease>, Fault> {
         let n = u32::try_from(n).unwrap_or(u32::MAX);
-        let expired_after = look_for_expired.then(|| ms(self.layout.ack_wait));
         let max_deliveries = self.layout.max_deliveries;
-        let request = self.request(Action::Take { queue, n, expired_after, max_deliveries });
+        let request =
+            self.request(Action::Take { queue, n, looks_for_expired: look_for_expired, max_deliveries });
         match self.log.append(&request, &[], Some((queue, n))).await.map_err(Refusal::fault)? {
             Answer::Taken(taken) => self.leases(taken).await,
             other => Err(other.fault()),

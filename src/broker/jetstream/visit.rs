@@ -124,7 +124,14 @@ impl Visitor {
         let machines = self.machines().await?;
         self.see(|run, now| {
             let queues = run.queues.iter().map(|queue| queue_view(queue, now)).collect();
-            Overview { run: self.run, begun: run.begun / 1000, ended: run.ended, machines, queues }
+            Overview {
+                run: self.run,
+                begun: run.begun / 1000,
+                ended: run.ended,
+                works_off: run.works_off,
+                machines,
+                queues,
+            }
         })
         .await
     }
@@ -167,28 +174,24 @@ impl Visitor {
         }
     }
 
-    /// A queue of the layout in a run, which may have been another file's.
-    fn queue_in<'a>(&self, run: &'a Run, queue: usize) -> Option<(SharedQueue, &'a StoredQueue)> {
-        let name = &self.queues.get(queue)?.name;
-        let place = run.queues.iter().position(|queue| queue.settings.name == *name)?;
+    /// A queue of a run, which may have been another file's.
+    fn queue_in<'a>(&self, run: &'a Run, name: &str) -> Option<(SharedQueue, &'a StoredQueue)> {
+        let place = run.queues.iter().position(|queue| queue.settings.name == name)?;
         Some((SharedQueue(place as u16), &run.queues[place]))
     }
 
     /// Its place there.
-    async fn place_in(&self, place: LetterPlace) -> Result<Option<SharedQueue>, Fault> {
+    async fn place_in(&self, place: &LetterPlace) -> Result<Option<SharedQueue>, Fault> {
         self.log.catch_up().await?;
-        self.log.replica().see(|state, _| Some(self.queue_in(state.runs.get(&place.run)?, place.queue)?.0))
+        self.log.replica().see(|state, _| Some(self.queue_in(state.runs.get(&place.run)?, &place.queue)?.0))
     }
 
     pub async fn letter_places(&self) -> Result<Vec<LetterPlace>, Fault> {
         self.log.catch_up().await?;
         self.log.replica().see(|state, _| {
             let all = state.runs.iter().flat_map(|(&number, run)| {
-                let has_letters = move |queue: &usize| {
-                    self.queue_in(run, *queue).is_some_and(|(_, queue)| !queue.letters.is_empty())
-                };
-                let queues = (0..self.queues.len()).filter(has_letters);
-                queues.map(move |queue| LetterPlace { run: number, queue })
+                let queues = run.queues.iter().filter(|queue| !queue.letters.is_empty());
+                queues.map(move |queue| LetterPlace { run: number, queue: queue.settings.name.clone() })
             });
             all.collect()
         })
@@ -197,7 +200,7 @@ impl Visitor {
     /// Dead letters of a queue, the oldest first, after `after`.
     pub async fn letters(
         &self,
-        place: LetterPlace,
+        place: &LetterPlace,
         after: Option<Sequence>,
         n: usize,
     ) -> Result<Vec<Letter>, Fault> {
@@ -208,10 +211,10 @@ impl Visitor {
     }
 
     /// The letter of that name.
-    pub async fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
+    pub async fn letter(&self, place: &LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
         self.log.catch_up().await?;
         let found = self.log.replica().see(|state, _| {
-            self.queue_in(state.runs.get(&place.run)?, place.queue)?.1.letters.get(&id).cloned()
+            self.queue_in(state.runs.get(&place.run)?, &place.queue)?.1.letters.get(&id).cloned()
         })?;
         let Some(StoredLetter { item, cause, attempts }) = found else { return Ok(None) };
         let item = self.log.fetch(&[item]).await?.pop().flatten();
@@ -232,12 +235,12 @@ impl Visitor {
     /// They become items of their queue in that run; what became of each.
     pub async fn retry(
         &self,
-        place: LetterPlace,
+        place: &LetterPlace,
         letters: &[Sequence],
         into: u64,
     ) -> Result<Vec<Retried>, Fault> {
-        let target = LetterPlace { run: into, ..place };
-        let (from, to) = (self.place_in(place).await?, self.place_in(target).await?);
+        let target = LetterPlace { run: into, ..place.clone() };
+        let (from, to) = (self.place_in(place).await?, self.place_in(&target).await?);
         let (Some(queue), Some(to)) = (from, to) else { return Ok(vec![Retried::Missing; letters.len()]) };
         let mut all = Vec::new();
         for some in letters.chunks(AT_ONCE) {
@@ -251,7 +254,7 @@ impl Visitor {
     }
 
     /// They are dropped for good; how many there were.
-    pub async fn discard(&self, place: LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
+    pub async fn discard(&self, place: &LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
         let Some(queue) = self.place_in(place).await? else { return Ok(0) };
         let mut dropped = 0;
         for some in letters.chunks(AT_ONCE) {

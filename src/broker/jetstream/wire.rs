@@ -8,7 +8,7 @@ use crate::broker::Fault;
 use bytes::Bytes;
 
 /// Counts changes of the messages, and of what the state makes of them: machines that differ in it can't share a log.
-pub(super) const FORMAT: u8 = 3;
+pub(super) const FORMAT: u8 = 4;
 const LAST: u8 = 0;
 const PART: u8 = 1;
 const PART_HEAD: usize = 2;
@@ -165,7 +165,7 @@ mod tests {
             b"data",
         ];
         assert_eq!(whole, golden.concat());
-        assert_eq!(last(&[7], 3, b"xy"), [&[3, 0, 1, 0, 0, 0, 3, 0, 0, 0, 7][..], &[0; 7], b"xy"].concat());
+        assert_eq!(last(&[7], 3, b"xy"), [&[4, 0, 1, 0, 0, 0, 3, 0, 0, 0, 7][..], &[0; 7], b"xy"].concat());
         let decoded = decode(&whole).ok().unwrap();
         assert_eq!((decoded.id, decoded.request), (id, request()));
         let source = decode(&whole).ok().unwrap().source(9, &[], 0);

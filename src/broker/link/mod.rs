@@ -43,6 +43,8 @@ use super::{Sequence, SharedQueue, Woken};
 /// The pauses before another try to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A connection that breaks sooner is like a try that failed: what broke it may do so each time.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
@@ -54,7 +56,11 @@ enum Phase {
     Joining {
         tries: u32,
     },
-    Up,
+    /// Since then; before it so many tries had failed, or come to a connection that broke soon.
+    Up {
+        since: Instant,
+        tries: u32,
+    },
     /// All is given back, and the machine says so.
     Leaving,
     Over,
@@ -126,7 +132,7 @@ impl Link {
     pub fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Away { until, .. } => Some(until),
-            Phase::Up => {
+            Phase::Up { .. } => {
                 let inlets = self.inlets.iter().filter_map(Inlet::deadline);
                 let places = self.stages.iter().filter_map(|stage| stage.place.as_ref()?.deadline());
                 inlets.chain(self.lines.iter().filter_map(Line::deadline)).chain(places).min()
@@ -153,7 +159,7 @@ impl Link {
     /// The event changes what is known; what that leads to is for `go_on`.
     fn note(&mut self, event: Event, now: Instant, out: &mut Vec<Effect>) {
         match event {
-            Event::Joined => self.joined(out),
+            Event::Joined => self.joined(now, out),
             Event::Broken { jitter } => self.broken(jitter, now, out),
             Event::Hopeless(why) => {
                 self.phase = Phase::Over;
@@ -189,24 +195,23 @@ impl Link {
         }
     }
 
-    fn joined(&mut self, out: &mut Vec<Effect>) {
-        if !matches!(self.phase, Phase::Joining { .. }) {
-            return;
-        }
-        self.phase = Phase::Up;
+    fn joined(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let Phase::Joining { tries } = self.phase else { return };
+        self.phase = Phase::Up { since: now, tries };
         out.push(Effect::Say(Note::Up));
     }
 
     fn broken(&mut self, jitter: f64, now: Instant, out: &mut Vec<Effect>) {
         let tries = match self.phase {
             Phase::Joining { tries } => tries + 1,
-            Phase::Up | Phase::Leaving => 0,
+            Phase::Up { since, tries } if now < since + STEADY_AFTER => tries + 1,
+            Phase::Up { .. } | Phase::Leaving => 0,
             // One connection may be said to be broken by each request that it had.
             Phase::Away { .. } | Phase::Over => return,
         };
         let pause =
             FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(tries)).min(LONGEST_PAUSE).mul_f64(jitter);
-        if tries == 0 {
+        if matches!(self.phase, Phase::Up { .. } | Phase::Leaving) {
             out.push(Effect::Say(Note::Away));
         }
         self.phase = Phase::Away { tries, until: now + pause };
@@ -279,7 +284,7 @@ impl Link {
                 self.phase = Phase::Joining { tries };
                 out.push(Effect::Join);
             }
-            Phase::Up => {
+            Phase::Up { .. } => {
                 self.inlets.iter_mut().for_each(|inlet| inlet.go_on(now, out));
                 self.lines.iter_mut().enumerate().for_each(|(n, line)| line.go_on(LineId(n), now, out));
                 for (line, stage) in self.lines.iter().zip(&mut self.stages) {

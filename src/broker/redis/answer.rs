@@ -8,12 +8,19 @@ pub(super) fn is_out_of_memory(error: &RedisError) -> bool {
     error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed")
 }
 
+/// Out of a script the error has no code of its own.
+fn is_no_right(error: &RedisError) -> bool {
+    let text = error.to_string();
+    ["NOPERM", "no permissions to", "user executing the script"].iter().any(|words| text.contains(words))
+}
+
 pub(super) fn fault(error: &RedisError) -> Fault {
     let code = error.code().unwrap_or_default();
     match error.kind() {
         _ if is_out_of_memory(error) => Fault::Full("its memory is at `maxmemory`".into()),
         ErrorKind::AuthenticationFailed => Fault::wrong_password(),
         _ if ["WRONGPASS", "NOAUTH"].contains(&code) => Fault::wrong_password(),
+        _ if is_no_right(error) => Fault::Denied(format!("the broker refuses: {error}")),
         ErrorKind::Server(ServerErrorKind::NoPerm) => Fault::Denied(format!("the broker refuses: {error}")),
         ErrorKind::InvalidClientConfig => Fault::Fatal(format!("the broker refuses: {error}")),
         ErrorKind::RESP3NotSupported => Fault::Fatal("the server is too old: Redis 6.2 is needed".into()),

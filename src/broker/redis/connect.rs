@@ -6,6 +6,7 @@ use super::answer;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
+use crate::broker::values::unfinished;
 use crate::broker::{Access, Fault, Joined, Layout, Membership, QueueSettings};
 use crate::hash;
 use crate::model::WhenFull;
@@ -35,15 +36,20 @@ pub(super) struct Entered {
 pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) -> Result<Entered, Fault> {
     let (sender, pushed) = unbounded_channel();
     let mut connection = connect(access, sender).await?;
-    let warnings = look(&mut connection, who.allow_loss).await?;
+    let mut warnings = look(&mut connection, who.allow_loss).await?;
     let (scripts, pipeline) = (Scripts::new(), Keys::new(layout));
-    let run = begin(&mut connection, &scripts, &pipeline, layout, who.new_run).await?;
+    probe(&mut connection, &scripts, &pipeline).await?;
+    let (run, left) = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
     let keys = pipeline.run(run);
     for queue in keys.queues() {
         connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
     }
-    let (begun, ended, is_back, works_off) = join(&mut connection, &scripts, &keys, layout, who).await?;
+    let (begun, ended, is_back, works_off, rows) =
+        join(&mut connection, &scripts, &keys, layout, who).await?;
     let ended = (ended > 0).then_some(ended);
+    let settings = settings(layout, &rows);
+    warnings.extend(layout.differences(&settings));
+    warnings.extend(left.map(unfinished));
     let joined = Joined { run, begun, ended, is_back: is_back > 0, works_off: works_off > 0, warnings };
     Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, keys, joined })
 }
@@ -57,6 +63,7 @@ pub(super) async fn examine(
     let (sender, _pushed) = unbounded_channel();
     let mut connection = connect(access, sender).await?;
     let warnings = look(&mut connection, allow_loss).await?;
+    probe(&mut connection, &Scripts::new(), &Keys::new(layout)).await?;
     let mut get = redis::cmd("HGET");
     get.arg(Keys::new(layout).pipeline()).arg("shape");
     let held: Option<String> =
@@ -113,20 +120,42 @@ pub(super) fn shape(layout: &Layout) -> String {
     format!("{:016x}", hash::fnv1a(names.join("\n").as_bytes()))
 }
 
+/// Whether the user may do all that scripts do.
+pub(super) async fn probe(
+    connection: &mut MultiplexedConnection,
+    scripts: &Scripts,
+    keys: &Keys,
+) -> Result<(), Fault> {
+    let mut script = scripts.probe.prepare_invoke();
+    script.key(keys.probe());
+    script.invoke_async::<Value>(connection).await.map(drop).map_err(|error| answer::fault(&error))
+}
+
 async fn begin(
     connection: &mut MultiplexedConnection,
     scripts: &Scripts,
     keys: &Keys,
     layout: &Layout,
-    new_run: bool,
-) -> Result<u64, Fault> {
+    who: &Membership,
+) -> Result<(u64, Option<u64>), Fault> {
+    let number = who.only.or(who.joined);
+    let what = match (who.only, who.new_run) {
+        (Some(_), _) => "only",
+        (None, true) => "new",
+        (None, false) => "join",
+    };
     let mut script = scripts.begin.prepare_invoke();
-    script.key(keys.pipeline()).key(keys.runs());
-    script.arg(shape(layout)).arg(if new_run { "new" } else { "join" });
+    script.key(keys.pipeline()).key(keys.runs()).key(keys.run(number.unwrap_or(0)).run());
+    script.arg(shape(layout)).arg(what).arg(&who.machine).arg(&who.life);
+    script.arg(number.map_or_else(String::new, |run| run.to_string())).arg(keys.run_base());
+    for queue in &layout.queues {
+        script.arg(&queue.name);
+    }
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     match &value {
         Value::Array(words) => match &words[..] {
-            [_, Value::Int(run)] => Ok(*run as u64),
+            [_, Value::Int(run), Value::Int(left)] => Ok((*run as u64, (*left > 0).then_some(*left as u64))),
+            [_] => Err(Fault::no_run(who)),
             [_, _] => Err(Fault::foreign(layout)),
             _ => Err(answer::unexpected(&value)),
         },
@@ -139,23 +168,39 @@ pub(super) fn when_full(settings: &QueueSettings) -> &'static str {
     if settings.when_full == WhenFull::Block { "wait" } else { "drop" }
 }
 
+/// Of each queue in the run, from its capacity and when_full as the scripts have them.
+fn settings(layout: &Layout, rows: &[String]) -> Vec<QueueSettings> {
+    let setting = |(queue, row): (&QueueSettings, &[String])| QueueSettings {
+        name: queue.name.clone(),
+        capacity: row[0].parse().unwrap_or(queue.capacity),
+        when_full: if row[1] == "wait" { WhenFull::Block } else { WhenFull::DropNew },
+    };
+    layout.queues.iter().zip(rows.chunks_exact(2)).map(setting).collect()
+}
+
+type JoinRow = (u64, u64, u64, u64, Vec<String>);
+
 async fn join(
     connection: &mut MultiplexedConnection,
     scripts: &Scripts,
     keys: &RunKeys,
     layout: &Layout,
     who: &Membership,
-) -> Result<(u64, u64, u64, u64), Fault> {
+) -> Result<JoinRow, Fault> {
     let mut script = scripts.join.prepare_invoke();
     script.key(keys.run()).key(keys.machines());
-    script.arg(&who.machine).arg(&who.life);
+    script.arg(&who.machine).arg(&who.life).arg(layout.ack_wait.as_millis() as u64);
     for (settings, queue) in layout.queues.iter().zip(keys.queues()) {
         script.key(&queue.stream).key(&queue.about).key(&queue.writers);
         script.arg(&settings.name).arg(settings.capacity).arg(when_full(settings));
     }
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
-    if matches!(&value, Value::Array(words) if words.len() == 1) {
-        return Err(Fault::struck());
+    match &value {
+        Value::Array(words) if words.len() == 1 => Err(Fault::struck()),
+        Value::Array(words) if words.len() == 2 => {
+            let (_, place): (String, usize) = answer::parsed(value)?;
+            Err(layout.queues.get(place).map_or(Fault::Superseded, Fault::differs))
+        }
+        _ => answer::parsed(value),
     }
-    answer::parsed(value)
 }

@@ -21,6 +21,16 @@ impl Keys {
         format!("{}:runs", self.base)
     }
 
+    /// What the keys of a run begin with, before its number.
+    pub(super) fn run_base(&self) -> String {
+        format!("{}:", self.base)
+    }
+
+    /// A key that is there for a moment, to try the user's rights.
+    pub(super) fn probe(&self) -> String {
+        format!("{}:probe", self.base)
+    }
+
     pub(super) fn run(&self, run: u64) -> RunKeys {
         let base = format!("{}:{run}", self.base);
         let queues = self.names.iter().map(|name| QueueKeys::new(&base, name)).collect();
@@ -73,6 +83,11 @@ impl RunKeys {
 
     pub(super) fn queues(&self) -> &[QueueKeys] {
         &self.queues
+    }
+
+    /// Of a queue that another file may have named.
+    pub(super) fn named(&self, queue: &str) -> QueueKeys {
+        QueueKeys::new(&self.base, queue)
     }
 
     /// The queue whose messages come on this channel.

@@ -7,26 +7,37 @@
 //! | among the requests of `retry.lua` | some letters are items, the others are letters |
 
 use super::answer;
-use super::connect::when_full;
+use super::connect::{self, when_full};
+use super::keys::QueueKeys;
 use super::visit::Visitor;
 use crate::broker::{Fault, Letter, LetterPlace, Retried, RetryRun, Sequence};
+use std::collections::BTreeSet;
 
 /// Letters of one request: a script holds up the server for as long as it runs.
 const AT_ONCE: usize = 200;
 
 impl Visitor {
-    fn stream_of(&self, place: LetterPlace) -> Option<String> {
-        Some(self.pipeline.run(place.run).queues().get(place.queue)?.letters.clone())
+    fn keys_of(&self, place: &LetterPlace) -> QueueKeys {
+        self.pipeline.run(place.run).named(&place.queue)
+    }
+
+    /// The names of the queues of all runs.
+    async fn names(&self) -> Result<BTreeSet<String>, Fault> {
+        let fields: Vec<String> = self.query(redis::cmd("HKEYS").arg(self.pipeline.pipeline())).await?;
+        let known = fields.iter().filter_map(|field| field.strip_prefix("queue:"));
+        let own = self.queues.iter().map(|queue| queue.name.as_str());
+        Ok(known.chain(own).map(str::to_owned).collect())
     }
 
     pub async fn letter_places(&self) -> Result<Vec<LetterPlace>, Fault> {
+        let names = self.names().await?;
         let mut runs: Vec<u64> = self.query(redis::cmd("SMEMBERS").arg(self.pipeline.runs())).await?;
         runs.sort_unstable();
-        let places = |&run: &u64| (0..self.queues.len()).map(move |queue| LetterPlace { run, queue });
+        let places = |&run: &u64| names.iter().cloned().map(move |queue| LetterPlace { run, queue });
         let places: Vec<LetterPlace> = runs.iter().flat_map(places).collect();
         let mut pipe = redis::pipe();
-        for stream in places.iter().filter_map(|place| self.stream_of(*place)) {
-            pipe.cmd("XLEN").arg(stream);
+        for place in &places {
+            pipe.cmd("XLEN").arg(self.keys_of(place).letters);
         }
         let lengths: Vec<u64> =
             pipe.query_async(&mut self.connection.clone()).await.map_err(|error| answer::fault(&error))?;
@@ -41,27 +52,26 @@ impl Visitor {
     /// Dead letters of a queue, the oldest first, after `after`.
     pub async fn letters(
         &self,
-        place: LetterPlace,
+        place: &LetterPlace,
         after: Option<Sequence>,
         n: usize,
     ) -> Result<Vec<Letter>, Fault> {
-        let Some(stream) = self.stream_of(place) else { return Ok(Vec::new()) };
         let from = after.map_or("-".to_owned(), |sequence| format!("({sequence}"));
         let mut range = redis::cmd("XRANGE");
-        range.arg(stream).arg(from).arg("+").arg("COUNT").arg(n);
+        range.arg(self.keys_of(place).letters).arg(from).arg("+").arg("COUNT").arg(n);
         answer::letters(self.query(&range).await?)
     }
 
     /// The letter of that name.
-    pub async fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
-        let Some(stream) = self.stream_of(place) else { return Ok(None) };
+    pub async fn letter(&self, place: &LetterPlace, id: Sequence) -> Result<Option<Letter>, Fault> {
         let mut range = redis::cmd("XRANGE");
-        range.arg(stream).arg(id.to_string()).arg(id.to_string());
+        range.arg(self.keys_of(place).letters).arg(id.to_string()).arg(id.to_string());
         Ok(answer::letters(self.query(&range).await?)?.pop())
     }
 
     /// See [`crate::broker::Visitor::retry_run`].
     pub async fn retry_run(&self, sealed: &[bool]) -> Result<RetryRun, Fault> {
+        connect::probe(&mut self.connection.clone(), &self.scripts, &self.pipeline).await?;
         let next = self.pipeline.run(self.run + 1);
         let mut script = self.scripts.work_off.prepare_invoke();
         script.key(self.pipeline.pipeline()).key(self.pipeline.runs()).key(self.keys.run()).key(next.run());
@@ -78,14 +88,12 @@ impl Visitor {
     /// They become items of their queue in that run; what became of each.
     pub async fn retry(
         &self,
-        place: LetterPlace,
+        place: &LetterPlace,
         letters: &[Sequence],
         into: u64,
     ) -> Result<Vec<Retried>, Fault> {
-        let (from, to) = (self.pipeline.run(place.run), self.pipeline.run(into));
-        let (Some(from), Some(queue)) = (from.queues().get(place.queue), to.queues().get(place.queue)) else {
-            return Ok(vec![Retried::Missing; letters.len()]);
-        };
+        let (from, to) = (self.keys_of(place), self.pipeline.run(into));
+        let queue = to.named(&place.queue);
         let mut all = Vec::new();
         for some in letters.chunks(AT_ONCE) {
             let mut script = self.scripts.retry.prepare_invoke();
@@ -106,9 +114,8 @@ impl Visitor {
     }
 
     /// They are dropped for good; how many there were.
-    pub async fn discard(&self, place: LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
-        let run = self.pipeline.run(place.run);
-        let Some(keys) = run.queues().get(place.queue) else { return Ok(0) };
+    pub async fn discard(&self, place: &LetterPlace, letters: &[Sequence]) -> Result<u64, Fault> {
+        let keys = self.keys_of(place);
         let mut dropped = 0;
         for some in letters.chunks(AT_ONCE) {
             let mut script = self.scripts.discard.prepare_invoke();

@@ -87,13 +87,12 @@ impl Broker for Redis {
         let keys = self.at.keys.queue(queue);
         let mut script = self.at.scripts.take.prepare_invoke();
         script.key(&keys.stream).key(&keys.about).key(&keys.attempts).key(&keys.letters);
-        script.key(self.at.keys.machines());
-        let expired = if look_for_expired { self.layout.ack_wait.as_millis() as u64 } else { 0 };
+        script.key(self.at.keys.machines()).key(self.at.keys.run());
         script
             .arg(&self.machine)
             .arg(&self.life)
             .arg(n)
-            .arg(expired)
+            .arg(u8::from(look_for_expired))
             .arg(self.layout.max_deliveries)
             .arg(ALL_DIED);
         answer::leases(self.ask(&script).await?)

@@ -21,5 +21,5 @@ macro_rules! scripts {
 
 scripts!(
     audit, begin, claim, commit, discard, drop, ended, extend, finish, forget, give_back, hear, held, join,
-    leave, order, register, resign, retry, see, show, take, work_off
+    leave, order, probe, register, resign, retry, see, show, take, work_off
 );

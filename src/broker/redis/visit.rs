@@ -75,11 +75,19 @@ impl Visitor {
         for queue in self.keys.queues() {
             script.key(&queue.stream).key(&queue.about).key(&queue.letters).key(&queue.writers);
         }
-        let (now, begun, ended, rows): (u64, u64, u64, Vec<QueueRow>) = self.ask(&script).await?;
+        let (now, begun, ended, rows, works_off): (u64, u64, u64, Vec<QueueRow>, bool) =
+            self.ask(&script).await?;
         let machines = self.machines().await?;
         let queues = self.queues.iter().zip(rows).map(|(queue, row)| queue_view(&queue.name, row, now));
         let queues = queues.collect::<Result<_, _>>()?;
-        Ok(Overview { run: self.run, begun, ended: (ended > 0).then_some(ended), machines, queues })
+        Ok(Overview {
+            run: self.run,
+            begun,
+            ended: (ended > 0).then_some(ended),
+            works_off,
+            machines,
+            queues,
+        })
     }
 
     /// All machines that the run has had.

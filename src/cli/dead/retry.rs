@@ -129,6 +129,7 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
         progress: When::Never,
         report: None,
         new_run: false,
+        only_run: None,
         retries,
     };
     Ok(supervisor::run(options, registry))

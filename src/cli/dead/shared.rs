@@ -38,7 +38,6 @@ struct Shown {
 /// The letters of all runs that the broker holds, and where they lie.
 pub(super) struct Shared {
     pipeline: SharedPipeline,
-    queues: Vec<String>,
     /// Only those of this run are meant.
     run: Option<u64>,
 }
@@ -46,18 +45,16 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn find(name: Option<&str>, run: Option<u64>, registry: &Registry) -> Result<Shared, Failure> {
         let pipeline = SharedPipeline::named(name, registry)?;
-        let queues = pipeline.broker.queues.iter().map(|queue| queue.name.clone()).collect();
-        Ok(Shared { pipeline, queues, run })
+        Ok(Shared { pipeline, run })
     }
 
-    fn shown(&self, place: LetterPlace, letter: &Letter) -> Shown {
+    fn shown(&self, place: &LetterPlace, letter: &Letter) -> Shown {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(letter.sequence.0);
         let (encoding, item) = match std::str::from_utf8(&letter.item) {
             Ok(text) => ("utf-8", text.to_owned()),
             Err(_) => ("base64", BASE64.encode(&letter.item)),
         };
-        let LetterPlace { run, queue } = place;
-        let queue = self.queues[queue].clone();
+        let LetterPlace { run, queue } = place.clone();
         Shown {
             id: format!("{run}/{queue}/{}", letter.sequence),
             run,
@@ -71,17 +68,20 @@ impl Shared {
     }
 
     /// All of them, one after the other.
-    fn each(&self, mut act: impl FnMut(LetterPlace, Letter) -> Result<bool, Failure>) -> Result<(), Failure> {
+    fn each(
+        &self,
+        mut act: impl FnMut(&LetterPlace, Letter) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
         let places = self.pipeline.ask(async |visitor| visitor.letter_places().await)?;
         for place in places.into_iter().filter(|place| self.run.is_none_or(|run| place.run == run)) {
             let mut after = None;
             loop {
                 let letters =
-                    self.pipeline.ask(async |visitor| visitor.letters(place, after, AT_ONCE).await)?;
+                    self.pipeline.ask(async |visitor| visitor.letters(&place, after, AT_ONCE).await)?;
                 let Some(last) = letters.last() else { break };
                 after = Some(last.sequence);
                 for letter in letters {
-                    if !act(place, letter)? {
+                    if !act(&place, letter)? {
                         return Ok(());
                     }
                 }
@@ -94,8 +94,7 @@ impl Shared {
         let read = || {
             let mut parts = word.splitn(3, '/');
             let run = parts.next()?.parse().ok()?;
-            let queue = parts.next()?;
-            let queue = self.queues.iter().position(|name| name == queue)?;
+            let queue = parts.next()?.to_owned();
             Some((LetterPlace { run, queue }, parts.next()?.parse().ok()?))
         };
         read().ok_or_else(|| {
@@ -112,13 +111,13 @@ impl Shared {
         let mut ids = Vec::new();
         if words.is_empty() {
             self.each(|place, letter| {
-                ids.push((place, letter.sequence));
+                ids.push((place.clone(), letter.sequence));
                 Ok(true)
             })?;
         }
         for word in words {
             let (place, id) = self.id(word)?;
-            if self.letter(place, id)?.is_none() {
+            if self.letter(&place, id)?.is_none() {
                 return Err(Failure::usage(format!(
                     "there is no dead letter {word}: `mprun dead list --shared` shows those that there are"
                 )));
@@ -128,7 +127,7 @@ impl Shared {
         Ok(ids)
     }
 
-    fn letter(&self, place: LetterPlace, id: Sequence) -> Result<Option<Letter>, Failure> {
+    fn letter(&self, place: &LetterPlace, id: Sequence) -> Result<Option<Letter>, Failure> {
         self.pipeline.ask(async |visitor| visitor.letter(place, id).await)
     }
 }
@@ -178,7 +177,7 @@ fn as_json(
 
 pub(super) fn show(shared: &Shared, selection: &Selection) -> Result<u8, Failure> {
     let ids = shared.choose(selection)?;
-    let letters = || ids.iter().map(|&(place, id)| Ok::<_, Failure>((place, shared.letter(place, id)?)));
+    let letters = || ids.iter().map(|(place, id)| Ok::<_, Failure>((place, shared.letter(place, *id)?)));
     if selection.json {
         return as_json(|each| {
             for found in letters() {
@@ -217,17 +216,31 @@ pub(super) fn retry(shared: &Shared, selection: &Selection) -> Result<u8, Failur
         output::print("no dead letters to try again\n")?;
         return Ok(exit::DONE);
     }
+    let has_queue =
+        |place: &LetterPlace| shared.pipeline.broker.queues.iter().any(|queue| queue.name == place.queue);
+    let (ids, others): (Vec<Id>, Vec<Id>) = ids.into_iter().partition(|(place, _)| has_queue(place));
+    let mut left: Vec<String> = by_place(others)
+        .into_iter()
+        .map(|(place, letters)| {
+            let (kept, file) = (counted(letters.len() as u64, "dead letter"), shared.pipeline.file.display());
+            format!("{kept} of run {} kept: {file} has no shared queue {}", place.run, place.queue)
+        })
+        .collect();
+    if ids.is_empty() {
+        left.iter().for_each(|why| output::report_error(why));
+        return Ok(exit::FAILED);
+    }
     // What comes of items of shared queues alone ends with those.
     let sealed: Vec<bool> = shared.pipeline.broker.before.iter().map(Vec::is_empty).collect();
     let run = shared.pipeline.ask(async |visitor| visitor.retry_run(&sealed).await)?;
-    let (mut put, mut left) = (0_u64, Vec::new());
+    let mut put = 0;
     for (place, letters) in by_place(ids) {
         let outcome =
-            shared.pipeline.ask(async |visitor| visitor.retry(place, &letters, run.number).await)?;
+            shared.pipeline.ask(async |visitor| visitor.retry(&place, &letters, run.number).await)?;
         let count = |what| outcome.iter().filter(|outcome| **outcome == what).count() as u64;
         put += count(Retried::Put);
         if count(Retried::Ended) > 0 {
-            let (kept, name) = (counted(count(Retried::Ended), "dead letter"), &shared.queues[place.queue]);
+            let (kept, name) = (counted(count(Retried::Ended), "dead letter"), &place.queue);
             left.push(format!(
                 "{kept} kept: the queue {name} has ended, and run {} has not; try again once it has",
                 run.number
@@ -254,7 +267,7 @@ pub(super) fn discard(shared: &Shared, selection: &Selection) -> Result<u8, Fail
     let ids = shared.choose(selection)?;
     let mut dropped = 0;
     for (place, letters) in by_place(ids) {
-        dropped += shared.pipeline.ask(async |visitor| visitor.discard(place, &letters).await)?;
+        dropped += shared.pipeline.ask(async |visitor| visitor.discard(&place, &letters).await)?;
     }
     output::print(&format!("{dropped} dropped\n"))?;
     Ok(exit::DONE)

@@ -2,7 +2,7 @@
 
 use crate::broker::MemberState;
 use crate::cli::table::Table;
-use crate::machines::{MachineView, NOWHERE, OpenWriter, QueueSum, Whole};
+use crate::machines::{MachineView, NOWHERE, OpenWriter, QueueSum, StageSum, Whole};
 use crate::numbers::{counted, rate, time};
 
 /// All of it, for a terminal of this width.
@@ -29,6 +29,7 @@ fn head(whole: &Whole) -> String {
     let run = &whole.run;
     let state = match &run.ended {
         Some(at) => format!("ended {at}"),
+        None if run.works_off => "works off dead letters, its sources are off".to_owned(),
         None => "running".to_owned(),
     };
     let (begun, place) = (time(run.age), &whole.broker);
@@ -134,9 +135,11 @@ fn state(state: MemberState) -> &'static str {
 /// What limits the run, and what is not as it should be.
 fn notes(whole: &Whole) -> Vec<String> {
     let mut notes: Vec<String> = whole.bottleneck.iter().map(|found| found.text.clone()).collect();
+    notes.extend(full_broker(whole));
     if whole.run.ended.is_none() {
         notes.extend(whole.machines.iter().filter_map(|machine| silent(machine, whole)));
-        let nowhere = whole.stages.iter().filter(|stage| stage.state == NOWHERE);
+        let is_off = |stage: &&StageSum| whole.run.works_off && stage.is_source;
+        let nowhere = whole.stages.iter().filter(|stage| stage.state == NOWHERE && !is_off(stage));
         notes.extend(nowhere.map(|stage| format!("no machine runs {}", stage.name)));
         notes.extend(whole.queues.iter().filter_map(waits_for_the_gone(whole)));
     }
@@ -159,6 +162,13 @@ fn notes(whole: &Whole) -> Vec<String> {
     };
     notes.extend(whole.alive().filter_map(own));
     notes
+}
+
+/// The server has no room for what stages of a machine have for it: of those machines the one that says it for longest.
+pub(super) fn full_broker(whole: &Whole) -> Option<String> {
+    let full = whole.alive().filter_map(|(machine, shown)| Some((machine, shown.full.as_ref()?)));
+    let (machine, full) = full.max_by(|(_, one), (_, other)| one.seconds.total_cmp(&other.seconds))?;
+    Some(format!("{}: {}", machine.called(), full.says()))
 }
 
 fn silent(machine: &MachineView, whole: &Whole) -> Option<String> {

@@ -86,5 +86,6 @@ fn text(why: &Why<'_>, whole: &Whole) -> String {
         ]);
     }
     let table = if table.len() > 0 { format!("\n{}", table.render(terminal_width())) } else { String::new() };
-    format!("{limit}\n{table}")
+    let full = super::table::full_broker(whole).map_or(String::new(), |full| full + "\n");
+    format!("{full}{limit}\n{table}")
 }

@@ -101,6 +101,7 @@ fn options(name: Option<String>, text: String, bar: bool, verbosity: i8) -> RunO
         progress: if bar { When::OneLine } else { When::Never },
         report: None,
         new_run: false,
+        only_run: None,
         retries: None,
     }
 }

@@ -10,6 +10,9 @@ use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, QueueAt};
 use crate::queue::transaction::{counts, lock::LockPriority};
 
+/// A full shared queue holds at least so many commits of a source.
+const COMMITS_IN_A_QUEUE: u64 = 8;
+
 impl WorkerHandle {
     /// Publishes all these outputs and ends the leases `0 .. upto`, in one transaction; `None`: there is no room for
     /// all of them now, and nothing has happened. Nothing may be staged before. In order there is room for any number, and
@@ -53,6 +56,20 @@ impl WorkerHandle {
         // One output beside them: a token.
         let room = (self.max_at_once().saturating_sub(1) / outputs.len().max(1)) as u64;
         Ok(room.min(self.room_in(outputs)?))
+    }
+
+    /// Outputs that one commit of a source may have: the broker takes it as a whole, also where none of the queue's items waits, so it
+    /// is to be a small part of the capacity of each shared queue.
+    ///
+    /// # Errors
+    /// Only when there is no such queue.
+    pub fn most_of_a_commit(&self, outputs: &[QueueId]) -> Result<usize, Fault> {
+        let mut most = usize::MAX;
+        for &q in outputs.iter().filter(|&&q| !self.is_local(&[q])) {
+            let (capacity, _) = self.limits_of(q)?;
+            most = most.min(usize::try_from(capacity / COMMITS_IN_A_QUEUE).unwrap_or(usize::MAX).max(1));
+        }
+        Ok(most)
     }
 
     /// Items that each of these queues has room for. Queues that drop have room for any.

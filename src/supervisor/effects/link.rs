@@ -40,14 +40,25 @@ impl Performer<'_> {
     fn try_start_link(&mut self, start: StartLink) -> Result<LinkProcess, SpawnError> {
         let StartLink { plan, spec, slot, joined_before } = start;
         let failed = |what: &str| SpawnError::preparing(&io::Error::other(what));
-        let Names { machine, life, .. } =
-            self.membership.clone().ok_or(failed("no name for this machine"))?;
+        let names = self.membership.clone().ok_or(failed("no name for this machine"))?;
         self.admin(|admin| admin.open_slot(slot, &Tuning::default()))
             .ok_or(failed("no place in the queues' memory"))?;
-        // A run is begun once: whoever has joined it stays in it.
-        let new_run = self.run.options.new_run && !joined_before && !self.is_resumed;
+        // Who has joined a run stays in it. Before that the broker knows whether this life has begun one.
+        let joined = names.run_of_life(joined_before || self.is_resumed);
+        let new_run = self.run.options.new_run && !joined_before && joined.is_none();
+        let Names { machine, life, .. } = names;
         let log = self.run.options.logging.clone();
-        let request = LinkRequest { plan, spec, slot: slot.0, machine, life, new_run, log };
+        let request = LinkRequest {
+            plan,
+            spec,
+            slot: slot.0,
+            machine,
+            life,
+            joined,
+            only: self.run.options.only_run,
+            new_run,
+            log,
+        };
         let environment = self.launcher.helper_environment();
         let (arena, stderr) = (self.store.arena.fd(), self.log_writer.stderr());
         let link = LinkProcess::start(&request, arena, &environment, stderr, self.inbox.sender())?;

@@ -21,6 +21,8 @@ pub(super) struct LinkState {
     pub(super) full: BTreeMap<String, FullSight>,
     /// Of each stage at shared queues, what the process that is there knows of it.
     pub(super) stages: BTreeMap<String, StageSight>,
+    /// What was last said of the broker and the file.
+    pub(super) warnings: Vec<String>,
     /// What `mprun drain --all` told first.
     pub(super) order: Option<crate::broker::RunOrder>,
 }

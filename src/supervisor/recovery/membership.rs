@@ -29,18 +29,29 @@ impl Names {
     /// Whether the machine has been in this run before: then what its stages have written to files belongs to it. A broker whose
     /// runs were dropped numbers them anew, so `begun` tells two of a number apart.
     pub(crate) fn enter(&self, run: u64, begun: u64) -> io::Result<bool> {
-        if self.last_run() == Some((run, begun)) {
-            return Ok(true);
+        let is_known = self.last_run() == Some((run, begun));
+        if self.run_of_life(false) != Some(run) || !is_known {
+            write(&self.folder, RUN, &format!("{run} {begun} {}", self.life))?;
         }
-        write(&self.folder, RUN, &format!("{run} {begun}"))?;
-        Ok(false)
+        Ok(is_known)
+    }
+
+    /// The run that this life has joined. `is_any`: also one that 0.1.0 has noted, which did not write whose it was.
+    pub(crate) fn run_of_life(&self, is_any: bool) -> Option<u64> {
+        let text = fs::read_to_string(self.folder.join(RUN)).ok()?;
+        let words: Vec<&str> = text.split_whitespace().collect();
+        match words[..] {
+            [run, _, life] if life == self.life => run.parse().ok(),
+            [run, _] if is_any => run.parse().ok(),
+            _ => None,
+        }
     }
 
     /// The run that was joined last, and when that had begun.
     pub(crate) fn last_run(&self) -> Option<(u64, u64)> {
         let text = fs::read_to_string(self.folder.join(RUN)).ok()?;
-        let (run, begun) = text.trim().split_once(' ')?;
-        Some((run.parse().ok()?, begun.parse().ok()?))
+        let mut words = text.split_whitespace();
+        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
     }
 }
 
@@ -96,6 +107,11 @@ mod tests {
         );
         assert_eq!((first.enter(3, 10).unwrap(), first.enter(4, 10).unwrap()), (false, false));
         assert_eq!(second.last_run(), Some((4, 10)));
+        assert_eq!((first.run_of_life(false), second.run_of_life(true)), (Some(4), None));
+        assert!(second.enter(4, 10).unwrap() && second.run_of_life(false) == Some(4), "the run goes on");
+        fs::write(folder.join(RUN), "5 10\n").unwrap(); // as 0.1.0 wrote it
+        assert_eq!((second.last_run(), second.run_of_life(false)), (Some((5, 10)), None));
+        assert_eq!(second.run_of_life(true), Some(5));
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -93,6 +93,7 @@ impl<'a> SourceLoop<'a> {
             false => LARGEST_STRETCH,
         };
         let most = most.min(self.worker.live.most_by_rate());
+        let most = most.min(self.worker.queues.most_of_a_commit(&self.worker.outputs)?);
         let whole = must_be_whole && most > 1;
         if whole {
             self.worker.queues.begin_whole();

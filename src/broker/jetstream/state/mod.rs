@@ -24,7 +24,7 @@ pub(super) use reserved::{REQUESTS, Reserved, SHARE};
 pub(super) use run::{Machine, News, Run, Standing};
 
 use crate::broker::{QueueSettings, Retried, Sequence, SharedQueue};
-use run::Step;
+use run::{Admission, Step};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -93,24 +93,42 @@ impl State {
         let now = *now;
         let mut step = Step { blobs, news, source, now, room };
         match request {
-            Request::Join { who, queues, new_run } => {
+            Request::Join { who, queues, ack_wait, joined, only, new_run } => {
                 let has_shape =
                     |run: &Run| run.queues.iter().map(|queue| &queue.settings.name).eq(names(queues));
-                let before = runs.get(last_run);
-                if before.is_some_and(|run| !has_shape(run)) && !new_run {
+                if let Some(only) = only {
+                    match runs.get(only) {
+                        None => return (0, Answer::NoRun),
+                        Some(run) if !has_shape(run) => return (0, Answer::Foreign),
+                        Some(_) => {}
+                    }
+                }
+                let known = only.or(joined.filter(|run| runs.contains_key(run)));
+                // The answer may have got lost, and each new connection asks again.
+                let begun = || runs.iter().find(|(_, run)| run.begun_by.as_ref() == Some(who));
+                let known = known.or_else(|| begun().filter(|_| *new_run).map(|(number, _)| *number));
+                if known.is_none() && !new_run && runs.get(last_run).is_some_and(|run| !has_shape(run)) {
                     return (0, Answer::Foreign);
                 }
-                if before.is_none() || *new_run {
+                let mut left = None;
+                if known.is_none() && (*new_run || !runs.contains_key(last_run)) {
+                    left = runs.get(last_run).filter(|run| run.ended.is_none()).map(|_| *last_run);
                     *last_run += 1;
+                    let begun_by = new_run.then(|| who.clone());
+                    runs.insert(*last_run, Run::new(now, begun_by));
                 }
-                let run = runs.entry(*last_run).or_insert_with(|| Run::new(now));
+                let number = known.unwrap_or(*last_run);
+                let Some(run) = runs.get_mut(&number) else { return (0, Answer::Nothing) };
                 let (begun, ended, works_off) = (run.begun, run.ended, run.works_off);
-                match run.join(who, queues, &mut step) {
-                    Some(is_back) => {
-                        (*last_run, Answer::Joined { run: *last_run, begun, ended, is_back, works_off })
+                let answer = match run.join(who, queues, *ack_wait, &mut step) {
+                    Admission::In { is_back } => {
+                        let queues = run.settings(queues);
+                        Answer::Joined { run: number, begun, ended, is_back, works_off, queues, left }
                     }
-                    None => (*last_run, Answer::Struck),
-                }
+                    Admission::Struck => Answer::Struck,
+                    Admission::Differs(queue) => Answer::Differs(queue),
+                };
+                (number, answer)
             }
             Request::Machine { run, who, action } => match (runs.get_mut(run), action) {
                 (None, _) => (*run, Answer::Superseded),

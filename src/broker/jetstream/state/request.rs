@@ -18,8 +18,15 @@ pub(in crate::broker::jetstream) struct Who {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) enum Request {
-    /// The machine joins the run there is, or begins a new one.
-    Join { who: Who, queues: Vec<QueueSettings>, new_run: bool },
+    /// The machine joins the run that its life has joined or begun before, else the latest, or begins a new one.
+    Join {
+        who: Who,
+        queues: Vec<QueueSettings>,
+        ack_wait: u64,
+        joined: Option<u64>,
+        only: Option<u64>,
+        new_run: bool,
+    },
     /// A machine of a run.
     Machine { run: u64, who: Who, action: Action },
     /// One who looks at a run.
@@ -45,7 +52,7 @@ pub(in crate::broker::jetstream) enum Action {
     Take {
         queue: SharedQueue,
         n: u32,
-        expired_after: Option<u64>,
+        looks_for_expired: bool,
         max_deliveries: u32,
     },
     Extend {
@@ -193,7 +200,15 @@ pub(in crate::broker::jetstream) enum Answer {
         ended: Option<u64>,
         is_back: bool,
         works_off: bool,
+        /// As they count in the run.
+        queues: Vec<QueueSettings>,
+        /// The run before, which has not ended.
+        left: Option<u64>,
     },
+    /// The machine's file says of this queue otherwise than those of the run what is to be dropped.
+    Differs(SharedQueue),
+    /// The run that was asked for is not there.
+    NoRun,
     /// The run has other queues.
     Foreign,
     Struck,

@@ -60,6 +60,19 @@ pub(in crate::broker::jetstream) struct Machine {
     pub shown: Option<Shown>,
     /// Of this life.
     pub order: Option<RunOrder>,
+    /// What its file says of the queues. They change once those of all machines in the run say the same.
+    declared: Vec<QueueSettings>,
+    ack_wait: u64,
+}
+
+/// What a run says to a machine that joins.
+pub(super) enum Admission {
+    /// `is_back`: it was in the run before, and has not left: others don't join a run that has ended.
+    In { is_back: bool },
+    /// This life was struck off.
+    Struck,
+    /// Its file would drop what is put into this queue, and the run keeps it, or the other way round.
+    Differs(SharedQueue),
 }
 
 /// What was judged of a line: the number of the last commit, and the verdicts from the first number of its request on.
@@ -91,10 +104,14 @@ pub(in crate::broker::jetstream) struct Run {
     pub(super) positions: BTreeMap<String, Vec<u8>>,
     claims: BTreeMap<String, Claim>,
     pub watched_until: u64,
+    /// The life that has asked for another run.
+    pub(super) begun_by: Option<Who>,
+    /// The longest of its machines.
+    ack_wait: u64,
 }
 
 impl Run {
-    pub(super) fn new(now: u64) -> Run {
+    pub(super) fn new(now: u64, begun_by: Option<Who>) -> Run {
         Run {
             begun: now,
             ended: None,
@@ -105,12 +122,14 @@ impl Run {
             positions: BTreeMap::new(),
             claims: BTreeMap::new(),
             watched_until: 0,
+            begun_by,
+            ack_wait: 0,
         }
     }
 
     /// One for dead letters of earlier runs. A queue that only sources write is sealed from its beginning.
     pub(super) fn working_off(now: u64, queues: &[QueueSettings], sealed: &[bool]) -> Run {
-        let mut run = Run { works_off: true, ..Run::new(now) };
+        let mut run = Run { works_off: true, ..Run::new(now, None) };
         run.queues = queues.iter().map(StoredQueue::new).collect();
         for (queue, is_sealed) in run.queues.iter_mut().zip(sealed) {
             queue.is_sealed = *is_sealed;
@@ -137,33 +156,87 @@ impl Run {
         machine.is_some_and(|known| known.standing == Standing::Present && known.life == who.life)
     }
 
-    /// A machine has one life, the last that joined. One that was struck off does not come back (`None`). Whether the machine was
-    /// in the run before, and has not left: others don't join a run that has ended.
-    pub(super) fn join(&mut self, who: &Who, queues: &[QueueSettings], step: &mut Step<'_>) -> Option<bool> {
+    /// The other machines in the run.
+    fn others<'a>(&'a self, machine: &'a str) -> impl Iterator<Item = &'a Machine> {
+        let is_other = move |(name, other): &(&String, &Machine)| {
+            *name != machine && other.standing == Standing::Present
+        };
+        self.machines.iter().filter(is_other).map(|(_, other)| other)
+    }
+
+    fn all_declare(&self, machine: &str, place: usize, settings: &QueueSettings) -> bool {
+        self.others(machine).all(|other| other.declared.get(place) == Some(settings))
+    }
+
+    /// The first queue where the file of a new life would drop what is put, and the run keeps it, or the other way round.
+    fn differing(&self, machine: &str, queues: &[QueueSettings]) -> Option<SharedQueue> {
+        let differs = |(place, (declared, queue)): &(u16, (&QueueSettings, &StoredQueue))| {
+            declared.when_full != queue.settings.when_full
+                && !self.all_declare(machine, usize::from(*place), declared)
+        };
+        let mut all = (0..).zip(queues.iter().zip(&self.queues));
+        all.find(differs).map(|(place, _)| SharedQueue(place))
+    }
+
+    /// As they count in the run.
+    pub(super) fn settings(&self, queues: &[QueueSettings]) -> Vec<QueueSettings> {
+        let setting = |(place, queue): (usize, &QueueSettings)| {
+            self.queues.get(place).map_or_else(|| queue.clone(), |known| known.settings.clone())
+        };
+        queues.iter().enumerate().map(setting).collect()
+    }
+
+    /// A machine has one life, the last that joined. One that was struck off does not come back.
+    pub(super) fn join(
+        &mut self,
+        who: &Who,
+        queues: &[QueueSettings],
+        ack_wait: u64,
+        step: &mut Step<'_>,
+    ) -> Admission {
         let known = self.machines.get(&who.machine);
         if known.is_some_and(|known| known.standing == Standing::Struck && known.life == who.life) {
-            return None;
+            return Admission::Struck;
         }
         let is_back = known.is_some_and(|known| known.standing == Standing::Present);
         if self.ended.is_some() && !is_back {
-            return Some(false);
+            return Admission::In { is_back };
+        }
+        let is_known = is_back && known.is_some_and(|known| known.life == who.life);
+        if let Some(queue) = self.differing(&who.machine, queues).filter(|_| !is_known) {
+            return Admission::Differs(queue);
         }
         let before = known.filter(|known| known.life != who.life).map(|known| known.life.clone());
-        for (settings, place) in queues.iter().zip(0_u16..) {
-            match self.queues.get_mut(usize::from(place)) {
-                Some(queue) => queue.settings = settings.clone(),
+        for (place, settings) in queues.iter().enumerate() {
+            let counts = self.all_declare(&who.machine, place, settings);
+            match self.queues.get_mut(place) {
+                Some(queue) if counts && queue.settings != *settings => {
+                    queue.settings = settings.clone();
+                    let len = if queue.has_waiting() { queue.len() } else { 0 };
+                    step.tell(News::Room { queue: SharedQueue(place as u16), len });
+                }
+                Some(_) => {}
                 None => self.queues.push(StoredQueue::new(settings)),
             }
         }
+        let longest = self.others(&who.machine).map(|other| other.ack_wait).max();
+        self.ack_wait = ack_wait.max(longest.unwrap_or(0));
         if let Some(life) = before {
             self.release(&Who { machine: who.machine.clone(), life }, step);
         }
         let known = self.machines.get(&who.machine);
         let shown = known.and_then(|known| known.shown);
         let order = known.filter(|known| known.life == who.life).and_then(|known| known.order);
-        let machine = Machine { life: who.life.clone(), standing: Standing::Present, shown, order };
+        let machine = Machine {
+            life: who.life.clone(),
+            standing: Standing::Present,
+            shown,
+            order,
+            declared: queues.to_vec(),
+            ack_wait,
+        };
         self.machines.insert(who.machine.clone(), machine);
-        Some(is_back)
+        Admission::In { is_back }
     }
 
     /// What a life holds goes back; how many items of each queue.
@@ -208,9 +281,10 @@ impl Run {
             Action::Take { .. } | Action::Claim { .. } | Action::Show { .. } if !self.is_present(who) => {
                 Answer::Superseded
             }
-            Action::Take { queue: name, n, expired_after, max_deliveries } => {
+            Action::Take { queue: name, n, looks_for_expired, max_deliveries } => {
+                let expired_after = looks_for_expired.then_some(self.ack_wait);
                 let queue = self.queue_mut(*name)?;
-                let (taken, has_letters) = queue.take(who, *n as usize, *expired_after, *max_deliveries, now);
+                let (taken, has_letters) = queue.take(who, *n as usize, expired_after, *max_deliveries, now);
                 let is_empty = !taken.is_empty() && !queue.has_waiting();
                 if is_empty || has_letters {
                     let len = if is_empty { 0 } else { queue.len() };

@@ -45,12 +45,19 @@ impl Reading {
 
     fn join(&mut self, machine: u8, life: u8) {
         self.reserve();
-        let request = Request::Join { who: who(machine, life), queues: queues(), new_run: false };
+        let request = Request::Join {
+            who: who(machine, life),
+            queues: queues(),
+            ack_wait: 100,
+            joined: None,
+            only: None,
+            new_run: false,
+        };
         assert!(matches!(self.tell(1000, &request), Answer::Joined { run: 1, .. }));
     }
 
     fn take(&mut self, time: u64, who: Who, n: u32) -> Vec<Taken> {
-        let take = Action::Take { queue: A, n, expired_after: Some(100), max_deliveries: 3 };
+        let take = Action::Take { queue: A, n, looks_for_expired: true, max_deliveries: 3 };
         let Answer::Taken(taken) = self.tell(time, &machine(who, take)) else { panic!("superseded") };
         taken
     }
@@ -122,7 +129,14 @@ fn a_message_is_needed_as_long_as_an_item_or_a_letter_of_it_is_there() {
 #[test]
 fn parts_count_with_their_last_one_and_only_once() {
     let mut state = State { reserved: Reserved { weight: 1 << 20, share: 1 << 20 }, ..State::default() };
-    let join = Request::Join { who: who(1, 1), queues: queues(), new_run: false };
+    let join = Request::Join {
+        who: who(1, 1),
+        queues: queues(),
+        ack_wait: 100,
+        joined: None,
+        only: None,
+        new_run: false,
+    };
     let tell = |state: &mut State, at, request: &Request, parts: &[u64]| {
         let source = Source { blob: at, base: 20, parts, part_len: 8, has_data: true };
         state.apply(at, 1000, &Message::Request(request, source)).answer
@@ -183,7 +197,7 @@ fn requests() -> impl Strategy<Value = Request> {
     let commits = prop::collection::vec(commit, 1..3);
     let action = prop_oneof![
         4 => (queue(), 1_u32..4, any::<Option<bool>>()).prop_map(|(queue, n, look)| Action::Take {
-            queue, n, expired_after: look.map(|_| 50), max_deliveries: 2,
+            queue, n, looks_for_expired: look.is_some(), max_deliveries: 2,
         }),
         6 => commits.prop_map(|commits| Action::Commit { line: "s".into(), place: "/s".into(), commits }),
         1 => queue().prop_map(|queue| Action::Register { queue, place: "/s".into() }),
@@ -193,7 +207,7 @@ fn requests() -> impl Strategy<Value = Request> {
         1 => Just(Action::Leave),
     ];
     prop_oneof![
-        2 => (who(), any::<u8>()).prop_map(|(who, new)| Request::Join { who, queues: queues(), new_run: new == 0 }),
+        2 => (who(), any::<u8>()).prop_map(|(who, new)| Request::Join { who, queues: queues(), ack_wait: 100, joined: None, only: None, new_run: new == 0 }),
         12 => (1_u64..3, who(), action).prop_map(|(run, who, action)| Request::Machine { run, who, action }),
         1 => Just(Request::Drop { shown_for: 100, alive_for: Some(50) }),
         1 => Just(Request::Short),
@@ -252,7 +266,17 @@ impl Store {
             |name: &str| QueueSettings { name: name.into(), capacity: u64::MAX, when_full: WhenFull::Block };
         let mut log = Reading::default();
         let queues = ["a", "b", "c"].map(queue).to_vec();
-        log.tell(1000, &Request::Join { who: who(1, 1), queues, new_run: false });
+        log.tell(
+            1000,
+            &Request::Join {
+                who: who(1, 1),
+                queues,
+                ack_wait: 100,
+                joined: None,
+                only: None,
+                new_run: false,
+            },
+        );
         let reserved = Reserved { weight: 1 << 16, share: SHARE };
         let reserve = reserved.bytes(QUEUES, 0);
         log.tell(1000, &Request::Reserved(reserved));
@@ -340,7 +364,7 @@ impl Store {
             let queue = SharedQueue(stage - 1);
             let held = self.log.state.runs[&1].queues[usize::from(stage) - 1].held(&who(1, 1));
             let sequence = held.first().copied().or_else(|| {
-                let take = Action::Take { queue, n: 1, expired_after: None, max_deliveries: 9 };
+                let take = Action::Take { queue, n: 1, looks_for_expired: false, max_deliveries: 9 };
                 let Answer::Taken(taken) = self.log.tell(1000, &machine(who(1, 1), take)) else {
                     return None;
                 };

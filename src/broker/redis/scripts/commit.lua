@@ -9,6 +9,7 @@
 --     the first number of the last request on: no other can be asked for again. Numbers of a request follow each other.
 --   * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
 --   * put = done + dead + dropped + length of the stream, for each queue.
+--   * Where the user has lost a right nothing has happened: the first commit of a request finds out, and takes its record back.
 --   * Where memory is full a commit is refused that only adds items. What ends items goes through, with what a stage makes of them
 --     while its output queues hold few: so a chain of stages works off what there is. The first commit of a request decides: behind a
 --     write nothing is refused.
@@ -101,6 +102,18 @@ local function may_be_refused(commit)
   return false
 end
 
+-- What happen calls, beside HSET. A commit whose first half is there alone would lose its items. Nothing comes of these calls.
+local function no_right()
+  if #KEYS < 4 then
+    return
+  end
+  local stream, about = key(0, STREAM), key(0, ABOUT)
+  return refusal({
+    { 'XADD', about .. ':rights', 'NOMKSTREAM', '*', '', '' }, { 'XACK', stream, GROUP, '0-1' }, { 'XDEL', stream, '0-1' },
+    { 'HINCRBY', about, 'put', 0 }, { 'HDEL', KEYS[2], '' }, { 'PUBLISH', about .. ':rights', '' },
+  })
+end
+
 local function happen(commit, dropped)
   for _, input in ipairs(commit.ends) do
     local stream, about, id = key(input[1], STREAM), key(input[1], ABOUT), input[2]
@@ -164,8 +177,13 @@ for _ = 1, tonumber(ARGV[5]) do
     if is_first_write and not may_be_refused(commit) then
       write_when_full(KEYS[2])
     end
-    is_first_write = false
     redis.call('HSET', KEYS[2], field, line_record)
+    local refused = is_first_write and no_right()
+    if refused then
+      redis.call('HSET', KEYS[2], field, record)
+      return refused
+    end
+    is_first_write = false
     if verdict == 'd' then
       happen(commit, dropped)
     end

@@ -9,6 +9,18 @@ local function write_when_full(hash)
   redis.call('HDEL', hash, '')
 end
 
+-- A user may lack the right to a command, or lose it at any time. In a script that is found out by the command's own call only, and what
+-- the script has written before stays. So scripts try what they need first, in a way of which nothing comes. Returns the refusal, an error.
+local function refusal(commands)
+  for _, command in ipairs(commands) do
+    local answer = redis.pcall(unpack(command))
+    local why = type(answer) == 'table' and answer.err or ''
+    if string.find(why, 'NOPERM', 1, true) or string.find(why, 'ser executing the script', 1, true) then
+      return redis.error_reply('NOPERM the user has no right to ' .. command[1] .. ' there')
+    end
+  end
+end
+
 -- How often an entry was delivered, if it is pending for the consumer.
 local function deliveries(stream, id, consumer)
   local found = redis.call('XPENDING', stream, GROUP, id, id, 1, consumer)

@@ -1,6 +1,6 @@
 -- What the broker knows of a run's queues, at one moment.
 -- KEYS: run, then for each queue: stream, about, letters, writers
--- -> {ms of the server's clock, when the run began, when it ended or 0, queues}, each queue as
+-- -> {ms of the server's clock, when the run began, when it ended or 0, queues, 1: it works off letters}, each queue as
 --   {{put, done, dead, dropped, length, leased}, {capacity or 0, sealed, letters, letters dropped, ms of the oldest that waits or 0},
 --    {consumer, leased, …}, {writer, "open", "ended" or "struck", …}}
 local function ms_of(id)
@@ -52,4 +52,4 @@ for n = 2, #KEYS, 4 do
   queues[#queues + 1] = queue(KEYS[n], KEYS[n + 1], KEYS[n + 2], KEYS[n + 3])
 end
 local run = redis.call('HMGET', KEYS[1], 'begun', 'ended')
-return { now_ms(), math.floor(tonumber(run[1] or 0) / 1000), tonumber(run[2] or 0), queues }
+return { now_ms(), math.floor(tonumber(run[1] or 0) / 1000), tonumber(run[2] or 0), queues, redis.call('HEXISTS', KEYS[1], 'works_off') }

@@ -3,8 +3,9 @@
 -- that died of it or with it, becomes a dead letter. Fewer than n items mean that a message comes once there are more.
 -- Times are the server's alone.
 -- A life of the machine that another one has superseded takes nothing: it could do nothing with it.
--- KEYS: stream, about, attempts, letters, machines
--- ARGV: machine, life, n, ack_wait in ms (0: don't look for expired leases), max_deliveries, cause of the dead letter
+-- A lease has expired after the longest ack_wait of the machines in the run: each extends its leases by its own.
+-- KEYS: stream, about, attempts, letters, machines, run
+-- ARGV: machine, life, n, 1: look for expired leases, max_deliveries, cause of the dead letter
 -- -> {{id, item, attempts, deliveries}, …}, or "superseded"
 local stream, about, attempts, letters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local consumer, n, most = ARGV[1] .. ':' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
@@ -36,8 +37,9 @@ end
 for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', n, NOBODY)) do
   claim(entry[1], entry[4])
 end
-if tonumber(ARGV[4]) > 0 and #taken < n then
-  for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ARGV[4], '-', '+', n - #taken)) do
+if ARGV[4] == '1' and #taken < n then
+  local ack_wait = redis.call('HGET', KEYS[6], 'ack_wait')
+  for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ack_wait, '-', '+', n - #taken)) do
     claim(entry[1], entry[4])
   end
 end

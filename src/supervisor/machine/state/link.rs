@@ -72,19 +72,18 @@ impl State {
         }
     }
 
-    /// Another password has come with a changed file: the next process has it.
+    /// Another password, or another capacity of a queue, has come with a changed file: the next process has it.
     fn replace_link(&mut self, out: &mut Effects) {
-        let broker = self.broker();
-        let is_other = |way: &Broker| broker.is_some_and(|broker| !broker.has_same_way(way));
-        if !self.link.way.as_ref().is_some_and(is_other) {
-            return;
-        }
+        let (Some(broker), Some(way)) = (self.broker(), &self.link.way) else { return };
+        let what = match (broker.has_same_way(way), broker.queues == way.queues) {
+            (false, _) => "another way to it",
+            (true, false) => "other settings of shared queues",
+            (true, true) => return,
+        };
         if let Some(order) = self.link.order().filter(|order| **order != LinkOrder::Kill) {
             *order = LinkOrder::Kill;
-            out.log(
-                Level::Info,
-                "the process that speaks with the broker is replaced: the file has another way to it",
-            );
+            let text = format!("the process that speaks with the broker is replaced: the file has {what}");
+            out.log(Level::Info, text);
             out.push(Effect::KillLink);
         }
     }
@@ -320,9 +319,10 @@ impl State {
         }
         if first {
             out.log(Level::Debug, format!("run {run} of the shared queues is joined"));
-            for warning in warnings {
-                out.log(Level::Warn, format!("the broker: {warning}"));
-            }
+        }
+        let before = std::mem::replace(&mut self.link.warnings, warnings.to_vec());
+        for warning in warnings.iter().filter(|warning| !before.contains(warning)) {
+            out.log(Level::Warn, format!("the broker: {warning}"));
         }
     }
 
