@@ -307,8 +307,7 @@ fn a_broker_that_is_full_is_said_and_seen_until_it_has_room(kind: BrokerKind) {
     let limit = if kind == BrokerKind::Redis { "maxmemory" } else { "max_file_store" };
     assert!(status.contains(" is full for ") && status.contains(limit), "{status}");
     assert!(reads.tell(&["why"]).contains(" is full for "));
-    // A Redis that is full keeps the snapshots of before.
-    for verb in ["status", "why"].into_iter().filter(|_| kind == BrokerKind::Nats) {
+    for verb in ["status", "why"] {
         let says_so = || reads.tell(&[verb, "--all"]).contains(" is full for ");
         wait_until("a snapshot of it", || says_so().then_some(()));
     }
