@@ -147,7 +147,7 @@ fn a_program_that_is_not_there_is_a_fault_of_the_file() {
     let (code, lines, letters, log) = run(10, "mode = 'each'\ncommand = ['no-such-program']");
     assert_eq!((code, lines.len(), letters.len()), (2, 0, 0), "{log}");
     assert!(log.contains("there is no program `no-such-program` in the PATH"), "{log}");
-    assert!(log.contains("pipeline.toml:15:11"), "{log}");
+    assert!(log.contains("pipeline.toml:15:12"), "{log}");
 }
 
 /// A program that is there, and can't be executed; why, as the log tells it.

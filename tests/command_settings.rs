@@ -74,7 +74,7 @@ fn an_item_of_several_arguments_is_a_word_for_each_and_no_kill_takes_one_from_it
     );
     assert_eq!(
         run.finish(),
-        ["<a.x><$(reboot)><a><$(reboot)><1>", "<-n><it's><-n><it's><2>", "<d/e.y><d/e><><3>"]
+        ["<a.x><$(reboot)><a><$(reboot)><1>", "<-n><it's><-n><it's><2>", "<d/e.y><d/e><3>"]
     );
 }
 

@@ -234,7 +234,7 @@ fn upgrades_in_place_under_way_keep_the_order() {
 fn a_durable_run_whose_processes_all_die_again_and_again_keeps_the_order() {
     const N: u32 = 40_000;
     let text = format!(
-        "{STORMY}{}{}{WRITE}[queues.in]\ndurable = true\ncapacity = 100\n[queues.out]\ncapacity = 20\n",
+        "{STORMY}{}{}{WRITE}sleep = '50us'\n[queues.in]\ndurable = true\ncapacity = 100\n[queues.out]\ncapacity = 20\n",
         count(N),
         work("use = 'format'\nwith = { template = '{item}' }")
     );

@@ -11,7 +11,7 @@ use crate::queue::arena::{fault::Fault, futex, tuning};
 use crate::queue::transaction::delayed::Delay;
 use crate::queue::transaction::failing::{self, Failed, Place};
 use crate::queue::transaction::holdings::{self, Begun, Bitmap, End, EndedQueues, EntryPart, FreeEntries};
-use crate::queue::transaction::outage::Verdict;
+use crate::queue::transaction::outage::{Charge, Verdict};
 use crate::queue::transaction::tap::ItemPreview;
 use crate::queue::transaction::{checkpoint, tx::Tx};
 use crate::queue::{QueueId, SlotId};
@@ -352,8 +352,8 @@ impl QueueAdmin {
 fn fail(tx: &mut Tx<'_>, slot: SlotAt, entry: u16, attempts: u32) -> Failed {
     let (at, tuning) = (slot.entry(entry), Tuning { attempts, ..tuning::load(tx.memory, slot) });
     match Place::of(tx.memory, slot) {
-        Some(place) => place.failed(tx, at, true, &tuning),
-        None => failing::failed_alone(tx.memory.meta(at), true, &tuning),
+        Some(place) => place.failed(tx, at, Charge::Attempt, &tuning),
+        None => failing::failed_alone(tx.memory.meta(at), Charge::Attempt, &tuning),
     }
 }
 

@@ -20,7 +20,7 @@
 
 use super::delayed::{Delay, clock};
 use super::holdings::{End, EndedQueues, EntryPart};
-use super::outage::{Asker, Gate, ItemFailures, ProbeDelay, StageFailures, Terms, Verdict};
+use super::outage::{Asker, Charge, Gate, ItemFailures, ProbeDelay, StageFailures, Terms, Verdict};
 use super::{counts, delayed, returned, tx::Tx};
 use crate::model::{Retry, Tuning, WhenFailing};
 use crate::queue::arena::fault::Fault;
@@ -100,17 +100,17 @@ impl Place {
 
     /// The item of this entry has failed: the stage's words change with the transaction, unless it is a dead letter: then
     /// nothing changes before that is written.
-    pub(crate) fn failed(&self, tx: &mut Tx<'_>, at: EntryAt, is_charged: bool, tuning: &Tuning) -> Failed {
+    pub(crate) fn failed(&self, tx: &mut Tx<'_>, at: EntryAt, charge: Charge, tuning: &Tuning) -> Failed {
         let before = load(tx, self.stage);
         let (mut after, mut item) = (before, self.item(tx, at));
-        let terms = self.terms(tx, is_charged, tuning);
+        let terms = self.terms(tx, charge, tuning);
         let (failures, verdict) = after.failed(&mut item, tx.memory.meta(at).failures(), &terms);
         if verdict != Verdict::Dead {
             save(tx, self.stage, &before, &after);
             tx.set(self.stage + stage::LAST_SLOT, u64::from(self.slot.id().0) + 1);
         }
         let is_failing = after.since != 0;
-        let lets_pass = is_failing || !is_charged || failures >= tuning.attempts;
+        let lets_pass = is_failing || charge != Charge::Attempt || failures >= tuning.attempts;
         Failed { failures, verdict, record: record(self.stage, item), is_failing, lets_pass }
     }
 
@@ -165,7 +165,7 @@ impl Place {
         let before = load(tx, self.stage);
         let (mut after, mut longest) = (before, 0);
         if before.since != 0 {
-            let terms = self.terms(tx, false, &tuning::load(tx.memory, self.slot));
+            let terms = self.terms(tx, Charge::Nothing, &tuning::load(tx.memory, self.slot));
             longest = terms.probes.longest;
             // It may have been set to something else when this began.
             if terms.charges_always || before.has_failed_all(&terms) {
@@ -196,7 +196,7 @@ impl Place {
         is_prober
     }
 
-    fn terms(&self, tx: &Tx<'_>, is_charged: bool, tuning: &Tuning) -> Terms {
+    fn terms(&self, tx: &Tx<'_>, charge: Charge, tuning: &Tuning) -> Terms {
         let present = self
             .inputs
             .iter()
@@ -205,7 +205,7 @@ impl Place {
             |&queue: &QueueAt| tx.get(queue + queue::FLAGS) & (queue::ENDED | queue::ALL_LEASED) != 0;
         Terms {
             attempts: tuning.attempts,
-            is_charged,
+            charge,
             charges_always: tuning.when_failing == WhenFailing::DeadLetter,
             present: present.fold(0, u64::wrapping_add),
             has_ended: self.inputs.iter().all(has_ended),
@@ -290,7 +290,8 @@ pub(crate) fn make_room(tx: &mut Tx<'_>, queue: QueueAt, is_touched: bool) -> bo
 }
 
 /// An item of a worker whose stage has no place has failed: it is charged as if it were the only one.
-pub(crate) fn failed_alone(meta: Meta, is_charged: bool, tuning: &Tuning) -> Failed {
+pub(crate) fn failed_alone(meta: Meta, charge: Charge, tuning: &Tuning) -> Failed {
+    let is_charged = charge == Charge::Attempt;
     let failures = meta.failures() + u32::from(is_charged);
     let is_dead = is_charged && failures >= tuning.attempts;
     let verdict = if is_dead { Verdict::Dead } else { Verdict::Again };

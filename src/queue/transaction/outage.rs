@@ -63,12 +63,21 @@ pub(crate) struct ItemFailures {
     pub is_known_bad: bool,
 }
 
+/// What a failure costs its item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Charge {
+    Attempt,
+    /// Others may be at fault.
+    Nothing,
+    /// It says itself that it can't be done now.
+    NotNow,
+}
+
 /// The rest that decides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub attempts: u32,
-    /// The failure uses up an attempt.
-    pub is_charged: bool,
+    pub charge: Charge,
     /// `when_failing = "dead-letter"`: each item is charged as if it were the only one.
     pub charges_always: bool,
     /// Items of the stage's inputs that are not done: waiting, delayed and leased, this one included.
@@ -126,11 +135,12 @@ impl StageFailures {
         }
         item.failed_in = self.epoch;
         self.tries = self.tries.saturating_add(1);
-        self.note_put_off(item, !terms.is_charged);
+        self.note_put_off(item, terms.charge == Charge::NotNow);
         if terms.charges_always {
             self.since = 0;
-            failures += u32::from(terms.is_charged);
-            return (failures, verdict(terms.is_charged && failures >= terms.attempts));
+            let is_charged = terms.charge == Charge::Attempt;
+            failures += u32::from(is_charged);
+            return (failures, verdict(is_charged && failures >= terms.attempts));
         }
         if self.since != 0 {
             self.next_probe = terms.now + terms.probes.after(self.probes);
@@ -146,7 +156,7 @@ impl StageFailures {
             self.next_probe = terms.now + terms.probes.after(0);
             return (failures, Verdict::BeginsToFail);
         }
-        if !terms.is_charged {
+        if terms.charge != Charge::Attempt {
             return (failures, Verdict::Again);
         }
         failures += 1;

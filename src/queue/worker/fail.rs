@@ -11,7 +11,7 @@ use crate::queue::arena::fault::Fault;
 use crate::queue::arena::last_words;
 use crate::queue::arena::layout::{entry, queue};
 use crate::queue::transaction::delayed::Delay;
-use crate::queue::transaction::outage::Verdict;
+use crate::queue::transaction::outage::{Charge, Verdict};
 use crate::queue::transaction::{failing, holdings};
 use std::time::Duration;
 
@@ -42,9 +42,8 @@ impl WorkerHandle {
     /// # Errors
     /// Only when the memory is damaged.
     pub fn fail(&mut self, i: usize, is_charged: bool, tuning: &Tuning, why: &str) -> Result<Failed, Fault> {
-        self.fail_for(i, is_charged, tuning, why, |failed, put_off, id| {
-            failed.delay(tuning.retry, put_off, id)
-        })
+        let charge = if is_charged { Charge::Attempt } else { Charge::Nothing };
+        self.fail_for(i, charge, tuning, why, |failed, put_off, id| failed.delay(tuning.retry, put_off, id))
     }
 
     /// Lease `i` can't be done now, for a reason outside: no attempt of it is used up, and where that happens to different items
@@ -61,7 +60,7 @@ impl WorkerHandle {
         why: &str,
     ) -> Result<Failed, Fault> {
         let (retry, least) = (tuning.retry, least.min(tuning.retry.max));
-        self.fail_for(i, false, tuning, why, |failed, put_off, id| {
+        self.fail_for(i, Charge::NotNow, tuning, why, |failed, put_off, id| {
             let put_off = put_off.saturating_add(1);
             let usual = Delay::new(retry, failed.failures, put_off, id);
             let time = usual.map_or(SHORTEST_DELAY, |delay| delay.time).max(SHORTEST_DELAY).max(least);
@@ -89,7 +88,7 @@ impl WorkerHandle {
     fn fail_for(
         &mut self,
         i: usize,
-        is_charged: bool,
+        charge: Charge,
         tuning: &Tuning,
         why: &str,
         delay: impl FnOnce(&failing::Failed, u32, u64) -> Option<Delay>,
@@ -101,8 +100,8 @@ impl WorkerHandle {
         let at = slot.entry(index);
         let (meta, put_off) = (tx.memory.meta(at), tx.memory.load(at + entry::PUT_OFF) as u32);
         let failed = match place {
-            Some(place) => place.failed(&mut tx, at, is_charged, tuning),
-            None => failing::failed_alone(meta, is_charged, tuning),
+            Some(place) => place.failed(&mut tx, at, charge, tuning),
+            None => failing::failed_alone(meta, charge, tuning),
         };
         if failed.verdict == Verdict::Dead {
             return Ok(Failed::Dead);

@@ -9,7 +9,7 @@ fn stage() -> StageFailures {
 fn terms() -> Terms {
     Terms {
         attempts: 3,
-        is_charged: true,
+        charge: Charge::Attempt,
         charges_always: false,
         present: 100,
         has_ended: true,
@@ -176,7 +176,7 @@ fn whoever_asked_for_letters_gets_them() {
 
 #[test]
 fn what_is_not_charged_counts_as_a_failure_and_uses_no_attempt_up() {
-    let uncharged = Terms { is_charged: false, attempts: 1, present: 1, ..terms() };
+    let uncharged = Terms { charge: Charge::NotNow, attempts: 1, present: 1, ..terms() };
     let mut stage = stage();
     let mut item = ItemFailures::default();
     assert_eq!(stage.failed(&mut item, 0, &uncharged), (0, Verdict::Again));
@@ -185,7 +185,7 @@ fn what_is_not_charged_counts_as_a_failure_and_uses_no_attempt_up() {
 
 #[test]
 fn different_items_that_are_not_done_now_make_a_stage_failing_and_one_among_good_ones_does_not() {
-    let uncharged = Terms { is_charged: false, ..terms() };
+    let uncharged = Terms { charge: Charge::NotNow, ..terms() };
     let (mut stage, mut verdicts) = (stage(), Vec::new());
     for _ in 0..5 {
         verdicts.push(stage.failed(&mut ItemFailures::default(), 0, &uncharged));
@@ -277,7 +277,7 @@ fn a_clock_that_goes_back_puts_no_probe_off_for_longer_than_the_longest_delay() 
 }
 
 fn not_now(stage: &mut StageFailures, item: &mut ItemFailures, present: u64) -> Verdict {
-    stage.failed(item, 0, &Terms { is_charged: false, present, ..terms() }).1
+    stage.failed(item, 0, &Terms { charge: Charge::NotNow, present, ..terms() }).1
 }
 
 #[test]
@@ -303,6 +303,17 @@ fn where_all_that_is_left_says_not_now_the_stage_is_failing_whatever_is_known_of
         assert!(!stage.has_failed_all(&last), "another failure is no news while it is failing");
         assert!(stage.succeeded(&items[0]), "it ends with the first that is done");
     }
+}
+
+#[test]
+fn a_failure_that_may_be_anothers_is_no_word_of_the_item() {
+    let (mut stage, mut item) = (stage(), ItemFailures::default());
+    for _ in 0..10 {
+        let terms = Terms { charge: Charge::Nothing, present: 1, ..terms() };
+        assert_eq!(stage.failed(&mut item, 0, &terms), (0, Verdict::Again));
+    }
+    let last = Terms { attempts: 1, present: 1, ..terms() };
+    assert_eq!(stage.failed(&mut item, 0, &last), (1, Verdict::Dead));
 }
 
 #[test]
