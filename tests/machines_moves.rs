@@ -194,7 +194,7 @@ fn a_machine_that_stood_still_doubles_nothing_when_it_goes_on(kind: BrokerKind) 
 fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word(kind: BrokerKind) {
     let server = Server::safe(kind);
     let work = "use = 'sum'\nmachines = 'one'";
-    let text = file(&server, 2000, work, "").replace("[stages.work]", "rate = '1000/s'\n[stages.work]");
+    let text = file(&server, 6000, work, "").replace("[stages.work]", "rate = '1000/s'\n[stages.work]");
     let mut ends = machine(&text, "read,write");
     let mut machines = [machine(&text, "work"), machine(&text, "work")];
     for n in [0, 1, 0] {
@@ -209,7 +209,7 @@ fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word(kind: BrokerKind) 
     for run in &mut machines {
         assert_eq!(run.wait(), 0, "{}", run.stderr());
     }
-    assert_eq!(numbers(&ends), [2000 * 2001 / 2], "{}", ends.stderr());
+    assert_eq!(numbers(&ends), [6000 * 6001 / 2], "{}", ends.stderr());
 }
 
 /// It prints behind the last item, when nothing is left in its input. Another machine with the stage has nothing to print.

@@ -162,6 +162,8 @@ impl Performer<'_> {
         if let Some((pid, alive)) = upgrade_state.guardian {
             self.children.add_auxiliary(pid, Auxiliary::Guardian);
             self.guardian = Some(Guardian { pid, alive: upgrade_state::taken(alive)? });
+        } else {
+            self.events.push_back(Event::GuardianEnded);
         }
         let watched = self.watch.is_some().then_some(Notice::FileTouched);
         [Notice::Child, Notice::WorkerSignal]

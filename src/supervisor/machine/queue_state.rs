@@ -277,7 +277,7 @@ impl QueueTable {
         out: &mut Effects,
     ) -> Vec<Reopened> {
         let mut reopened = Vec::new();
-        let live = || stages.iter().flat_map(StageState::live_versions);
+        let live = || stages.iter().flat_map(|stage| stage.live_versions().chain(stage.versions_to_come()));
         let written: BTreeSet<QueueId> = live().flat_map(|version| &version.outputs).copied().collect();
         let read: BTreeSet<QueueId> = live().flat_map(|version| &version.inputs).copied().collect();
         for queue in &mut self.all {

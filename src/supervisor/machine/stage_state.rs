@@ -1,5 +1,6 @@
 //! One stage and its workers: what is wanted of them, what they are, and the steps from one to the other.
 
+mod aim;
 mod checks;
 mod desired;
 pub(super) mod ended;
@@ -8,6 +9,7 @@ mod schedule;
 mod services;
 mod steps;
 
+use self::aim::Aims;
 use super::condition::{Condition, Goal};
 use super::ids::{StageKey, WorkerId};
 use super::reason::{StartReason, StopReason};
@@ -40,6 +42,8 @@ pub(super) struct StageState {
     pub spec: config::Stage,
     /// What its workers should do.
     pub version: Rc<Version>,
+    /// That, and what comes after it.
+    aims: Aims,
     /// Whether it is wanted.
     pub fate: Fate,
     pub workers: Vec<Worker>,
@@ -114,8 +118,6 @@ pub(super) struct Worker {
     pub bad_runs: u32,
     /// It was there when the stage was new.
     is_first: bool,
-    /// All queues that it reads go: it reads them to their end before it is of the wanted version.
-    drains: bool,
 }
 
 impl Worker {
@@ -139,7 +141,6 @@ impl Worker {
             epoch: 0,
             bad_runs: 0,
             is_first,
-            drains: false,
         }
     }
 }
@@ -164,6 +165,7 @@ impl StageState {
             key,
             id: None,
             spec,
+            aims: Aims::new(Rc::clone(&version)),
             version,
             fate: Fate::Wanted,
             workers: Vec::new(),
@@ -258,18 +260,6 @@ impl StageState {
         self.windows.iter().map(|(_, window)| *window).filter(move |window| Some(*window) != used)
     }
 
-    /// Notes which workers read queues to their end first: those of another version than the wanted one, if all that they read goes.
-    /// Whether there are any.
-    pub(super) fn note_drains(&mut self, goes: impl Fn(QueueId) -> bool) -> bool {
-        for i in 0..self.workers.len() {
-            let worker = &self.workers[i];
-            let may_drain = worker.drains || worker.life.has_process();
-            let drains = may_drain && !self.is_of_version(worker) && worker.version.reads_only(&goes);
-            self.workers[i].drains = drains;
-        }
-        self.workers.iter().any(|worker| worker.drains)
-    }
-
     /// The earliest moment at which time alone changes something.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let of_worker = |worker: &Worker| {
@@ -285,6 +275,7 @@ impl StageState {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
             Fate::Wanted if self.is_off() => self.is_over(),
+            Fate::Wanted if self.reads_others_first() => self.is_over(),
             Fate::Wanted => self.staying().all(|worker| {
                 !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)
                     || self.may_end_first(worker)

@@ -104,6 +104,14 @@ impl Version {
         !self.is_source() && self.inputs.iter().all(|&queue| such(queue))
     }
 
+    /// The same, but it reads what `other` reads.
+    pub(crate) fn with_inputs_of(&self, other: &Version) -> Version {
+        let mut version = self.clone();
+        version.work.inputs.clone_from(&other.work.inputs);
+        version.inputs.clone_from(&other.inputs);
+        version
+    }
+
     /// The queues that a worker of this version is attached to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = QueueId> {
         self.inputs

@@ -33,11 +33,8 @@ impl StageState {
         let is_other = !self.is_of_version(&self.workers[i]);
         let why = if is_other { StopReason::Changed } else { StopReason::Requested };
         let may_end_first = self.may_end_first(&self.workers[i]);
-        let is_drained = !self.workers.iter().any(|worker| worker.drains && !worker.life.is_over());
         let worker = &mut self.workers[i];
         match worker.life {
-            // Dead or alive: what it reads comes first.
-            Life::Due(_) | Life::BackOff { .. } | Life::Alive(_) if worker.drains => false,
             // Its time is not there yet.
             Life::BackOff { .. } if is_other && is_waiting(worker) => {
                 self.adopt(i);
@@ -48,8 +45,6 @@ impl StageState {
                 self.adopt(i);
                 true
             }
-            // The others still read what comes before.
-            Life::Over(_) if !is_drained => false,
             Life::Over(_) => {
                 // A finished stage with other work starts again; with the same work it doesn't.
                 if worker.version.work != self.version.work {
@@ -75,6 +70,6 @@ impl StageState {
         worker.epoch = self.epoch;
         worker.trial = !(worker.life.is_over() || is_waiting(worker));
         worker.bad_runs = 0;
-        (worker.is_first, worker.drains) = (false, false);
+        worker.is_first = false;
     }
 }

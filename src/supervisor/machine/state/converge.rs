@@ -98,12 +98,18 @@ impl State {
             match stage.fate {
                 Fate::Wanted if stage.is_off() => stage.finish_stopped(out),
                 Fate::Wanted => {
+                    stage.advance();
                     stage.skip_pauses(false, out);
                     stage.scale(out);
                     stage.roll(out);
                     stage.end_if_output_closed(out);
                 }
-                Fate::Removed { drains: true } => stage.skip_pauses(true, out),
+                Fate::Removed { drains: true } => {
+                    if stage.advance() {
+                        stage.roll(out);
+                    }
+                    stage.skip_pauses(true, out);
+                }
                 Fate::Removed { drains: false } => {}
                 Fate::GaveUp => stage.finish_given_up(out),
             }

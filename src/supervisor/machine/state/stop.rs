@@ -176,7 +176,12 @@ impl State {
                 {
                     stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
                 }
-                Fate::Wanted | Fate::Removed { .. } => stage.end_if_output_closed(out),
+                Fate::Wanted | Fate::Removed { .. } => {
+                    if stage.advance() {
+                        stage.roll(out);
+                    }
+                    stage.end_if_output_closed(out);
+                }
             }
         }
     }

@@ -32,7 +32,8 @@ impl State {
             })
             .collect();
         let queues = self.describe_queues(counters);
-        note_lingering(&mut stages, &queues);
+        let all = stages.iter_mut().zip(&self.stages).filter(|(_, stage)| !stage.reads_others_first());
+        note_lingering(all.map(|(stage, _)| stage), &queues);
         let mut totals = status::Totals::default();
         let removed = self.removed_totals.iter().map(|totals| totals.counts);
         stages.iter().map(|stage| stage.totals).chain(removed).for_each(|stage| totals += stage);
@@ -134,7 +135,10 @@ impl State {
 }
 
 /// A program has had all its input when its stage's queues have ended, and nothing of them is anybody's.
-fn note_lingering(stages: &mut [status::StageStatus], queues: &[status::QueueStatus]) {
+fn note_lingering<'a>(
+    stages: impl Iterator<Item = &'a mut status::StageStatus>,
+    queues: &[status::QueueStatus],
+) {
     let is_through =
         |queue: &status::QueueStatus| queue.ended && queue.waiting + queue.delayed + queue.leased == 0;
     let through: BTreeMap<&str, bool> =
@@ -143,7 +147,7 @@ fn note_lingering(stages: &mut [status::StageStatus], queues: &[status::QueueSta
         let mut inputs = stage.inputs.iter().filter_map(|name| through.get(name.as_str())).peekable();
         stage.is_command && inputs.peek().is_some() && inputs.all(|through| *through)
     };
-    for worker in stages.iter_mut().filter(had_all).flat_map(|stage| &mut stage.workers) {
+    for worker in stages.filter(had_all).flat_map(|stage| &mut stage.workers) {
         if worker.state == status::WorkerState::Working && worker.program.is_some() {
             worker.state = status::WorkerState::InputEnded;
         }

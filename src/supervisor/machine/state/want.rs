@@ -8,6 +8,7 @@ use crate::supervisor::machine::phase::{Phase, Reload};
 use crate::supervisor::machine::recovered::Label;
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::{Version, Wanted};
+use log::Level;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -21,12 +22,10 @@ impl State {
             self.want_stage(spec, places.get(&spec.name).copied(), &wanted, out);
         }
         self.remove_stages(&wanted.pipeline);
-        for stage in &mut self.stages {
-            // What is worked off first is worked off in its order.
-            if !stage.note_drains(|queue| self.queues.is_unwanted(queue)) && stage.fate == Fate::Wanted {
-                stage.unwanted_windows().for_each(|window| out.push(Effect::EndOrder(window)));
-            }
-        }
+        // What is read to its end first is worked off in its order.
+        let ordered =
+            self.stages.iter().filter(|stage| stage.fate == Fate::Wanted && !stage.reads_others_first());
+        ordered.flat_map(StageState::unwanted_windows).for_each(|window| out.push(Effect::EndOrder(window)));
         let drains = self.stages.iter().any(|stage| stage.fate == Fate::Removed { drains: true });
         let until = drains.then(|| out.now + wanted.pipeline.drain_timeout);
         out.push(Effect::LimitDeadLetters(wanted.pipeline.dead_letters));
@@ -63,9 +62,12 @@ impl State {
         }
         self.order(s, out);
         let stage = &mut self.stages[s];
-        if *stage.version != version {
-            stage.version = Rc::new(version);
+        if stage.aim_at(version, |queue| self.queues.is_unwanted(queue)) {
             stage.note_run_under_way(out);
+        }
+        if stage.reads_others_first() {
+            let inputs = stage.version.work.inputs.join(", ");
+            out.log(Level::Info, format!("{} reads {inputs} to the end first", spec.name));
         }
         stage.named(changed);
     }

@@ -236,9 +236,9 @@ fn a_removed_middle_stage_works_off_its_queue_which_then_goes() {
 #[test]
 fn a_queue_that_fills_up_before_it_could_go_takes_the_reload_back() {
     let mut bench = Bench::up(chain());
-    bench.crash("b", 0);
-    bench.crash("b", 0);
     bench.reload(renamed());
+    bench.say("a", 0, Ending::Ordered);
+    bench.say("b", 0, Ending::InputEnded);
     bench.held.insert("p".into(), 1);
     bench.obey();
     assert!(bench.has_said("the queue p still holds 1 item"), "{:?}", bench.said);
@@ -419,26 +419,83 @@ fn a_reader_of_a_renamed_queue_reads_it_to_its_end_first_also_over_a_kill() {
 }
 
 #[test]
-fn a_reader_of_a_renamed_queue_that_was_not_running_takes_the_new_one_at_once() {
+fn a_reader_that_fails_gets_its_fix_with_the_other_name_of_its_queue() {
     let mut bench = Bench::up(chain());
     bench.crash("b", 0);
     bench.crash("b", 0);
     assert_eq!(bench.running(), ["a[0]", "c[0]"], "it waits before its next start");
+    let mut new = renamed();
+    new.stages[1].work.task = Task::of("fixed");
+    bench.reload(new);
+    assert_eq!(
+        (inputs(&bench, "b"), uses(&bench, "b")),
+        (vec![vec!["p".to_owned()]], vec!["fixed".to_owned()])
+    );
+}
+
+#[test]
+fn a_queue_that_is_renamed_twice_is_read_under_each_of_its_names() {
+    for back in [false, true] {
+        let mut bench = Bench::up(chain());
+        bench.reload(renamed());
+        bench.say("a", 0, Ending::Ordered);
+        bench.ready(bench.pid("a", 0));
+        let mut third = if back { chain() } else { renamed() };
+        if !back {
+            third.stages[0].work.outputs = vec!["m".into()];
+            third.stages[1].work.inputs = vec!["m".into()];
+            third
+                .queues
+                .iter_mut()
+                .filter(|queue| queue.name == "n")
+                .for_each(|queue| queue.name = "m".into());
+        }
+        bench.reload(third);
+        bench.say("a", 0, Ending::Ordered);
+        bench.ready(bench.pid("a", 0));
+        let last = if back { "p" } else { "m" };
+        if back {
+            bench.say("b", 0, Ending::Ordered);
+        } else {
+            assert_eq!(inputs(&bench, "b"), [["p"]]);
+            bench.say("b", 0, Ending::InputEnded);
+        }
+        assert_eq!(inputs(&bench, "b"), [["n"]], "{back}");
+        bench.say("b", 0, Ending::InputEnded);
+        assert_eq!(inputs(&bench, "b"), [[last]]);
+        bench.obey();
+        assert_eq!(bench.queues.len(), 2, "{:?}", bench.queues);
+    }
+}
+
+#[test]
+fn a_drain_in_the_middle_of_a_rename_works_off_both_queues() {
+    let mut bench = Bench::up(chain());
     bench.reload(renamed());
+    bench.say("a", 0, Ending::Ordered);
+    bench.ready(bench.pid("a", 0));
+    bench.ask(Verb::Drain);
+    bench.say("a", 0, Ending::Ordered);
+    assert!(bench.ended.contains("p"), "{:?}", bench.ended);
+    bench.say("b", 0, Ending::InputEnded);
+    bench.run_starts();
     assert_eq!(inputs(&bench, "b"), [["n"]]);
+    bench.say("b", 0, Ending::InputEnded);
+    bench.say("c", 0, Ending::InputEnded);
+    assert!(bench.outcome.is_some());
 }
 
 #[test]
 fn a_run_that_ends_with_items_that_no_stage_reads_has_not_gone_well() {
     let mut bench = Bench::up(chain());
-    bench.crash("b", 0);
-    bench.crash("b", 0);
     bench.reload(renamed());
     bench.say("a", 0, Ending::Ordered);
     bench.ready(bench.pid("a", 0));
-    bench.held.insert("n".into(), 2);
-    bench.crash("b", 0);
+    bench.held.extend([("p".to_owned(), 1), ("n".to_owned(), 2)]);
+    bench.say("b", 0, Ending::InputEnded);
+    bench.obey();
     assert!(bench.has_said("going back"), "{:?}", bench.said);
+    bench.say("b", 0, Ending::InputEnded);
     bench.obey();
     bench.say("a", 0, Ending::Finished);
     bench.say("b", 0, Ending::InputEnded);
