@@ -117,7 +117,7 @@ fn a_followed_file_is_read_on_behind_it_and_status_counts_it() {
     let seen: Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
     assert_eq!(seen["stages"][0]["totals"]["too_long"], 1);
     assert_eq!((&seen["totals"]["too_long"], &seen["dead_letters"]), (&json!(1), &json!(0)));
-    assert!(run.tell(&["status"]).contains("1 dead letters of what was too long for an item"));
+    assert!(run.tell(&["status"]).contains("1 dead letter of what was too long for an item"));
     assert_eq!(run.ask(&["status", "--check"]).code, Some(3));
     assert_eq!(run.tell(&["audit"]).lines().last(), Some("every item is accounted for"));
     // It is no item, so it can't be put back; but it can be dropped.

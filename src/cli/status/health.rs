@@ -60,8 +60,9 @@ impl Health {
         if self.too_long > 0 {
             let file = &snapshot.dead_letter_file;
             lines.push(format!(
-                "{}: {} dead letters of what was too long for an item, in {file}",
-                snapshot.pipeline, self.too_long
+                "{}: {} of what was too long for an item, in {file}",
+                snapshot.pipeline,
+                counted(self.too_long, "dead letter")
             ));
         }
         if lines.is_empty() {

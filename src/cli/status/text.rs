@@ -181,10 +181,8 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
         notes.push(format!("{letters}: {}", dead::shown_by(snapshot, it)));
     }
     if snapshot.totals.too_long > 0 {
-        let too_long = snapshot.totals.too_long;
-        notes.push(format!(
-            "{too_long} dead letters of what was too long for an item: `mprun dead list` shows them"
-        ));
+        let too_long = counted(snapshot.totals.too_long, "dead letter");
+        notes.push(format!("{too_long} of what was too long for an item: `mprun dead list` shows them"));
     }
     if snapshot.totals.repeated > 0 {
         let lines = counted(snapshot.totals.repeated, "line");

@@ -1,5 +1,6 @@
 //! The pure middle of the supervisor: no I/O, no clock. [`state::State`] takes an event and the time, and returns effects.
 
+mod aims;
 pub(super) mod condition;
 mod dead_letters;
 pub(super) mod effect;

@@ -9,7 +9,7 @@ mod schedule;
 mod services;
 mod steps;
 
-use self::aim::Aims;
+use super::aims::Aims;
 use super::condition::{Condition, Goal};
 use super::ids::{StageKey, WorkerId};
 use super::reason::{StartReason, StopReason};

@@ -1,6 +1,7 @@
 //! What the worker knows of its items and its program's output.
 
 use super::output::StreamOutput;
+use crate::numbers::counted;
 use crate::queue::{Ending, WorkerHandle};
 use crate::worker::context::WorkerContext;
 use crate::worker::program::io::feed::Feed;
@@ -80,8 +81,8 @@ impl Unaccounted {
     pub(super) fn warn(&self) {
         if self.items > 0 {
             log::warn!(
-                "up to {} items that its program had read may be lost: with mode = \"stream\" mprun can't know which are done (docs/delivery.md)",
-                self.items
+                "up to {} that its program had read may be lost: with mode = \"stream\" mprun can't know which are done (docs/delivery.md)",
+                counted(self.items, "item")
             );
         }
     }
