@@ -126,7 +126,7 @@ fn a_machine_stays_in_the_run_that_it_has_begun_or_joined(kind: BrokerKind) {
     let mut second = Run::start_with(&text, &["--new-run"]);
     wait_until("lines of the other run", || (numbers(&second).len() > 5).then_some(()));
     assert!(
-        second.stderr().contains("run 1 has not ended: `mprun run FILE --run 1` goes on"),
+        second.stderr().contains("run 1 has not ended: `mprun run FILE --run 1` joins it"),
         "{}",
         second.stderr()
     );

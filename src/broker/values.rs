@@ -94,7 +94,7 @@ pub struct Membership {
 /// What is said of a run that another one has followed.
 #[cfg(any(feature = "redis", feature = "nats"))]
 pub(super) fn unfinished(run: u64) -> String {
-    format!("run {run} has not ended: `mprun run FILE --run {run}` goes on with it")
+    format!("run {run} has not ended: `mprun run FILE --run {run}` joins it")
 }
 
 /// A run that was joined.

@@ -12,7 +12,7 @@ use super::args::{Cli, Verb};
 use super::shell_tokens::{TokenKind, tokens};
 use super::{one_line, verbless};
 
-/// What may stand before the name of a program, each with so many words of its own.
+/// Commands that start the program named behind them, each with the number of words before that.
 const BEFORE: [(&str, usize); 6] =
     [("sudo", 0), ("exec", 0), ("nohup", 0), ("time", 0), ("env", 0), ("timeout", 1)];
 

@@ -1,4 +1,4 @@
-//! `mprun run --progress`: a bar for each stage while a run goes on that will end, or lines now and then. `mprun do --bar`: one line.
+//! `mprun run --progress`: a bar for each stage of a run that ends by itself, or lines now and then. `mprun do --bar`: one line.
 //!
 //! A thread asks the supervisor for its status, as any client of the control socket does. Where there are bars, one more
 //! thread has the terminal for itself ([`terminal_thread`]): it draws, and above the bars it writes the lines of the log,

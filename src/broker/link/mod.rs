@@ -56,7 +56,7 @@ enum Phase {
     Joining {
         tries: u32,
     },
-    /// Since then; before it so many tries had failed, or come to a connection that broke soon.
+    /// The connection stands since then. Before it, so many in a row could not be made, or broke soon.
     Up {
         since: Instant,
         tries: u32,

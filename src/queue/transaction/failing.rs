@@ -4,8 +4,9 @@
 //! step that delays it, a success in the step that ends its lease, a trial in the step that leases its item.
 //!
 //! The word of an item, `entry::FAILURES`, is one: the epoch of its last failure (43 bits), the attempts charged in it (7),
-//! whether the last failure was "not now", whether the item is known to be bad, and the number of the stage that this is about (12). Epochs begin at the time in
-//! milliseconds at which the stage's place was opened: so no word of an earlier run looks like one of this.
+//! whether the last failure was "not now", whether the item is known to be bad, and the number of the stage that this is
+//! about (12). Epochs begin at the time in milliseconds at which the stage's place was opened: so no word of an earlier run
+//! looks like one of this.
 //!
 //! # Crash table
 //!

@@ -10,7 +10,7 @@ use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{MAX_BATCH, QueueAt};
 use crate::queue::transaction::{counts, lock::LockPriority};
 
-/// A full shared queue holds at least so many commits of a source.
+/// How many commits of a source a full shared queue holds at least.
 const COMMITS_IN_A_QUEUE: u64 = 8;
 
 impl WorkerHandle {

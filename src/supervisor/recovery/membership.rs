@@ -108,7 +108,7 @@ mod tests {
         assert_eq!((first.enter(3, 10).unwrap(), first.enter(4, 10).unwrap()), (false, false));
         assert_eq!(second.last_run(), Some((4, 10)));
         assert_eq!((first.run_of_life(false), second.run_of_life(true)), (Some(4), None));
-        assert!(second.enter(4, 10).unwrap() && second.run_of_life(false) == Some(4), "the run goes on");
+        assert!(second.enter(4, 10).unwrap() && second.run_of_life(false) == Some(4), "the run is the same");
         fs::write(folder.join(RUN), "5 10\n").unwrap(); // as 0.1.0 wrote it
         assert_eq!((second.last_run(), second.run_of_life(false)), (Some((5, 10)), None));
         assert_eq!(second.run_of_life(true), Some(5));

@@ -7,6 +7,7 @@
 use super::{StageState, Worker};
 use crate::queue::QueueId;
 use crate::supervisor::machine::aims::Aims;
+use crate::supervisor::machine::effect::Effects;
 use crate::supervisor::machine::wanted::Version;
 use crate::supervisor::machine::worker_state::{Life, Over};
 use std::rc::Rc;
@@ -29,16 +30,18 @@ impl StageState {
         true
     }
 
-    /// What it reads first is read to its end: on to what comes next. True: its workers are to do something else.
-    pub(crate) fn advance(&mut self) -> bool {
+    /// Once what it reads first is read to its end, its workers take what comes next.
+    pub(crate) fn advance(&mut self, out: &mut Effects) {
         let has_read = |worker: &Worker| {
             worker.life == Life::Over(Over::InputEnded) && worker.version.inputs == self.version.inputs
         };
         if !self.reads_others_first() || self.workers.is_empty() || !self.staying().all(has_read) {
-            return false;
+            return;
         }
         self.aims.advance();
-        self.take_first_aim()
+        if self.take_first_aim() {
+            self.roll(out);
+        }
     }
 
     /// Whether it reads queues that go, before it does what the file says.

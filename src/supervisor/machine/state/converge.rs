@@ -98,16 +98,14 @@ impl State {
             match stage.fate {
                 Fate::Wanted if stage.is_off() => stage.finish_stopped(out),
                 Fate::Wanted => {
-                    stage.advance();
+                    stage.advance(out);
                     stage.skip_pauses(false, out);
                     stage.scale(out);
                     stage.roll(out);
                     stage.end_if_output_closed(out);
                 }
                 Fate::Removed { drains: true } => {
-                    if stage.advance() {
-                        stage.roll(out);
-                    }
+                    stage.advance(out);
                     stage.skip_pauses(true, out);
                 }
                 Fate::Removed { drains: false } => {}

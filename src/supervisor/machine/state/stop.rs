@@ -177,9 +177,7 @@ impl State {
                     stage.finish_all(StopReason::Stopping, Over::Stopped, None, out);
                 }
                 Fate::Wanted | Fate::Removed { .. } => {
-                    if stage.advance() {
-                        stage.roll(out);
-                    }
+                    stage.advance(out);
                     stage.end_if_output_closed(out);
                 }
             }

@@ -8,7 +8,7 @@ const LONGEST_DELAY = 16_000;
 // A stream that lasts this long was no failure.
 const STABLE = 10_000;
 
-// Milliseconds until the next try, after so many failures in a row.
+// The pause before the next connection, in milliseconds, after a number of failures in a row.
 export function delay(failures, random = Math.random()) {
   return Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1)) * (0.2 + 0.8 * random);
 }
