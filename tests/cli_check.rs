@@ -309,12 +309,15 @@ fn a_long_flow_is_drawn_in_rows_that_fit_a_document() {
         assert_eq!(lines.len(), 2 * steps + 2);
         for line in lines {
             let places = numbers(&line);
-            let inside = places.chunks(2).all(|at| at[0] >= 0.0 && at[0] <= width && at[1] >= 0.0 && at[1] <= height);
+            let inside =
+                places.chunks(2).all(|at| at[0] >= 0.0 && at[0] <= width && at[1] >= 0.0 && at[1] <= height);
             assert!(inside, "{steps}: {line} {view}");
             // It begins at a box, and its arrow points to one.
-            let ([x, y], [to_x, to_y]) = ([places[0], places[1]], [places[places.len() - 2], places[places.len() - 1]]);
+            let ([x, y], [to_x, to_y]) =
+                ([places[0], places[1]], [places[places.len() - 2], places[places.len() - 1]]);
             let is_at = |x: f64, y: f64| {
-                let near = |a: &[f64; 4]| x > a[0] - 3.0 && x < a[2] + 3.0 && y > a[1] - 3.0 && y < a[3] + 3.0;
+                let near =
+                    |a: &[f64; 4]| x > a[0] - 3.0 && x < a[2] + 3.0 && y > a[1] - 3.0 && y < a[3] + 3.0;
                 boxes.iter().any(near)
             };
             assert!(is_at(x, y) && is_at(to_x, to_y), "{steps}: {line}");

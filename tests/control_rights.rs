@@ -201,7 +201,8 @@ fn the_socket_and_the_token_for_everything_end_a_run_and_upgrade_it() {
             };
             if path == "/v1/upgrade" {
                 wait_until("the upgrade", || {
-                    let status: Value = serde_json::from_str(&server.run.ask(&["status", "--json"]).stdout).ok()?;
+                    let status: Value =
+                        serde_json::from_str(&server.run.ask(&["status", "--json"]).stdout).ok()?;
                     (status["upgrades"] == 1).then_some(())
                 });
             } else {

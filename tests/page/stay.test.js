@@ -192,10 +192,25 @@ test("a reload while somebody looks: what is gone says so, what is new is there,
   await page.locator("[data-node='stage/copy']").waitFor();
   await page.locator("#panel .lead", { hasText: "not in the pipeline any more" }).waitFor();
   assert.equal(await page.locator("[data-node='stage/pass']").count(), 0);
+  // Nothing is left to press, nor said to be at work.
+  assert.equal(await page.locator("#panel").getByRole("button").count(), 1);
+  assert.equal(await page.locator("#panel .legend").count(), 0);
   assert.equal(await page.evaluate(() => document.activeElement.dataset.node), "stage/end");
   await page.locator("[data-node='stage/copy']", { hasText: "/s" }).click();
   await page.locator("#panel h2", { hasText: "Stage copy" }).waitFor();
   await page.locator("#panel .legend").waitFor();
+  // A queue whose items are watched goes, and comes back.
+  await page.locator("[data-node='queue/passed']").click();
+  await page.locator("#panel").getByRole("button", { name: "Show items" }).click();
+  await page.locator(".items li").first().waitFor();
+  pipeline.edit(host, FLOW.replaceAll("passed", "handed").replace("stages.pass", "stages.copy"));
+  await page.locator("#panel .lead", { hasText: "This queue is not in the pipeline any more" }).waitFor();
+  assert.equal(await page.locator("#panel").getByRole("button").count(), 1);
+  pipeline.edit(host, FLOW);
+  await page.locator("#panel", { hasText: "It adds up." }).waitFor();
+  await page.locator("#panel").getByRole("button", { name: "Show items" }).click();
+  await page.locator("[data-node='stage/pass']").click();
+  await page.locator("#panel").getByRole("button", { name: "Restart" }).waitFor();
 }));
 
 test("by the keyboard alone a stage is found, paused, resumed and closed, and a reload is looked at", () => shown(FLOW, async (page, pipeline) => {

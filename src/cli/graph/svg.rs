@@ -103,7 +103,8 @@ fn in_order(joined: &[usize], alone: &[usize], flow: &Flow, sheet: &Sheet) -> Ve
 /// A line between a stage and a queue. `at`: the place of the stage in the file.
 fn line(sheet: &Sheet, flow: &Flow, nodes: &[Node], at: usize, edge: &Edge) -> String {
     let queues = nodes.len() - flow.queues.len();
-    let ends = [(&nodes[at], flow.stages[edge.stage]), (&nodes[queues + edge.queue], flow.queues[edge.queue])];
+    let ends =
+        [(&nodes[at], flow.stages[edge.stage]), (&nodes[queues + edge.queue], flow.queues[edge.queue])];
     let [(from, start), (to, end)] = if edge.reads { [ends[1], ends[0]] } else { ends };
     if let Some(way) = sheet.way(start, end) {
         return angular(&way);
@@ -144,11 +145,7 @@ fn angular(points: &[(f64, f64)]) -> String {
             (x + dx * part, y + dy * part)
         });
         // Writing to a String can't fail.
-        let _ = write!(
-            path,
-            "L{:.1},{:.1}Q{x:.1},{y:.1} {:.1},{:.1}",
-            before.0, before.1, after.0, after.1
-        );
+        let _ = write!(path, "L{:.1},{:.1}Q{x:.1},{y:.1} {:.1},{:.1}", before.0, before.1, after.0, after.1);
     }
     let (x, y) = points[points.len() - 1];
     format!("{path}L{x:.1},{y:.1}\"/>")

@@ -137,7 +137,7 @@ function select(kind, name = "") {
   byId("panel").replaceChildren(element("div", { class: "head" }, element("h2", {}, title), close), view.body);
   byId("panel").hidden = false;
   set(document.body, "data-panel", "");
-  location.hash = encodeURI(selected);
+  location.hash = selected;
   if (snapshot) show();
   byId("panel").focus({ preventScroll: true });
   if (matchMedia("(max-width: 760px)").matches) byId("panel").scrollIntoView();
@@ -210,9 +210,9 @@ followPipelines(() => goneSince === null);
 // The broker knows this machine by an id.
 machines.follow(() => goneSince === null && snapshot?.broker && { own: snapshot.broker.machine, file: snapshot.file });
 
-// What was selected before a page was loaded again.
-const [kind, name] = decodeURI(location.hash.slice(1)).split("/");
-if (VIEWS[kind]) select(kind, name);
+// What was selected before a page was loaded again. Another page may link here with any fragment.
+const [, kind, name] = /^#(stage|queue|letters|reload)\/([\w-]*)$/.exec(location.hash) ?? [];
+if (kind) select(kind, name);
 
 let [retry, reportShown] = [];
 if (window.SharedWorker) {

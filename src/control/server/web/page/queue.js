@@ -20,7 +20,8 @@ export class QueueView {
 
   update(snapshot, _history, _before, puts) {
     const queue = snapshot.queues.find((queue) => queue.name === this.name);
-    if (!queue) return say(this.state, "This queue is not in the pipeline any more.");
+    this.meter.hidden = this.watch.hidden = !queue;
+    if (!queue) return this.showNone();
     this.puts = { seen: puts.get(this.name) ?? [], uptime: snapshot.uptime, heard: performance.now() };
     const notes = [queue.ended && "has ended", queue.closed && "has no reader left", queue.leaving && "leaves"].filter(Boolean);
     say(this.state, [`${queue.shared ? "on this machine: " : ""}${filled(queue)}`, oldest(queue, snapshot, puts), ...notes].filter(Boolean).join(" · "));
@@ -33,6 +34,12 @@ export class QueueView {
       element("p", { class: "hint" }, `Written by ${queue.writers.join(", ") || "no stage"}; read by ${queue.readers.join(", ") || "no stage"}; when full: ${queue.when_full}.`),
       ...(this.machines.queue(this.name) ? [element("p", {}, this.machines.queue(this.name))] : []));
     if (focused) made.firstChild?.focus?.();
+  }
+
+  showNone() {
+    say(this.state, "This queue is not in the pipeline any more.");
+    this.ledger.replaceChildren();
+    this.stop();
   }
 
   start() {
