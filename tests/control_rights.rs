@@ -223,6 +223,26 @@ fn an_address_that_other_machines_reach_is_refused_without_a_word_for_it() {
 }
 
 #[test]
+fn a_token_for_looking_of_the_users_own_file_looks_and_makes_links_for_looking() {
+    let folder = support::Folder::new();
+    folder.file("looking", "0123456789abcdef-looking\n");
+    folder.file("pipeline.toml", &text("listen = '127.0.0.1:0'\nread_token_file = 'looking'"));
+    let run = Run::in_folder(folder, &[]);
+    run.wait_for_log("up after");
+    let address = address(&run);
+    let looking = bearer("0123456789abcdef-looking");
+    assert_eq!(tcp(&address, "GET", "/v1/status", &looking, "").0, 200);
+    assert_eq!(tcp(&address, "GET", "/metrics", &looking, "").0, 200);
+    assert_eq!(tcp(&address, "POST", "/v1/pause", &looking, "{}").0, 403);
+    assert!(!run.folder.path().join("state/mprun/pipeline/read-token").exists());
+    let link = run.tell(&["open", "--print", "--read-only"]);
+    let code = link.trim().rsplit_once('#').unwrap().1.to_owned();
+    let (code, _, said) = tcp(&address, "POST", "/open", "", &format!("{{\"code\":\"{code}\"}}"));
+    assert_eq!((code, said.contains("\"read_only\":true")), (200, true), "{said}");
+    assert!(!run.stderr().contains("0123456789abcdef"), "{}", run.stderr());
+}
+
+#[test]
 fn a_name_of_another_site_is_refused_from_elsewhere_too() {
     let server = Server::start();
     let full = server.header(TokenForEverything);

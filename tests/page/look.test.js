@@ -63,6 +63,33 @@ max_bytes = "64MiB"
   assert.equal(await page.evaluate(() => document.querySelectorAll("img, #content script").length), 0);
 }));
 
+// Bytes that are no UTF-8, a control character, a colour of a terminal, a letter that turns the direction of what follows.
+test("an item of bytes is shown without what would act on a screen: in the queue, in the log, and as a dead letter", () => shown(`
+[stages.raw]
+command = ["sh", "-c", 'while sleep 0.05; do printf "\\377\\001\\033[31mred\\342\\200\\256live \\360\\237\\230\\200\\n"; done']
+output = "raw"
+[stages.spoil]
+command = ["sh", "-c", 'read -r n; echo "$n" >&2; exit 1']
+mode = "each"
+input = "raw"
+attempts = 1
+when_failing = "dead-letter"
+`, async (page) => {
+  const risky = () => page.evaluate(() => document.querySelector("#content").textContent.match(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/u)?.[0]);
+  await open(page, "queue/raw");
+  await press(page, "Show items");
+  await page.locator(".items li", { hasText: "😀" }).first().waitFor();
+  assert.equal(await risky(), undefined);
+  await open(page, "stage/spoil");
+  await page.locator(".log", { hasText: "😀" }).waitFor();
+  await page.locator("#panel .events", { hasText: "😀" }).or(page.locator("#panel .events", { hasText: "started" })).first().waitFor();
+  assert.equal(await risky(), undefined);
+  await page.getByRole("button", { name: /ead letters/ }).click();
+  await page.getByRole("button", { name: /^Show .*of spoil/ }).first().click();
+  await page.locator(".letters pre", { hasText: "\\u{202e}live 😀" }).first().waitFor();
+  assert.equal(await risky(), undefined);
+}));
+
 test("the name of a program is text, and a fragment that is none of this page selects nothing", async () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "mprun-page-program-"));
   const program = path.join(folder, "<img src=x onerror=alert(1)>\"'&");
