@@ -22,6 +22,22 @@ use = "discard"
 input = "ticks"
 `;
 
+// A line of three stages.
+export const FLOW = `
+[stages.make]
+use = "count"
+sleep = "10ms"
+output = "made"
+[stages.pass]
+use = "format"
+with = { template = "{item}" }
+input = "made"
+output = "passed"
+[stages.end]
+use = "discard"
+input = "passed"
+`;
+
 // One with most that a page can show.
 export const SHOP = `
 [stages.orders]

@@ -1,28 +1,13 @@
 // A page that stays open: for long, without a connection, over a reload and the end of the run.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { axe, hide, launch, shot, shown as shownIn, until } from "./pipeline.js";
+import { FLOW, axe, launch, shot, shown as shownIn, until } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser.close());
 const shown = (...args) => shownIn(browser, ...args);
 const alert = (page) => page.getByRole("alert");
-
-const FLOW = `
-[stages.make]
-use = "count"
-sleep = "10ms"
-output = "made"
-[stages.pass]
-use = "format"
-with = { template = "{item}" }
-input = "made"
-output = "passed"
-[stages.end]
-use = "discard"
-input = "passed"
-`;
 
 // The heap in use and the DOM's size, after what can go has gone.
 async function size(page) {
@@ -111,61 +96,6 @@ test("pages that lose the server come back at different moments, later with each
   await page.getByRole("button", { name: "Try now" }).click();
   await page.locator("#gone").waitFor({ state: "hidden" });
   assert.ok(Date.now() - asked < 5000, "not before the next try");
-}));
-
-test("a tab behind others has the state in its title, and draws nothing", () => shown(FLOW, async (page, pipeline) => {
-  await hide(page, true);
-  pipeline.tell("pause");
-  await until("the title", async () => (await page.title()).startsWith("paused: shop"));
-  assert.match(await page.locator("#state").textContent(), /^running/);
-  await hide(page, false);
-  await page.locator("#state", { hasText: "paused" }).waitFor();
-}));
-
-for (const kind of ["SharedWorker", "no SharedWorker"]) {
-  test(`a browser whose tabs are all hidden has no stream, asks for the state now and then, and follows again when it is looked at: ${kind}`, { timeout: 120_000 }, () => shown(FLOW, async (page, pipeline) => {
-    if (kind !== "SharedWorker") {
-      await page.addInitScript(() => { delete window.SharedWorker; });
-      await page.reload();
-      await page.locator("#state", { hasText: "running" }).waitFor();
-    }
-    assert.ok(pipeline.connections() >= 1);
-    // A look at another tab ends nothing.
-    await hide(page, true);
-    await hide(page, false);
-    await until("the next seconds", async () => /up [6-9]/.test(await page.locator("#state").textContent()));
-    assert.ok(pipeline.connections() >= 1);
-    const other = await page.context().newPage();
-    await other.goto(`${pipeline.base}/`);
-    await other.locator("#state", { hasText: "up " }).waitFor();
-    await hide(page, true);
-    await hide(other, true);
-    await until("no connection", () => pipeline.connections() === 0);
-    pipeline.tell("pause");
-    await until("the title", async () => (await page.title()).startsWith("paused: shop"));
-    assert.match(await page.locator("#state").textContent(), /^running/, "nothing is drawn");
-    pipeline.tell("resume");
-    await hide(page, false);
-    const begun = Date.now();
-    await page.locator("#state", { hasText: "running" }).waitFor();
-    const before = await page.locator("#state").textContent();
-    await until("the next second", async () => (await page.locator("#state").textContent()) !== before);
-    assert.ok(Date.now() - begun < 6000, `${Date.now() - begun} ms`);
-    assert.equal(await page.locator("#gone").isVisible(), false);
-    // A server that ends while no tab is looked at.
-    await hide(page, true);
-    await pipeline.kill();
-    await until("the title", async () => (await page.title()).startsWith("no answer: shop"));
-  }));
-}
-
-test("a tab that comes later has the rates of the time before it", () => shown(FLOW, async (page) => {
-  await until("some points", async () => await page.locator("[data-node='stage/pass'] polyline").getAttribute("points").then((points) => points?.split(" ").length > 2));
-  const other = await page.context().newPage();
-  await other.goto(page.url());
-  const points = other.locator("[data-node='stage/pass'] polyline[points]");
-  await points.waitFor({ state: "attached" });
-  assert.ok((await points.getAttribute("points")).split(" ").length > 2);
 }));
 
 test("a run that ends is said to have ended, and its next one is shown", () => shown(FLOW.replace("10ms", "150ms").replace('use = "discard"', 'command = ["sleep", "0.3"]\nmode = "each"'), async (page, pipeline) => {
