@@ -217,7 +217,10 @@ if (kind) select(kind, name);
 let [retry, reportShown] = [];
 if (window.SharedWorker) {
   const worker = new SharedWorker("/page/worker.js", { type: "module", name: `mprun-${key().slice(0, 8)}` });
-  worker.port.onmessage = ({ data }) => hear(data);
+  worker.port.onmessage = ({ data }) => {
+    reportShown();
+    hear(data);
+  };
   retry = () => worker.port.postMessage("retry");
   reportShown = () => worker.port.postMessage({ key: key(), isShown: !document.hidden });
   addEventListener("pagehide", () => worker.port.postMessage("closed"));

@@ -44,16 +44,21 @@ export function follow(key, tell) {
     }
   };
   run();
+  const release = () => {
+    [isShown, leaving] = [false, null];
+    stream.abort(RELEASED);
+  };
   const show = (isSeen) => {
+    if (!isSeen) {
+      if (isShown) leaving ??= setTimeout(release, RELEASE_DELAY);
+      return;
+    }
     clearTimeout(leaving);
-    if (isSeen && !isShown) {
+    leaving = null;
+    if (!isShown) {
       isShown = true;
       retry();
     }
-    if (!isSeen && isShown) leaving = setTimeout(() => {
-      isShown = false;
-      stream.abort(RELEASED);
-    }, RELEASE_DELAY);
   };
   return { retry: () => retry(), show };
 }

@@ -2,7 +2,10 @@
 import { follow } from "./stream.js";
 import { withPoint } from "./times.js";
 
-// Each tab, and whether it is looked at.
+// A tab answers each event. One that is looked at has an event a second: without an answer for this long it has crashed.
+const ANSWER_LIMIT = 5000;
+
+// Each tab: whether it is looked at, and when it has said so.
 const tabs = new Map();
 const first = new Map();
 let feed = null;
@@ -13,11 +16,14 @@ function tell(event) {
   // A tab that comes later has the rates of before.
   if (event.kind === "snapshot") first.set("history", { kind: "history", data: { points: withPoint(first.get("history")?.data.points ?? [], event.data) } });
   [...tabs.keys()].forEach((port) => port.postMessage(event));
+  feed.show(isSeen());
 }
+
+const isSeen = () => [...tabs.values()].some(({ isShown, at }) => isShown && Date.now() - at < ANSWER_LIMIT);
 
 function hear(port, { key, isShown }) {
   const isNew = !tabs.has(port);
-  tabs.set(port, isShown);
+  tabs.set(port, { isShown, at: Date.now() });
   if (isNew) first.forEach((event) => port.postMessage(event));
   // A page that was loaded shows that the server is there.
   if (feed && isNew) feed.retry();
@@ -25,13 +31,10 @@ function hear(port, { key, isShown }) {
 }
 
 self.onconnect = ({ ports: [port] }) => {
-  const change = (data) => {
+  port.onmessage = ({ data }) => {
     if (data === "retry") return feed?.retry();
     if (data === "closed") tabs.delete(port);
     else hear(port, data);
-    feed?.show([...tabs.values()].some(Boolean));
+    feed?.show(isSeen());
   };
-  port.onmessage = ({ data }) => change(data);
-  // A tab that has crashed.
-  port.onclose = () => change("closed");
 };
