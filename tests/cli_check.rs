@@ -239,6 +239,92 @@ fn a_pipeline_is_drawn() {
     assert_eq!(drawing("svg"), include_str!("graph.svg"));
 }
 
+/// A chain of stages, with a line over several of them and one against the flow.
+fn long_flow(steps: usize) -> String {
+    let step = |n: usize| {
+        let (first, last) = (n == 0, n == steps - 1);
+        let input = match n {
+            0 => String::new(),
+            1 => "input = ['q0', 'again']\n".to_owned(),
+            n if n + 2 == steps => format!("input = ['q{}', 'far']\n", n - 1),
+            n => format!("input = 'q{}'\n", n - 1),
+        };
+        let output = match n {
+            n if n == steps - 1 => String::new(),
+            2 => "output = ['q2', 'far']\n".to_owned(),
+            n if n + 2 == steps => format!("output = ['q{n}', 'again']\n"),
+            n => format!("output = 'q{n}'\n"),
+        };
+        let work = match (first, last) {
+            (true, _) => "use = 'count'\n",
+            (_, true) => "use = 'discard'\n",
+            _ => "use = 'format'\nwith = { template = '{item}' }\n",
+        };
+        format!("[stages.step-{n}]\n{work}{input}{output}")
+    };
+    (0..steps).map(step).collect()
+}
+
+/// The numbers in the attributes of a tag.
+fn numbers(tag: &str) -> Vec<f64> {
+    tag.split(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != '-')
+        .filter_map(|part| part.parse().ok())
+        .collect()
+}
+
+#[test]
+fn a_long_flow_is_drawn_in_rows_that_fit_a_document() {
+    let file = folder("rows").join("p.toml");
+    for steps in [6, 9, 40] {
+        fs::write(&file, long_flow(steps)).expect("write the pipeline");
+        let output = mprun(&["graph", file.to_str().unwrap(), "--format", "svg"]);
+        let picture = text(&output.stdout);
+        let view = picture.split("viewBox=\"").nth(1).expect("a picture").split('"').next().unwrap();
+        let [_, _, width, height] = numbers(view)[..] else { panic!("{view}") };
+        assert!(width <= 1200.0, "{steps}: {view}");
+        let tags = |name: &str| {
+            let begin = format!("\n<{name}");
+            let all = picture.split(&begin).skip(1);
+            all.map(|rest| rest.split('>').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let boxes: Vec<[f64; 4]> = picture
+            .split("<rect class=")
+            .skip(1)
+            .map(|rest| {
+                let [x, y, width, height, _] = numbers(rest.split('>').next().unwrap())[..] else {
+                    panic!("{rest}")
+                };
+                [x, y, x + width, y + height]
+            })
+            .collect();
+        assert_eq!(boxes.len(), 2 * steps + 1);
+        for (n, a) in boxes.iter().enumerate() {
+            assert!(a[0] >= 0.0 && a[1] >= 0.0 && a[2] <= width && a[3] <= height, "{steps}: {a:?}");
+            for b in &boxes[n + 1..] {
+                let meet = a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+                assert!(!meet, "{steps}: {a:?} {b:?}");
+            }
+        }
+        let lines = tags("path d=");
+        assert_eq!(lines.len(), 2 * steps + 2);
+        for line in lines {
+            let places = numbers(&line);
+            let inside =
+                places.chunks(2).all(|at| at[0] >= 0.0 && at[0] <= width && at[1] >= 0.0 && at[1] <= height);
+            assert!(inside, "{steps}: {line} {view}");
+            // It begins at a box, and its arrow points to one.
+            let ([x, y], [to_x, to_y]) =
+                ([places[0], places[1]], [places[places.len() - 2], places[places.len() - 1]]);
+            let is_at = |x: f64, y: f64| {
+                let near =
+                    |a: &[f64; 4]| x > a[0] - 3.0 && x < a[2] + 3.0 && y > a[1] - 3.0 && y < a[3] + 3.0;
+                boxes.iter().any(near)
+            };
+            assert!(is_at(x, y) && is_at(to_x, to_y), "{steps}: {line}");
+        }
+    }
+}
+
 #[test]
 fn a_picture_has_no_script_and_what_a_file_says_is_text_in_it() {
     let file = folder("picture").join("p.toml");

@@ -91,6 +91,37 @@ fn a_client_that_never_reads_its_events_is_disconnected_costs_bounded_memory_and
     drop(slow);
 }
 
+/// Seconds of processor time that the thread for clients has had.
+fn control_seconds(run: &Run) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", run.pid())).unwrap().filter_map(Result::ok);
+    let control = tasks
+        .map(|task| task.path())
+        .find(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "control"));
+    let text = fs::read_to_string(control.unwrap().join("schedstat")).unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+#[test]
+fn fifty_clients_of_the_stream_have_an_event_a_second_for_less_than_two_percent_of_a_processor() {
+    const CLIENTS: usize = 50;
+    const EVENTS: usize = 6;
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let read = bearer(&token(&run, "read-token"));
+    let streams: Vec<TcpStream> = (0..CLIENTS).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    let (before, started) = (control_seconds(&run), std::time::Instant::now());
+    let readers: Vec<_> = streams
+        .into_iter()
+        .map(|stream| {
+            let read = read.clone();
+            std::thread::spawn(move || events(stream, &read, EVENTS))
+        })
+        .collect();
+    readers.into_iter().for_each(|reader| assert!(reader.join().unwrap().contains("event: layout")));
+    let cost = (control_seconds(&run) - before) / started.elapsed().as_secs_f64();
+    eprintln!("{CLIENTS} clients: {:.1} ms of processor time a second", cost * 1e3);
+    assert!(cost < 0.02, "{cost} s a second");
+}
+
 #[test]
 fn without_a_listener_the_server_sleeps() {
     let (run, address) = up("listen = '127.0.0.1:0'");

@@ -1,5 +1,8 @@
 // The page with what is hostile, what is much, and for whom: each light, dark, and on a phone.
 import assert from "node:assert/strict";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { after, before, test } from "node:test";
 import { SHOP, TICK, axe, cut, launch, press, shot, shown as shownIn, until } from "./pipeline.js";
 
@@ -59,6 +62,56 @@ max_bytes = "64MiB"
   assert.ok(longest <= 4200, `${longest}`);
   assert.equal(await page.evaluate(() => document.querySelectorAll("img, #content script").length), 0);
 }));
+
+// Bytes that are no UTF-8, a control character, a colour of a terminal, a letter that turns the direction of what follows.
+test("an item of bytes is shown without what would act on a screen: in the queue, in the log, and as a dead letter", () => shown(`
+[stages.raw]
+command = ["sh", "-c", 'while sleep 0.05; do printf "\\377\\001\\033[31mred\\342\\200\\256live \\360\\237\\230\\200\\n"; done']
+output = "raw"
+[stages.spoil]
+command = ["sh", "-c", 'read -r n; echo "$n" >&2; exit 1']
+mode = "each"
+input = "raw"
+attempts = 1
+when_failing = "dead-letter"
+`, async (page) => {
+  const risky = () => page.evaluate(() => document.querySelector("#content").textContent.match(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/u)?.[0]);
+  await open(page, "queue/raw");
+  await press(page, "Show items");
+  await page.locator(".items li", { hasText: "😀" }).first().waitFor();
+  assert.equal(await risky(), undefined);
+  await open(page, "stage/spoil");
+  await page.locator(".log", { hasText: "😀" }).waitFor();
+  await page.locator("#panel .events", { hasText: "😀" }).or(page.locator("#panel .events", { hasText: "started" })).first().waitFor();
+  assert.equal(await risky(), undefined);
+  await page.getByRole("button", { name: /ead letters/ }).click();
+  await page.getByRole("button", { name: /^Show .*of spoil/ }).first().click();
+  await page.locator(".letters pre", { hasText: "\\u{202e}live 😀" }).first().waitFor();
+  assert.equal(await risky(), undefined);
+}));
+
+test("the name of a program is text, and a fragment that is none of this page selects nothing", async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "mprun-page-program-"));
+  const program = path.join(folder, "<img src=x onerror=alert(1)>\"'&");
+  fs.writeFileSync(program, "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
+  await shown(TICK + `[stages.web]\ncommand = [${JSON.stringify(program)}]\n`, async (page, pipeline) => {
+    await page.getByRole("button", { name: "Service web" }).click();
+    await page.locator("#panel .lead", { hasText: "<img src=x" }).waitFor();
+    for (const fragment of ["constructor/x", "__proto__/x", "toString", "%E0%A4%A", "stage/<img src=x onerror=alert(1)>", "stage/%3Cscript%3E", "/", "stage"]) {
+      const other = await page.context().newPage();
+      other.on("pageerror", (error) => page.faults.push(`${fragment}: ${error.message}`));
+      await other.goto(`${pipeline.base}/#${fragment}`);
+      await other.locator("#state", { hasText: "up " }).waitFor();
+      assert.equal(await other.locator("#panel").isVisible(), false, fragment);
+      await other.close();
+    }
+    assert.equal(await page.evaluate(() => document.querySelectorAll("img, #content script").length), 0);
+    // A name that is nowhere.
+    await page.goto(`${pipeline.base}/#stage/nowhere`);
+    await page.reload();
+    await page.locator("#panel .lead", { hasText: "not in the pipeline any more" }).waitFor();
+  }).finally(() => fs.rmSync(folder, { recursive: true, force: true }));
+});
 
 // What is no name for a file in a good mood.
 const NAME = Buffer.concat([Buffer.from(`"'<script>alert(1)<\u2044script>\n`), Buffer.from([0xff, 0xfe]), Buffer.from(".toml")]);

@@ -1,7 +1,7 @@
 // The page in a real Chromium, against running pipelines.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { SHOP, launch, press, shot, shown as shownIn, until } from "./pipeline.js";
+import { SHOP, hide, launch, press, shot, shown as shownIn, until } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -69,6 +69,8 @@ test("a queue shows its ledger, the age of its oldest item, and items", () => sh
   await open(page, "queue/orders");
   await page.getByText("It adds up.").waitFor();
   await page.locator("#panel .lead", { hasText: "the oldest waits" }).waitFor();
+  // Numbers take no bytes of a queue; lines of text do.
+  assert.match(await page.locator("#panel .lead").textContent(), /^\d+ of 256 items · /);
   await press(page, "Show items");
   await page.locator(".items li").nth(3).waitFor();
   await page.locator(".items li .hint", { hasText: /waited (under |over )?[\d.]+ s/ }).first().waitFor();
@@ -168,6 +170,15 @@ test("one stream is enough for all tabs of a browser, which has six connections"
     await tab.goto(`${pipeline.base}/`);
     tabs.push(tab);
   }
+  // Items are a stream for each tab, as long as it is looked at.
+  for (const tab of tabs) {
+    await open(tab, "queue/orders");
+    await press(tab, "Show items");
+    await tab.locator(".items li").first().waitFor();
+    await hide(tab, true);
+  }
+  for (const tab of tabs) await hide(tab, false).then(() => tab.locator(".items li").nth(2).waitFor()).then(() => hide(tab, true));
+  for (const tab of tabs) await press(tab, "Close details").then(() => hide(tab, false));
   for (const tab of tabs) {
     await tab.bringToFront();
     await tab.locator("#state", { hasText: "running" }).waitFor();

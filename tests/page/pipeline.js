@@ -22,6 +22,22 @@ use = "discard"
 input = "ticks"
 `;
 
+// A line of three stages.
+export const FLOW = `
+[stages.make]
+use = "count"
+sleep = "10ms"
+output = "made"
+[stages.pass]
+use = "format"
+with = { template = "{item}" }
+input = "made"
+output = "passed"
+[stages.end]
+use = "discard"
+input = "passed"
+`;
+
 // One with most that a page can show.
 export const SHOP = `
 [stages.orders]
@@ -53,6 +69,12 @@ capacity = 256
 `;
 
 export const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
+
+// As when another tab is in front, or this one again.
+export const hide = (page, hidden) => page.evaluate((hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}, hidden);
 
 export async function until(what, look) {
   const end = Date.now() + LIMIT;
@@ -119,6 +141,13 @@ export class Pipeline {
 
   stage(name) {
     return this.status().stages.find((stage) => stage.name === name);
+  }
+
+  // Connections to the page's address.
+  connections() {
+    const port = Number(new URL(this.base).port).toString(16).toUpperCase().padStart(4, "0");
+    const lines = fs.readFileSync(`/proc/${this.child.pid}/net/tcp`, "utf8").split("\n").map((line) => line.trim().split(/\s+/));
+    return lines.filter(([, local, , state]) => local?.endsWith(`:${port}`) && state === "01").length;
   }
 
   async kill() {

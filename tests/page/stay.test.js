@@ -1,28 +1,13 @@
 // A page that stays open: for long, without a connection, over a reload and the end of the run.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { axe, launch, shot, shown as shownIn, until } from "./pipeline.js";
+import { FLOW, axe, launch, shot, shown as shownIn, until } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
 after(() => browser.close());
 const shown = (...args) => shownIn(browser, ...args);
 const alert = (page) => page.getByRole("alert");
-
-const FLOW = `
-[stages.make]
-use = "count"
-sleep = "10ms"
-output = "made"
-[stages.pass]
-use = "format"
-with = { template = "{item}" }
-input = "made"
-output = "passed"
-[stages.end]
-use = "discard"
-input = "passed"
-`;
 
 // The heap in use and the DOM's size, after what can go has gone.
 async function size(page) {
@@ -113,19 +98,6 @@ test("pages that lose the server come back at different moments, later with each
   assert.ok(Date.now() - asked < 5000, "not before the next try");
 }));
 
-test("a tab behind others has the state in its title, and draws nothing", () => shown(FLOW, async (page, pipeline) => {
-  const hide = (hidden) => page.evaluate((hidden) => {
-    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
-  await hide(true);
-  pipeline.tell("pause");
-  await until("the title", async () => (await page.title()).startsWith("paused: shop"));
-  assert.match(await page.locator("#state").textContent(), /^running/);
-  await hide(false);
-  await page.locator("#state", { hasText: "paused" }).waitFor();
-}));
-
 test("a run that ends is said to have ended, and its next one is shown", () => shown(FLOW.replace("10ms", "150ms").replace('use = "discard"', 'command = ["sleep", "0.3"]\nmode = "each"'), async (page, pipeline) => {
   const host = new URL(pipeline.base).host;
   await until("items that wait", () => pipeline.status().queues.some((queue) => queue.waiting > 4));
@@ -150,10 +122,25 @@ test("a reload while somebody looks: what is gone says so, what is new is there,
   await page.locator("[data-node='stage/copy']").waitFor();
   await page.locator("#panel .lead", { hasText: "not in the pipeline any more" }).waitFor();
   assert.equal(await page.locator("[data-node='stage/pass']").count(), 0);
+  // Nothing is left to press, nor said to be at work.
+  assert.equal(await page.locator("#panel").getByRole("button").count(), 1);
+  assert.equal(await page.locator("#panel .legend").count(), 0);
   assert.equal(await page.evaluate(() => document.activeElement.dataset.node), "stage/end");
   await page.locator("[data-node='stage/copy']", { hasText: "/s" }).click();
   await page.locator("#panel h2", { hasText: "Stage copy" }).waitFor();
   await page.locator("#panel .legend").waitFor();
+  // A queue whose items are watched goes, and comes back.
+  await page.locator("[data-node='queue/passed']").click();
+  await page.locator("#panel").getByRole("button", { name: "Show items" }).click();
+  await page.locator(".items li").first().waitFor();
+  pipeline.edit(host, FLOW.replaceAll("passed", "handed").replace("stages.pass", "stages.copy"));
+  await page.locator("#panel .lead", { hasText: "This queue is not in the pipeline any more" }).waitFor();
+  assert.equal(await page.locator("#panel").getByRole("button").count(), 1);
+  pipeline.edit(host, FLOW);
+  await page.locator("#panel", { hasText: "It adds up." }).waitFor();
+  await page.locator("#panel").getByRole("button", { name: "Show items" }).click();
+  await page.locator("[data-node='stage/pass']").click();
+  await page.locator("#panel").getByRole("button", { name: "Restart" }).waitFor();
 }));
 
 test("by the keyboard alone a stage is found, paused, resumed and closed, and a reload is looked at", () => shown(FLOW, async (page, pipeline) => {

@@ -3,6 +3,7 @@
 mod common;
 mod dot;
 mod mermaid;
+mod sheet;
 mod svg;
 mod text;
 

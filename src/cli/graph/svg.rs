@@ -2,6 +2,7 @@
 //! one: every text stands in a box with a ground of its own, in letters of one width, so that it fits.
 
 use super::common::{Graph, what};
+use super::sheet::{GAP, STAGE_HEIGHT, Sheet};
 use crate::config::Stage;
 use crate::layout::{Edge, Flow, Joins, Point, flow};
 use std::fmt::Write;
@@ -12,13 +13,8 @@ const STANDARD_OUTPUT: &str = "standard output";
 const MOST_LETTERS: usize = 28;
 /// Letters of one width are no wider at 12 pixels.
 const LETTER: f64 = 7.4;
-const STAGE_HEIGHT: f64 = 46.0;
 const QUEUE_HEIGHT: f64 = 36.0;
-/// Between two ranks, and between two boxes of a rank.
-const GAP: (f64, f64) = (36.0, 16.0);
-const MARGIN: f64 = 10.0;
-/// Between the boxes and a line that goes along above or below all of them.
-const LANE: f64 = 12.0;
+const CORNER: f64 = 6.0;
 
 const STYLE: &str = "text{font:12px ui-monospace,monospace;text-anchor:middle;fill:#1a2330}\
 .name{font-weight:600}\
@@ -42,29 +38,6 @@ impl Node {
     }
 }
 
-/// Where boxes stand: ranks from left to right.
-struct Sheet {
-    /// Of a box.
-    width: f64,
-    /// Of the first row; above it, as below the last one, is room for the lines that close a circle.
-    top: f64,
-    breadth: f64,
-}
-
-impl Sheet {
-    fn at(&self, point: Point) -> (f64, f64) {
-        let (along, across) = (point.along as f64, point.across);
-        let x = MARGIN + self.width / 2.0 + along * (self.width + GAP.0);
-        (x, self.top + STAGE_HEIGHT / 2.0 + across * (STAGE_HEIGHT + GAP.1))
-    }
-
-    /// Above all boxes that are joined, or below them: what is nearer.
-    fn lane(&self, y: f64) -> f64 {
-        let bottom = self.at(Point { along: 0, across: self.breadth }).1 + STAGE_HEIGHT / 2.0;
-        if y < (self.top + bottom) / 2.0 { self.top - LANE } else { bottom + LANE }
-    }
-}
-
 pub(super) fn draw(graph: &Graph) -> String {
     let all = &graph.pipeline.stages;
     let outputs: Vec<Vec<String>> = all.iter().map(|stage| outputs(graph, stage)).collect();
@@ -75,18 +48,15 @@ pub(super) fn draw(graph: &Graph) -> String {
     let queues = queues(graph, &outputs);
     let names: Vec<&str> = queues.iter().map(|(name, _)| *name).collect();
     let flow = flow(&joins, &names);
-    let stages = in_order(&joined, &alone, &flow);
     let texts = all.iter().flat_map(|stage| [stage.name.clone(), what(stage)]);
     let longest = texts.chain(names.iter().map(|name| (*name).to_owned())).map(|text| text.chars().count());
     let letters = longest.max().unwrap_or(0).clamp(8, MOST_LETTERS);
-    let has_circle = flow.edges.iter().any(|edge| goes_back(&flow, edge));
-    let top = if has_circle { MARGIN + LANE } else { MARGIN };
-    let sheet = Sheet { width: letters as f64 * LETTER + 16.0, top, breadth: flow.breadth };
-    let stage = |(at, point): (usize, Point)| Node {
+    let sheet = Sheet::new(letters as f64 * LETTER + 16.0, &flow);
+    let stage = |(at, middle): (usize, (f64, f64))| Node {
         name: all[at].name.clone(),
         about: what(&all[at]),
         is_stage: true,
-        middle: sheet.at(point),
+        middle,
     };
     let queue = |((name, about), point): (&(&str, String), &Point)| Node {
         name: (*name).to_owned(),
@@ -94,10 +64,11 @@ pub(super) fn draw(graph: &Graph) -> String {
         is_stage: false,
         middle: sheet.at(*point),
     };
+    let stages = in_order(&joined, &alone, &flow, &sheet);
     let nodes: Vec<Node> =
         stages.into_iter().map(stage).chain(queues.iter().zip(&flow.queues).map(queue)).collect();
     let mut lines: Vec<String> =
-        flow.edges.iter().map(|edge| line(&sheet, &nodes, joined[edge.stage], all.len(), edge)).collect();
+        flow.edges.iter().map(|edge| line(&sheet, &flow, &nodes, joined[edge.stage], edge)).collect();
     lines.extend(all.iter().enumerate().flat_map(|(at, stage)| {
         graph.before(stage).map(|before| order(&sheet, &nodes[before], &nodes[at])).collect::<Vec<_>>()
     }));
@@ -121,29 +92,25 @@ fn queues<'a>(graph: &Graph<'a>, outputs: &[Vec<String>]) -> Vec<(&'a str, Strin
 }
 
 /// The places of all stages, in the order of the file: those that nothing joins stand in a grid below the others.
-fn in_order(joined: &[usize], alone: &[usize], flow: &Flow) -> Vec<(usize, Point)> {
-    let columns = flow.length.max(4);
-    let top = if flow.length == 0 { 0.0 } else { flow.breadth + 1.4 };
-    let below =
-        |(n, at): (usize, &usize)| (*at, Point { along: n % columns, across: top + (n / columns) as f64 });
-    let mut places: Vec<(usize, Point)> = joined.iter().copied().zip(flow.stages.iter().copied()).collect();
-    places.extend(alone.iter().enumerate().map(below));
+fn in_order(joined: &[usize], alone: &[usize], flow: &Flow, sheet: &Sheet) -> Vec<(usize, (f64, f64))> {
+    let middles = flow.stages.iter().map(|point| sheet.at(*point));
+    let mut places: Vec<(usize, (f64, f64))> = joined.iter().copied().zip(middles).collect();
+    places.extend(alone.iter().enumerate().map(|(n, at)| (*at, sheet.below(n))));
     places.sort_by_key(|(at, _)| *at);
     places
 }
 
-/// Whether a line closes a circle: it leads against the flow, or to a box of the same rank.
-fn goes_back(flow: &Flow, edge: &Edge) -> bool {
-    let (stage, queue) = (flow.stages[edge.stage].along, flow.queues[edge.queue].along);
-    if edge.reads { queue >= stage } else { stage >= queue }
-}
-
-/// A line between a stage and a queue.
-fn line(sheet: &Sheet, nodes: &[Node], stage: usize, stages: usize, edge: &Edge) -> String {
-    let (stage, queue) = (&nodes[stage], &nodes[stages + edge.queue]);
-    let (from, to) = if edge.reads { (queue, stage) } else { (stage, queue) };
+/// A line between a stage and a queue. `at`: the place of the stage in the file.
+fn line(sheet: &Sheet, flow: &Flow, nodes: &[Node], at: usize, edge: &Edge) -> String {
+    let queues = nodes.len() - flow.queues.len();
+    let ends =
+        [(&nodes[at], flow.stages[edge.stage]), (&nodes[queues + edge.queue], flow.queues[edge.queue])];
+    let [(from, start), (to, end)] = if edge.reads { [ends[1], ends[0]] } else { ends };
+    if let Some(way) = sheet.way(start, end) {
+        return angular(&way);
+    }
     if from.middle.0 >= to.middle.0 {
-        return around(sheet, from, to);
+        return around(sheet, sheet.lane(start, (from.middle.1 + to.middle.1) / 2.0), from, to);
     }
     let half = sheet.width / 2.0;
     let mut points = vec![(from.middle.0 + half, from.middle.1)];
@@ -155,9 +122,8 @@ fn line(sheet: &Sheet, nodes: &[Node], stage: usize, stages: usize, edge: &Edge)
     curve("", &points)
 }
 
-/// Back, above or below all boxes.
-fn around(sheet: &Sheet, from: &Node, to: &Node) -> String {
-    let lane = sheet.lane((from.middle.1 + to.middle.1) / 2.0);
+/// Back, above or below all boxes of a row.
+fn around(sheet: &Sheet, lane: f64, from: &Node, to: &Node) -> String {
     let end = |node: &Node| node.middle.1 + (lane - node.middle.1).signum() * node.height() / 2.0;
     let (start, x, turn) = (end(from), from.middle.0, sheet.width / 4.0);
     let (stop, to_x) = (end(to) + (lane - to.middle.1).signum() * 2.0, to.middle.0);
@@ -166,6 +132,23 @@ fn around(sheet: &Sheet, from: &Node, to: &Node) -> String {
         "<path d=\"M{x:.1},{start:.1}Q{x:.1},{lane:.1} {leaves:.1},{lane:.1}L{comes:.1},{lane:.1}\
          Q{to_x:.1},{lane:.1} {to_x:.1},{stop:.1}\"/>"
     )
+}
+
+/// Along and across by turns, with round corners.
+fn angular(points: &[(f64, f64)]) -> String {
+    let mut path = format!("<path d=\"M{:.1},{:.1}", points[0].0, points[0].1);
+    for corner in points.windows(3) {
+        let (x, y) = corner[1];
+        let [before, after] = [corner[0], corner[2]].map(|(to_x, to_y)| {
+            let (dx, dy) = (to_x - x, to_y - y);
+            let part = (CORNER / dx.hypot(dy).max(f64::EPSILON)).min(0.5);
+            (x + dx * part, y + dy * part)
+        });
+        // Writing to a String can't fail.
+        let _ = write!(path, "L{:.1},{:.1}Q{x:.1},{y:.1} {:.1},{:.1}", before.0, before.1, after.0, after.1);
+    }
+    let (x, y) = points[points.len() - 1];
+    format!("{path}L{x:.1},{y:.1}\"/>")
 }
 
 /// From a stage to one that starts after it.
@@ -198,8 +181,8 @@ fn curve(class: &str, points: &[(f64, f64)]) -> String {
 
 fn render(name: &str, sheet: &Sheet, lines: &[String], nodes: &[Node]) -> String {
     let far = |side: fn(&Node) -> f64| nodes.iter().map(side).fold(0.0, f64::max);
-    let width = far(|node| node.middle.0) + sheet.width / 2.0 + MARGIN;
-    let height = far(|node| node.middle.1) + STAGE_HEIGHT / 2.0 + sheet.top;
+    let width = far(|node| node.middle.0) + sheet.width / 2.0 + sheet.beside;
+    let height = sheet.height(far(|node| node.middle.1) + STAGE_HEIGHT / 2.0);
     let name = escaped(name);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \

@@ -55,3 +55,30 @@ pub(super) fn needs(path: &str) -> Needs {
         None => Needs::Token,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_script_makes_markup_or_code_of_a_text() {
+        let ways = [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "createContextualFragment",
+            "DOMParser",
+            "setHTML",
+            "srcdoc",
+            "eval(",
+            "new Function",
+            "javascript:",
+        ];
+        for (name, kind, text) in FILES {
+            for way in ways.iter().filter(|_| kind == SCRIPT) {
+                assert!(!text.contains(way), "{name}: {way}");
+            }
+        }
+    }
+}

@@ -1,4 +1,8 @@
-// Elements. All text goes in as text: nothing that a pipeline says becomes markup.
+// Elements. All text goes in as text: nothing that a pipeline says becomes markup, or changes how the text around it is shown.
+
+// Control characters, and those that hide or turn the direction of a text, as in `text.rs`.
+const RISKY = /(?![\n\t])[\p{Cc}\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/gu;
+const visible = (text) => String(text).replace(RISKY, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`);
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
@@ -7,7 +11,8 @@ export function element(name, attributes = {}, ...children) {
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else made.setAttribute(key, value === true ? "" : String(value));
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.filter((child) => child !== null && child !== undefined && child !== false);
+  made.append(...shown.map((child) => (child instanceof Node ? child : visible(child))));
   return made;
 }
 
@@ -21,7 +26,8 @@ export function drawn(name, attributes = {}, ...children) {
 
 // What is the same stays: a screen reader says nothing anew, and a selection is kept.
 export function say(where, text) {
-  if (where.textContent !== text) where.textContent = text;
+  const shown = visible(text);
+  if (where.textContent !== shown) where.textContent = shown;
 }
 
 export function set(where, name, value) {

@@ -39,6 +39,16 @@ export class Machines {
     return this.run?.run.ended ? 0 : (this.run?.machines ?? []).filter((machine) => machine.state === "silent").length;
   }
 
+  // A snapshot with what the broker holds of shared queues: of their items, a machine has those at hand only.
+  over(snapshot) {
+    const sums = new Map((this.run?.queues ?? []).map((queue) => [queue.name, queue]));
+    const whole = (queue) => {
+      const sum = queue.shared && sums.get(queue.name);
+      return sum ? { ...queue, waiting: sum.waiting, delayed: 0, capacity: sum.capacity, bytes: 0 } : queue;
+    };
+    return { ...snapshot, queues: snapshot.queues.map(whole) };
+  }
+
   // A sentence about a shared queue.
   queue(name) {
     const queue = this.run?.queues.find((queue) => queue.name === name);

@@ -11,7 +11,7 @@ import { ReloadView } from "./reload.js";
 import { StageView } from "./stage.js";
 import { follow } from "./stream.js";
 import { showAttention, showSummary } from "./summary.js";
-import { SPAN } from "./times.js";
+import { SPAN, joined, withPoint } from "./times.js";
 import { brokerNote, counted, time, wholeState } from "./words.js";
 
 const graph = new Graph(select);
@@ -21,7 +21,8 @@ let [snapshot, history, recent, view, selected, goneSince] = [null, [], [], null
 
 function hear({ kind, data, status, rest }) {
   if (kind === "gone") return showGone(status, rest);
-  if (kind === "history") history = data.points;
+  // Without a tab that is looked at, the server may have had no listener.
+  if (kind === "history") history = joined(history, data.points);
   if (kind === "layout") graph.lay(data);
   if (kind === "snapshot") take(data);
   if (kind === "layout" && snapshot) show();
@@ -31,10 +32,7 @@ function take(next) {
   if (snapshot && snapshot.run !== next.run) [history, recent] = [[], []], puts.clear();
   snapshot = next;
   recent = [...recent.filter((old) => next.uptime - old.uptime <= 11), next];
-  if (!history.length || next.uptime - history.at(-1).at >= 5) {
-    const stages = Object.fromEntries(next.stages.filter((stage) => stage.rate).map((stage) => [stage.name, [stage.rate.done, stage.rate.emitted]]));
-    history = [...history.filter((point) => next.uptime - point.at <= SPAN), { at: next.uptime, stages }];
-  }
+  history = withPoint(history, next);
   for (const queue of next.queues) {
     const seen = puts.get(queue.name) ?? [];
     puts.set(queue.name, [...seen.filter(([at]) => next.uptime - at <= SPAN), [next.uptime, queue.put]]);
@@ -60,7 +58,8 @@ function show() {
   say(byId("name"), pipeline);
   say(byId("state"), `${state}, up ${time(uptime)}${isReadOnly() ? ", for looking only" : ""}`);
   set(byId("state"), "data-state", kind);
-  showSummary(snapshot, dead);
+  const whole = machines.over(snapshot);
+  showSummary(whole, dead);
   say(byId("bottleneck"), bottleneck ? `${broker ? "On this machine, " : ""}${bottleneck.text}` : "");
   say(byId("letters"), dead ? counted(dead, "dead letter") : "Dead letters");
   set(byId("letters"), "data-some", dead ? "" : null);
@@ -74,7 +73,7 @@ function show() {
     byId("names").replaceChildren(...names.map((name) => element("option", { value: name })));
   }
   const before = recent[0] === snapshot ? null : recent[0];
-  if (graph.layout) graph.update(snapshot, history, before, selected);
+  if (graph.layout) graph.update(whole, history, before, selected);
   byId("graph").hidden = !snapshot.queues.length && snapshot.stages.every((stage) => !stage.rate);
   showAttention(snapshot, Boolean(graph.isLarge), (name) => lead("stage", name));
   showServices(snapshot, selected, select);
@@ -138,7 +137,7 @@ function select(kind, name = "") {
   byId("panel").replaceChildren(element("div", { class: "head" }, element("h2", {}, title), close), view.body);
   byId("panel").hidden = false;
   set(document.body, "data-panel", "");
-  location.hash = encodeURI(selected);
+  location.hash = selected;
   if (snapshot) show();
   byId("panel").focus({ preventScroll: true });
   if (matchMedia("(max-width: 760px)").matches) byId("panel").scrollIntoView();
@@ -197,6 +196,8 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("visibilitychange", () => {
+  reportShown();
+  view?.look?.(!document.hidden);
   if (document.hidden) return;
   if (goneSince) retry();
   else if (snapshot) show();
@@ -209,17 +210,25 @@ followPipelines(() => goneSince === null);
 // The broker knows this machine by an id.
 machines.follow(() => goneSince === null && snapshot?.broker && { own: snapshot.broker.machine, file: snapshot.file });
 
-// What was selected before a page was loaded again.
-const [kind, name] = decodeURI(location.hash.slice(1)).split("/");
-if (VIEWS[kind]) select(kind, name);
+// What was selected before a page was loaded again. Another page may link here with any fragment.
+const [, kind, name] = /^#(stage|queue|letters|reload)\/([\w-]*)$/.exec(location.hash) ?? [];
+if (kind) select(kind, name);
 
-let retry;
+let [retry, reportShown] = [];
 if (window.SharedWorker) {
   const worker = new SharedWorker("/page/worker.js", { type: "module", name: `mprun-${key().slice(0, 8)}` });
-  worker.port.onmessage = ({ data }) => hear(data);
-  worker.port.postMessage(key());
+  worker.port.onmessage = ({ data }) => {
+    reportShown();
+    hear(data);
+  };
   retry = () => worker.port.postMessage("retry");
+  reportShown = () => worker.port.postMessage({ key: key(), isShown: !document.hidden });
   addEventListener("pagehide", () => worker.port.postMessage("closed"));
+  // A page that the browser has kept, and shows again.
+  addEventListener("pageshow", ({ persisted }) => persisted && reportShown());
 } else {
-  retry = follow(key(), hear);
+  const feed = follow(key(), hear);
+  retry = feed.retry;
+  reportShown = () => feed.show(!document.hidden);
 }
+reportShown();

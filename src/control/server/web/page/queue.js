@@ -20,10 +20,11 @@ export class QueueView {
 
   update(snapshot, _history, _before, puts) {
     const queue = snapshot.queues.find((queue) => queue.name === this.name);
-    if (!queue) return say(this.state, "This queue is not in the pipeline any more.");
+    this.meter.hidden = this.watch.hidden = !queue;
+    if (!queue) return this.showNone();
     this.puts = { seen: puts.get(this.name) ?? [], uptime: snapshot.uptime, heard: performance.now() };
     const notes = [queue.ended && "has ended", queue.closed && "has no reader left", queue.leaving && "leaves"].filter(Boolean);
-    say(this.state, [`${number(held(queue))} of ${number(queue.capacity)} items, ${bytes(queue.bytes)} of ${bytes(queue.max_bytes)}`, oldest(queue, snapshot, puts), ...notes].filter(Boolean).join(" · "));
+    say(this.state, [`${queue.shared ? "on this machine: " : ""}${filled(queue)}`, oldest(queue, snapshot, puts), ...notes].filter(Boolean).join(" · "));
     this.meter.value = fullness(queue);
     const parts = ["done", "waiting", "delayed", "leased", "dropped", "dead"];
     const sum = parts.reduce((all, part) => all + queue[part], 0);
@@ -35,15 +36,29 @@ export class QueueView {
     if (focused) made.firstChild?.focus?.();
   }
 
+  showNone() {
+    say(this.state, "This queue is not in the pipeline any more.");
+    this.ledger.replaceChildren();
+    this.stop();
+  }
+
   start() {
-    this.tap = new AbortController();
+    const tap = this.tap = new AbortController();
     say(this.watch, "Stop");
     const show = (item) => {
       const notes = [this.age(item), item.attempt > 1 && `try ${item.attempt}`, item.bytes > 160 && bytes(item.bytes)].filter(Boolean);
       this.items.prepend(element("li", {}, element("b", {}, `#${item.id}`), ` ${item.text}${item.bytes > 160 ? " …" : ""} `, element("span", { class: "hint" }, notes.join(" · "))));
       while (this.items.children.length > SHOWN) this.items.lastChild.remove();
     };
-    lines(`/v1/tap?queue=${encodeURIComponent(this.name)}`, this.tap.signal, show).catch(() => {}).finally(() => this.stop());
+    lines(`/v1/tap?queue=${encodeURIComponent(this.name)}`, tap.signal, show).catch(() => {}).finally(() => this.tap === tap && this.stop());
+  }
+
+  // A tab behind others has no connection of its own: browsers allow six to a host.
+  look(isShown) {
+    const wasLeft = this.isLeft;
+    this.isLeft = !isShown && Boolean(this.tap);
+    if (this.isLeft) this.stop();
+    else if (wasLeft) this.start();
   }
 
   // The age of an item in seconds: its number against the counts of items put, each with its time.
@@ -64,6 +79,12 @@ export class QueueView {
   close() {
     this.stop();
   }
+}
+
+// Items of up to eight bytes take none of `max_bytes`.
+function filled(queue) {
+  const items = `${number(held(queue))} of ${number(queue.capacity)} items`;
+  return queue.bytes ? `${items}, ${bytes(queue.bytes)} of ${bytes(queue.max_bytes)}` : items;
 }
 
 // The last time at which an item had not been put yet: there were too few.

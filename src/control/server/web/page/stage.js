@@ -22,7 +22,7 @@ export class StageView {
 
   update(snapshot, history, before) {
     const stage = snapshot.stages.find((stage) => stage.name === this.name);
-    if (!stage) return say(this.state, "This stage is not in the pipeline any more.");
+    if (!stage) return this.showNone();
     const [word, kind] = stateOf(stage);
     const what = stage.failing?.last_words ?? obstacle(stage);
     const why = what ? `: ${what}` : "";
@@ -33,6 +33,14 @@ export class StageView {
     this.showWorkers(stage);
     this.showEvents(stage);
     this.showLog();
+  }
+
+  // What happened and the log stay to be read.
+  showNone() {
+    say(this.state, "This stage is not in the pipeline any more.");
+    set(this.state, "data-state", null);
+    for (const part of [this.buttons, this.flow, this.workers]) part.replaceChildren();
+    delete this.buttons.dataset.wanted;
   }
 
   showButtons(stage) {

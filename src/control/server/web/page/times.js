@@ -2,9 +2,24 @@
 import { drawn, element } from "./dom.js";
 
 const SPLIT = [["working", "at work"], ["starved", "waits for items"], ["blocked", "waits for room"], ["paused", "paused"], ["for_turn", "waits for its turn"]];
-// Rates are drawn over ten minutes, or over as long as they are known, a minute at least.
+// Rates are drawn over ten minutes, or over as long as they are known, some seconds at least.
 export const SPAN = 600;
-const LEAST_SPAN = 60;
+const LEAST_SPAN = 20;
+// Between two points of a history of rates, in seconds.
+const POINT_INTERVAL = 5;
+
+// A history of rates with what a snapshot has, if that is due.
+export function withPoint(history, { uptime, stages }) {
+  if (history.length && uptime - history.at(-1).at < POINT_INTERVAL) return history;
+  const rates = stages.filter((stage) => stage.rate).map((stage) => [stage.name, [stage.rate.done, stage.rate.emitted]]);
+  return [...history.filter(({ at }) => uptime - at <= SPAN), { at: uptime, stages: Object.fromEntries(rates) }];
+}
+
+// Two histories of the same run.
+export function joined(one, other) {
+  const all = [...one, ...other].sort((a, b) => a.at - b.at);
+  return all.filter(({ at }, n) => !n || Math.floor(at / POINT_INTERVAL) > Math.floor(all[n - 1].at / POINT_INTERVAL));
+}
 
 // Shares of the workers' time since an earlier snapshot: [kind, label, seconds, percent].
 export function shares(stage, before) {
