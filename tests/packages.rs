@@ -42,9 +42,9 @@ fn the_version_is_the_same_wherever_it_is_said() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(read("python/pyproject.toml").contains(&format!("\nversion = \"{version}\"\n")));
     let changelog = read("CHANGELOG.md");
-    let heads: Vec<&str> = changelog.lines().filter(|line| line.starts_with("## ")).collect();
-    assert_eq!(heads[0], "## Unreleased");
-    let date = heads[1].strip_prefix(&format!("## {version} - ")).unwrap_or_else(|| panic!("{}", heads[1]));
+    let mut heads = changelog.lines().filter(|line| line.starts_with("## ")).skip_while(|head| *head == "## Unreleased");
+    let head = heads.next().unwrap();
+    let date = head.strip_prefix(&format!("## {version} - ")).unwrap_or_else(|| panic!("{head}"));
     assert!(date.len() == 10 && date.chars().all(|part| part.is_ascii_digit() || part == '-'), "{date}");
 }
 
