@@ -168,7 +168,7 @@ fn a_stop_that_finds_no_room_for_what_a_program_has_printed_says_that_it_is_lost
     run.wait();
     assert!(disk.read("printed").ends_with('\n'));
     let log = run.stderr();
-    assert!(log.contains("told to finish while standard output could not be written"), "{log}");
+    assert!(log.contains("stopped while standard output could not be written"), "{log}");
     assert!(log.contains("may be lost"), "{log}");
 }
 

@@ -42,7 +42,8 @@ fn the_version_is_the_same_wherever_it_is_said() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(read("python/pyproject.toml").contains(&format!("\nversion = \"{version}\"\n")));
     let changelog = read("CHANGELOG.md");
-    let mut heads = changelog.lines().filter(|line| line.starts_with("## ")).skip_while(|head| *head == "## Unreleased");
+    let mut heads =
+        changelog.lines().filter(|line| line.starts_with("## ")).skip_while(|head| *head == "## Unreleased");
     let head = heads.next().unwrap();
     let date = head.strip_prefix(&format!("## {version} - ")).unwrap_or_else(|| panic!("{head}"));
     assert!(date.len() == 10 && date.chars().all(|part| part.is_ascii_digit() || part == '-'), "{date}");

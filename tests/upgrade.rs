@@ -60,7 +60,7 @@ fn all_workers(run: &Run) -> Vec<u32> {
 }
 
 fn takeovers(run: &Run) -> usize {
-    run.stderr().matches("took over: 4 workers go on").count()
+    run.stderr().matches("took over, with 4 workers").count()
 }
 
 /// The verb may have its answer before the writer of the log has written the line.
@@ -186,7 +186,7 @@ fn the_verb_says_that_the_next_program_took_over_and_nothing_is_forgotten() {
         let (code, said) = verb(&run, &arguments);
         assert_eq!(code, Some(0), "{said}{}", run.stderr());
         let expected = format!(
-            "took over from mprun {} in process {}; 4 workers went on",
+            "took over from mprun {} in process {}, with 4 workers as they were",
             env!("CARGO_PKG_VERSION"),
             run.pid()
         );

@@ -22,6 +22,7 @@ mod counted;
 mod outlet;
 
 use crate::append::{Beginning, Begun, Counts, UndoLog, Written};
+use crate::numbers::counted;
 use crate::stage::path_template::PathTemplate;
 use crate::stage::{
     Context, Emitter, Failure, Item, Orders, Persistence, Reach, Replacement, Settings, Stage, TokenNotes,
@@ -263,11 +264,11 @@ impl ToFile {
         let shown = path.display();
         match error.kind() {
             io::ErrorKind::Interrupted => {
-                Failure::with_reach("told to finish while a pipe was full", Reach::Ordered)
+                Failure::with_reach("stopped while a pipe was full", Reach::Ordered)
             }
             io::ErrorKind::BrokenPipe => {
                 self.outlet = None; // opened again, it is one with another reader, or with none yet
-                self.not_yet(format!("can't write `{shown}`: nobody reads it any more"), true)
+                self.not_yet(format!("can't write `{shown}`: its reader is gone"), true)
             }
             _ => Failure::not_yet(format!("can't write `{shown}`: {error}")),
         }
@@ -296,7 +297,9 @@ impl ToFile {
             Mode::Empty if self.continues && length > 0 => {
                 log::info!("adds to `{shown}`: the run goes on from an earlier one, so it is not emptied");
             }
-            Mode::Empty if length > 0 => log::info!("`{shown}` was emptied: it held {length} bytes"),
+            Mode::Empty if length > 0 => {
+                log::info!("`{shown}` was emptied: it held {}", counted(length, "byte"));
+            }
             Mode::Empty | Mode::Append => {}
         }
     }

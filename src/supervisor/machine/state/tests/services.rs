@@ -201,8 +201,8 @@ fn one_that_nobody_reads_is_a_fault_if_it_is_meant_to_run() {
     for restart in [Restart::Always, Restart::OnFailure] {
         let (bench, snapshot) = without_reader(restart);
         let said =
-            bench.said.iter().find(|said| said.starts_with("WARN: web[0] ended as told after")).unwrap();
-        assert!(said.ends_with("; it is not started again: nobody reads its output any more"), "{said}");
+            bench.said.iter().find(|said| said.starts_with("WARN: web[0] ended as asked after")).unwrap();
+        assert!(said.ends_with("; it is not started again: the reader of its output is gone"), "{said}");
         let web = snapshot.stages.iter().find(|stage| stage.name == "web").unwrap();
         assert_eq!((web.state(), web.workers[0].lost_reader), ("failed", true));
     }
