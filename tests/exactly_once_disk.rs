@@ -136,7 +136,7 @@ fn what_is_printed_waits_for_room_without_a_restart_or_a_failed_item_and_says_so
         assert_once(&disk.read("printed"), ALL);
         let log = run.stderr();
         assert_eq!(log.matches(FULL).count(), 1, "{log}");
-        assert!(log.contains("print[") && log.contains("it can be written now: goes on"), "{log}");
+        assert!(log.contains("print[") && log.contains("it can be written again"), "{log}");
         assert!(!log.contains("failed"), "{log}");
         assert!(log.contains(&format!("stage print: {ALL} done, {ALL} emitted, 0 restarts")), "{log}");
     }

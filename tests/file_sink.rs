@@ -205,7 +205,7 @@ fn a_sink_waits_for_its_folder_and_goes_on_there() {
         (life.log().matches("its folder is not there; waits").count() > 1).then_some(())
     });
     fs::create_dir(bench.path("data")).unwrap();
-    assert!(life.end(0).contains("it can be written now: goes on"));
+    assert!(life.end(0).contains("it can be written again"));
     assert_all(&[bench.read("data.old/out.txt"), bench.read("data/out.txt")], 400);
 }
 

@@ -411,7 +411,7 @@ fn settings_mean_the_same_on_both_sides() {
     assert!(text.contains("stop_signal = \"RTMIN+3\"\n"), "{text}");
     let text = of("procfile", "P", "worker.1: a\nlong: b \\\n  --c\n");
     assert!(text.contains("worker.1: a (a name has letters, digits, `_` and `-`)"), "{text}");
-    assert!(text.contains("# It ends in a backslash, but a Procfile has no lines that go on"), "{text}");
+    assert!(text.contains("# It ends in a backslash, but a Procfile has no continued lines"), "{text}");
     let text = of("procfile", "docker-compose.yml", compose);
     assert!(text.contains("try `mprun import compose docker-compose.yml`"), "{text}");
 }

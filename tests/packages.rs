@@ -115,6 +115,19 @@ fn text<'a>(step: &'a YamlOwned, key: &str) -> Option<&'a str> {
     step.as_mapping_get(key).and_then(YamlOwned::as_str)
 }
 
+/// The crate `cc` looks for `aarch64-linux-musl-gcc`, which the package musl-tools does not have.
+#[test]
+fn each_musl_target_of_a_release_has_a_c_compiler() {
+    let workflow = &YamlOwned::load_from_str(&read(".github/workflows/release.yml")).unwrap()[0];
+    let job = &workflow["jobs"]["packages"];
+    let steps = job["steps"].as_vec().unwrap();
+    let musl = steps.iter().find(|step| step["env"].contains_mapping_key("MPRUN_TARGET")).unwrap();
+    for machine in job["strategy"]["matrix"]["include"].as_vec().unwrap() {
+        let name = format!("CC_{}_unknown_linux_musl", text(machine, "arch").unwrap());
+        assert_eq!(text(&musl["env"], &name), Some("musl-gcc"), "{name}");
+    }
+}
+
 #[test]
 fn the_workflows_are_yaml_with_pinned_actions_and_few_rights() {
     for name in ["ci.yml", "release.yml"] {

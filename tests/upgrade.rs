@@ -142,11 +142,11 @@ fn a_program_that_can_not_go_on_is_not_executed() {
     let workers = all_workers(&run);
     replace(&program, Path::new("/bin/false"));
     run.signal(libc::SIGUSR2);
-    run.wait_for_log("can't go on from here (exit code 1): nothing said; this program goes on");
+    run.wait_for_log("can't go on from here (exit code 1): nothing said; this program continues");
     // A program that only ends well has not understood anything.
     replace(&program, Path::new("/bin/true"));
     run.signal(libc::SIGUSR2);
-    run.wait_for_log("can't go on from here (exit code 0): nothing said; this program goes on");
+    run.wait_for_log("can't go on from here (exit code 0): nothing said; this program continues");
     let broken = run.folder.file("broken", "#!/bin/sh\necho 'libfoo.so.1: not found' >&2\nexit 127\n");
     replace(&program, &broken);
     let (code, said) = verb(&run, &["upgrade", FILE]);

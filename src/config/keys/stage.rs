@@ -124,7 +124,7 @@ table! {
         /// They count for the `max_bytes` of the queue that they are for.
         order_window: Count<1, 8192, u32> = 64, also "window" "order_buffer";
         /// With a shared queue: "one": of the machines that run the stage one works at a time. When it is gone for the broker's
-        /// `ack_wait`, or stops, another goes on from its position. "all": each of them works.
+        /// `ack_wait`, or stops, another continues from its position. "all": each of them works.
         machines: Machines = Machines::All, also "machine" "runs_on" "singleton";
         /// How many items the stage may begin in a time (a source: emit), over all its workers, also while the pipeline
         /// drains. Without it there is no limit.

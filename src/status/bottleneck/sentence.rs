@@ -94,7 +94,7 @@ fn one_more(found: &Bottleneck, processes: u32, cpus: Option<Cpus>) -> String {
             percent(found.one_more)
         ),
         Some(NoMore::OnePosition) => {
-            " More processes would give nothing: only one of them at a time can go on.".to_owned()
+            " More processes would give nothing: only one of them at a time can work.".to_owned()
         }
         Some(NoMore::OwnProgram) => " More processes would only run its program once more.".to_owned(),
         // Who keeps them busy is not known: this stage, or others while it waits for a server.

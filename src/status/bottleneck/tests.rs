@@ -23,7 +23,7 @@ fn a_slow_source_is_the_limit_and_more_of_its_processes_would_not_help() {
     assert_eq!(
         bottleneck.text,
         "in is the bottleneck: it is at work 100 % of the time. The next limit, mid, could do 4.0 times as much. \
-         More processes would give nothing: only one of them at a time can go on."
+         More processes would give nothing: only one of them at a time can work."
     );
     now.stages[0].is_command = true;
     assert_eq!(found(&now).no_more_because, Some(NoMore::OwnProgram));

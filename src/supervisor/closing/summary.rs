@@ -103,7 +103,7 @@ impl Closing {
             return Some(format!("not tried, of what had come: {items}"));
         }
         Some(match keeps {
-            true => format!("{items} stay in the queues: the next run goes on with them"),
+            true => format!("{items} stay in the queues: the next run continues with them"),
             false => format!("{items} are lost with the queues, which were kept in memory only"),
         })
     }

@@ -291,11 +291,11 @@ impl ToFile {
         };
         match self.mode {
             Mode::Replace => {
-                let begins = if self.continues { "goes on in" } else { "writes" };
+                let begins = if self.continues { "continues" } else { "writes" };
                 log::info!("{begins} `{shown}`, which takes its place at the end of a run that went well");
             }
             Mode::Empty if self.continues && length > 0 => {
-                log::info!("adds to `{shown}`: the run goes on from an earlier one, so it is not emptied");
+                log::info!("adds to `{shown}`: the run continues an earlier one, so it is not emptied");
             }
             Mode::Empty if length > 0 => {
                 log::info!("`{shown}` was emptied: it held {}", counted(length, "byte"));

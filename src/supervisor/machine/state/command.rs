@@ -251,7 +251,7 @@ impl State {
         let (_, text) = self.set_paused(whom, false, out)?;
         out.log(Level::Info, format!("resume: {text}"));
         let what = if self.are_services(whom) { "processes" } else { "workers" };
-        Ok(done(format!("{text}: {what} go on")))
+        Ok(done(format!("{text}: {what} continue")))
     }
 
     fn are_services(&self, whom: &StageOrAll) -> bool {
