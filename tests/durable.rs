@@ -296,7 +296,11 @@ fn a_stop_keeps_what_waits_and_the_next_start_goes_on() {
         process::kill(life.child.id(), libc::SIGTERM);
         let number = life.number;
         assert_eq!(service.finish(life), (Some(0), String::new()), "nothing has ended yet: no sum");
-        assert!(service.stderr(number).contains("the next start continues from"), "{}", service.stderr(number));
+        assert!(
+            service.stderr(number).contains("the next start continues from"),
+            "{}",
+            service.stderr(number)
+        );
         life = service.start();
         service.wait_for_log(&life, RECOVERS);
     }

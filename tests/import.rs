@@ -248,7 +248,8 @@ fn the_page_about_moving_over_is_true_and_its_file_runs() {
     let (typed, printed): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("$ "));
     let typed: Vec<String> = typed.iter().map(|line| line[2..].replace("/srv/shop", here)).collect();
     let script = typed.join("\n").replace("mprun ", &format!("{} ", support::binary()));
-    let said = std::process::Command::new("bash").args(["-ec", &format!("exec 2>&1\n{script}")]).output().unwrap();
+    let said =
+        std::process::Command::new("bash").args(["-ec", &format!("exec 2>&1\n{script}")]).output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout).replace(here, "/srv/shop");
     assert!(said.status.success() && text == format!("{}\n", printed.join("\n")), "{said:?}");
     let imported = fs::read_to_string(folder.path().join("shop.toml")).unwrap();
