@@ -89,7 +89,7 @@ mod tests {
         let mut verb = Command::new("mprun").subcommand(Command::new("do"));
         verb.build();
         let text = text(&verb, &page(verb.find_subcommand("do").unwrap())).unwrap();
-        let head = format!(".TH MPRUN\\-DO 1  \"mprun {}\" mprun\n", env!("CARGO_PKG_VERSION"));
+        let head = format!(".TH MPRUN-DO 1  \"mprun {}\" mprun\n", env!("CARGO_PKG_VERSION"));
         assert!(
             String::from_utf8(text.clone()).unwrap().contains(&head),
             "{}",

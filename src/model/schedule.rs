@@ -240,7 +240,7 @@ mod tests {
             ("every day", "it has five fields (minute, "),
             ("61 * * * *", "the minute `61` can't be read: 0 to 59; "),
             ("0 25 * * *", "the hour `25` can't be read: 0 to 23; "),
-            ("0 0 25 * * FOO", "the weekday `FOO` can't be read: 0 to 7, or SUN to SAT"),
+            ("0 0 5 * * FOO", "the weekday `FOO` can't be read: 0 to 7, or SUN to SAT"),
             ("0 0 * JANUARY *", "the month `JANUARY` can't be read: 1 to 12, or JAN to DEC"),
             ("*/0 * * * *", "the minute `*/0` can't be read"),
             ("0 5-1 * * *", "the hour `5-1` can't be read"),

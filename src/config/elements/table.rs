@@ -80,7 +80,9 @@ fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str
     let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
         .at(&entry.key_span)
         .accepted(list(keys.iter().map(|key| key.name), "and"));
-    let place = T::elsewhere(&entry.key).filter(|_| near != Some(entry.key.as_str()));
+    // A table of that name may be meant: `[processes.NAME]` for `[stages.NAME]`.
+    let is_other_word = near == Some(entry.key.as_str()) && matches!(entry.value.content, Content::Table(_));
+    let place = T::elsewhere(&entry.key).filter(|_| !is_other_word);
     report.push(match place {
         Some(place) => fault.help(format!("`{}` stands {place}", entry.key)),
         None => fault.did_you_mean(meant.map(|name| format!("`{name}`"))),

@@ -49,7 +49,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
                {{ and }} are braces.";
     let path: PathTemplate = with.key("path", doc).required();
     let doc = "Adds to what is in the file; otherwise it is emptied, once, by a new run (not by one that \
-               goes on from kept queues).";
+               continues with kept queues).";
     let append = with.key("append", doc).or(false);
     let doc = "Writes beside the file and renames the new one over it when a run has succeeded; until then readers see \
                the old one.";
