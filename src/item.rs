@@ -1,10 +1,19 @@
 //! How an item is shown to people: shortened, and with everything escaped that could disturb a terminal or a log.
 
+use crate::numbers::counted;
 use crate::text;
 use std::fmt;
 
 /// Characters of an item that are shown before it is cut.
 const MAX_CHARS: usize = 80;
+
+/// Of the items that a program with `mode = "stream"` had in hand at its end.
+pub(crate) fn may_be_lost(items: u64) -> String {
+    let items = counted(items, "item");
+    format!(
+        "up to {items} that its program had read may be lost: with mode = \"stream\" mprun can't know which are done (docs/delivery.md)"
+    )
+}
 
 /// Shows the start of an item on one line: UTF-8 as it is, control characters and other bytes escaped.
 pub(crate) struct Shown<'a>(pub &'a [u8]);

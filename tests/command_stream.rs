@@ -91,3 +91,85 @@ fn the_memory_of_a_long_item_is_given_back() {
     let private = || process::private_kib(worker).filter(|&kib| kib < 8000);
     wait_until("the memory is given back", private);
 }
+
+/// 100 items that a program has at hand and does nothing with.
+const AT_HAND: &str = "[stages.n]\nuse = 'count'\nwith = { to = 100 }\noutput = 'a'\n\
+    [stages.hold]\ncommand = ['sh', '-c', 'test -e again && exec cat >/dev/null; exec sleep 1000']\nmode = 'stream'\n\
+    input = 'a'\nstop_timeout = '100ms'\n";
+
+fn is_at_hand(status: &str) -> Option<()> {
+    let status: serde_json::Value = serde_json::from_str(status).ok()?;
+    (status["queues"][0]["done"] == 100).then_some(())
+}
+
+#[track_caller]
+fn hold(text: &str) -> Run {
+    let run = Run::start_with(text, &["--report", "report.json"]);
+    wait_until("the items are in the program's hands", || is_at_hand(&run.ask(&["status", "--json"]).stdout));
+    run.folder.file("again", "");
+    run
+}
+
+fn perhaps_lost(run: &Run) -> u64 {
+    let report = std::fs::read(run.folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    report["stages"][1]["perhaps_lost"].as_u64().unwrap()
+}
+
+const LOST: &str = "hold[0]: up to 100 items that its program had read may be lost";
+
+#[test]
+fn what_a_program_had_in_hand_is_counted_whoever_is_killed() {
+    for victim in ["the worker", "the program"] {
+        let mut run = hold(AT_HAND);
+        let worker = run.workers("hold")[0];
+        let pid = if victim == "the worker" { worker } else { process::children(worker)[0] };
+        assert!(process::kill(pid, libc::SIGKILL));
+        assert_eq!(run.wait(), 0, "{victim}: {}", run.stderr());
+        assert_eq!(run.stderr().matches(LOST).count(), 1, "{victim}: {}", run.stderr());
+        assert!(
+            run.stderr().contains("stage hold: 100 done, up to 100 items perhaps lost, 0 emitted"),
+            "{}",
+            run.stderr()
+        );
+        assert_eq!(perhaps_lost(&run), 100, "{victim}");
+    }
+}
+
+#[test]
+fn what_a_program_had_in_hand_when_its_time_to_stop_was_over_is_counted() {
+    let mut run = hold(AT_HAND);
+    run.signal(libc::SIGTERM);
+    run.wait();
+    assert_eq!((perhaps_lost(&run), run.stderr().matches(LOST).count()), (100, 1), "{}", run.stderr());
+}
+
+#[test]
+fn nothing_is_lost_of_a_program_that_works_off_what_it_has() {
+    let text = "[stages.n]\nuse = 'count'\noutput = 'a'\nrate = '200/s'\n\
+                [stages.work]\ncommand = ['sh', '-c', 'while read item; do : ; done']\nmode = 'stream'\n\
+                input = 'a'\nprocesses = 2\n";
+    let mut run = Run::start_with(text, &["--report", "report.json"]);
+    run.wait_for_log("up after");
+    run.edit(&text.replace(": ;", "true;"));
+    run.wait_for_log("reloaded after");
+    run.tell(&["restart", "pipeline", "work"]);
+    run.tell(&["drain", "--wait"]);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert_eq!(perhaps_lost(&run), 0, "{}", run.stderr());
+    assert!(!run.stderr().contains("may be lost"), "{}", run.stderr());
+}
+
+#[test]
+fn what_has_been_done_long_ago_is_not_counted() {
+    let mut run = Run::start(
+        "[stages.n]\ncommand = ['sh', '-c', 'seq 50; sleep 2.5; seq 3; exec sleep 1000']\noutput = 'a'\n\
+         [stages.work]\ncommand = ['sh', '-c', 'while read item; do echo $item >> seen; done']\nmode = 'stream'\ninput = 'a'\n",
+    );
+    let seen = || std::fs::read_to_string(run.folder.path().join("seen")).unwrap_or_default().lines().count();
+    wait_until("all items", || (seen() == 53).then_some(()));
+    process::kill(run.workers("work")[0], libc::SIGKILL);
+    run.wait_for_log("work[0]: up to 3 items that its program had read may be lost");
+    run.tell(&["drain", "--wait"]);
+    run.wait();
+}

@@ -145,6 +145,35 @@ fn ledger(log: &str, queue: &str) -> String {
 }
 
 #[test]
+fn what_a_program_had_in_hand_when_everything_was_killed_is_counted_by_the_next_run() {
+    let mut service = Service::new(
+        "[stages.n]\nuse = 'count'\nwith = { to = 100 }\noutput = 'a'\n[queues.a]\ndurable = true\n\
+         [stages.hold]\ncommand = ['sh', '-c', 'test -e again && exec cat >/dev/null; exec sleep 1000']\nmode = 'stream'\n\
+         input = 'a'\n",
+    );
+    let done = |status: &str| {
+        let status: serde_json::Value = serde_json::from_str(status).ok()?;
+        (status["queues"][0]["done"] == 100).then_some(())
+    };
+    let mut life = service.start();
+    wait_until("the items are in the program's hands", || {
+        let status = command(&service.folder).args(["status", "--json"]).output().unwrap();
+        done(&String::from_utf8_lossy(&status.stdout))
+    });
+    life.kill(true);
+    service.folder.file("again", "");
+    for expected in [1, 0] {
+        let life = service.start();
+        let number = life.number;
+        assert_eq!(service.finish(life).0, Some(0));
+        let log = service.stderr(number);
+        let says =
+            log.matches("the run before was killed: up to 100 items that its program had read may be lost");
+        assert_eq!(says.count(), expected, "{log}");
+    }
+}
+
+#[test]
 fn a_storm_of_kills_of_everything_loses_nothing_and_doubles_nothing() {
     let n = 400 * lives();
     let mut service = Service::new(&counting(n));

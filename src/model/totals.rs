@@ -22,6 +22,9 @@ pub struct Totals {
     /// Lines that may be twice in a file, because another program wrote there when a worker was killed.
     #[serde(default)]
     pub repeated: u64,
+    /// Items, at most, that programs with `mode = "stream"` had in hand when they were killed: they may be lost.
+    #[serde(default)]
+    pub perhaps_lost: u64,
 }
 
 impl Totals {
@@ -39,5 +42,6 @@ impl AddAssign for Totals {
         self.dead += more.dead;
         self.too_long += more.too_long;
         self.repeated += more.repeated;
+        self.perhaps_lost += more.perhaps_lost;
     }
 }

@@ -185,7 +185,7 @@ mod tests {
             r#"{"host":"web1","version":"0.1.0","phase":"running","paused":false,"uptime":10.0,"held":12,"commits":3,"#,
             r#""dead_letters":1,"cpus":{"count":2,"idle":0.5},"stages":[{"name":"s0","inputs":["jobs"],"outputs":["own"],"#,
             r#""is_command":false,"processes":1,"running":1,"paused":false,"fate":"wanted","state":"running","totals":"#,
-            r#"{"taken":100,"done":99,"emitted":50,"dead":0,"too_long":0,"repeated":0},"rate":{"taken":10.0,"done":9.9,"#,
+            r#"{"taken":100,"done":99,"emitted":50,"dead":0,"too_long":0,"repeated":0,"perhaps_lost":0},"rate":{"taken":10.0,"done":9.9,"#,
             r#""emitted":5.0,"over":10.0},"recent":{"working":1.5,"starved":0.0,"blocked":0.0,"paused":0.0,"for_turn":0.0},"#,
             r#""restarts":0}],"queues":[{"name":"own","capacity":10,"waiting":4,"leased":1}]}"#
         );

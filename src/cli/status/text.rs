@@ -188,5 +188,9 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
         let lines = counted(snapshot.totals.repeated, "line");
         notes.push(format!("{lines} may be twice in a file, as the log says: another program wrote there when a worker was killed"));
     }
+    if snapshot.totals.perhaps_lost > 0 {
+        let items = counted(snapshot.totals.perhaps_lost, "item");
+        notes.push(format!("up to {items} may be lost, as the log says: a program with mode = \"stream\" was killed with them in hand"));
+    }
     notes
 }

@@ -256,7 +256,10 @@ fn find_one(name: &str, path: &OsStr, folder: &Path, other: bool) -> Program {
         return Program::Bad { path, is_folder: false };
     }
     let names: Vec<String> = folders.iter().flat_map(|folder| names_in(folder)).collect();
-    let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+    let near = match folder.join(name).is_file() {
+        true => Some(format!("./{name}")),
+        false => nearest(name, names.iter().map(String::as_str)).map(str::to_owned),
+    };
     Program::NotInPath { name: name.to_owned(), path: path.to_string_lossy().into_owned(), near }
 }
 

@@ -229,6 +229,7 @@ impl QueueAdmin {
             windows::fill(&mut self.session, queue)?;
         }
         self.session.memory().store(slot + slot::PID, 0);
+        self.session.memory().store(slot + slot::HANDED_OVER, 0);
         checkpoint::count_change_of_dead(self.session.memory());
         self.wake_beside(&[slot.id()])
     }

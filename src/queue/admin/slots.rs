@@ -23,6 +23,8 @@ pub struct SlotReport {
     pub obstacle: Option<String>,
     /// What it did, but for what was too long.
     pub counts: Totals,
+    /// Items, at most, that its program has in hand without a lease.
+    pub handed_over: u64,
     /// How far the source is that it runs, and of how much.
     pub progress: Option<(u64, u64)>,
     /// How it spent its time until now.
@@ -47,7 +49,7 @@ impl QueueAdmin {
         memory.store(slot + slot::STAGE, 0);
         memory.store(slot + slot::LAST_WORDS_LEN, 0);
         slot_queues::clear(memory, slot);
-        let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::DEAD];
+        let counters = [slot::TAKEN, slot::COMPLETED, slot::EMITTED, slot::DEAD, slot::HANDED_OVER];
         cleared.iter().chain(&counters).chain(&slot::PROGRESS).for_each(|&word| memory.store(slot + word, 0));
         worker_time::clear(memory, slot);
         item_times::clear(memory, slot);
@@ -216,7 +218,9 @@ impl QueueAdmin {
                 dead: memory.load(slot + slot::DEAD),
                 too_long: 0,
                 repeated: 0,
+                perhaps_lost: 0,
             },
+            handed_over: memory.load(slot + slot::HANDED_OVER),
             progress: {
                 let [done, total] = slot::PROGRESS.map(|word| memory.load(slot + word));
                 (total > 0).then_some((done, total))

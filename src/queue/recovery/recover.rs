@@ -6,7 +6,7 @@ use crate::queue::QueueId;
 use crate::queue::admin::{FailureAttribution, QueueAdmin};
 use crate::queue::arena::descriptor::inline_word;
 use crate::queue::arena::fault::Fault;
-use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descriptor, queue};
+use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descriptor, queue, slot};
 use crate::queue::transaction::counts::{self, QueueCounts};
 use crate::queue::transaction::{delayed, failing, places, returned, ring, tx::Tx};
 
@@ -38,6 +38,14 @@ impl QueueAdmin {
         memory.write_text(text_at, text);
         memory.store(len_at, text.len() as u64);
         Ok(())
+    }
+
+    /// Items, at most, that programs of killed workers had in hand without a lease. Call it before [`QueueAdmin::recover`],
+    /// which forgets them.
+    pub fn handed_over(&self) -> u64 {
+        let memory = self.session.memory();
+        let slots = SlotAt::opened(memory.load(layout::OPENED));
+        slots.map(|slot| memory.load(slot + slot::HANDED_OVER)).fold(0, u64::saturating_add)
     }
 
     /// Recovers what an earlier run has left, and returns which queues there are. A begun item counts one more attempt, as

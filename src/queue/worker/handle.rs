@@ -199,6 +199,11 @@ impl WorkerHandle {
         words.for_each(|(word, value)| self.session.memory().store(self.slot + word, value));
     }
 
+    /// The program of the worker may hold this many items whose leases have ended, or are about to.
+    pub fn note_handed_over(&self, items: u64) {
+        self.session.memory().store(self.slot + slot::HANDED_OVER, items);
+    }
+
     /// A batch of items, and what it took, waits not counted.
     pub fn note_items(&self, items: usize, took: Duration) {
         item_times::note(self.session.memory(), self.slot, items, took);

@@ -59,6 +59,8 @@ pub(crate) struct StageReport {
     /// What was too long to become an item.
     pub too_long: u64,
     pub repeated: u64,
+    /// Items, at most, that killed programs with `mode = "stream"` had in hand.
+    pub perhaps_lost: u64,
     pub emitted: u64,
     pub restarts: u64,
     /// How its workers spent their time, in seconds.
@@ -111,12 +113,13 @@ impl Report {
 }
 
 /// What is about items: a service has none.
-const ABOUT_ITEMS: [&str; 9] = [
+const ABOUT_ITEMS: [&str; 10] = [
     "taken",
     "done",
     "dead",
     "too_long",
     "repeated",
+    "perhaps_lost",
     "emitted",
     "seconds",
     "item_seconds",
@@ -147,6 +150,7 @@ fn stage(totals: &StageTotals) -> StageReport {
         dead: totals.counts.dead,
         too_long: totals.counts.too_long,
         repeated: totals.counts.repeated,
+        perhaps_lost: totals.counts.perhaps_lost,
         emitted: totals.counts.emitted,
         restarts: totals.restarts,
         seconds: totals.times.into(),

@@ -82,9 +82,13 @@ impl Closing {
             0 => String::new(),
             lines => format!("{} perhaps twice, ", count(lines, "line")),
         };
+        let lost = match stage.counts.perhaps_lost {
+            0 => String::new(),
+            items => format!("up to {} perhaps lost, ", count(items, "item")),
+        };
         let restarts = count(stage.restarts, "restart");
         let emitted = stage.counts.emitted;
-        format!("  stage {}: {done}{dead}{too_long}{repeated}{emitted} emitted, {restarts}", stage.name)
+        format!("  stage {}: {done}{dead}{too_long}{repeated}{lost}{emitted} emitted, {restarts}", stage.name)
     }
 
     /// Items that no stage has worked off.
@@ -179,6 +183,7 @@ mod tests {
                 dead: u64::from(!is_source),
                 too_long: 0,
                 repeated: 0,
+                perhaps_lost: 0,
             },
             restarts: 1,
             ..StageTotals::default()

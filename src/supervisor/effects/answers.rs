@@ -113,6 +113,7 @@ impl Counters for Arena<'_> {
             phase: Phase::Starting,
             ending: None,
             obstacle: None,
+            handed_over: 0,
             counts: Totals::default(),
             progress: None,
             times: WorkTimes::default(),

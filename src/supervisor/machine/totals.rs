@@ -33,7 +33,9 @@ pub(crate) struct ProcessWork {
 
 impl From<SlotReport> for ProcessWork {
     fn from(report: SlotReport) -> ProcessWork {
-        let SlotReport { phase, ending: _, obstacle: _, counts, progress, times, item_times } = report;
+        let SlotReport { phase, ending: _, obstacle: _, handed_over, counts, progress, times, item_times } =
+            report;
+        let counts = Totals { perhaps_lost: handed_over, ..counts };
         let progress = progress.map(|(done, total)| Progress { done, total });
         let ready = phase != Phase::Starting;
         ProcessWork { ready, counts, progress, times, item_times, ..Default::default() }

@@ -16,6 +16,7 @@ mod refused;
 use super::begun_files::BegunFiles;
 use super::saver::Saver;
 use crate::config::{Pipeline, Sync};
+use crate::item;
 use crate::queue::{Arena, Fault, LabelledQueue, QueueAdmin, QueueId, User};
 use crate::stage::Registry;
 use crate::supervisor::error::SetUpError;
@@ -83,6 +84,10 @@ impl QueueStore {
         end_processes_of(arena.user());
         arena.begin_use()?;
         let mut admin = QueueAdmin::open(arena.clone())?;
+        let handed_over = admin.handed_over();
+        if handed_over > 0 {
+            log!(target: "mprun", Level::Warn, "the run before was killed: {}", item::may_be_lost(handed_over));
+        }
         let mut recovered = Vec::new();
         for left in admin.recover()? {
             recovered.extend(recover_queue(&mut admin, left, (registry, works_off))?);

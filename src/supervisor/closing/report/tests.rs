@@ -16,7 +16,15 @@ fn run() -> (Outcome, Closing) {
     item_times.counts[10] = 12;
     let stages = vec![StageTotals {
         name: "parse".into(),
-        counts: Totals { taken: 16, done: 14, emitted: 15, dead: 1, too_long: 0, repeated: 0 },
+        counts: Totals {
+            taken: 16,
+            done: 14,
+            emitted: 15,
+            dead: 1,
+            too_long: 0,
+            repeated: 0,
+            perhaps_lost: 0,
+        },
         restarts: 1,
         times,
         item_times,

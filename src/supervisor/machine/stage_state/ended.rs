@@ -1,6 +1,7 @@
 //! What follows when a worker has ended.
 
 use super::{Fate, StageState, Worker};
+use crate::item;
 use crate::queue::{Ending, FailureAttribution};
 use crate::supervisor::machine::condition::Condition;
 use crate::supervisor::machine::effect::{Effect, Effects, Release};
@@ -202,6 +203,9 @@ impl StageState {
         };
         let kind = TransitionKind::Ended(end.clone());
         out.transition_as(level, name.clone(), ended_text(end, &ran, &then), kind);
+        if exit.work.counts.perhaps_lost > 0 {
+            out.log(Level::Warn, format!("{name}: {}", item::may_be_lost(exit.work.counts.perhaps_lost)));
+        }
         out.history.explain(&name, lived.time, &exit.work);
         let Some(life) = life else {
             self.workers.remove(i);

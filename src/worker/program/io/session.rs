@@ -205,8 +205,17 @@ impl Session {
 
     /// Bytes of its standard input that it has read, or had when that was closed.
     pub(crate) fn consumed(&self) -> u64 {
+        self.sent.saturating_sub(self.unread())
+    }
+
+    /// Whether bytes of its standard input wait for it.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.unread() > 0
+    }
+
+    fn unread(&self) -> u64 {
         let waiting = |fd: &OwnedFd| readiness::bytes_waiting(fd.as_fd()).unwrap_or(0);
-        self.sent.saturating_sub(self.stdin.as_ref().map_or(0, waiting))
+        self.stdin.as_ref().map_or(0, waiting)
     }
 
     /// From now on what it writes is not read.

@@ -63,6 +63,7 @@ impl Streaming<'_> {
             run.worker.counted_as(why, wait).map_err(Failure::from)?;
             return Ok(0);
         }
+        self.announce(run);
         let ProgramRun { worker, stderr, session, .. } = run;
         let request = TurnRequest {
             out: to_write(self.feed, &worker.queues)?,
@@ -75,6 +76,7 @@ impl Streaming<'_> {
     }
 
     pub(super) fn exchange_unpolled(&mut self, run: &mut ProgramRun<'_>) -> Result<(), Stop> {
+        self.announce(run);
         let ProgramRun { worker, stderr, session, .. } = run;
         let out = to_write(self.feed, &worker.queues)?;
         let turn =
@@ -86,6 +88,14 @@ impl Streaming<'_> {
         publish_any(run.worker, left, emitted)
     }
 
+    /// What is about to be written counts before it is.
+    fn announce(&mut self, run: &ProgramRun<'_>) {
+        if !self.feed.is_empty() {
+            let has_rest = || run.session.has_unread() || self.output.decoder.pending() > 0;
+            self.unaccounted.hand_over(self.feed.len(), has_rest, &run.worker.queues);
+        }
+    }
+
     /// Returns how many items were wholly written by it.
     fn note(&mut self, run: &mut ProgramRun<'_>, turn: Turn) -> usize {
         run.note(turn);
@@ -95,7 +105,7 @@ impl Streaming<'_> {
         }
         self.speaks |= turn.read > 0;
         if turn.read + turn.written > 0 {
-            self.unaccounted.moved(written);
+            self.unaccounted.moved(written, &run.worker.queues);
         }
         written
     }

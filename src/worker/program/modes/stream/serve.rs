@@ -1,7 +1,7 @@
 //! The policy: when the program gets items, when it ends, and what follows.
 
 use super::output::{StreamOutput, publish, publish_any};
-use super::streaming::{Found, Streaming, Unaccounted};
+use super::streaming::{Found, Streaming, Unaccounted, lost_with_output};
 use crate::config::pipeline::Command;
 use crate::exit;
 use crate::framing::Decoder;
@@ -51,9 +51,7 @@ pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Co
     if ended.is_ok() && run.was_killed_externally() {
         run.worker.exit_code = Some(exit::PROGRAM_KILLED);
     }
-    ended
-        .and_then(|()| mode.conclude(&mut run, spec))
-        .map_err(|stop| mode.unaccounted.lost_with(run.worker, stop))
+    ended.and_then(|()| mode.conclude(&mut run, spec)).map_err(|stop| lost_with_output(run.worker, stop))
 }
 
 impl Mode for Streaming<'_> {
@@ -101,6 +99,7 @@ impl Streaming<'_> {
         if run.apply(Event::Leave(ending)).contains(&Effect::TakeBack) {
             self.feed.take_back();
             run.worker.queues.give_back_from(self.feed.len())?;
+            self.unaccounted.hand_over(self.feed.len(), || true, &run.worker.queues);
         }
         Ok(())
     }
@@ -112,6 +111,9 @@ impl Streaming<'_> {
         self.output.emit(run.worker, usize::MAX)?;
         let last = self.output.emit_last(run.worker, exit)?;
         publish(run.worker, 0)?;
+        if spec.is_success(exit) {
+            self.unaccounted.settle(&run.worker.queues);
+        }
         let error = match (run.conversation.outcome(), last) {
             (Some(Outcome::Stop(ending)), _) => return Ok(Stop(ending.clone())),
             (_, Err(bad)) => ProgramError::BadFrame(bad),
@@ -128,7 +130,6 @@ impl Streaming<'_> {
         if failed.failure == ItemFailure::Later {
             run.worker.exit_code = Some(exit::NOT_NOW);
         }
-        self.unaccounted.warn();
         Ok(Stop(Ending::Failed(format!("the program failed: {failed}"))))
     }
 }

@@ -1,7 +1,6 @@
 //! What the worker knows of its items and its program's output.
 
 use super::output::StreamOutput;
-use crate::numbers::counted;
 use crate::queue::{Ending, WorkerHandle};
 use crate::worker::context::WorkerContext;
 use crate::worker::program::io::feed::Feed;
@@ -54,10 +53,20 @@ impl Found {
     }
 }
 
-/// A program that has neither read nor written for this long has done what it had.
+/// A program that has left nothing unread, and has neither read nor written for this long, has done what it had.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
-/// Items that the program may hold: after its end they can't be accounted for.
+/// Items that the program may hold: if it does not end well they can't be accounted for.
+///
+/// The number is in the worker's slot. The supervisor logs it at the end of the worker; of a run that was killed, the next one does.
+///
+/// # Crash table
+///
+/// | killed … | the slot says | what becomes of the items |
+/// |---|---|---|
+/// | before the write | these and those before | still leased: they go back. Those before may be lost |
+/// | between the write and the commit that ends their leases | these and those before | these come again, though the program may have had them |
+/// | behind the commit, until the program has ended well | those whose leases have ended | they may be lost |
 pub(super) struct Unaccounted {
     items: u64,
     moved: Instant,
@@ -68,35 +77,34 @@ impl Unaccounted {
         Unaccounted { items: 0, moved: Instant::now() }
     }
 
-    /// Bytes have moved, and with them these items have come into the program's hands.
-    pub(super) fn moved(&mut self, written: usize) {
-        let now = Instant::now();
-        if now.duration_since(self.moved) > QUIET_AFTER {
+    /// The program is about to get `more` items. `has_rest`: whether something is left that it has not read, or that is not read of it.
+    pub(super) fn hand_over(&mut self, more: usize, has_rest: impl Fn() -> bool, queues: &WorkerHandle) {
+        if self.moved.elapsed() > QUIET_AFTER && !has_rest() {
             self.items = 0;
         }
-        self.moved = now;
+        queues.note_handed_over(self.items + more as u64);
+    }
+
+    /// Bytes have moved, and with them these items have come into the program's hands.
+    pub(super) fn moved(&mut self, written: usize, queues: &WorkerHandle) {
+        self.moved = Instant::now();
         self.items += written as u64;
+        queues.note_handed_over(self.items);
     }
 
-    pub(super) fn warn(&self) {
-        if self.items > 0 {
-            log::warn!(
-                "up to {} that its program had read may be lost: with mode = \"stream\" mprun can't know which are done (docs/delivery.md)",
-                counted(self.items, "item")
-            );
-        }
+    /// The program has ended well: it has done what it had.
+    pub(super) fn settle(&mut self, queues: &WorkerHandle) {
+        self.items = 0;
+        queues.note_handed_over(0);
     }
+}
 
-    /// It is not the program that failed. What it had written is gone with what it had read, and no other try brings it
-    /// back.
-    pub(super) fn lost_with(&self, worker: &WorkerContext, stop: Stop) -> Stop {
-        match stop.0 {
-            Ending::Failed(why) if worker.console.has_failed() => {
-                self.warn();
-                Stop(Ending::Lost(why))
-            }
-            other => Stop(other),
-        }
+/// Where the output can't be written it is not the program that failed. What it had written is gone with what it had read, and no other
+/// try brings it back.
+pub(super) fn lost_with_output(worker: &WorkerContext, stop: Stop) -> Stop {
+    match stop.0 {
+        Ending::Failed(why) if worker.console.has_failed() => Stop(Ending::Lost(why)),
+        other => Stop(other),
     }
 }
 
