@@ -244,5 +244,6 @@ fn the_verbs_say_that_one_stands_still_or_has_no_process() {
     let paused = bench.ask(pausing("web", true));
     assert_eq!(said(&bench, paused), "web: no process runs; one that is started waits for `mprun resume`");
     let started = bench.ask(Command::StartStage(OneStage { stage: "web".into(), wait: false }));
-    assert!(said(&bench, started).contains("it is started, but is paused"), "{}", said(&bench, started));
+    let said = said(&bench, started);
+    assert!(said.contains("it is started, but paused: `mprun resume ") && !said.contains("NAME"), "{said}");
 }
