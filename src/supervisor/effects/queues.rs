@@ -38,7 +38,7 @@ impl Performer<'_> {
         };
         if released.returned > 0 {
             let (stage, index) = (&release.stage, release.worker.index);
-            log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {}", counted(released.returned as u64, "item"));
+            log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {}", counted(released.returned, "item"));
         }
         self.look_whether_failing(release.worker.stage);
     }

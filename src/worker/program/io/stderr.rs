@@ -204,10 +204,8 @@ impl StderrRelay {
 
     fn report_left_out(&mut self) {
         if self.left_out > 0 {
-            let text = format!(
-                "{} left out of the log: it writes too fast",
-                counted_are(self.left_out as u64, "line")
-            );
+            let text =
+                format!("{} left out of the log: it writes too fast", counted_are(self.left_out, "line"));
             self.say(Level::Warn, &text);
             self.left_out = 0;
         }
