@@ -241,7 +241,7 @@ fn what_a_source_has_read_of_standard_input_is_not_lost() {
     for round in 1..=3 {
         run.signal(libc::SIGUSR2);
         wait_until("the upgrade", || {
-            (run.stderr().matches("took over: 3 workers").count() == round).then_some(())
+            (run.stderr().matches("took over, with 3 workers").count() == round).then_some(())
         });
         let reader = wait_until("a reader", || run.workers("read").first().copied());
         process::kill(reader, libc::SIGKILL);
