@@ -36,6 +36,7 @@ pub(crate) mod location;
 mod rewrite;
 mod store;
 
+use crate::numbers::counted;
 use data_encoding::BASE64;
 use letters::Text;
 use serde::Serialize;
@@ -45,6 +46,12 @@ use std::time::SystemTime;
 pub(crate) use change::{cross_out, drop_some, find, mark, tidy};
 pub(crate) use letters::{Entry, Letter, Letters};
 pub(crate) use store::{Amount, Appended, Store, WhenFull, amount, append_line, probe};
+
+/// What is said of letters that were dropped to make room.
+pub(crate) fn dropped_text(dropped: u64, max_size: u64) -> String {
+    let letters = counted(dropped, "dead letter");
+    format!("{letters} dropped, the oldest first: [dead_letters] max_size is {max_size}")
+}
 
 /// One item that never went through, and what is known of it.
 #[derive(Clone, Debug)]

@@ -43,6 +43,11 @@ pub(crate) fn counted(number: u64, what: &str) -> String {
     }
 }
 
+/// `1 item is`, `2 items are`.
+pub(crate) fn counted_are(number: u64, what: &str) -> String {
+    format!("{} {}", counted(number, what), if number == 1 { "is" } else { "are" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +59,7 @@ mod tests {
         let counts = [(0, "try"), (1, "try"), (2, "try"), (1, "process"), (2, "process"), (2, "key")];
         let counts = counts.map(|(number, what)| counted(number, what));
         assert_eq!(counts, ["0 tries", "1 try", "2 tries", "1 process", "2 processes", "2 keys"]);
+        assert_eq!([1, 2].map(|number| counted_are(number, "byte")), ["1 byte is", "2 bytes are"]);
         let rates: Vec<_> = [0.0, 0.25, 1234.5, 12_345.0, 2_500_000.0].into_iter().map(rate).collect();
         assert_eq!(rates, ["0", "0.2", "1234", "12.3k", "2.5M"]);
     }

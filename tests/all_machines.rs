@@ -653,7 +653,7 @@ fn a_run_that_is_drained_ends_its_sources_and_works_off_what_there_is(kind: Brok
         assert!(!said.contains("stop --all"), "{said}");
     }
     let again = looker.ask(&["stop", "--all", "pipeline.toml"]);
-    assert!(again.code == Some(1) && again.stderr.contains("has not ended (`mprun run` goes on with it)"));
+    assert!(again.code == Some(1) && again.stderr.contains("has not ended (`mprun run` continues it)"));
     let secret = server.url_of("ann:s3cret");
     for (words, expected) in [
         (&["shared", "drop", &secret][..], "write `mprun shared drop PIPELINE --broker"),

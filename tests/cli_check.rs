@@ -171,6 +171,29 @@ fn a_verb_with_a_typo_is_recognized() {
 }
 
 #[test]
+fn a_name_without_its_ending_is_recognized_and_so_is_help_of_a_verb_with_a_typo() {
+    let folder = folder("ending");
+    fs::write(folder.join("shop.toml"), "").expect("write a file");
+    let output = command(&["shop"]).current_dir(&folder).output().expect("run mprun");
+    assert!(text(&output.stderr).contains("did you mean `mprun shop.toml`?"), "{}", text(&output.stderr));
+    let output = mprun(&["help", "dead", "lsit"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("did you mean `mprun help dead list`?"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn without_systemd_there_is_nothing_to_uninstall() {
+    if !std::path::Path::new("/run/systemd/system").exists() {
+        let said = text(&mprun(&["service", "uninstall", "shop"]).stderr);
+        assert!(said.contains("no service to remove") && !said.contains("mprun run"), "{said}");
+    }
+}
+
+#[test]
 fn a_file_named_like_a_verb_can_be_run() {
     let folder = folder("verb");
     fs::write(folder.join("check"), "[stages.a]\nuse = \"radnom\"\n").expect("write a file");

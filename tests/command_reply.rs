@@ -270,7 +270,7 @@ fn a_program_that_ends_without_a_question_is_not_started_for_ever() {
          backoff = { initial = '1ms', max = '2ms', reset_after = '1m' }\ngive_up = { restarts = 3, within = '1m' }\n",
     );
     assert_eq!(run.wait(), 1, "{}", run.stderr());
-    assert!(run.stderr().contains("it should go on until its input ends"), "{}", run.stderr());
+    assert!(run.stderr().contains("it should run until its input ends"), "{}", run.stderr());
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn old_letters_are_dropped_only_where_that_is_asked_for_and_are_counted() {
     let text = format!("{bounds}{}", words(30)).replace("use = 'count'", "use = 'count'\nrestart = 'never'");
     let run = Run::start(&format!("{text}[stages.stay]\ncommand = 'sleep 1000'\noutput = 'a'\n"));
     wait_until("thirty", || run.stderr().contains("`x30` is a dead letter").then_some(()));
-    assert!(run.stderr().contains("oldest dead letters are dropped"), "{}", run.stderr());
+    assert!(run.stderr().contains("dropped, the oldest first: [dead_letters] max_size"), "{}", run.stderr());
     let letters = fs::read_to_string(dead_file(&run.folder)).unwrap();
     let kept = letters.matches("\"item\":").count();
     let address =

@@ -226,7 +226,7 @@ fn a_retry_goes_on_with_kept_queues_and_keeps_the_positions_of_sources() {
     }
     let retried = run.ask(&["dead", "retry", "pipeline.toml", "--all"]);
     assert_eq!(retried.code, Some(0), "{retried:?}");
-    assert!(retried.stderr.contains("goes on where an earlier run has stopped"), "{retried:?}");
+    assert!(retried.stderr.contains("continues where an earlier run stopped"), "{retried:?}");
     let rest = run.ask(&["pipeline.toml"]);
     assert_eq!(rest.code, Some(3), "the ledger counts the letters of all its runs: {rest:?}");
     let mut done = sorted(&(first + &retried.stdout + &rest.stdout));

@@ -103,7 +103,7 @@ fn a_stop_waits_until_there_is_room_for_what_the_queues_hold() {
     let state = run.folder.path().join("state/ballast");
     std::fs::remove_file(format!("/proc/{}/root{}", run.pid(), state.display())).unwrap();
     assert_eq!(run.wait(), 0, "{}", run.stderr());
-    assert!(run.stderr().contains("the next start goes on from"), "{}", run.stderr());
+    assert!(run.stderr().contains("the next start continues from"), "{}", run.stderr());
 }
 
 #[test]

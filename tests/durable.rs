@@ -126,7 +126,7 @@ fn lives() -> u64 {
     std::env::var("MPRUN_TEST_LIVES").ok().and_then(|lives| lives.parse().ok()).unwrap_or(25)
 }
 
-const RECOVERS: &str = "goes on where an earlier run has stopped";
+const RECOVERS: &str = "continues where an earlier run stopped";
 
 fn counting(to: u64) -> String {
     format!(
@@ -244,7 +244,7 @@ fn saved_and_cut_again_and_again(sync: &str) {
     let log = service.stderr(number);
     assert!(
         log.contains("the machine went down while it was in use")
-            && log.contains("goes on from what was saved at"),
+            && log.contains("continues from what was saved at"),
         "{log}"
     );
     assert_eq!((code, printed), (Some(0), format!("{}\n", n * (n + 1) / 2)), "{log}");
@@ -325,7 +325,11 @@ fn a_stop_keeps_what_waits_and_the_next_start_goes_on() {
         process::kill(life.child.id(), libc::SIGTERM);
         let number = life.number;
         assert_eq!(service.finish(life), (Some(0), String::new()), "nothing has ended yet: no sum");
-        assert!(service.stderr(number).contains("the next start goes on from"), "{}", service.stderr(number));
+        assert!(
+            service.stderr(number).contains("the next start continues from"),
+            "{}",
+            service.stderr(number)
+        );
         life = service.start();
         service.wait_for_log(&life, RECOVERS);
     }

@@ -136,7 +136,7 @@ fn what_is_printed_waits_for_room_without_a_restart_or_a_failed_item_and_says_so
         assert_once(&disk.read("printed"), ALL);
         let log = run.stderr();
         assert_eq!(log.matches(FULL).count(), 1, "{log}");
-        assert!(log.contains("print[") && log.contains("it can be written now: goes on"), "{log}");
+        assert!(log.contains("print[") && log.contains("it can be written again"), "{log}");
         assert!(!log.contains("failed"), "{log}");
         assert!(log.contains(&format!("stage print: {ALL} done, {ALL} emitted, 0 restarts")), "{log}");
     }
@@ -168,7 +168,7 @@ fn a_stop_that_finds_no_room_for_what_a_program_has_printed_says_that_it_is_lost
     run.wait();
     assert!(disk.read("printed").ends_with('\n'));
     let log = run.stderr();
-    assert!(log.contains("told to finish while standard output could not be written"), "{log}");
+    assert!(log.contains("stopped while standard output could not be written"), "{log}");
     assert!(log.contains("may be lost"), "{log}");
 }
 

@@ -97,7 +97,7 @@ fn a_start_that_ends_before_its_stage_begins_leaves_the_emptying_to_the_next_run
             let mut run = next(early, signal, &one(&with));
             run.finish();
             let log = run.stderr();
-            assert!(log.contains("goes on where an earlier run has stopped"), "{log}");
+            assert!(log.contains("continues where an earlier run stopped"), "{log}");
             assert_lines(&fs::read_to_string(run.folder.path().join(name)).unwrap(), before, 1);
         }
     }
@@ -170,7 +170,7 @@ fn items_that_wait_for_their_time_are_counted_as_left_in_the_queues() {
     wait_for_items(&early, "done", 9);
     wait_for_items(&early, "delayed", 3);
     let run = next(early, libc::SIGKILL, &text);
-    run.wait_for_log("goes on where");
+    run.wait_for_log("continues where");
     let log = run.stderr();
-    assert!(log.contains("goes on where an earlier run has stopped: 3 items in its queues"), "{log}");
+    assert!(log.contains("continues where an earlier run stopped: 3 items in its queues"), "{log}");
 }

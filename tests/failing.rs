@@ -51,7 +51,7 @@ fn a_broken_script_stops_the_run_after_a_few_items_and_all_are_still_there() {
             said[0].contains("when_failing = \"stop\"") && said[0].contains("the library is missing"),
             "{said:?}"
         );
-        assert!(stderr.contains("items stay in the queues: the next run goes on with them"), "{stderr}");
+        assert!(stderr.contains("items stay in the queues: the next run continues with them"), "{stderr}");
         assert_eq!(letters(&run), 0);
         // The script is mended: all of them go through.
         let mended = format!("mode = 'each'\nbatch = 500\ncommand = 'cat'\nprocesses = {processes}");

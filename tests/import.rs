@@ -241,20 +241,19 @@ fn the_page_about_moving_over_is_true_and_its_file_runs() {
     let folder = Folder::new();
     fs::create_dir_all(folder.path().join("public")).unwrap();
     folder.file("services.conf", block(&page, "ini", "# From supervisord"));
-    let imported = mprun(&folder, &["import", "supervisord", "services.conf"]);
-    let imported = String::from_utf8(imported.stdout).unwrap();
     let here = folder.path().to_str().unwrap();
-    assert_eq!(imported.replace(here, "/srv/shop"), block(&page, "toml", "writes this one"));
-    // The lines of the page, as they stand there.
+    // The lines of the page, as they stand there, and all that they print.
     let (_, lines) = page.split_once("```console\n").unwrap();
     let (lines, _) = lines.split_once("```").unwrap();
-    let (commands, printed): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("$ "));
-    for (line, printed) in commands.into_iter().zip(["".to_owned(), format!("{}\n", printed.join("\n"))]) {
-        let line = line[2..].replace("/srv/shop", here).replace("mprun ", &format!("{} ", support::binary()));
-        let said = std::process::Command::new("bash").args(["-c", &line]).output().unwrap();
-        let stdout = String::from_utf8_lossy(&said.stdout).replace(here, "/srv/shop");
-        assert!(said.status.success() && stdout == printed, "{line}: {said:?}");
-    }
+    let (typed, printed): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("$ "));
+    let typed: Vec<String> = typed.iter().map(|line| line[2..].replace("/srv/shop", here)).collect();
+    let script = typed.join("\n").replace("mprun ", &format!("{} ", support::binary()));
+    let said =
+        std::process::Command::new("bash").args(["-ec", &format!("exec 2>&1\n{script}")]).output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).replace(here, "/srv/shop");
+    assert!(said.status.success() && text == format!("{}\n", printed.join("\n")), "{said:?}");
+    let imported = fs::read_to_string(folder.path().join("shop.toml")).unwrap();
+    assert_eq!(imported.replace(here, "/srv/shop"), block(&page, "toml", "It writes\nthis one"));
 
     let (before, _) = imported.split_once("[stages.worker]").unwrap();
     folder.file("pipeline.toml", &format!("{before}{}", block(&page, "toml", "What is left is one comment")));
@@ -413,7 +412,7 @@ fn settings_mean_the_same_on_both_sides() {
     assert!(text.contains("stop_signal = \"RTMIN+3\"\n"), "{text}");
     let text = of("procfile", "P", "worker.1: a\nlong: b \\\n  --c\n");
     assert!(text.contains("worker.1: a (a name has letters, digits, `_` and `-`)"), "{text}");
-    assert!(text.contains("# It ends in a backslash, but a Procfile has no lines that go on"), "{text}");
+    assert!(text.contains("# It ends in a backslash, but a Procfile has no continued lines"), "{text}");
     let text = of("procfile", "docker-compose.yml", compose);
     assert!(text.contains("try `mprun import compose docker-compose.yml`"), "{text}");
 }

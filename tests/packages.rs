@@ -42,9 +42,10 @@ fn the_version_is_the_same_wherever_it_is_said() {
     let version = env!("CARGO_PKG_VERSION");
     assert!(read("python/pyproject.toml").contains(&format!("\nversion = \"{version}\"\n")));
     let changelog = read("CHANGELOG.md");
-    let heads: Vec<&str> = changelog.lines().filter(|line| line.starts_with("## ")).collect();
-    assert_eq!(heads[0], "## Unreleased");
-    let date = heads[1].strip_prefix(&format!("## {version} - ")).unwrap_or_else(|| panic!("{}", heads[1]));
+    let mut heads =
+        changelog.lines().filter(|line| line.starts_with("## ")).skip_while(|head| *head == "## Unreleased");
+    let head = heads.next().unwrap();
+    let date = head.strip_prefix(&format!("## {version} - ")).unwrap_or_else(|| panic!("{head}"));
     assert!(date.len() == 10 && date.chars().all(|part| part.is_ascii_digit() || part == '-'), "{date}");
 }
 
@@ -112,6 +113,20 @@ fn shell_reads(script: &str) {
 
 fn text<'a>(step: &'a YamlOwned, key: &str) -> Option<&'a str> {
     step.as_mapping_get(key).and_then(YamlOwned::as_str)
+}
+
+/// The crate `cc` looks for `aarch64-linux-musl-gcc`, which the package musl-tools does not have.
+#[test]
+fn each_musl_target_of_a_release_has_a_c_compiler() {
+    let workflow = &YamlOwned::load_from_str(&read(".github/workflows/release.yml")).unwrap()[0];
+    let job = &workflow["jobs"]["packages"];
+    let steps = job["steps"].as_vec().unwrap();
+    let mut envs = steps.iter().filter_map(|step| step.as_mapping_get("env"));
+    let musl = envs.find(|env| env.contains_mapping_key("MPRUN_TARGET")).unwrap();
+    for machine in job["strategy"]["matrix"]["include"].as_vec().unwrap() {
+        let name = format!("CC_{}_unknown_linux_musl", text(machine, "arch").unwrap());
+        assert_eq!(text(musl, &name), Some("musl-gcc"), "{name}");
+    }
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_report_that_can_not_be_written_is_bad_usage_before_and_a_failure_after_the_
     let mut run = Run::in_folder(folder, &["--report", "pipe.json"]);
     assert_eq!(run.wait(), 1);
     assert!(
-        run.stderr().contains("failed to write the report pipe.json: nobody reads it"),
+        run.stderr().contains("failed to write the report pipe.json: it has no reader"),
         "{}",
         run.stderr()
     );

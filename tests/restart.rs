@@ -69,8 +69,10 @@ fn a_program_that_is_killed_from_outside_is_shown_and_tried_again_without_end() 
              [stages.all]\nuse = 'discard'\ninput = 'a'\n"
         ));
         kill_again_and_again(6, libc::SIGKILL, || program(&run, "use"));
-        run.wait_for_log("the stage use was killed from outside 2 times in a row: it goes on trying");
-        let expected = "killed from outside 6 times in a row, goes on trying";
+        run.wait_for_log(
+            "the stage use was killed from outside 2 times in a row, and is restarted each time",
+        );
+        let expected = "killed from outside 6 times in a row, and restarted each time";
         let status = wait_until("the last kill in the status", || {
             Some(run.tell(&["status"])).filter(|status| status.contains(expected))
         });

@@ -152,7 +152,7 @@ fn a_flood_on_standard_error_costs_lines_and_holds_up_nobody() {
     while counts(&run, "through") == 0 {
         run.tell(&["status"]);
     }
-    run.wait_for_log("lines for the log are left out: it writes too fast");
+    run.wait_for_log("lines are left out of the log: it writes too fast");
     let calm = run.stderr().matches("calm[0] calm").count();
     wait_until("more of the calm one", || {
         (run.stderr().matches("calm[0] calm").count() > calm + 2).then_some(())
@@ -317,7 +317,7 @@ fn it_goes_on_under_the_next_program() {
         upgrade(&copy);
         run.signal(libc::SIGUSR2);
         wait_until(&format!("takeover {round}: {}", run.stderr()), || {
-            (run.stderr().matches("took over: 2 workers go on").count() == round).then_some(())
+            (run.stderr().matches("took over, with 2 workers").count() == round).then_some(())
         });
     }
     let lines = run.lines().len();

@@ -101,7 +101,7 @@ fn ten_services_that_need_each_other_live_through_all_of_it() {
 
     // Noisy: a gigabyte of standard error holds up nobody, and is no reason for anything.
     wait_until("the end of the noise", || run.lines().contains(&"through".to_owned()).then_some(()));
-    run.wait_for_log("lines for the log are left out: it writes too fast");
+    run.wait_for_log("lines are left out of the log: it writes too fast");
     assert_eq!(changed(&run, &before), [""; 0]);
 
     run.signal(libc::SIGTERM);

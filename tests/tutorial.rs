@@ -59,6 +59,27 @@ fn the_tutorial_is_true_from_its_top_to_its_end() {
     run("tutorial.md");
 }
 
+/// A reader takes minutes where the test takes moments: what the shop writes meanwhile is priced soon, and no order of it has
+/// the name of one that the reader writes.
+#[test]
+fn the_tutorial_waits_for_a_slow_reader() {
+    let page = fs::read_to_string(project().join("docs/tutorial.md")).unwrap();
+    let number = |before: &str, after: &str| -> f64 {
+        let (_, rest) = page.split_once(before).unwrap_or_else(|| panic!("no {before}"));
+        rest.split_once(after).unwrap().0.parse().unwrap()
+    };
+    // Orders a second: what comes, and what the stage can do before and after it is scaled.
+    let shop = 1.0 / number("  sleep ", "\n");
+    let work = number("time.sleep(", ")");
+    let (before, after) = (number("\nprocesses = ", "\n") / work, number("(processes: 2 -> ", ")") / work);
+    assert!(shop > before * 1.1, "nothing waits in the queue: {shop} orders a second for {before}");
+    let minute = 60.0;
+    let catches_up = |waiting: f64| waiting / (after - shop);
+    assert!(catches_up(5.0 * minute * (shop - before)) < 30.0, "five minutes of reading before it is scaled");
+    assert!(catches_up(minute * shop) < 30.0, "a minute without mprun");
+    assert!(page.contains(r#"'{"id": "web-1""#), "numbers are the shop's own");
+}
+
 #[test]
 fn a_pool_hangs_where_a_pipeline_goes_on() {
     run("from-multiprocessing.md");

@@ -60,7 +60,7 @@ fn all_workers(run: &Run) -> Vec<u32> {
 }
 
 fn takeovers(run: &Run) -> usize {
-    run.stderr().matches("took over: 4 workers go on").count()
+    run.stderr().matches("took over, with 4 workers").count()
 }
 
 /// The verb may have its answer before the writer of the log has written the line.
@@ -142,11 +142,11 @@ fn a_program_that_can_not_go_on_is_not_executed() {
     let workers = all_workers(&run);
     replace(&program, Path::new("/bin/false"));
     run.signal(libc::SIGUSR2);
-    run.wait_for_log("can't go on from here (exit code 1): nothing said; this program goes on");
+    run.wait_for_log("can't go on from here (exit code 1): nothing said; this program continues");
     // A program that only ends well has not understood anything.
     replace(&program, Path::new("/bin/true"));
     run.signal(libc::SIGUSR2);
-    run.wait_for_log("can't go on from here (exit code 0): nothing said; this program goes on");
+    run.wait_for_log("can't go on from here (exit code 0): nothing said; this program continues");
     let broken = run.folder.file("broken", "#!/bin/sh\necho 'libfoo.so.1: not found' >&2\nexit 127\n");
     replace(&program, &broken);
     let (code, said) = verb(&run, &["upgrade", FILE]);
@@ -186,7 +186,7 @@ fn the_verb_says_that_the_next_program_took_over_and_nothing_is_forgotten() {
         let (code, said) = verb(&run, &arguments);
         assert_eq!(code, Some(0), "{said}{}", run.stderr());
         let expected = format!(
-            "took over from mprun {} in process {}; 4 workers went on",
+            "took over from mprun {} in process {}, with 4 workers as they were",
             env!("CARGO_PKG_VERSION"),
             run.pid()
         );
@@ -241,7 +241,7 @@ fn what_a_source_has_read_of_standard_input_is_not_lost() {
     for round in 1..=3 {
         run.signal(libc::SIGUSR2);
         wait_until("the upgrade", || {
-            (run.stderr().matches("took over: 3 workers").count() == round).then_some(())
+            (run.stderr().matches("took over, with 3 workers").count() == round).then_some(())
         });
         let reader = wait_until("a reader", || run.workers("read").first().copied());
         process::kill(reader, libc::SIGKILL);

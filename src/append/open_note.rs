@@ -8,6 +8,7 @@ use super::note::{Note, RESTORED, Settlement};
 use super::own_file::{OwnFile, id};
 use super::turn::Notes;
 use super::undo_log::UndoLog;
+use crate::numbers::counted;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -47,9 +48,10 @@ pub(crate) fn settle(
                     log.count_repeated(note.whose, lines)?;
                     log::warn!(
                         "`{}`: another program has written there when a worker was killed: nothing is cut off, and of the \
-                         last {behind} bytes up to {} come twice",
+                         last {} up to {} come twice",
                         path.display(),
-                        crate::numbers::counted(lines, "line")
+                        counted(behind, "byte"),
+                        counted(lines, "line")
                     );
                 }
             }

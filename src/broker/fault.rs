@@ -84,7 +84,7 @@ impl fmt::Display for Fault {
             Fault::Away(why) => write!(f, "the broker can't be reached: {why}"),
             Fault::Full(why) => write!(f, "the broker is full: {why}"),
             Fault::Superseded => f.write_str(
-                "this machine's life in the run is over: another one of it has joined, it was struck off (`mprun forget`), or the broker \
+                "this machine is no longer in the run: another process of it has joined, it was struck off (`mprun forget`), or the broker \
                  has lost the run",
             ),
             Fault::Denied(why) | Fault::Fatal(why) => f.write_str(why),

@@ -46,7 +46,7 @@ Examples:
     /// Let the mprun on the disk go on in the place of the running one
     #[command(after_help = "\
 Examples:
-  mprun upgrade shop   after a newer mprun was installed; workers and queues go on")]
+  mprun upgrade shop   after a newer mprun was installed; workers and queues stay")]
     Upgrade(PipelineArgs),
     /// Let a pipeline work off all its items, then end
     #[command(after_help = "\

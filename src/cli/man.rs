@@ -33,8 +33,15 @@ fn write_all(command: &Command, folder: &Path) -> io::Result<()> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         write_all(verb, folder)?;
     }
-    let page = Man::new(command.clone());
+    let page = page(command);
     fs::write(folder.join(page.get_filename()), text(command, &page)?)
+}
+
+/// Its head and foot name the program and its version, as other programs' pages do.
+fn page(command: &Command) -> Man {
+    let name = command.get_display_name().unwrap_or(command.get_name()).to_uppercase();
+    let version = concat!("mprun ", env!("CARGO_PKG_VERSION"));
+    Man::new(command.clone()).title(name).source(version).manual("mprun")
 }
 
 /// As [`Man::render`] has it, but with what stands below the options of `--help` line by line and under its own heads.
@@ -76,6 +83,19 @@ fn escaped(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_head_of_a_page_names_the_verb_and_the_version() {
+        let mut verb = Command::new("mprun").subcommand(Command::new("do"));
+        verb.build();
+        let text = text(&verb, &page(verb.find_subcommand("do").unwrap())).unwrap();
+        let head = format!(".TH MPRUN-DO 1  \"mprun {}\" mprun\n", env!("CARGO_PKG_VERSION"));
+        assert!(
+            String::from_utf8(text.clone()).unwrap().contains(&head),
+            "{}",
+            String::from_utf8_lossy(&text)
+        );
+    }
 
     #[test]
     fn what_follows_the_options_keeps_its_lines_under_heads() {

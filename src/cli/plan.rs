@@ -53,7 +53,7 @@ fn find<'a>(args: &'a Args, registry: &Registry) -> Result<(Client, Option<&'a P
             return Ok((target::find(Some(name), &args.place)?, None));
         }
         if !what.exists() {
-            let why = target::no_pipeline_called(&what.to_string_lossy(), "pipeline and no file");
+            let why = target::no_pipeline_called(&what.to_string_lossy(), ", and there is no such file");
             return Err(Failure::usage(why.to_string()));
         }
     }

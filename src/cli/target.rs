@@ -69,7 +69,7 @@ pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure>
     let mut alive = running(|holder| name.is_none_or(|name| is_called(holder, name)));
     match (alive.len(), name) {
         (1, _) => Ok(alive.remove(0).1),
-        (0, Some(name)) => Err(no_pipeline_called(name, "pipeline")),
+        (0, Some(name)) => Err(no_pipeline_called(name, "")),
         (0, None) => Err(Failure::failed(format!("no pipeline runs here (looked in {})", folders()))),
         (_, _) => {
             let each = alive.iter().map(|(holder, _)| {
@@ -121,8 +121,8 @@ pub(super) fn is_name(name: &str) -> bool {
     !running(|holder| holder.name == name || holder.label() == name).is_empty()
 }
 
-/// What to say where there is no such `thing`; with the nearest name that there is.
-pub(super) fn no_pipeline_called(name: &str, thing: &str) -> Failure {
+/// With the nearest name that there is. `nor`: what else there is not, such as ", and there is no such file".
+pub(super) fn no_pipeline_called(name: &str, nor: &str) -> Failure {
     let others = running(|_| true);
     let names: Vec<String> = others.iter().map(|(holder, _)| holder.label()).collect();
     let hint = match nearest(name, names.iter().map(String::as_str)) {
@@ -130,12 +130,11 @@ pub(super) fn no_pipeline_called(name: &str, thing: &str) -> Failure {
             format!(": it was killed; `mprun logs {name}` shows its last lines")
         }
         Some(near) => format!(": did you mean {near}?"),
-        None if names.is_empty() && thing != "pipeline" => String::new(),
+        None if names.is_empty() && !nor.is_empty() => String::new(),
         None if names.is_empty() => ", and no other either".to_owned(),
-        None => format!("; these do: {}", names.join(", ")),
+        None => format!("; these run: {}", names.join(", ")),
     };
-    let here = if thing == "pipeline" { "runs here" } else { "is here" };
-    Failure::failed(format!("no {thing} {} {here}{hint}", quote(name)))
+    Failure::failed(format!("no pipeline {} runs here{nor}{hint}", quote(name)))
 }
 
 fn folders() -> String {

@@ -7,6 +7,7 @@ use super::request::{self, PipelineArgs};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Command, Done};
 use crate::exit;
+use crate::numbers::counted;
 use crate::status::Snapshot;
 use crate::sys::proc_table;
 
@@ -49,9 +50,10 @@ fn summary(before: &Snapshot, after: &Snapshot) -> Done {
     };
     let were = pids(before);
     let stayed = pids(after).iter().filter(|pid| were.contains(pid)).count();
-    let (old, new, s) = (&before.version, &after.version, if stayed == 1 { "" } else { "s" });
+    let (old, new) = (&before.version, &after.version);
+    let workers = counted(stayed as u64, "worker");
     let done = format!(
-        "mprun {new} took over from mprun {old} in process {}; {stayed} worker{s} went on",
+        "mprun {new} took over from mprun {old} in process {}, with {workers} as they were",
         after.pid
     );
     Done { done, steps: Vec::new() }

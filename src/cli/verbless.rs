@@ -24,6 +24,9 @@ pub(super) fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure
         let mut command = Cli::command();
         command.build(); // its own verb `help` is among them from here on
         let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        if text == "help" {
+            return check_help(&args, &command).map(|()| args);
+        }
         if verbs.contains(&text.as_ref()) {
             return Ok(args);
         }
@@ -35,9 +38,30 @@ pub(super) fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure
     Ok(args)
 }
 
+/// The words behind `mprun help` are commands, one in another.
+fn check_help(args: &[OsString], command: &clap::Command) -> Result<(), Failure> {
+    let words = args.iter().map(|arg| arg.to_string_lossy()).filter(|arg| !arg.starts_with('-')).skip(2);
+    let (mut command, mut path) = (command, "mprun help".to_owned());
+    for word in words {
+        let Some(inner) = command.find_subcommand(word.as_ref()) else {
+            let names = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+            let hint = match nearest(&word, names.map(clap::Command::get_name)) {
+                Some(near) => format!("did you mean `{path} {near}`?"),
+                None => format!("`{path}` lists them"),
+            };
+            return Err(Failure::usage(format!("there is no command {}: {hint}", quote(&word))));
+        };
+        command = inner;
+        path = format!("{path} {word}");
+    }
+    Ok(())
+}
+
 fn no_verb(text: &str, verbs: &[&str]) -> Failure {
     let title = format!("there is no command and no file {}", quote(text));
+    let file = format!("{text}.toml");
     let hint = match nearest(text, verbs.iter().copied()) {
+        _ if Path::new(&file).is_file() => format!("did you mean `mprun {file}`?"),
         Some(verb) => format!("did you mean `mprun {verb}`?"),
         None => "`mprun help` lists the commands".to_owned(),
     };
@@ -97,6 +121,27 @@ mod tests {
         {
             assert_eq!(completed(line).as_deref(), Some(line));
         }
+    }
+
+    #[test]
+    fn help_of_a_verb_with_a_typo_names_the_nearest() {
+        let fault = |line: &str| {
+            let args = line.split_whitespace().map(OsString::from).collect();
+            complete(args).unwrap_err().to_string()
+        };
+        assert_eq!(
+            fault("mprun help statsu"),
+            r#"there is no command "statsu": did you mean `mprun help status`?"#
+        );
+        assert_eq!(
+            fault("mprun help dead lsit"),
+            r#"there is no command "lsit": did you mean `mprun help dead list`?"#
+        );
+        assert_eq!(
+            fault("mprun help dead frobnicate"),
+            r#"there is no command "frobnicate": `mprun help dead` lists them"#
+        );
+        assert!(completed("mprun help dead list").is_some() && completed("mprun -q help --").is_some());
     }
 
     #[test]

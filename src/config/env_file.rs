@@ -4,6 +4,7 @@
 //! and so are a quote without its end and a name that no shell could read; `export ` before a name is allowed; `\r\n`
 //! ends a line wherever `\n` does.
 
+use super::diagnostic::reason;
 use nix::fcntl::OFlag;
 use std::ffi::OsString;
 use std::fmt;
@@ -43,7 +44,7 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LoadError::Unreadable { path, error } => {
-                write!(f, "can't read env_file {}: {error}", path.display())
+                write!(f, "can't read env_file {}: {}", path.display(), reason(error))
             }
             LoadError::Wrong { path, fault: Fault { line, why } } => {
                 write!(f, "{}:{line}: {why}", path.display())

@@ -15,6 +15,7 @@
 use super::file::RotatingFile;
 use super::journal;
 use super::record::{Received, take_apart};
+use crate::numbers::counted;
 use crate::sys::fd;
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 use log::Level;
@@ -165,8 +166,7 @@ fn own_line(level: Level, text: &str) -> String {
 
 /// What is said of lines that did not fit.
 fn lost_lines(count: u64) -> String {
-    let lines = if count == 1 { "line" } else { "lines" };
-    own_line(Level::Warn, &format!("{count} {lines} of the log did not fit and were dropped"))
+    own_line(Level::Warn, &format!("{} of the log did not fit: dropped", counted(count, "line")))
 }
 
 fn notice(lost: u64) -> Received {

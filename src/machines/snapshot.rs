@@ -2,6 +2,7 @@
 
 use super::whole::{QueueSum, StageSum, Whole};
 use crate::model::{Totals, WhenFull};
+use crate::numbers::counted;
 use crate::status::{
     Config, ConfigState, Fate, Histogram, Letters, MachineStage, Phase, QueueStatus, Snapshot, StageStatus,
     Times,
@@ -14,10 +15,10 @@ pub(crate) fn of(whole: &Whole) -> Snapshot {
     whole.stages.iter().for_each(|stage| totals += stage.totals);
     Snapshot {
         pipeline: format!(
-            "{}, run {} on {} machines",
+            "{}, run {} on {}",
             whole.pipeline,
             whole.run.number,
-            whole.alive().count()
+            counted(whole.alive().count() as u64, "machine")
         ),
         file: whole.file.clone(),
         pid: 0,

@@ -25,14 +25,12 @@ impl Schedule {
         schedule.cron()?;
         match schedule.next(SystemTime::now()) {
             Some(_) => Ok(schedule),
-            None => Err("there is no such moment".to_owned()),
+            None => Err("there is never such a day".to_owned()),
         }
     }
 
     fn cron(&self) -> Result<Cron, String> {
-        let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
-        let parsed = parser.parse(&self.0);
-        parsed.map_err(|error| error.to_string().to_lowercase().trim_end_matches('.').to_owned())
+        read(&self.0).ok_or_else(|| fault(&self.0))
     }
 
     /// The first moment after this one.
@@ -54,6 +52,48 @@ impl Schedule {
         }
         Some(SystemTime::from(next.timestamp()))
     }
+}
+
+fn read(pattern: &str) -> Option<Cron> {
+    let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+    parser.parse(pattern).ok()
+}
+
+/// The fields with what each takes.
+const FIELDS: [(&str, &str); 6] = [
+    ("second", "0 to 59"),
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day", "1 to 31, or L for the last one"),
+    ("month", "1 to 12, or JAN to DEC"),
+    ("weekday", "0 to 7, or SUN to SAT (0 and 7 are Sunday)"),
+];
+
+/// What is wrong with a bad pattern, in words of our own: those of the parser are about its options.
+fn fault(pattern: &str) -> String {
+    if pattern.starts_with('@') {
+        return "after the @ stands hourly, daily, weekly, monthly or yearly".to_owned();
+    }
+    let fields: Vec<&str> = pattern.split_whitespace().collect();
+    let names = match fields.len() {
+        5 => &FIELDS[1..],
+        6 => &FIELDS[..],
+        number => {
+            return format!(
+                "it has five fields (minute, hour, day, month, weekday), or six with seconds first, not {number}"
+            );
+        }
+    };
+    let is_bad = |at: usize| {
+        let alone: Vec<&str> = (0..fields.len()).map(|n| if n == at { fields[n] } else { "*" }).collect();
+        read(&alone.join(" ")).is_none()
+    };
+    let at = (0..fields.len()).find(|at| is_bad(*at)).unwrap_or(0);
+    let (name, range) = names[at];
+    format!(
+        "the {name} `{}` can't be read: {range}; `*` is each, 1,2 a list, 1-5 a range, */5 each fifth",
+        fields[at].escape_debug()
+    )
 }
 
 /// Whether it names its times one by one. `croner` says so of one time only, not of a list.
@@ -188,6 +228,28 @@ mod tests {
         assert_eq!(autumn[..4], twice);
         let hours = starts(NEW_YORK, "0 */2 * * *", "2026-03-08T04:30:00Z", 2);
         assert_eq!(hours, ["03-08 00:00 -05:00", "03-08 04:00 -04:00"]);
+    }
+
+    #[test]
+    fn a_fault_names_the_field_and_what_it_takes() {
+        for (pattern, said) in [
+            (
+                "* * * *",
+                "it has five fields (minute, hour, day, month, weekday), or six with seconds first, not 4",
+            ),
+            ("every day", "it has five fields (minute, "),
+            ("61 * * * *", "the minute `61` can't be read: 0 to 59; "),
+            ("0 25 * * *", "the hour `25` can't be read: 0 to 23; "),
+            ("0 0 5 * * FOO", "the weekday `FOO` can't be read: 0 to 7, or SUN to SAT"),
+            ("0 0 * JANUARY *", "the month `JANUARY` can't be read: 1 to 12, or JAN to DEC"),
+            ("*/0 * * * *", "the minute `*/0` can't be read"),
+            ("0 5-1 * * *", "the hour `5-1` can't be read"),
+            ("@dayly", "after the @ stands hourly, daily, "),
+            ("0 0 30 2 *", "there is never such a day"),
+        ] {
+            let fault = Schedule::parse(pattern).unwrap_err();
+            assert!(fault.starts_with(said), "{pattern}: {fault}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::worker::CheckState;
 use super::{Times, WorkerState, WorkerStatus};
 use crate::model::Totals;
-use crate::numbers::time;
+use crate::numbers::{counted, time};
 use serde::ser::Error;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -93,7 +93,7 @@ impl StageStatus {
     /// What is to be said of a stage that is killed all the time.
     pub(crate) fn kills(&self) -> Option<String> {
         self.killed_in_a_row
-            .map(|times| format!("killed from outside {times} times in a row, goes on trying"))
+            .map(|times| format!("killed from outside {times} times in a row, and restarted each time"))
     }
 
     /// Whether it is a program with neither input nor output: nothing about items is to be said of it.
@@ -239,7 +239,8 @@ impl OrderStatus {
         };
         let full = if finished >= most { "; no more are taken" } else { "" };
         (*finished > 0).then(|| {
-            format!("keeps the order of {input}: {finished} finished items wait ({most} may), as {why}{full}")
+            let items = counted(*finished, "finished item");
+            format!("keeps the order of {input}: it holds {items} back ({most} at most), as {why}{full}")
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The service manager: connected at startup, the status line, the exit notification.
 
 use crate::exit;
+use crate::numbers::counted;
 use crate::queue::{QueueCounts, QueueId};
 use crate::service::{Message, NotifySocket, Received};
 use crate::supervisor::error::SetUpError;
@@ -97,7 +98,7 @@ fn line(head: &str, words: &[String]) -> String {
     match words.len() {
         0 => head.to_owned(),
         some if some <= MAX_QUEUES_SHOWN => format!("{head}; {rates}"),
-        many => format!("{head}; {rates}, and {} more queues", many - MAX_QUEUES_SHOWN),
+        many => format!("{head}; {rates}, and {}", counted((many - MAX_QUEUES_SHOWN) as u64, "more queue")),
     }
 }
 

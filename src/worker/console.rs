@@ -178,7 +178,7 @@ impl Console {
 fn failure(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => {
-            Failure::with_reach("nobody reads standard output any more", Reach::OutputClosed)
+            Failure::with_reach("the reader of standard output is gone", Reach::OutputClosed)
         }
         _ => Failure::fatal(format!("can't write to standard output: {error}")),
     }

@@ -305,7 +305,7 @@ impl WorkerContext {
     pub(super) fn commit_regardless(&mut self, upto: usize) -> Result<(), Stop> {
         let upto = self.print(upto).map_err(|stop| match stop.0 {
             Ending::Ordered => {
-                Stop(Ending::Failed("told to finish while standard output could not be written".to_owned()))
+                Stop(Ending::Failed("stopped while standard output could not be written".to_owned()))
             }
             other => Stop(other),
         })?;

@@ -230,9 +230,7 @@ fn append(worker: &mut WorkerContext, line: &[u8], lease: Option<usize>) -> Resu
             Ok(appended) => {
                 let (dropped, most) = (appended.dropped, store.max_size);
                 if dropped > 0 {
-                    log::warn!(
-                        "the {dropped} oldest dead letters are dropped: [dead_letters] max_size is {most}"
-                    );
+                    log::warn!("{}", dead_letter::dropped_text(dropped, most));
                 }
                 if reported.is_some() {
                     worker.queues.set_obstacle("");
@@ -259,7 +257,7 @@ fn wait(worker: &mut WorkerContext, lease: Option<usize>, length: Duration) -> R
         let live = worker.read_orders();
         if live.must_finish() {
             lease.map_or(Ok(()), |i| worker.queues.give_back(i, false)).map_err(Failure::from)?;
-            let why = "told to finish while a dead letter waited for room";
+            let why = "stopped while a dead letter waited for room";
             return Err(Failure::with_reach(why, Reach::Ordered));
         }
         // In the middle of what is read there is no rest.

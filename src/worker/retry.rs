@@ -38,7 +38,7 @@ impl Retry {
             queues.set_obstacle("");
         }
         if is_done && self.tries > 0 {
-            log::info!("it can be written now: goes on");
+            log::info!("it can be written again");
         }
     }
 }

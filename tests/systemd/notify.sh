@@ -16,7 +16,7 @@ workers=$(grep -c __worker < <(systemctl status --no-pager "$unit"))
 [ "$workers" = 4 ] || fail "ready with $workers of 4 workers"
 until_true is "$unit" StatusText '3 stages, 4 workers; ticks *[0-9]/s (*'
 mprun status demo >/dev/null || fail 'its socket is not to be found'
-mprun upgrade demo | grep -q 'took over from .*; 4 workers went on$' || fail 'no upgrade in place'
+mprun upgrade demo | grep -q 'took over from .*, with 4 workers as they were$' || fail 'no upgrade in place'
 expect "$unit" ActiveState active
 
 # A reload that was asked for; the second one is new.

@@ -24,7 +24,7 @@ expect "$unit" ActiveState active
 expect "$unit" NRestarts 0
 
 # A gigabyte of standard error.
-until_true said 'lines for the log are left out: it writes too fast'
+until_true said 'lines are left out of the log: it writes too fast'
 mprun status ten --check || fail 'it is not well beside the noise'
 
 systemctl stop "$unit"

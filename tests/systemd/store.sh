@@ -53,7 +53,7 @@ until is "$unit" ActiveState inactive; do sleep 0.1; done
 expect "$unit" Result success
 expect "$unit" NFileDescriptorStore 0
 entries -u "$unit" -o cat >log
-[ "$(grep -c 'goes on where an earlier run has stopped' log)" -ge "$rounds" ] || fail 'a run began anew'
+[ "$(grep -c 'continues where an earlier run stopped' log)" -ge "$rounds" ] || fail 'a run began anew'
 for queue in a b; do
   grep -q "queue $queue: $last put, $last done\$" log || fail "queue $queue: $(grep "queue $queue:" log | tail -1)"
 done

@@ -4,7 +4,7 @@
 useradd --create-home ada
 mkdir /home/ada/orders
 cp shop.sh price.py orders.toml /home/ada/orders
-sed -i 's/^processes = 2/processes = 4/' /home/ada/orders/orders.toml # as the page has done before
+sed -i 's/^processes = 2/processes = 8/' /home/ada/orders/orders.toml # as the page has done before
 chown -R ada: /home/ada
 printf '#!/bin/sh\nexec "$@"\n' >/usr/local/bin/sudo
 chmod 755 /usr/local/bin/sudo

@@ -47,7 +47,7 @@ impl Refusal {
         match self {
             Refusal::NoStream => Fault::Away("its stream is gone".into()),
             Refusal::NoMessage => Fault::Away("a message of its stream is gone".into()),
-            Refusal::Exists | Refusal::Late => Fault::Away("somebody else was first".into()),
+            Refusal::Exists | Refusal::Late => Fault::Away("another machine wrote there first".into()),
             Refusal::Full(why) => Fault::Full(format!("its store has no room ({why})")),
             Refusal::Fault(fault) => fault,
         }

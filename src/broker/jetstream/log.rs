@@ -270,7 +270,7 @@ impl Log {
         };
         let last = info.pointer("/state/last_seq").and_then(serde_json::Value::as_u64).unwrap_or(0);
         let reached = tokio::time::timeout(SILENCE, self.replica.reach(last)).await;
-        reached.unwrap_or_else(|_| Err(Fault::Away("what is in the stream does not come".into())))
+        reached.unwrap_or_else(|_| Err(Fault::Away("the server does not send what is in the stream".into())))
     }
 
     /// The bytes of items; `None` where nothing holds it any more.

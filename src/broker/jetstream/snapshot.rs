@@ -109,7 +109,7 @@ async fn begin(api: &Api, names: &Names) -> Result<Option<Loaded>, Fault> {
         return match api.last_of(&names.stream, &names.heads()).await {
             Ok(_) => Ok(None),
             Err(Refusal::NoMessage) => Err(Fault::Fatal(format!(
-                "the stream {} has lost its beginning: somebody has purged it; `mprun shared drop` deletes what is left",
+                "the stream {} has lost its beginning, as if it was purged; `mprun shared drop` deletes what is left",
                 names.stream
             ))),
             Err(refusal) => Err(refusal.fault()),

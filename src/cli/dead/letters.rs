@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::output::{self, Failure};
 use crate::dead_letter::{Entry, Letter, Letters};
+use crate::numbers::{counted, counted_are};
 
 /// Torn lines that are named one by one.
 const MAX_TORN_LINES: usize = 3;
@@ -30,13 +31,18 @@ pub(super) fn each(
     }
     for (line, bytes) in torn {
         output::report_error(&format!(
-            "line {line} of {} is torn ({bytes} bytes): its writer was killed in the middle, and its item was tried once \
+            "line {line} of {} is torn ({}): its writer was killed in the middle, and its item was tried once \
              more",
-            path.display()
+            path.display(),
+            counted(bytes as u64, "byte")
         ));
     }
     if more > 0 {
-        output::report_error(&format!("{more} more lines of {} are torn", path.display()));
+        output::report_error(&format!(
+            "{} torn in {}",
+            counted_are(more as u64, "more line"),
+            path.display()
+        ));
     }
     Ok(letters)
 }

@@ -7,6 +7,7 @@ use super::letters::each;
 use crate::cli::output::{self, Failure};
 use crate::config::diagnostic::quote;
 use crate::dead_letter::Letter;
+use crate::numbers::counted_are;
 
 /// Some of them, by their lines or by what they have in common.
 #[derive(clap::Args)]
@@ -107,8 +108,9 @@ impl Chosen {
         if self.lines.is_empty() && left > 0 {
             self.with_nameless = false;
             output::report_error(&format!(
-                "{left} letters of mprun 0.1.0 don't say which file of this name they are of: they are tried again only \
-                 by their lines (`mprun dead list` shows them)"
+                "{} left out: letters of mprun 0.1.0 don't say which file of this name they are of, and are tried again \
+                 only by their lines (`mprun dead list` shows them)",
+                counted_are(left, "letter")
             ));
         }
         Ok(self)

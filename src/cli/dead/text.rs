@@ -111,7 +111,7 @@ pub(super) fn show(letter: &Letter) -> String {
     lines.extend(causes.map(|line| format!("             {}", shown(line))));
     if letter.marked {
         lines.push(
-            "  retrying   its item is being put back, or that was interrupted: `mprun dead retry` goes on"
+            "  retrying   its item is being put back, or that was interrupted: `mprun dead retry` finishes that"
                 .to_owned(),
         );
     }

@@ -58,7 +58,7 @@ fn stage(name: &str, run: &str, port: u32) -> Section {
     };
     stage.set("command", line, &from);
     if run.ends_with('\\') {
-        stage.note("It ends in a backslash, but a Procfile has no lines that go on: is there more of it?");
+        stage.note("It ends in a backslash, but a Procfile has no continued lines: is there more of it?");
     }
     stage.set("env", table([("PORT", text(&port.to_string()))]), "");
     if name == "release" {

@@ -80,7 +80,7 @@ fn why_no_machine(whole: &Whole) -> String {
         Some(at) => format!("run {number} of {name} has ended, at {at}: no machine is left to stop"),
         None => {
             format!(
-                "no machine of {name} is there: all have left run {number}, which has not ended (`mprun run` goes on with it)"
+                "no machine of {name} is there: all have left run {number}, which has not ended (`mprun run` continues it)"
             )
         }
     }

@@ -25,7 +25,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let unit_args = &args.unit;
     let scope = scope(unit_args.user);
-    let version = demand_systemd(&unit_args.file)?;
+    let file = unit_args.file.display();
+    let version = demand_systemd(&format!(
+        "run the pipeline yourself with `mprun run {file}`, or print its unit for another machine with \
+         `mprun service show {file}`"
+    ))?;
     let Some(unit) = unit(unit_args, registry, version)? else { return Ok(BAD_FILE) };
     demand_root(scope, "install", &unit_args.file.display().to_string())?;
     demand_access(&unit)?;

@@ -122,16 +122,10 @@ pub(super) fn text(unit: &Unit) -> Result<String, Failure> {
     unit.text().map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// Nothing can be installed where systemd doesn't run.
-pub(super) fn demand_systemd(file: &Path) -> Result<u32, Failure> {
+/// Its version. `instead`: what to say where systemd doesn't run.
+pub(super) fn demand_systemd(instead: &str) -> Result<u32, Failure> {
     let version = systemd::version().filter(|_| systemd::is_here());
-    version.ok_or_else(|| {
-        let file = file.display();
-        Failure::failed(format!(
-            "systemd does not run this machine: run the pipeline yourself with `mprun run {file}`, or print its unit \
-             for another machine with `mprun service show {file}`"
-        ))
-    })
+    version.ok_or_else(|| Failure::failed(format!("systemd does not run this machine: {instead}")))
 }
 
 /// Only root may change the system's units.

@@ -28,7 +28,7 @@ pub(super) struct Args {
 /// Stops and removes it. What it has kept stays.
 pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let scope = scope(args.user);
-    demand_systemd(Path::new(&args.what))?;
+    demand_systemd("there is no service to remove; `mprun ps` lists the pipelines that run")?;
     let name = args.name.clone().unwrap_or_else(|| name_of(&args.what, registry));
     let path = place(scope, &name)?;
     demand_ours(&path, &name, scope)?;

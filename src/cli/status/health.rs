@@ -102,7 +102,7 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
                 }
                 WorkerState::Failed if stage.fate != Fate::GaveUp => faults.push(format!("{name} failed")),
                 WorkerState::Over if worker.lost_reader => {
-                    faults.push(format!("{name} has ended, as nobody reads its output any more"));
+                    faults.push(format!("{name} has ended: the reader of its output is gone"));
                 }
                 WorkerState::Failed
                 | WorkerState::Due

@@ -36,7 +36,12 @@ fn fault(
         let names = || drafts.iter().map(|draft| draft.name.as_str()).filter(|other| *other != draft.name);
         let near = nearest(name, names()).map(|near| format!("`{near}`"));
         let fault = Diagnostic::error(format!("the file has no stage {}", quote(name))).at(&stage.span);
-        return is_whole.then(|| fault.did_you_mean(near).accepted(list(names(), "and")));
+        let fault = fault.did_you_mean(near);
+        let is_alone = names().next().is_none();
+        return is_whole.then(|| match is_alone {
+            true => fault.help(format!("`{}` is the only one: leave `after` out", draft.name)),
+            false => fault.accepted(list(names(), "and")),
+        });
     };
     let off = drafts[place].off?;
     let help = match off {

@@ -52,6 +52,6 @@ pub(super) fn programs_before_kept_queues(drafts: &[Draft], queues: &[Queue], re
             format!("the queues are kept, but the program of `{}` begins anew at each start", draft.name);
         let caution = Diagnostic::warning(title).at(&at.value);
         let caution = caution.label("what it writes once more is in the queues twice");
-        report.push(caution.help("a built-in source, such as `lines`, goes on where it was"));
+        report.push(caution.help("a built-in source, such as `lines`, continues where it was"));
     }
 }

@@ -73,13 +73,13 @@ fn fault(
     match &work.task {
         Task::Command(_) if is_source => {
             let title = format!(
-                "`{name}` is a program without input: it has no position that another machine could go on from"
+                "`{name}` is a program without input: it has no position at which another machine could continue"
             );
             let fault = Diagnostic::error(title).at(&at.value);
             Some(fault.help("run it on one machine by `--stages`"))
         }
         Task::Use { name: uses, .. } if is_source && !work.keeps_state(registry) => {
-            let title = format!("`{uses}` has no position that another machine could go on from");
+            let title = format!("`{uses}` has no position at which another machine could continue");
             Some(Diagnostic::error(title).at(&at.value).help("run it on one machine by `--stages`"))
         }
         Task::Use { name: uses, with } if registry.stays(uses, with) => {

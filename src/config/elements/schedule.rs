@@ -43,7 +43,7 @@ mod tests {
         accepts::<ScheduleText>(&["\"*/5 * * * *\"", "\"0 30 4 * * MON\"", "\"@daily\""]);
         refuses::<ScheduleText>(&[
             ("\"* * * *\"", "is no schedule"),
-            ("\"0 0 30 2 *\"", "there is no such moment"),
+            ("\"0 0 30 2 *\"", "there is never such a day"),
             ("5", "in quotes"),
         ]);
     }

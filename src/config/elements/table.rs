@@ -30,6 +30,10 @@ pub(crate) trait Fields: Element<Output = Self> + Default + Clone {
     /// The table's name, as it fits after "unknown key of ".
     const CALLED: &'static str;
 
+    /// The other table that has this key, as it fits after "stands".
+    fn elsewhere(_key: &str) -> Option<&'static str> {
+        None
+    }
     /// All keys, in the order of their definition.
     fn keys() -> Vec<Key>;
     /// Reads the entry of a known key; `None`: not known; `Some(false)`: reported as bad.
@@ -75,9 +79,14 @@ fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str
     let meant = near.and_then(|near| words.clone().find(|(word, _)| *word == near)).map(|(_, name)| name);
     let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
         .at(&entry.key_span)
-        .did_you_mean(meant.map(|name| format!("`{name}`")))
         .accepted(list(keys.iter().map(|key| key.name), "and"));
-    report.push(fault);
+    // A table of that name may be meant: `[processes.NAME]` for `[stages.NAME]`.
+    let is_other_word = near == Some(entry.key.as_str()) && matches!(entry.value.content, Content::Table(_));
+    let place = T::elsewhere(&entry.key).filter(|_| !is_other_word);
+    report.push(match place {
+        Some(place) => fault.help(format!("`{}` stands {place}", entry.key)),
+        None => fault.did_you_mean(meant.map(|name| format!("`{name}`"))),
+    });
     meant
 }
 
@@ -115,7 +124,7 @@ pub(crate) fn bare(field: &'static str) -> &'static str {
 macro_rules! table {
     (
         $(#[doc = $about:literal])*
-        $name:ident = $called:literal {
+        $name:ident = $called:literal $(, elsewhere $elsewhere:path)? {
             $( $(#[doc = $doc:literal])* $field:ident : $kind:ty = $default:expr $(, also $($also:literal)+)?; )*
         }
     ) => {
@@ -138,6 +147,10 @@ macro_rules! table {
 
         impl $crate::config::elements::Fields for $name {
             const CALLED: &'static str = $called;
+
+            $( fn elsewhere(key: &str) -> Option<&'static str> {
+                $elsewhere(key)
+            } )?
 
             fn keys() -> Vec<$crate::config::elements::Key> {
                 let defaults = $name::default();

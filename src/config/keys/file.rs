@@ -1,6 +1,6 @@
 //! The top of the file, and the tables that stand there once.
 
-use super::{BrokerText, Defaults, QueueKeys, StageKeys, seconds};
+use super::{BrokerText, Defaults, QueueKeys, StageKeys, seconds, stage};
 use crate::config::elements::{
     Address, HostNames, Named, Patterns, Pause, PipelineName, Size, SocketMode, SocketPath, Tables, Word,
     part, table,
@@ -13,7 +13,7 @@ const MAX_LETTER_BYTES: u64 = 1 << 50;
 
 table! {
     /// A pipeline file.
-    FileKeys = "a pipeline file" {
+    FileKeys = "a pipeline file", elsewhere stage::place_of {
         /// The pipeline's name. Default: the file's name without `.toml`.
         name: Option<PipelineName> = None;
         /// Files with further `stages` and `queues`: paths that start at this file's folder, wildcards in the last name.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
-    RetryKeys, Routes, seconds,
+    RetryKeys, Routes, queue, seconds,
 };
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::document::{Content, Node, Table};
@@ -20,9 +20,15 @@ use crate::config::pipeline::{
     Stdout, StopSignal, Tuning, WhenFailing,
 };
 
+/// Where a key of a stage or of a queue stands.
+pub(super) fn place_of(key: &str) -> Option<&'static str> {
+    let of_stage = || StageKeys::keys().iter().any(|known| known.name == key);
+    queue::place_of(key).or_else(|| of_stage().then_some("in `[stages.NAME]`"))
+}
+
 table! {
     /// `[stages.NAME]`.
-    StageKeys = "a stage" {
+    StageKeys = "a stage", elsewhere queue::place_of {
         /// What the stage does: a built-in, or a stage registered from Rust.
         r#use: Option<Word> = None, also "uses" "type" "kind" "builtin" "run" "exec";
         /// The parameters of `use`.
@@ -118,7 +124,7 @@ table! {
         /// They count for the `max_bytes` of the queue that they are for.
         order_window: Count<1, 8192, u32> = 64, also "window" "order_buffer";
         /// With a shared queue: "one": of the machines that run the stage one works at a time. When it is gone for the broker's
-        /// `ack_wait`, or stops, another goes on from its position. "all": each of them works.
+        /// `ack_wait`, or stops, another continues from its position. "all": each of them works.
         machines: Machines = Machines::All, also "machine" "runs_on" "singleton";
         /// How many items the stage may begin in a time (a source: emit), over all its workers, also while the pipeline
         /// drains. Without it there is no limit.

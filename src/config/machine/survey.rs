@@ -1,7 +1,7 @@
 //! Looks at the machine: every question that a pipeline asks of it, with the answer.
 
 use super::needs::MachineNeeds;
-use crate::config::diagnostic::nearest;
+use crate::config::diagnostic::{nearest, reason};
 use crate::config::env_file::{self, Variables};
 use crate::config::load::Loaded;
 use crate::config::pipeline::token_file::TokenFile;
@@ -210,10 +210,10 @@ fn check_folder(path: &Path, other: bool) -> Folder {
     let bad = |why: &str| Folder::Bad { path: path.to_owned(), why: why.to_owned() };
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Folder::Missing { path: path.to_owned(), near: similar_file(path) }
+            Folder::Missing { path: path.to_owned(), near: similar_folder(path) }
         }
         Err(_) if other => Folder::Good,
-        Err(error) => bad(&error.to_string()),
+        Err(error) => bad(&reason(&error)),
         Ok(about) if !about.is_dir() => bad("it is not a folder"),
         Ok(_) if other => Folder::Good,
         Ok(_) => match access(path, AccessFlags::X_OK) {
@@ -256,7 +256,10 @@ fn find_one(name: &str, path: &OsStr, folder: &Path, other: bool) -> Program {
         return Program::Bad { path, is_folder: false };
     }
     let names: Vec<String> = folders.iter().flat_map(|folder| names_in(folder)).collect();
-    let near = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+    let near = match folder.join(name).is_file() {
+        true => Some(format!("./{name}")),
+        false => nearest(name, names.iter().map(String::as_str)).map(str::to_owned),
+    };
     Program::NotInPath { name: name.to_owned(), path: path.to_string_lossy().into_owned(), near }
 }
 
@@ -329,10 +332,20 @@ fn is_missing(pattern: &Path) -> bool {
     matches.is_some_and(|mut matches| matches.next().is_none())
 }
 
-/// A name like it in the same folder.
+/// The file of a name like it in the same folder.
 fn similar_file(path: &Path) -> Option<String> {
+    similar(path, |path| !path.is_dir())
+}
+
+/// The same of a folder.
+fn similar_folder(path: &Path) -> Option<String> {
+    similar(path, Path::is_dir)
+}
+
+fn similar(path: &Path, is_meant: impl Fn(&Path) -> bool) -> Option<String> {
     let (parent, name) = (path.parent()?, path.file_name()?.to_str()?);
-    let names = names_in(parent);
+    let mut names = names_in(parent);
+    names.retain(|name| is_meant(&parent.join(name)));
     let near = nearest(name, names.iter().map(String::as_str))?;
     Some(parent.join(near).display().to_string())
 }

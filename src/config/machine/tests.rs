@@ -73,6 +73,7 @@ fn what_is_missing_is_named_with_its_place_and_what_may_be_meant() {
     let home = Home::new("bad");
     home.file("bin/tool", "#!/bin/sh\n", 0o755);
     home.file("bin/text", "#!/bin/sh\n", 0o644);
+    home.file("run.sh", "#!/bin/sh\n", 0o755);
     home.file("e.env", "A=1\n", 0o644);
     home.file("bad.env", "A=1\nno variable\n", 0o644);
     let folder = home.0.display();
@@ -81,6 +82,11 @@ fn what_is_missing_is_named_with_its_place_and_what_may_be_meant() {
             "command = ['grepp']",
             "there is no program `grepp` in the PATH ".to_owned(),
             "did you mean `grep`?",
+        ),
+        (
+            "command = ['run.sh']",
+            "there is no program `run.sh` in the PATH ".to_owned(),
+            "did you mean `./run.sh`?",
         ),
         ("command = ['tool']\nenv = { PATH = 'nowhere' }", "`tool` in the PATH nowhere".to_owned(), ""),
         ("command = ['bin/tol']", format!("there is no program {folder}/bin/tol"), "/bin/tool`?"),
@@ -247,6 +253,16 @@ fn a_survey_may_come_from_another_process_as_text() {
         };
         assert_eq!(verdict(&said), verdict(&survey));
     }
+}
+
+#[test]
+fn no_file_is_proposed_for_a_folder_and_no_error_has_a_number() {
+    let home = Home::new("kinds");
+    home.file("shop.env", "A=1\n", 0o644);
+    let said = home.said("command = ['/bin/sh']\ncwd = 'shop.en'");
+    assert!(said.contains("there is no folder") && !said.contains("did you mean"), "{said}");
+    let said = home.said("command = ['/bin/sh']\nenv_file = 'shop.en'");
+    assert!(said.contains(": no such file or directory\n") && said.contains("/shop.env`?"), "{said}");
 }
 
 #[test]

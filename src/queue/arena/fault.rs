@@ -81,7 +81,7 @@ impl fmt::Display for Fault {
             }
             Fault::OtherPipeline(name) => write!(f, "queue memory of another pipeline: {name}"),
             Fault::Torn => f.write_str(
-                "the machine went down while it was in use, so nobody knows what of it reached the disk",
+                "the machine went down while it was in use, so it is not known what of it reached the disk",
             ),
             Fault::File(what, path, error) => write!(f, "{what} {}: {error}", path.display()),
             Fault::InUse => f.write_str("queue memory is in use by another process"),

@@ -53,7 +53,7 @@ impl fmt::Display for PutError {
             PutError::TooLong { len, max, .. } => {
                 write!(f, "an output of {len} bytes is longer than max_item ({max} bytes)")
             }
-            PutError::Ordered => f.write_str("told to finish while waiting for room"),
+            PutError::Ordered => f.write_str("stopped while waiting for room"),
             PutError::NoRoom => f.write_str("there is no room"),
             PutError::Fault(fault) => fault.fmt(f),
         }

@@ -94,15 +94,16 @@ fn one_more(found: &Bottleneck, processes: u32, cpus: Option<Cpus>) -> String {
             percent(found.one_more)
         ),
         Some(NoMore::OnePosition) => {
-            " More processes would give nothing: only one of them at a time can go on.".to_owned()
+            " More processes would give nothing: only one of them at a time can work.".to_owned()
         }
         Some(NoMore::OwnProgram) => " More processes would only run its program once more.".to_owned(),
+        // Who keeps them busy is not known: this stage, or others while it waits for a server.
         Some(NoMore::CpusBusy) => format!(
-            " More processes would give next to nothing: {} busy.",
+            " {} busy: more processes help only if their work is to wait.",
             match cpus.map_or(1, |cpus| cpus.count) {
-                1 => "the CPU is".to_owned(),
-                2 => "both CPUs are".to_owned(),
-                many => format!("all {many} CPUs are"),
+                1 => "The CPU is".to_owned(),
+                2 => "Both CPUs are".to_owned(),
+                many => format!("All {many} CPUs are"),
             }
         ),
         Some(NoMore::NextIsNear) => " One process more in it alone would give next to nothing.".to_owned(),

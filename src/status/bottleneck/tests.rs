@@ -23,7 +23,7 @@ fn a_slow_source_is_the_limit_and_more_of_its_processes_would_not_help() {
     assert_eq!(
         bottleneck.text,
         "in is the bottleneck: it is at work 100 % of the time. The next limit, mid, could do 4.0 times as much. \
-         More processes would give nothing: only one of them at a time can go on."
+         More processes would give nothing: only one of them at a time can work."
     );
     now.stages[0].is_command = true;
     assert_eq!(found(&now).no_more_because, Some(NoMore::OwnProgram));
@@ -93,11 +93,12 @@ fn a_stage_that_is_paced_by_its_own_pauses_is_said_to_be() {
 }
 
 #[test]
-fn with_all_cpus_busy_more_processes_are_no_help() {
+fn with_all_cpus_busy_more_processes_help_only_what_waits() {
     let now = chain([0.2, 0.0, 0.8], [1.0, 0.0, 0.0], [0.1, 0.9, 0.0]);
     let bottleneck = find(&now, &BTreeMap::new(), Some(Cpus { count: 2, idle: 0.03 }));
     assert_eq!((bottleneck.one_more, bottleneck.no_more_because), (0.0, Some(NoMore::CpusBusy)));
-    assert!(bottleneck.text.ends_with("next to nothing: both CPUs are busy."), "{}", bottleneck.text);
+    let last = " Both CPUs are busy: more processes help only if their work is to wait.";
+    assert!(bottleneck.text.ends_with(last), "{}", bottleneck.text);
     let idle = find(&now, &BTreeMap::new(), Some(Cpus { count: 2, idle: 0.5 }));
     assert!(idle.one_more > 0.9 && idle.no_more_because.is_none(), "{idle:?}");
 }

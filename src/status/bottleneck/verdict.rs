@@ -58,7 +58,7 @@ pub(crate) enum NoMore {
     OnePosition,
     /// A program without an input would only run a second time.
     OwnProgram,
-    /// All CPUs are busy.
+    /// All CPUs are busy, so it would have none to compute on.
     CpusBusy,
     /// Another stage is at its limit, too.
     NextIsNear,

@@ -99,7 +99,7 @@ fn write_into(path: &Path, text: &[u8]) -> io::Result<()> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut file = match OpenOptions::new().write(true).custom_flags(flags).open(path) {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
-            return Err(io::Error::other("nobody reads it"));
+            return Err(io::Error::other("it has no reader"));
         }
         opened => opened?,
     };

@@ -105,7 +105,7 @@ impl Closing {
             StopCause::Halted { .. } => Some(format!("not tried, of what had come: {items}")),
             cause if keeps => {
                 let is_news = matches!(cause, StopCause::Failing { .. }) || has_items && outcome.is_drain();
-                is_news.then(|| format!("{items} stay in the queues: the next run goes on with them"))
+                is_news.then(|| format!("{items} stay in the queues: the next run continues with them"))
             }
             cause => {
                 let is_news = matches!(cause, StopCause::Failing { .. }) || has_items;

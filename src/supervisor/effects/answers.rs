@@ -87,7 +87,8 @@ impl Performer<'_> {
         let unsound = queues.iter().find(|queue| queue.unaccounted() != 0);
         let fault = fault.or_else(|| {
             let queue = unsound?;
-            Some(format!("queue {}: {} items are not accounted for", queue.name, queue.unaccounted()))
+            let missing = queue.unaccounted();
+            Some(format!("queue {}: items not accounted for: {missing}", queue.name))
         });
         Audit { ok: fault.is_none(), fault, queues }
     }

@@ -71,7 +71,7 @@ impl Performer<'_> {
                 format!("{name} can't be saved: the disk has not taken it in time; ask again"),
             ),
             Some(Some(PutBack::Ended)) => {
-                (Reason::Ended, format!("nobody takes from the queue {name} any more"))
+                (Reason::Ended, format!("no stage reads the queue {name} any more"))
             }
             Some(Some(PutBack::TooLong)) => {
                 (Reason::TooMany, format!("it is longer than max_item of the queue {name}"))

@@ -3,6 +3,8 @@
 use super::performer::Performer;
 use crate::broker::{Commit, End, Sequence, SharedQueue};
 use crate::config::DeadLetters;
+use crate::dead_letter;
+use crate::numbers::counted;
 use crate::queue::{DeadLetterCandidate, QueueId, SlotId};
 use crate::supervisor::machine::effect::Release;
 use crate::supervisor::machine::event::Event;
@@ -92,13 +94,13 @@ impl Performer<'_> {
         log!(
             target: "mprun",
             Level::Warn,
-            "item {id} of {queue} is a dead letter after {attempts} attempts: {stage}[{index}] {}", release.end
+            "item {id} of {queue} is a dead letter after {}: {stage}[{index}] {}",
+            counted(u64::from(*attempts), "attempt"),
+            release.end
         );
         if dropped > 0 {
             let most = self.launcher.dead_letters.max_size;
-            let text =
-                format!("the {dropped} oldest dead letters are dropped: [dead_letters] max_size is {most}");
-            log!(target: "mprun", Level::Warn, "{text}");
+            log!(target: "mprun", Level::Warn, "{}", dead_letter::dropped_text(dropped, most));
         }
         self.events.push_back(Event::DeadLetterWritten(slot));
     }

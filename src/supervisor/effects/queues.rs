@@ -4,6 +4,7 @@ use super::performer::Performer;
 use crate::broker::Commit;
 use crate::config;
 use crate::model::{Limits, WhenFull};
+use crate::numbers::counted;
 use crate::queue::{DeadLetterCandidate, FailureAttribution, Fault, QueueId};
 use crate::supervisor::machine::effect::{KeptOrder, Release};
 use crate::supervisor::machine::event::Event;
@@ -37,7 +38,7 @@ impl Performer<'_> {
         };
         if released.returned > 0 {
             let (stage, index) = (&release.stage, release.worker.index);
-            log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {} items", released.returned);
+            log!(target: "mprun", Level::Debug, "{stage}[{index}] gave back {}", counted(released.returned, "item"));
         }
         self.look_whether_failing(release.worker.stage);
     }

@@ -3,6 +3,7 @@
 use super::performer::{Performer, Purpose};
 use super::service_hands::Service;
 use crate::config::pipeline::{Probe, Stdout};
+use crate::numbers::counted_are;
 use crate::queue::{Ending, SlotId};
 use crate::supervisor::machine::effect::Spawn;
 use crate::supervisor::machine::event::Event;
@@ -149,7 +150,10 @@ impl Performer<'_> {
         let words = self.services.relay.over(slot, matches!(exit, Exit::Code(_)));
         let (stage, index) = (&service.stage, service.worker.index);
         if words.left_out > 0 {
-            let text = format!("was ended in the middle of a line: {} bytes are left out", words.left_out);
+            let text = format!(
+                "was ended in the middle of a line: {} left out",
+                counted_are(words.left_out as u64, "byte")
+            );
             log!(target: "mprun", Level::Warn, "{stage}[{index}] {text}");
         }
         let end = match self.services.verdicts.remove(&slot) {

@@ -6,6 +6,7 @@ use crate::config::{
 };
 use crate::dead_letter::WhenFull;
 use crate::model::Machines;
+use crate::numbers::counted;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -66,7 +67,8 @@ impl fmt::Display for Refusal {
             Refusal::QueueHolds(queue, items) => {
                 write!(
                     f,
-                    "the queue {queue} would go, but it holds {items} items that no stage would work off first"
+                    "the queue {queue} would go, but it holds {} that no stage would work off first",
+                    counted(*items, "item")
                 )
             }
             Refusal::OrderedOutput(stage) => {
@@ -85,8 +87,9 @@ impl fmt::Display for Refusal {
             Refusal::TooManyQueues { new, room } => {
                 write!(
                     f,
-                    "it adds {new} queues, hidden ones included, and the run has room for {room} beside those it has: \
-                     change fewer at once"
+                    "it adds {}, hidden ones included, and the run has room for {room} beside those it has: \
+                     change fewer at once",
+                    counted(*new as u64, "queue")
                 )
             }
         }

@@ -146,7 +146,7 @@ impl std::fmt::Display for Over {
         f.write_str(match self {
             Over::Finished => "it has finished",
             Over::InputEnded => "its input has ended",
-            Over::OutputClosed => "nobody reads its output any more",
+            Over::OutputClosed => "the reader of its output is gone",
             Over::ByHand => "its stage was stopped by hand",
             Over::Stopped => "the pipeline stops",
             Over::Failed => "it failed, and restart is \"never\"",

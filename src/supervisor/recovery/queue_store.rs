@@ -106,10 +106,10 @@ impl QueueStore {
             .map(|recovered| recovered.items)
             .sum();
         let text = match pipeline.has_services_only() {
-            true => "goes on where an earlier run has stopped".to_owned(),
+            true => "continues where an earlier run stopped".to_owned(),
             false => {
                 let items = crate::numbers::counted(items, "item");
-                format!("goes on where an earlier run has stopped: {items} in its queues")
+                format!("continues where an earlier run stopped: {items} in its queues")
             }
         };
         log!(target: "mprun", Level::Info, "{text}");

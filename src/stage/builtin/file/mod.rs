@@ -22,6 +22,7 @@ mod counted;
 mod outlet;
 
 use crate::append::{Beginning, Begun, Counts, UndoLog, Written};
+use crate::numbers::counted;
 use crate::stage::path_template::PathTemplate;
 use crate::stage::{
     Context, Emitter, Failure, Item, Orders, Persistence, Reach, Replacement, Settings, Stage, TokenNotes,
@@ -48,7 +49,7 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
                {{ and }} are braces.";
     let path: PathTemplate = with.key("path", doc).required();
     let doc = "Adds to what is in the file; otherwise it is emptied, once, by a new run (not by one that \
-               goes on from kept queues).";
+               continues with kept queues).";
     let append = with.key("append", doc).or(false);
     let doc = "Writes beside the file and renames the new one over it when a run has succeeded; until then readers see \
                the old one.";
@@ -263,11 +264,11 @@ impl ToFile {
         let shown = path.display();
         match error.kind() {
             io::ErrorKind::Interrupted => {
-                Failure::with_reach("told to finish while a pipe was full", Reach::Ordered)
+                Failure::with_reach("stopped while a pipe was full", Reach::Ordered)
             }
             io::ErrorKind::BrokenPipe => {
                 self.outlet = None; // opened again, it is one with another reader, or with none yet
-                self.not_yet(format!("can't write `{shown}`: nobody reads it any more"), true)
+                self.not_yet(format!("can't write `{shown}`: its reader is gone"), true)
             }
             _ => Failure::not_yet(format!("can't write `{shown}`: {error}")),
         }
@@ -290,13 +291,15 @@ impl ToFile {
         };
         match self.mode {
             Mode::Replace => {
-                let begins = if self.continues { "goes on in" } else { "writes" };
+                let begins = if self.continues { "continues" } else { "writes" };
                 log::info!("{begins} `{shown}`, which takes its place at the end of a run that went well");
             }
             Mode::Empty if self.continues && length > 0 => {
-                log::info!("adds to `{shown}`: the run goes on from an earlier one, so it is not emptied");
+                log::info!("adds to `{shown}`: the run continues an earlier one, so it is not emptied");
             }
-            Mode::Empty if length > 0 => log::info!("`{shown}` was emptied: it held {length} bytes"),
+            Mode::Empty if length > 0 => {
+                log::info!("`{shown}` was emptied: it held {}", counted(length, "byte"));
+            }
             Mode::Empty | Mode::Append => {}
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn explain(path: &Path, error: &io::Error) -> String {
     let kind = fs::metadata(path).map(|about| about.file_type());
     match (error.raw_os_error(), kind) {
         (Some(libc::ENXIO), Ok(kind)) if kind.is_fifo() => {
-            format!("can't write `{shown}`: it is a named pipe that nobody reads")
+            format!("can't write `{shown}`: it is a named pipe without a reader")
         }
         (Some(libc::ENXIO), Ok(kind)) if kind.is_socket() => {
             format!("can't open `{shown}`: it is a socket, and lines can't be appended to one")

@@ -126,10 +126,7 @@ impl Client {
             Ok(Err(why)) => {
                 Err(Failure::later(format!("{}: {}", peer.endpoint, peer.secrets.hide(&why))).into())
             }
-            Err(()) => {
-                Err(Failure::with_reach("told to finish while a server was waited for", Reach::Ordered)
-                    .into())
-            }
+            Err(()) => Err(Failure::with_reach("stopped while waiting for a server", Reach::Ordered).into()),
         }
     }
 }

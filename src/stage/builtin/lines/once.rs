@@ -11,6 +11,7 @@ use super::super::stream::Stream;
 use super::fingerprint::Fingerprint;
 use super::search;
 use crate::framing::Framing;
+use crate::numbers::counted;
 use crate::stage::lines::Lines;
 use crate::stage::{Emitter, Failure, Next, Progress, Reach};
 use nix::errno::Errno;
@@ -279,7 +280,7 @@ fn next_of(on_disk: &mut OnDisk, path: &Path, out: &mut Emitter<'_>) -> Result<N
     // The size that /proc tells is none.
     let now = file.metadata().map_or(end, |about| about.len());
     if *size > 0 && now < end {
-        log::warn!("{} was cut to {now} bytes while it was read up to byte {end}", Shown(path));
+        log::warn!("{} was cut to {} while it was read up to byte {end}", Shown(path), counted(now, "byte"));
     }
     Ok(Next::End)
 }

@@ -121,7 +121,7 @@ fn a_report_waits_for_nobody_to_read_a_pipe_and_keeps_a_link() {
     let took = Duration::from_secs(4);
     let frame = Frame { pipeline: "p", file: Path::new("p.toml"), started: SystemTime::UNIX_EPOCH, took };
     let report = |path: &Path| write(&path.to_str().unwrap().parse().unwrap(), &frame, &outcome, &closing);
-    assert_eq!(report(&pipe).unwrap_err().to_string(), "nobody reads it");
+    assert_eq!(report(&pipe).unwrap_err().to_string(), "it has no reader");
     report(&link).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read_to_string(folder.join("real")).unwrap().contains("exit code"));

@@ -124,7 +124,7 @@ impl StageState {
             out.log(
                 Level::Error,
                 format!(
-                    "the stage {stage} was killed from outside {times} times in a row: it goes on trying. {KILL_HINT}"
+                    "the stage {stage} was killed from outside {times} times in a row, and is restarted each time. {KILL_HINT}"
                 ),
             );
         }

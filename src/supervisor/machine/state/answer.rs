@@ -69,7 +69,7 @@ impl State {
         for (id, key, done) in std::mem::take(&mut self.requests.pauses) {
             let mut whom = self.stages.iter().filter(|stage| key.is_none_or(|key| stage.key == key));
             let outcome = if whom.clone().any(|stage| !stage.paused) {
-                Err(refused(Reason::Resumed, "workers go on: the pause has ended"))
+                Err(refused(Reason::Resumed, "the pause has ended: workers continue"))
             } else if whom.all(StageState::is_at_rest) {
                 Ok(done)
             } else {

@@ -33,10 +33,10 @@ pub(super) fn refused(reason: Reason, why: impl Into<String>) -> Refused {
     Refused { reason, error: why.into() }
 }
 
-fn started_text(stage: &StageState) -> String {
+fn started_text(stage: &StageState, pipeline: &str) -> String {
     let name = &stage.spec.name;
     match stage.paused {
-        true => format!("{name}: it is started, but is paused: `mprun resume NAME {name}` makes it go on"),
+        true => format!("{name}: it is started, but paused: `mprun resume {pipeline} {name}` continues it"),
         false => format!("{name}: it runs again"),
     }
 }
@@ -150,6 +150,7 @@ impl State {
 
     fn restart_requested(&mut self, id: RequestId, restart: &Restart, out: &mut Effects) -> Reply {
         let Restart { stage: name, wait } = restart;
+        let pipeline = self.pipeline_name();
         let stage = self.stage_to_change(name)?;
         if stage.is_off() {
             let why = match stage.switch {
@@ -157,7 +158,7 @@ impl State {
                     format!("the stage {name} does not work on this machine: another has it")
                 }
                 Switch::On | Switch::Off => {
-                    format!("the stage {name} is stopped: `mprun start NAME {name}` starts it")
+                    format!("the stage {name} is stopped: `mprun start {pipeline} {name}` starts it")
                 }
             };
             return Err(refused(Reason::Finished, why));
@@ -182,6 +183,7 @@ impl State {
     }
 
     fn stage_stop_requested(&mut self, id: RequestId, whom: &OneStage, out: &mut Effects) -> Reply {
+        let pipeline = self.pipeline_name();
         let stage = self.stage_to_change(&whom.stage)?;
         if stage.fate == Fate::GaveUp {
             return Err(refused(Reason::GaveUp, format!("the stage {} gave up: it is stopped", whom.stage)));
@@ -189,11 +191,12 @@ impl State {
         stage.switch = Switch::Off;
         stage.continue_ending(out);
         let (name, key) = (&whom.stage, stage.key);
-        let text = format!("{name}: its processes end, until `mprun start NAME {name}`");
+        let text = format!("{name}: its processes end, until `mprun start {pipeline} {name}`");
         Ok(self.now_or_settled(id, key, whom.wait, logged("stop", text, out)))
     }
 
     fn stage_start_requested(&mut self, id: RequestId, whom: &OneStage, out: &mut Effects) -> Reply {
+        let pipeline = self.pipeline_name();
         let stage = self.stage_to_change(&whom.stage)?;
         let text = match (stage.is_off(), stage.fate) {
             (_, Fate::GaveUp) => {
@@ -203,8 +206,8 @@ impl State {
             (true, _) if stage.switch == Switch::Elsewhere => {
                 return Ok(Some(done(format!("{}: it was not stopped, another machine has it", whom.stage))));
             }
-            (true, _) => started_text(stage),
-            (false, Fate::Wanted) if stage.is_over() => started_text(stage),
+            (true, _) => started_text(stage, &pipeline),
+            (false, Fate::Wanted) if stage.is_over() => started_text(stage, &pipeline),
             (false, _) => return Ok(Some(done(format!("{}: it was not stopped", whom.stage)))),
         };
         stage.start_again(out);
@@ -248,7 +251,7 @@ impl State {
         let (_, text) = self.set_paused(whom, false, out)?;
         out.log(Level::Info, format!("resume: {text}"));
         let what = if self.are_services(whom) { "processes" } else { "workers" };
-        Ok(done(format!("{text}: {what} go on")))
+        Ok(done(format!("{text}: {what} continue")))
     }
 
     fn are_services(&self, whom: &StageOrAll) -> bool {

@@ -35,7 +35,7 @@ impl State {
             debug_assert!(false, "{most} rounds, and still something to do: {:?}", out.list);
             // A fault of this program; but a supervisor must not loop for ever.
             let text = format!(
-                "the decisions of the supervisor do not settle; it goes on in {UNSETTLED_DELAY:?} (a bug in mprun: please report it with this log)"
+                "the decisions of the supervisor do not settle; it continues in {UNSETTLED_DELAY:?} (a bug in mprun: please report it with this log)"
             );
             out.log(Level::Error, text);
             self.again = Some(out.now + UNSETTLED_DELAY);

@@ -146,7 +146,7 @@ impl State {
             return; // by us
         }
         let name = name(&stage.spec.name, worker);
-        out.log(Level::Info, format!("{name} was stopped by a signal; it goes on at `kill -CONT {pid}`"));
+        out.log(Level::Info, format!("{name} was stopped by a signal; `kill -CONT {pid}` continues it"));
     }
 
     pub(super) fn give_up(&mut self, s: usize, out: &mut Effects) {

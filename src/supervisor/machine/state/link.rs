@@ -189,7 +189,10 @@ impl State {
             LinkNews::Elsewhere { stage } => {
                 self.stage_named(&stage).into_iter().for_each(StageState::depart);
                 self.work_on();
-                out.log(Level::Info, format!("{stage}: its workers end, the broker says where it goes on"));
+                out.log(
+                    Level::Info,
+                    format!("{stage}: its workers end, as the broker gives it to another machine"),
+                );
             }
             LinkNews::WorkAgain { stage } => {
                 if self.stopping() == Stopping::No {
@@ -203,9 +206,9 @@ impl State {
                 out.log(Level::Info, format!("{stage}: it has ended in this run before, or its queues have"));
             }
             LinkNews::Lost { queue, items } => {
-                let (items, are) = (counted(items as u64, "item"), if items == 1 { "is" } else { "are" });
                 let text = format!(
-                    "{items} of {queue} {are} another machine's: this one was out of touch with the broker for too long"
+                    "{} of {queue} became another machine's: this one was out of touch with the broker for too long",
+                    counted(items as u64, "item")
                 );
                 out.log(Level::Warn, text);
             }

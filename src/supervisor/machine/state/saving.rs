@@ -4,6 +4,7 @@
 //! ([`recovered`](crate::supervisor::machine::recovered)); but here the workers live on.
 
 use super::{Retrying, State};
+use crate::numbers::counted;
 use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{Pid, WorkerId};
@@ -98,7 +99,8 @@ impl State {
         self.file.refusal = saved.refusal.map(|(age, why)| (ago(age, out.now), why));
         self.counters.upgrades = saved.upgrades;
         out.history.resume(saved.history, out.now);
-        out.log(Level::Info, format!("{} took over: {alive} workers go on", env!("CARGO_PKG_VERSION")));
+        let workers = counted(alive as u64, "worker");
+        out.log(Level::Info, format!("{} took over, with {workers}", env!("CARGO_PKG_VERSION")));
     }
 
     /// How many of its workers live.

@@ -87,7 +87,7 @@ impl State {
 
     fn end_upgrade(&mut self, why: &str, out: &mut Effects) {
         if let Some(upgrade) = self.upgrade.take() {
-            refuse(upgrade.request, "failed", format!("{why}; this program goes on"), out);
+            refuse(upgrade.request, "failed", format!("{why}; this program continues"), out);
         }
     }
 

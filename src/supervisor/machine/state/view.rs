@@ -14,6 +14,11 @@ use crate::supervisor::machine::stage_state::StageState;
 use std::collections::BTreeMap;
 
 impl State {
+    /// As verbs name it; empty before its file is read.
+    pub(super) fn pipeline_name(&self) -> String {
+        self.wanted.as_ref().map_or(String::new(), |wanted| wanted.pipeline.name.clone())
+    }
+
     /// The pipeline as it is. `dead_before`: dead letters of queues that are gone.
     pub(crate) fn snapshot(
         &self,
@@ -38,7 +43,7 @@ impl State {
         let removed = self.removed_totals.iter().map(|totals| totals.counts);
         stages.iter().map(|stage| stage.totals).chain(removed).for_each(|stage| totals += stage);
         Snapshot {
-            pipeline: self.wanted.as_ref().map_or(String::new(), |wanted| wanted.pipeline.name.clone()),
+            pipeline: self.pipeline_name(),
             file: identity.file.clone(),
             pid: std::process::id(),
             run: identity.run.clone(),

@@ -36,7 +36,7 @@ impl QueueStore {
         match (&result, &location) {
             (Err(why), _) => log!(target: "mprun", Level::Error, "failed to put the queues away: {why}"),
             (Ok(()), Location::File(path)) if !through => {
-                log!(target: "mprun", Level::Info, "the next start goes on from {}", path.display());
+                log!(target: "mprun", Level::Info, "the next start continues from {}", path.display());
             }
             (Ok(()), _) => {}
         }
@@ -59,7 +59,7 @@ fn put_away(
             // It counts as left in good order, as far as that can be.
             let left = arena.leave();
             let cost = if left.is_ok() { "a power cut loses what came last" } else { "a power cut loses it" };
-            return Err(format!("{why}; the next start goes on from the file all the same, but {cost}"));
+            return Err(format!("{why}; the next start continues from the file all the same, but {cost}"));
         }
     }
 }

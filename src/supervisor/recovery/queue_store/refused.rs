@@ -13,7 +13,7 @@ pub(super) fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
         Saved::Nothing => (Level::Error, "this run starts with empty ones".to_owned()),
         Saved::At(time) => {
             let time = humantime::format_rfc3339_millis(*time);
-            (Level::Warn, format!("this run goes on from what was saved at {time}"))
+            (Level::Warn, format!("this run continues from what was saved at {time}"))
         }
         Saved::Refused(why) => (
             Level::Error,

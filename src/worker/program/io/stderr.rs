@@ -1,6 +1,7 @@
 //! A program's standard error: whole lines to the log, not too many of them, and the last ones kept.
 
 use crate::logs::Voice;
+use crate::numbers::counted_are;
 use crate::text;
 use log::Level;
 use std::collections::VecDeque;
@@ -203,7 +204,8 @@ impl StderrRelay {
 
     fn report_left_out(&mut self) {
         if self.left_out > 0 {
-            let text = format!("{} lines for the log are left out: it writes too fast", self.left_out);
+            let text =
+                format!("{} left out of the log: it writes too fast", counted_are(self.left_out, "line"));
             self.say(Level::Warn, &text);
             self.left_out = 0;
         }

@@ -134,7 +134,10 @@ fn what_is_killed_from_outside_is_restarted_and_never_given_up() {
         assert_eq!(bench.running(), ["read[0]", "read[1]", "write[0]"], "{waits} {:?}", bench.said);
         bench.all_ready();
     }
-    assert!(bench.has_said("the stage read was killed from outside 10 times in a row: it goes on trying"));
+    assert!(
+        bench
+            .has_said("the stage read was killed from outside 10 times in a row, and is restarted each time")
+    );
     assert_eq!(bench.said.iter().filter(|line| line.contains("times in a row")).count(), 1);
     assert!(bench.state.stages[1].killed_in_a_row == 40 && !bench.state.failed);
     // What does an item in between has come back.

@@ -57,7 +57,7 @@ impl Replies<'_> {
             _ => false,
         };
         let advice = match has_ended_well {
-            true => ": with mode = \"reply\" it should go on until its input ends",
+            true => ": with mode = \"reply\" it should run until its input ends",
             false => "",
         };
         if failed.failure == ItemFailure::Later {

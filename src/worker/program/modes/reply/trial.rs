@@ -11,6 +11,7 @@
 //! | between two leases and the return of the suspect | both are this worker's | both go back uncharged |
 
 use crate::exit;
+use crate::numbers::counted;
 use crate::queue::{Ending, QueueId};
 use crate::worker::context::WorkerContext;
 use crate::worker::dead_letters;
@@ -84,10 +85,11 @@ impl Trial {
         if let Verdict::Unproven { is_silence_reported, .. } = &mut self.verdict {
             *is_silence_reported = true;
         }
-        let (s, has) = if items == 1 { ("", "has") } else { ("s", "have") };
+        let has = if items == 1 { "has" } else { "have" };
         let passed = SILENCE_REPORT.as_secs();
         log::warn!(
-            "{items} item{s} that its program got {passed}s ago {has} no answer yet: {SILENCE_ADVICE}"
+            "{} that its program got {passed}s ago {has} no answer yet: {SILENCE_ADVICE}",
+            counted(items as u64, "item")
         );
     }
 

@@ -1,6 +1,7 @@
 //! What the program has written, on its way out.
 
 use crate::framing::{BadFrame, Decoder};
+use crate::numbers::counted_are;
 use crate::queue::MAX_BLOCKS;
 use crate::stage::{Failure, Outlet, TooLong};
 use crate::sys::wait::Exit;
@@ -157,7 +158,8 @@ impl StreamOutput {
         match (item, exit) {
             (_, Exit::Signal(signal)) => {
                 log::warn!(
-                    "{signal} ended its program in the middle of an item: {length} bytes are left out"
+                    "{signal} ended its program in the middle of an item: {} left out",
+                    counted_are(length, "byte")
                 );
             }
             (Some(item), Exit::Code(_)) => to.put(item)?,
