@@ -3,6 +3,7 @@
 use super::{Fate, StageState, Worker};
 use crate::queue::{Ending, FailureAttribution};
 use crate::supervisor::machine::condition::Condition;
+use crate::supervisor::machine::daemon::left_behind_text;
 use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
@@ -179,6 +180,7 @@ impl StageState {
         out: &mut Effects,
     ) -> Verdict {
         let (name, end) = (self.name(i), &exit.end);
+        let requested = self.workers[i].life.requested();
         let (life, verdict) = self.next_life(i, next, exit, lived, out);
         if let (Next::Now(why) | Next::Restart(why) | Next::Uncounted(why), Verdict::Fine) = (next, verdict) {
             self.count_restart(restart_word(why, end));
@@ -203,6 +205,9 @@ impl StageState {
         let kind = TransitionKind::Ended(end.clone());
         out.transition_as(level, name.clone(), ended_text(end, &ran, &then), kind);
         out.history.explain(&name, lived.time, &exit.work);
+        if let (None, Some(text)) = (requested, left_behind_text(&name, &exit.work.left_behind)) {
+            out.log(Level::Warn, text);
+        }
         let Some(life) = life else {
             self.workers.remove(i);
             return verdict;
