@@ -4,6 +4,7 @@
 //! ([`recovered`](crate::supervisor::machine::recovered)); but here the workers live on.
 
 use super::{Retrying, State};
+use crate::numbers::counted;
 use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{Pid, WorkerId};
@@ -87,7 +88,7 @@ impl State {
     pub(super) fn resume(&mut self, mut wanted: Wanted, saved: SavedMachine, out: &mut Effects) {
         self.guardian.start(out.now);
         saved.stages.iter().for_each(|stage| wanted.scale(&stage.name, stage.processes));
-        self.want(wanted, false, out);
+        self.want(Rc::new(wanted), false, out);
         let alive: usize = saved.stages.into_iter().map(|stage| self.resume_stage(stage, out)).sum();
         self.stages.iter().for_each(|stage| stage.ask_for_time(out));
         self.paused = saved.paused;
@@ -98,7 +99,10 @@ impl State {
         self.file.refusal = saved.refusal.map(|(age, why)| (ago(age, out.now), why));
         self.counters.upgrades = saved.upgrades;
         out.history.resume(saved.history, out.now);
-        out.log(Level::Info, format!("{} took over: {alive} workers go on", env!("CARGO_PKG_VERSION")));
+        let what = if self.has_services_only() { "process" } else { "worker" };
+        let go_on = if alive == 1 { "goes on" } else { "go on" };
+        let alive = counted(alive as u64, what);
+        out.log(Level::Info, format!("{} took over: {alive} {go_on}", env!("CARGO_PKG_VERSION")));
     }
 
     /// How many of its workers live.
