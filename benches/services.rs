@@ -58,15 +58,15 @@ fn starts() {
 }
 
 fn memory() {
-    for keeper in std::iter::once(Keeper::Mprun).chain(Keeper::peers()) {
+    for keeper in [Keeper::Mprun, Keeper::MprunStages].into_iter().chain(Keeper::peers()) {
+        let is_ours = matches!(keeper, Keeper::Mprun | Keeper::MprunStages);
         let fleet = Fleet::up(keeper, MANY);
         std::thread::sleep(Duration::from_secs(1));
         let (mib, processes) = (fleet.memory() / 1024.0, fleet.own().len());
         let before = fleet.cpu();
         std::thread::sleep(IDLE);
         let idle = (fleet.cpu() - before) / IDLE.as_secs_f64();
-        let verdict =
-            |goal: Goal, value: f64| if keeper == Keeper::Mprun { goal.verdict(value) } else { "-".into() };
+        let verdict = |goal: Goal, value: f64| if is_ours { goal.verdict(value) } else { "-".into() };
         let name = keeper.name();
         println!(
             "| 1,000 services, memory (PSS) | {name} {mib:.1} MiB | | | {} |",

@@ -278,7 +278,7 @@ fn nothing_is_restarted_because_of_the_helper() {
         process::kill(before, libc::SIGKILL);
         wait_until("another helper", || helper(&run).filter(|pid| *pid != before));
     }
-    run.wait_for_log("the process that makes checks has ended: another one is started");
+    run.wait_for_log("the process that makes checks has ended: another one starts ");
     for _ in 0..5 {
         let helper = wait_until("a helper", || helper(&run));
         process::kill(helper, libc::SIGSTOP);
@@ -381,7 +381,7 @@ fn one_that_is_not_ready_yet_can_say_so_under_the_next_program() {
         wait_for_check(&run, stage, "starting");
     }
     run.signal(libc::SIGUSR2);
-    run.wait_for_log("took over, with 2 workers");
+    run.wait_for_log("took over, with 2 processes");
     let all = [the_one(&run, "line"), the_one(&run, "notify")];
     assert_eq!((check(&run, "line").as_str(), check(&run, "notify").as_str()), ("starting", "starting"));
     run.folder.file("go", "");
@@ -410,7 +410,7 @@ fn a_reload_of_checks_alone_and_an_upgrade_restart_nothing() {
     run.wait_for_log("stage db: take over health: unset -> http http://localhost:");
     run.wait_for_log("up after");
     run.signal(libc::SIGUSR2);
-    run.wait_for_log("took over, with 2 workers");
+    run.wait_for_log("took over, with 2 processes");
     assert_ne!(wait_until("a helper", || helper(&run)), before);
     wait_for_check(&run, "db", "healthy");
     run.edit(&text(""));

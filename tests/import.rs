@@ -132,6 +132,10 @@ fn supervised_programs_with_a_pool_and_included_files() {
         has(&section(stage), &["enabled = false"]);
     }
     has(
+        &section("stages.quiet"),
+        &["# autostart=false: `mprun start` does not start it.", "enabled = false"],
+    );
+    has(
         &section("stages.beat"),
         &["# not carried over: command=", "command = [\"false\"]", "enabled = false"],
     );
@@ -462,6 +466,39 @@ fn the_variables_of_a_compose_file_have_the_values_of_the_env_file_beside_it() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("# not carried over: at/.env:2: expected NAME=value\n"), "{text}");
     assert!(text.contains("env = { HOME_PAGE = \"${SITE:-none}/x\" }\n"), "{text}");
+}
+
+/// Compose and mprun have different grammars of such files: a comment behind a value, variables, and what is in quotes.
+#[test]
+fn what_compose_reads_in_a_file_of_variables_in_another_way_is_written_out() {
+    let folder = Folder::new();
+    folder.file(
+        "at/compose.yaml",
+        "services:\n  web:\n    command: [sh, -c, 'echo $$HOST $$URL $$SAME $$OWN']\n    env_file: web.env\n    environment: {OWN: mine}\n\
+         \x20 bad:\n    command: bad\n    env_file: bad.env\n",
+    );
+    folder.file(
+        "at/web.env",
+        "HOST=db   # the host\nURL=http://${HOST}/x\nSAME=1\nOWN=a # b\nDB_PASSWORD=x # y\n",
+    );
+    folder.file("at/bad.env", "BARE\nPORT=80\n");
+    folder.file("at/compose.override.yml", "services: {}\n");
+    let output = command(&folder).args(["import", "compose", "at/compose.yaml"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "# not carried over: compose.override.yml, which `docker compose` reads with this file. `docker compose config` writes both as one: import that.\n",
+        "env_file = \"web.env\"\n",
+        "env = { OWN = \"mine\", HOST = \"db\", URL = \"http://db/x\" }\n",
+        "# not carried over: web.env: DB_PASSWORD (Compose and mprun read its line in different ways",
+        "# not carried over: env_file: bad.env (mprun does not read its line 1: expected NAME=value",
+        "env = { PORT = \"80\" }\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("x # y"), "{text}");
+    folder.file("at/pipeline.toml", &text.replace("[stages.bad]", "[stages.bad]\nenabled = false"));
+    let run = command(&folder).args(["-q", "run", "at/pipeline.toml"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&run.stdout), "db http://db/x 1 mine\n", "{text}");
 }
 
 /// Of files in the shapes that public projects have; `UPDATE_GOLDEN=1` writes what they come to.

@@ -130,6 +130,61 @@ fn kill_9_of_the_supervisor_ends_it_and_what_it_has_started() {
     wait_until("all of it to be gone", || process::in_folder(&folder).is_empty().then_some(()));
 }
 
+/// A line for the shell that starts a daemon: in a session of its own, without a parent, without an environment. It prints
+/// its pid.
+const DAEMON: &str =
+    r#"env -i /usr/bin/setsid /bin/sh -c '/bin/sh -c "echo \$$\$$; exec /bin/sleep 1000" & exit 0'"#;
+
+/// The pid that the `n`th daemon has printed.
+fn daemon(run: &Run, n: usize) -> u32 {
+    let pid = |line: &String| line.parse().ok();
+    wait_until("a daemon", || run.lines().iter().filter_map(pid).nth(n))
+}
+
+fn wait_for_end_of(pid: u32, run: &Run) {
+    wait_until(&format!("the end of {pid}: {}", run.stderr()), || (!process::is_alive(pid)).then_some(()));
+}
+
+#[test]
+fn a_daemon_without_environment_ends_with_its_own_service_and_with_no_other() {
+    let run = Run::start(&format!(
+        "[stages.a]\ncommand = '''\n{DAEMON}; exec sleep 1000\n'''\n[stages.b]\ncommand = 'echo b; exec sleep 1000'\n"
+    ));
+    run.wait_for_log("up after");
+    let (first, b) = (daemon(&run, 0), the_one(&run, "b"));
+    process::kill(b, libc::SIGKILL);
+    next_of(&run, "b", b);
+    assert!(process::is_alive(first), "{}", run.stderr());
+    run.tell(&["restart", "pipeline.toml", "a", "--wait"]);
+    wait_for_end_of(first, &run);
+    let second = daemon(&run, 1);
+    assert!(process::is_alive(second));
+    run.tell(&["stop", "pipeline.toml", "a", "--wait"]);
+    wait_for_end_of(second, &run);
+}
+
+#[test]
+fn a_daemon_without_environment_ends_with_a_supervisor_that_is_killed() {
+    let mut run = Run::start(&format!("[stages.a]\ncommand = '''\n{DAEMON}; exec sleep 1000\n'''\n"));
+    run.wait_for_log("up after");
+    let daemon = daemon(&run, 0);
+    run.signal(libc::SIGKILL);
+    run.wait();
+    wait_for_end_of(daemon, &run);
+}
+
+#[test]
+fn a_program_that_becomes_a_daemon_is_ended_and_told_how_to_stay() {
+    let run = Run::start(&format!(
+        "[stages.a]\ncommand = '''\n{DAEMON}\n'''\n[stages.b]\ncommand = 'exec sleep 1000'\n[stages.c]\ncommand = '(exit 0 &); exit 0'\n"
+    ));
+    let daemon = daemon(&run, 0);
+    wait_for_end_of(daemon, &run);
+    run.wait_for_log("behind, which is killed: a program that mprun runs must stay in the foreground");
+    let said = |stage: &str| run.stderr().contains(&format!("{stage}[0]: its program has ended and left"));
+    assert!(said("a") && !said("c"), "{}", run.stderr());
+}
+
 #[test]
 fn a_stop_asks_it_first_and_kills_it_after_stop_timeout() {
     let mut run = Run::start(
@@ -317,7 +372,7 @@ fn it_goes_on_under_the_next_program() {
         upgrade(&copy);
         run.signal(libc::SIGUSR2);
         wait_until(&format!("takeover {round}: {}", run.stderr()), || {
-            (run.stderr().matches("took over, with 2 workers").count() == round).then_some(())
+            (run.stderr().matches("took over, with 2 processes").count() == round).then_some(())
         });
     }
     let lines = run.lines().len();

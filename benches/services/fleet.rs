@@ -10,7 +10,10 @@ use std::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keeper {
+    /// One stage of so many processes.
     Mprun,
+    /// A stage for each.
+    MprunStages,
     Loop,
     S6,
     Runit,
@@ -27,6 +30,7 @@ impl Keeper {
     pub fn name(self) -> &'static str {
         match self {
             Keeper::Mprun => "mprun",
+            Keeper::MprunStages => "mprun, a stage each",
             Keeper::Loop => "bare loop",
             Keeper::S6 => "s6",
             Keeper::Runit => "runit",
@@ -36,7 +40,7 @@ impl Keeper {
 
     fn program(self) -> Option<&'static str> {
         match self {
-            Keeper::Mprun | Keeper::Loop => None,
+            Keeper::Mprun | Keeper::MprunStages | Keeper::Loop => None,
             Keeper::S6 => Some("s6-svscan"),
             Keeper::Runit => Some("runsvdir"),
             Keeper::Supervisord => Some("supervisord"),
@@ -47,12 +51,18 @@ impl Keeper {
         let (own, path) = (own().display().to_string(), folder.path().display().to_string());
         let stamp = format!("{own} stamp {}", stamps.file.display());
         let mut command = match self {
-            Keeper::Mprun => {
-                let text = format!(
-                    "[stages.c]\ncommand = ['{own}', 'stamp', '{}']\nprocesses = {n}\n\
-                     backoff = {{ initial = '1ms', max = '1ms' }}\n",
-                    stamps.file.display()
-                );
+            Keeper::Mprun | Keeper::MprunStages => {
+                let stage = |name: &str, processes| {
+                    format!(
+                        "[stages.{name}]\ncommand = ['{own}', 'stamp', '{}']\nprocesses = {processes}\n\
+                         backoff = {{ initial = '1ms', max = '1ms' }}\n",
+                        stamps.file.display()
+                    )
+                };
+                let text: String = match self {
+                    Keeper::MprunStages => (0..n).map(|i| stage(&format!("c{i:04}"), 1)).collect(),
+                    _ => stage("c", n),
+                };
                 folder.file("pipeline.toml", &text);
                 let mut command = command(folder);
                 command.args(["run", "-q", "pipeline.toml"]);

@@ -12,6 +12,7 @@ use crate::stage::Registry;
 use crate::status::{
     Bottleneck, BrokerStatus, Snapshot, StageStatus, Transition, WorkerChange, WorkerState, WorkerStatus,
 };
+use crate::text::LAST_WORDS;
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
@@ -116,7 +117,12 @@ fn of_transition(transition: &Transition) -> Vec<String> {
         WorkerChange::Ended | WorkerChange::Failed => "",
     };
     let lived = transition.lived.map_or(String::new(), |lived| format!(" after {}", time(lived)));
-    let mut lines = vec![format!("    {:>8} ago  {what}{}{lived}", time(transition.ago), transition.reason)];
+    // What the program has said comes last: the time must not read as a part of it.
+    let reason = match transition.reason.split_once(LAST_WORDS) {
+        Some((reason, words)) => format!("{reason}{lived}{LAST_WORDS}{words}"),
+        None => format!("{}{lived}", transition.reason),
+    };
+    let mut lines = vec![format!("    {:>8} ago  {what}{reason}", time(transition.ago))];
     if let Some(item) = &transition.item {
         let (queue, id, attempt) = (&item.queue, item.id, item.attempt);
         lines.push(format!("                  at item {id} of {queue}, try {attempt}: {}", item.text));

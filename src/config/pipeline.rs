@@ -20,6 +20,8 @@ pub struct Pipeline {
     pub folder: PathBuf,
     /// Enabled stages only, in the order of the file.
     pub stages: Vec<Stage>,
+    /// Names of the stages that the file turns off (`enabled = false`).
+    pub disabled: Vec<String>,
     /// Every queue that an enabled stage names, in the order of first mention.
     pub queues: Vec<Queue>,
     /// How long a stop may take to let items finish.

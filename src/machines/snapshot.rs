@@ -72,6 +72,7 @@ fn describe(whole: &Whole, stage: &StageSum) -> StageStatus {
         inputs: any.map_or(Vec::new(), |stage| stage.inputs.clone()),
         outputs: any.map_or(Vec::new(), |stage| stage.outputs.clone()),
         processes: stage.processes,
+        scheduled: any.is_some_and(|stage| stage.scheduled),
         rate_limit: any.and_then(|stage| stage.rate_limit.clone()),
         waits_for: Vec::new(),
         order: None,

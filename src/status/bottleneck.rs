@@ -50,7 +50,8 @@ pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Optio
     // Beside a flow of items, a program that only runs under supervision limits no stage.
     let flows = |stage: &&StageStatus| {
         let runs_alone = stage.inputs.is_empty() && stage.outputs.is_empty();
-        !(stage.is_service() || !now.queues.is_empty() && runs_alone)
+        // One that runs at its times is as slow as its schedule, not as its work.
+        !(stage.scheduled || stage.is_service() || !now.queues.is_empty() && runs_alone)
     };
     let loads: Vec<Load<'_>> =
         now.stages.iter().filter(flows).filter_map(|stage| load(stage, before)).collect();

@@ -41,6 +41,7 @@ pub fn stage(name: &str, input: &str, output: &str, times: [f64; 3]) -> StageSta
         is_command: false,
         order: None,
         rate_limit: None,
+        scheduled: false,
         inputs: queue(input),
         outputs: queue(output),
         processes: 1,

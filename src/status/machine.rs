@@ -64,6 +64,9 @@ pub(crate) struct MachineStage {
     pub rate: Rate,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<String>,
+    /// It runs at its times (`schedule`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scheduled: bool,
     /// How its workers spent the time over which the rate was measured.
     pub recent: Times,
     pub restarts: u64,
@@ -141,6 +144,7 @@ impl MachineStage {
             totals: stage.totals,
             rate: stage.rate,
             rate_limit: stage.rate_limit.clone(),
+            scheduled: stage.scheduled,
             recent,
             restarts: stage.restarts(),
         }

@@ -40,6 +40,9 @@ pub(crate) struct StageStatus {
     pub waits_for: Vec<String>,
     /// Its workers finish their item and wait.
     pub paused: bool,
+    /// It runs at its times (`schedule`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scheduled: bool,
     /// Whether it is wanted.
     pub fate: Fate,
     /// What its workers did, those that are gone included.
@@ -155,8 +158,8 @@ impl StageStatus {
             Fate::Wanted if self.check() == Some(CheckState::Unhealthy) => "unhealthy",
             Fate::Wanted if self.workers.iter().any(WorkerStatus::is_backing_off) => "failing",
             Fate::Wanted if any(WorkerState::Resting) => "restarting",
-            Fate::Wanted if any(WorkerState::Scheduled) && self.running == 0 => "scheduled",
             Fate::Wanted if self.paused => "paused",
+            Fate::Wanted if any(WorkerState::Scheduled) && self.running == 0 => "scheduled",
             Fate::Wanted if !self.waits_for.is_empty() => "waiting",
             Fate::Wanted if any(WorkerState::Starting) || any(WorkerState::Due) => "starting",
             Fate::Wanted if any(WorkerState::InputEnded) => "input ended",
@@ -330,6 +333,17 @@ pub(crate) struct Histogram {
 mod tests {
     use super::*;
     use crate::status::fixture::{stage, worker};
+
+    #[test]
+    fn a_pause_goes_before_a_time_at_which_nothing_will_run() {
+        let workers = vec![WorkerStatus { state: WorkerState::Scheduled, ..worker("schedule") }];
+        let of = |paused| {
+            let waiting =
+                StageStatus { running: 0, workers: workers.clone(), paused, ..stage("s", "", "", [0.0; 3]) };
+            waiting.state()
+        };
+        assert_eq!((of(false), of(true)), ("scheduled", "paused"));
+    }
 
     #[test]
     fn a_process_that_waits_for_its_time_is_none_that_is_missing() {

@@ -86,6 +86,7 @@ pub fn pipeline(stages: Vec<Stage>) -> Pipeline {
         name: "test".to_owned(),
         folder: "/".into(),
         stages,
+        disabled: Vec::new(),
         queues,
         drain_timeout: Duration::from_secs(30),
         control: crate::config::Control::default(),

@@ -10,6 +10,7 @@ pub(crate) mod hangup;
 pub(crate) mod inherited;
 pub(crate) mod lease;
 pub(crate) mod local_time;
+pub(crate) mod mark;
 pub(crate) mod memory;
 pub(crate) mod needs;
 pub(crate) mod open_files;

@@ -1,5 +1,6 @@
 //! The table of processes, as `/proc` shows it. A process that ends while it is read is left out.
 
+use super::mark::RunMark;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -126,6 +127,17 @@ fn private_pages(statm: &str) -> Option<u64> {
 /// Every process that was started with `entry` (`NAME=value`) in its environment and is not a zombie.
 pub(crate) fn with_environment(entry: &[u8]) -> Vec<u32> {
     all().filter(|&pid| has_entry(pid, entry)).collect()
+}
+
+/// Every process with the mark of a run, or with `entry` in its environment, that is not dead.
+pub(crate) fn of_run(mark: RunMark, entry: &[u8]) -> Vec<u32> {
+    let lives = |pid: u32| stat_of(pid).is_some_and(|stat| !is_dead(&stat));
+    all().filter(|&pid| (mark.is_on(pid) || has_entry(pid, entry)) && lives(pid)).collect()
+}
+
+/// What a process calls itself.
+pub(crate) fn name(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().to_owned())
 }
 
 /// Whether `thread` is a thread of the process `pid`.

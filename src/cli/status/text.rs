@@ -127,6 +127,9 @@ fn next_run(stage: &StageStatus) -> Option<String> {
     // The printed age is below the true one: the moment is cut to a whole second.
     let at = SystemTime::now().checked_add(Duration::try_from_secs_f64(left + 0.5).ok()?)?;
     let at = local_time::format("%Y-%m-%d %H:%M:%S", at)?;
+    if stage.paused {
+        return Some(format!("{} would run next at {at}, but is paused: that run is left out", stage.name));
+    }
     Some(format!("{} runs next at {at}, in {}", stage.name, time(left)))
 }
 

@@ -28,7 +28,7 @@ use super::pipeline::{Pipeline, Stage, Task};
 use crate::stage::Registry;
 pub(super) use draft::Selection;
 
-use draft::Draft;
+use draft::{Draft, Off};
 use shared::Declared;
 use wiring::Wiring;
 
@@ -70,10 +70,12 @@ pub(super) fn compile(
 
     let control = control::compile(&keys.control.value, &selection.folder, report);
     let on = drafts.iter().map(|draft| draft.off.is_none());
+    let disabled = drafts.iter().filter(|draft| draft.off == Some(Off::Disabled));
     let pipeline = Pipeline {
         name: keys.name.value.unwrap_or(selection.name),
         folder: selection.folder,
         stages: stages.into_iter().zip(on).filter(|(_, on)| *on).map(|(stage, _)| stage).collect(),
+        disabled: disabled.map(|draft| draft.name.clone()).collect(),
         queues,
         drain_timeout: keys.drain_timeout.value,
         control,

@@ -58,8 +58,18 @@ pub enum Named<T> {
 
 /// What differs between `old` and `new`. Stages and queues are compared by name; their order is no change.
 pub fn diff(old: &Pipeline, new: &Pipeline) -> Diff {
-    let Pipeline { name, folder, stages, queues, drain_timeout, control, metrics, dead_letters, broker } =
-        old;
+    let Pipeline {
+        name,
+        folder,
+        stages,
+        disabled: _,
+        queues,
+        drain_timeout,
+        control,
+        metrics,
+        dead_letters,
+        broker,
+    } = old;
     let other_control = control::compare(control, &new.control);
     Diff {
         name: ValueChange::of(name, &new.name),

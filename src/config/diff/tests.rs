@@ -54,6 +54,7 @@ fn pipeline() -> Pipeline {
         name: "p".into(),
         folder: "/p".into(),
         stages: vec![stage("a"), stage("b")],
+        disabled: Vec::new(),
         queues: vec![queue("q"), queue("r")],
         drain_timeout: Duration::from_secs(30),
         control: Control::default(),

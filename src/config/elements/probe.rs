@@ -47,7 +47,8 @@ impl Element for TcpAddress {
     }
 
     fn schema() -> Value {
-        let address = json!({ "type": "string", "pattern": r"^.+:.+$|\$\{", "examples": ["127.0.0.1:5432"] });
+        let address =
+            json!({ "type": "string", "pattern": r"^.+:.+$|^[0-9]+$|\$\{", "examples": ["127.0.0.1:5432"] });
         json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, address] })
     }
 
@@ -59,6 +60,9 @@ impl Element for TcpAddress {
 /// `{worker}` may stand for a part of either.
 fn parse_address(text: &str) -> Result<String, String> {
     let first = text.replace("{worker}", "0");
+    if !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit()) {
+        return parse_address(&format!("localhost:{text}")); // a port of this machine, as from a variable
+    }
     let (host, port) = first.rsplit_once(':').ok_or_else(|| format!("{} has no port", quote(text)))?;
     let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     if inner.unwrap_or(host).is_empty() || host.contains(char::is_whitespace) {
@@ -155,7 +159,14 @@ mod tests {
 
     #[test]
     fn an_address_has_a_host_and_a_port() {
-        accepts::<TcpAddress>(&["\"127.0.0.1:5432\"", "\"[::1]:80\"", "\"db:80{worker}\"", "5432"]);
+        accepts::<TcpAddress>(&[
+            "\"127.0.0.1:5432\"",
+            "\"[::1]:80\"",
+            "\"db:80{worker}\"",
+            "5432",
+            "\"5432\"",
+            "\"543{worker}\"",
+        ]);
         refuses::<TcpAddress>(&[
             ("\"localhost\"", "has no port"),
             ("\":80\"", "has no host"),
@@ -163,6 +174,7 @@ mod tests {
             ("\"db:65536\"", "there is no port"),
             ("0", "there is no port 0"),
             ("65536", "there is no port 65536"),
+            ("\"65536\"", "there is no port"),
             ("\"http://db:80/x\"", "has no scheme"),
             ("true", "expected an address"),
         ]);

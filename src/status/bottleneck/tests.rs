@@ -30,6 +30,13 @@ fn a_slow_source_is_the_limit_and_more_of_its_processes_would_not_help() {
 }
 
 #[test]
+fn a_source_that_runs_at_its_times_is_no_limit() {
+    let mut now = chain([1.0, 0.0, 0.0], [0.25, 0.75, 0.0], [0.1, 0.9, 0.0]);
+    now.stages[0].scheduled = true;
+    assert_eq!((found(&now).limit, found(&now).stage), (Limit::Nothing, None));
+}
+
+#[test]
 fn a_program_beside_the_flow_of_items_is_not_its_limit() {
     let mut now = chain([0.2, 0.0, 0.8], [0.9, 0.1, 0.0], [0.1, 0.9, 0.0]);
     now.stages.push(stage("beside", "", "", [1.0, 0.0, 0.0]));

@@ -13,8 +13,8 @@ use log::{Level, log};
 
 impl Performer<'_> {
     pub(super) fn start_checker(&mut self) {
-        let environment = self.launcher.helper_environment();
-        match self.services.checker.start(&environment, self.log_writer.stderr()) {
+        let (environment, mark) = (self.launcher.helper_environment(), self.launcher.mark());
+        match self.services.checker.start(&environment, mark, self.log_writer.stderr()) {
             Ok(pid) => self.children.add_auxiliary(pid, Auxiliary::Checker),
             Err(error) => {
                 log!(target: "mprun", Level::Error, "services are not checked (`ready`, `health`), as the process for that can't be started: {error}");

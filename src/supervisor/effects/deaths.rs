@@ -55,11 +55,11 @@ impl Performer<'_> {
     /// Whether it may have left orphans.
     fn take_news(&mut self, news: ChildEvent) -> bool {
         match news {
-            ChildEvent::Ended(pid, child, exit) if self.services.is(child.slot, pid) => {
-                self.service_ended(child.slot, exit);
+            ChildEvent::Ended(pid, child, exit, left_behind) if self.services.is(child.slot, pid) => {
+                self.service_ended(child.slot, exit, left_behind);
                 true
             }
-            ChildEvent::Ended(pid, child, exit) => {
+            ChildEvent::Ended(pid, child, exit, _) => {
                 let had_program = self.kill_program(child.slot);
                 let report = self.admin(|admin| admin.report(child.slot));
                 let end = End::new(report.as_ref().and_then(|report| report.ending.clone()), exit);

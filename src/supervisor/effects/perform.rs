@@ -4,7 +4,7 @@ use super::performer::Performer;
 use super::service_hands::Service;
 use crate::logs;
 use crate::supervisor::machine::effect::{Effect, Outcome};
-use crate::sys::program_pages;
+use crate::sys::{memory, program_pages};
 use log::{Level, log};
 use nix::sys::signal::Signal;
 
@@ -103,7 +103,10 @@ impl Performer<'_> {
             Effect::LimitDeadLetters(bounds) => self.limit_dead_letters(bounds),
             Effect::Serve(control) => self.serve_as(*control),
             Effect::Load => self.load(),
-            Effect::ReleaseMemory => program_pages::release(),
+            Effect::ReleaseMemory => {
+                memory::trim_heap();
+                program_pages::release();
+            }
             Effect::StartGuardian => self.start_guardian(),
             Effect::StartLogWriter => self.start_log_writer(),
             Effect::Notify(messages) => self.notify(&messages),

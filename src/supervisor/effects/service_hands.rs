@@ -13,8 +13,8 @@ use crate::supervisor::runtime::services::identities::Identities;
 use crate::supervisor::runtime::services::printer::Printing;
 use crate::supervisor::runtime::services::roster::Roster;
 use crate::supervisor::runtime::services::{Held, Services};
-use crate::sys::proc_table;
 use crate::sys::wait::SignalNumber;
+use crate::sys::{mark, proc_table};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -97,9 +97,21 @@ impl ServiceHands {
         Some(SignalNumber(service.version.work.command()?.stop_signal.0))
     }
 
-    /// Whether this orphan may be that of a service which lives: its environment names it, or it can't be known.
+    /// Whether this orphan may be that of a service which lives: its mark or its environment names it, or it can't be
+    /// known.
     pub(super) fn may_have(&self, orphan: u32) -> bool {
-        if self.all.is_empty() || proc_table::variable(orphan, checker::VARIABLE).is_some() {
+        if self.all.is_empty() {
+            return false;
+        }
+        match mark::owner(orphan) {
+            Some(owner) => self.all.values().any(|service| service.pid.0 == owner),
+            None => self.may_have_by_environment(orphan),
+        }
+    }
+
+    /// The same of one without a mark.
+    fn may_have_by_environment(&self, orphan: u32) -> bool {
+        if proc_table::variable(orphan, checker::VARIABLE).is_some() {
             return false;
         }
         let [stage, index] = ["MPRUN_STAGE", "MPRUN_WORKER"].map(|name| proc_table::variable(orphan, name));

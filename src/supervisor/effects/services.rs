@@ -143,7 +143,7 @@ impl Performer<'_> {
     }
 
     /// Its process is reaped.
-    pub(super) fn service_ended(&mut self, slot: SlotId, exit: Exit) {
+    pub(super) fn service_ended(&mut self, slot: SlotId, exit: Exit, left_behind: Vec<String>) {
         self.services.roster.strike(slot);
         let Some(service) = self.services.all.remove(&slot) else { return };
         self.services.checker.uncheck(slot, service.pid);
@@ -167,7 +167,8 @@ impl Performer<'_> {
         let LastWords { failure, stderr, is_printed, .. } = words;
         let before = stderr.len().saturating_sub(LAST_LINES);
         let last_stderr = if end.is_failure() { stderr[before..].to_vec() } else { Vec::new() };
-        let work = ProcessWork { ready: failure.is_none(), last_stderr, ..ProcessWork::default() };
+        let work =
+            ProcessWork { ready: failure.is_none(), last_stderr, left_behind, ..ProcessWork::default() };
         let event = Event::Ended(service.worker, service.pid, end, work);
         match is_printed {
             true => self.events.push_back(event),

@@ -1,5 +1,6 @@
 //! A helper process of the supervisor that is replaced when it ends, but not in a circle.
 
+use super::reason::spoken;
 use std::time::{Duration, Instant};
 
 /// A helper that ends this soon is not started again before this time is over,
@@ -43,6 +44,14 @@ impl Helper {
                 Helper::Due { at: (at + delay).max(now), delay: (delay * 2).min(MAX_DELAY) }
             }
         };
+    }
+
+    /// When that is, after its end.
+    pub(super) fn next_start(&self, now: Instant) -> String {
+        match self.due().map(|at| at.saturating_duration_since(now)) {
+            Some(left) if !left.is_zero() => format!("in {}", spoken(left)),
+            Some(_) | None => "at once".to_owned(),
+        }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {

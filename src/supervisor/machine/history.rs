@@ -100,7 +100,8 @@ impl History {
         if self.0.len() >= MAX_WORKERS && !self.0.contains_key(&transition.worker) {
             self.forget_one();
         }
-        let of_worker = self.0.entry(transition.worker.clone()).or_default();
+        // Most services are started once, and nothing else happens to them.
+        let of_worker = self.0.entry(transition.worker.clone()).or_insert_with(|| VecDeque::with_capacity(1));
         if of_worker.len() == TRANSITIONS_PER_WORKER {
             of_worker.pop_front();
         }

@@ -2,6 +2,7 @@
 
 mod aims;
 pub(super) mod condition;
+mod daemon;
 mod dead_letters;
 pub(super) mod effect;
 pub(super) mod event;

@@ -158,10 +158,8 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     let (gone_queues, queues): (Vec<_>, Vec<_>) =
         queues.into_iter().partition(|queue| matches!(queue, Named::Removed(_)));
     steps.extend(queues.into_iter().map(queue_step));
-    let services = old.stages.iter().filter(|stage| stage.work.is_service());
-    let services: BTreeSet<&str> = services.map(|stage| stage.name.as_str()).collect();
     let stages = stages.into_iter().chain(gone_stages);
-    steps.extend(stages.flat_map(|change| stage_steps(change, &services)));
+    steps.extend(stages.flat_map(|change| stage_steps(change, old)));
     steps.extend(gone_queues.into_iter().map(queue_step));
     Ok(steps)
 }
@@ -200,28 +198,32 @@ fn queue_step(change: Named<Vec<KeyChange>>) -> String {
     }
 }
 
-fn stage_steps(change: Named<StageChange>, services: &BTreeSet<&str>) -> Vec<String> {
+fn stage_steps(change: Named<StageChange>, old: &Pipeline) -> Vec<String> {
+    let of_old = |name: &str| old.stages.iter().find(|stage| stage.name == name);
+    let is_service = |name: &str| of_old(name).is_some_and(|stage| stage.work.is_service());
     match change {
         Named::Added(stage) => vec![format!("stage {stage}: start")],
-        Named::Removed(stage) if services.contains(&*stage) => vec![format!("stage {stage}: stop")],
+        Named::Removed(stage) if is_service(&stage) => vec![format!("stage {stage}: stop")],
         Named::Removed(stage) => vec![format!("stage {stage}: drain and stop")],
         Named::Changed(name, change) => {
-            let what =
-                if services.contains(&*name) { ("process", "processes") } else { ("worker", "workers") };
-            changed_stage(&name, change, what)
+            let what = if is_service(&name) { ("process", "processes") } else { ("worker", "workers") };
+            let is_scheduled = of_old(&name).is_some_and(|stage| stage.rules.schedule.is_some());
+            changed_stage(&name, change, what, is_scheduled)
         }
     }
 }
 
 /// `what`: one process of it, and several.
-fn changed_stage(name: &str, change: StageChange, what: (&str, &str)) -> Vec<String> {
+fn changed_stage(name: &str, change: StageChange, what: (&str, &str), is_scheduled: bool) -> Vec<String> {
     let StageChange { processes, live, replaced } = change;
     let mut steps = Vec::new();
     if !live.is_empty() {
         steps.push(format!("stage {name}: take over {}", listed(&live)));
     }
     steps.extend(processes.map(|change| scale_step(name, &change, what)));
-    if !replaced.is_empty() {
+    if !replaced.is_empty() && is_scheduled {
+        steps.push(format!("stage {name}: the next run takes over {}", listed(&replaced)));
+    } else if !replaced.is_empty() {
         steps.push(format!("stage {name}: replace {} one by one ({})", what.1, listed(&replaced)));
     }
     steps

@@ -279,8 +279,15 @@ impl StageState {
             Fate::Wanted => self.staying().all(|worker| {
                 !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)
                     || self.may_end_first(worker)
+                    || self.waits_for_resume(worker) && self.is_current(worker)
             }),
         }
+    }
+
+    /// Whether it is a service that is to be started, but not as long as its stage is paused: a worker stops before its
+    /// first item by itself, but a program would run until it is suspended.
+    pub(super) fn waits_for_resume(&self, worker: &Worker) -> bool {
+        self.paused && worker.version.is_service() && matches!(worker.life, Life::Due(_))
     }
 
     /// Whether it is a run under way that ends by itself, as it was begun: a change counts from the next one on.

@@ -48,6 +48,7 @@ use crate::control::protocol::Done;
 use crate::queue::{MAX_SLOTS, MAX_STAGES, SlotId};
 use std::collections::BTreeMap;
 use std::ops::RangeFrom;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// All that the supervisor knows.
@@ -60,9 +61,9 @@ pub(crate) struct State {
     stage_ids: Pool,
     stage_keys: RangeFrom<u32>,
     /// What should run now.
-    wanted: Option<Wanted>,
-    /// What has run as a whole, to go back to.
-    good: Option<Wanted>,
+    wanted: Option<Rc<Wanted>>,
+    /// What has run as a whole, to go back to: mostly the same.
+    good: Option<Rc<Wanted>>,
     phase: Phase,
     upgrade: Option<Upgrade>,
     file: PipelineFile,
@@ -290,13 +291,21 @@ impl State {
             }
             Event::GuardianEnded => {
                 self.guardian.ended(out.now);
-                out.log(log::Level::Warn, "the guardian, which ends all processes if mprun is killed, has ended: another one is started");
+                let then = self.guardian.next_start(out.now);
+                let text = format!(
+                    "the guardian, which ends all processes if mprun is killed, has ended: another one starts {then}"
+                );
+                out.log(log::Level::Warn, text);
             }
             Event::LogWriterEnded => self.log_writer.ended(out.now),
             Event::Found(worker, pid, finding) => self.found(worker, pid, finding, out),
             Event::CheckerEnded => {
                 self.checker.ended(out.now);
-                out.log(log::Level::Warn, "the process that makes checks has ended: another one is started, and checks begin anew; no service is restarted for it");
+                let then = self.checker.next_start(out.now);
+                let text = format!(
+                    "the process that makes checks has ended: another one starts {then}, and checks begin anew; no service is restarted for it"
+                );
+                out.log(log::Level::Warn, text);
             }
             Event::LinkNews(news) => self.link_news(news, out),
             Event::LinkSuspended { pid, holds_lock } => self.link_suspended(pid, holds_lock, out),

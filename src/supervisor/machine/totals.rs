@@ -27,6 +27,8 @@ pub(crate) struct ProcessWork {
     pub item: Option<Box<Glimpse>>,
     /// What it or its program has said at last, if it failed; oldest first.
     pub last_stderr: Vec<String>,
+    /// The names of the processes that a service's program has left behind at its end.
+    pub left_behind: Vec<String>,
     /// Another worker of its stage has done something.
     pub stage_has_worked: bool,
 }

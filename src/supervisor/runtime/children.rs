@@ -4,7 +4,7 @@ use super::inbox::Inbox;
 use crate::queue::SlotId;
 use crate::supervisor::machine::ids::{Pid, StageKey, WorkerId};
 use crate::sys::wait::{ChildChange, ChildPoll, Exit, SignalNumber, poll_children, reap};
-use crate::sys::{group, proc_table};
+use crate::sys::{group, mark, proc_table};
 use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -94,8 +94,9 @@ impl Since {
 
 /// What happened to a child that the supervisor started.
 pub(crate) enum ChildEvent {
-    /// A worker's process ended; it is reaped, and its group is killed.
-    Ended(u32, Child, Exit),
+    /// A worker's process ended; it is reaped, and its group is killed. With the names of the processes that it has left
+    /// behind, if it has ended as one that has done all that it had to.
+    Ended(u32, Child, Exit, Vec<String>),
     /// A worker's process was stopped.
     Stopped(u32, Child),
     /// The link's process was stopped.
@@ -159,7 +160,7 @@ impl Children {
             match poll_children()? {
                 ChildPoll::Quiet | ChildPoll::Childless => return Ok(None),
                 ChildPoll::Changed(ChildChange::Ended(pid, exit)) => {
-                    return self.write_dead_letter(pid, exit).map(Some);
+                    return self.take_ended(pid, exit).map(Some);
                 }
                 ChildPoll::Changed(ChildChange::Stopped(pid)) => {
                     let news = match (self.workers.get(&pid), self.auxiliaries.get(&pid)) {
@@ -177,7 +178,7 @@ impl Children {
     }
 
     /// The group goes before its leader is reaped: until then its number can't belong to anybody else.
-    fn write_dead_letter(&mut self, pid: u32, exit: Exit) -> io::Result<ChildEvent> {
+    fn take_ended(&mut self, pid: u32, exit: Exit) -> io::Result<ChildEvent> {
         self.stopped.remove(&pid);
         let Some(child) = self.workers.remove(&pid) else {
             reap(pid)?;
@@ -186,11 +187,20 @@ impl Children {
                 None => ChildEvent::Other,
             });
         };
+        // A daemon may not have left the group yet: only before the kill can it be seen.
+        let left_behind = if exit == Exit::Code(0) { self.left_behind_by(pid) } else { Vec::new() };
         if child.leads {
             group::signal_group(pid, Signal::SIGKILL)?;
         }
         reap(pid)?;
-        Ok(ChildEvent::Ended(pid, child, exit))
+        Ok(ChildEvent::Ended(pid, child, exit, left_behind))
+    }
+
+    fn left_behind_by(&self, dead: u32) -> Vec<String> {
+        let lives = |pid: u32| proc_table::started(pid).is_some();
+        let mut orphans = self.orphans();
+        orphans.retain(|&orphan| orphan != dead && mark::owner(orphan) == Some(dead) && lives(orphan));
+        orphans.into_iter().filter_map(proc_table::name).collect()
     }
 
     /// To a worker, and to its own children if it leads a group.

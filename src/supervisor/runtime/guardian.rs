@@ -1,12 +1,23 @@
 //! The guardian: a process that waits for the supervisor's death, and then ends what is left.
 //!
-//! Workers die with the supervisor by themselves (`PR_SET_PDEATHSIG`). Their own children don't: those the guardian
-//! finds by the process groups that the arena names, and by the run's id in their environment. The kernel closes the
-//! supervisor's end of a pipe however it dies; that end is all the guardian looks at.
+//! Workers and services die with the supervisor by themselves (`PR_SET_PDEATHSIG`). Their own children don't: those the
+//! guardian finds by the process groups that the arena and the roster name, by the run's [mark](crate::sys::mark), and
+//! by the run's id in their environment. The kernel closes the supervisor's end of a pipe however it dies; that end is
+//! all the guardian looks at.
+//!
+//! | left behind by a supervisor that was killed | found by |
+//! |---|---|
+//! | a process in the group of a service or of a worker's program | the group |
+//! | one in another session, a daemon, one under another user | the mark |
+//! | one that has cleared or overwritten its environment | the mark |
+//! | one that has set its own limit of real-time computing time | the run's id in its environment |
+//! | one that was started by a version of mprun that set no marks, before an upgrade | the run's id in its environment |
+//! | one that has lost both | nothing: it goes on |
 
 use super::services::roster::Roster;
 use crate::progress;
 use crate::queue::Arena;
+use crate::sys::mark::{self, RunMark};
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::{fd, group, inherited, proc_table};
 use nix::sys::signal::Signal;
@@ -93,6 +104,8 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::from(2);
     };
     let _ = nix::sys::prctl::set_name(c"mprun:guardian"); // what `top` shows
+    // Of a run in whose service this one was started. That run's end must not take this process before it is done.
+    mark::clear();
     let arena = inherited::take(ARENA).ok().and_then(|fd| Arena::attach(fd).ok());
     let roster = inherited::take(ROSTER).ok().map(Roster::from);
     wait_for_death(pipe);
@@ -109,15 +122,16 @@ fn wait_for_death(pipe: OwnedFd) {
 }
 
 /// Groups once: a group's number is free for others soon after its last process, but not within these moments. Then
-/// all processes with the run's id in their environment, until there are none.
+/// all processes with the run's mark, or with its id in their environment, until there are none.
 fn clean_up(arena: Option<&Arena>, roster: Option<&Roster>, run: &str) {
     let services = roster.map(Roster::pids).unwrap_or_default();
     for leader in arena.map(Arena::pids).unwrap_or_default().into_iter().chain(services) {
         let _ = group::signal_group(leader, Signal::SIGKILL);
     }
     let entry = format!("MPRUN_RUN={run}").into_bytes();
+    let mark = RunMark::of(run);
     for _ in 0..CLEANUP_ROUNDS {
-        let remaining = proc_table::with_environment(&entry);
+        let remaining = proc_table::of_run(mark, &entry);
         if remaining.is_empty() {
             return;
         }

@@ -14,6 +14,7 @@ use crate::supervisor::machine::restart;
 use crate::supervisor::machine::wanted::Version;
 use crate::supervisor::recovery::begun_files::BegunFiles;
 use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
+use crate::sys::mark::RunMark;
 use crate::sys::process::{self, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError};
 use crate::sys::{fd, open_files};
 use crate::worker::service::{self, Place, ServiceStart};
@@ -127,6 +128,7 @@ impl Launcher {
         let process = ProcessSpec {
             // SIGCHLD: one thread of a worker with a program lets it in.
             blocked: vec![Signal::SIGUSR1, Signal::SIGCHLD],
+            mark: Some(self.mark()),
             ..ProcessSpec::this_program(self.group_mode(reads_stdin))
         };
         let args = ProcessArgs {
@@ -136,6 +138,11 @@ impl Launcher {
             pid_word: None,
         };
         process::spawn(process, &args)
+    }
+
+    /// By which all that descends from a process of this run is known.
+    pub(crate) fn mark(&self) -> RunMark {
+        RunMark::of(&self.run)
     }
 
     /// For a helper that starts users' programs.
@@ -164,7 +171,8 @@ impl Launcher {
         identity: Option<&Identity>,
     ) -> Option<Result<ServiceStart, Failure>> {
         let (folder, soft_open_files) = (&version.folder, open_files::original());
-        let place = Place { folder, index: worker.index, soft_open_files, identity };
+        let mark = Some(self.mark());
+        let place = Place { folder, index: worker.index, soft_open_files, identity, mark };
         let own = self.environment_of(stage, worker).into_iter().filter_map(|entry| {
             let (name, value) = split(entry.to_bytes())?;
             Some((OsStr::from_bytes(name).to_owned(), OsStr::from_bytes(value).to_owned()))

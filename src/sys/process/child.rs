@@ -87,6 +87,9 @@ impl Orders<'_> {
             }
             self.limits.iter().try_for_each(set_limit)?;
             self.soft_open_files.map_or(Ok(()), lower_open_files)?;
+            if let Some(mark) = self.mark {
+                mark.set(libc::getpid().unsigned_abs());
+            }
             if let Some(umask) = self.umask {
                 libc::umask(umask);
             }

@@ -2,6 +2,7 @@
 
 use super::stack::Stack;
 use super::{Limit, ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, StartStep, UserIds};
+use crate::sys::mark::RunMark;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use std::cell::Cell;
@@ -30,6 +31,7 @@ pub(super) struct Orders<'a> {
     pub umask: Option<u32>,
     pub nice: Option<i32>,
     pub soft_open_files: Option<u64>,
+    pub mark: Option<RunMark>,
     pub parent: i32,
     pub pid_word: Option<&'a AtomicU64>,
     pub report: Report<'a>,
@@ -90,6 +92,7 @@ impl<'a> Orders<'a> {
             umask: spec.umask,
             nice: spec.nice,
             soft_open_files: spec.soft_open_files,
+            mark: spec.mark,
             parent: std::process::id().cast_signed(),
             pid_word: args.pid_word,
             report,

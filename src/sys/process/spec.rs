@@ -1,5 +1,6 @@
 //! What to start, and how.
 
+use crate::sys::mark::RunMark;
 use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use std::ffi::CString;
@@ -31,6 +32,8 @@ pub(crate) struct ProcessSpec {
     pub limits: Vec<Limit>,
     /// Its soft limit of descriptors, if that is not this process's.
     pub soft_open_files: Option<u64>,
+    /// The run that it and its descendants are marked as parts of.
+    pub mark: Option<RunMark>,
     /// The score by which the kernel chooses whom to kill where memory runs out, if that is not this process's.
     pub oom_score: Option<CString>,
 }

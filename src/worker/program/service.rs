@@ -9,6 +9,7 @@ use crate::config::USUAL_PATH;
 use crate::config::pipeline::{Command, Invocation};
 use crate::exit;
 use crate::stage::Failure;
+use crate::sys::mark::RunMark;
 use crate::sys::memory;
 use crate::sys::process::{ProcessSpec, StartFailure};
 use crate::sys::wait::{Exit, SignalNumber};
@@ -27,6 +28,8 @@ pub(crate) struct Place<'a> {
     /// The limit of open files that programs get, if this process has another one.
     pub soft_open_files: Option<u64>,
     pub identity: Option<&'a Identity>,
+    /// Of its run; `None`: it has that of this process.
+    pub mark: Option<RunMark>,
 }
 
 /// All that its start needs but its standard streams.
@@ -56,6 +59,7 @@ pub(crate) fn start(
         nice: command.nice,
         limits: surroundings::limits(&command.limits),
         soft_open_files: place.soft_open_files.filter(|_| command.limits.open_files.is_none()),
+        mark: place.mark,
         oom_score: memory::raised_oom_score().and_then(|score| CString::new(score).ok()),
         ..ProcessSpec::default()
     };

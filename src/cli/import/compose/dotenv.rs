@@ -213,10 +213,54 @@ fn secret_name(name: &str) -> bool {
 
 /// Whether a value is no secret, and can be a default.
 fn is_writable(name: &str, value: &str) -> bool {
-    let has_user = value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
-    let is_secret =
-        secret::is_token(value) || has_user || !secret::places(&format!("{name}={value}")).is_empty();
+    let is_secret = is_secret(value) || !secret::places(&format!("{name}={value}")).is_empty();
     !is_secret && !value.contains("${") && !value.contains('}')
+}
+
+/// Whether a value may let somebody in, whatever it is called. More than [`secret`] knows: a file that is passed on is looked
+/// at for longer than a line of a log.
+fn is_secret(value: &str) -> bool {
+    let has_user = value.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    let is_key = value.contains("-----BEGIN");
+    secret::is_token(value) || has_user || is_key || is_secret_address(value)
+}
+
+/// Who knows the address of a webhook may post there: its path is its password, be it of letters only.
+fn is_secret_address(value: &str) -> bool {
+    const TOKEN_LETTERS: usize = 20;
+    let Some((_, rest)) = value.split_once("://") else { return false };
+    let is_long =
+        |run: &str| run.len() >= TOKEN_LETTERS && run.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let path = rest.split_once('/').map_or("", |(_, path)| path);
+    rest.to_ascii_lowercase().contains("hook") || path.split(['/', '?', '=', '&', '-', '_', '.']).any(is_long)
+}
+
+/// Variables of an `env_file` that Compose and mprun read in different ways, and what Compose reads; `None`: it can't be
+/// written. `ours`: what mprun reads.
+pub(super) fn differing(
+    text: &str,
+    ours: &[(String, String)],
+) -> Result<Vec<(String, Option<String>)>, String> {
+    let mut dotenv = Dotenv::default();
+    let mut read: Vec<(String, Option<String>)> = Vec::new();
+    for Line { name, value, is_literal } in
+        lines(text).map_err(|(line, why)| format!("line {line}: {why}"))?
+    {
+        let value = if is_literal { Some(value) } else { dotenv.resolved(&value) };
+        dotenv.known.retain(|(other, _)| *other != name);
+        dotenv.known.push((name.clone(), value.clone().map_or(Known::Withheld, Known::Value)));
+        read.retain(|(other, _)| *other != name);
+        read.push((name, value));
+    }
+    let is_same = |(name, value): &(String, Option<String>)| {
+        let last = ours.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value);
+        value.is_some() && value.as_ref() == last
+    };
+    let written = |(name, value): (String, Option<String>)| {
+        let value = value.filter(|value| !secret_name(&name) && is_writable(&name, value));
+        (name, value)
+    };
+    Ok(read.into_iter().filter(|each| !is_same(each)).map(written).collect())
 }
 
 /// A line of the file.
@@ -355,6 +399,25 @@ mod tests {
             notes[0].contains(": PORT.") && notes[1].contains(": B, COPY, DB_PASSWORD, S3, URL."),
             "{notes:?}"
         );
+    }
+
+    #[test]
+    fn keys_addresses_of_hooks_and_passwords_are_secrets_whatever_they_are_called() {
+        for value in [
+            "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----",
+            "https://hooks.example.com/services/T0/B0/abcdefghijklmnopqrstuvwx",
+            "https://example.com/a/abcdefghijklmnopqrstuvwx",
+            "https://example.com/webhook/x",
+            "ann:s3c@db/a",
+            "postgres://ann:s@db/a",
+        ] {
+            assert!(!is_writable("X", value), "{value}");
+        }
+        for value in
+            ["http://example.com/a/b?c=d", "db:5432", "ann@example.com", "https://example.com:8080/x"]
+        {
+            assert!(is_writable("X", value), "{value}");
+        }
     }
 
     #[test]

@@ -44,16 +44,17 @@ pub(super) fn health(value: &Value) -> Option<Result<String, String>> {
         Ok(pairs) => pairs,
         Err(why) => return Some(Err(why)),
     };
-    let known = [("interval", "every"), ("timeout", "timeout")];
+    // Of these two only the first has another default here.
+    let known = [("interval", "every", Some(INTERVAL)), ("timeout", "timeout", None)];
     // An empty text is neither a time nor a number: a variable must be set.
     let filled = |text: &str| expanded(text).map(|text| text.replace(":-}", "}"));
-    for (name, key) in known {
+    for (name, key, default) in known {
         match setting(value, name)
             .filter(|time| !is_no_time(time))
             .map(|time| filled(&as_ours(time)))
             .transpose()
         {
-            Ok(time) => pairs.extend(time.map(|time| (key, text(&time)))),
+            Ok(time) => pairs.extend(time.or(default.map(shown)).map(|time| (key, text(&time)))),
             Err(why) => return Some(Err(why)),
         }
     }
@@ -187,6 +188,8 @@ mod tests {
         assert!(some.contains("failures = 10") && some.contains("every = \"0.5s\""), "{some}");
         let mixed = of("{test: x, interval: 1m0.5s, timeout: 5x}").unwrap().unwrap();
         assert_eq!(mixed, "{ command = \"x\", every = \"60500ms\" }");
+        let bare = of("{test: x}").unwrap().unwrap();
+        assert_eq!(bare, "{ command = \"x\", every = \"30s\" }");
         assert_eq!(
             bad_times(&yaml::parse("{test: x, interval: 1m0.5s, timeout: 5x}").unwrap()),
             ["timeout: 5x"]

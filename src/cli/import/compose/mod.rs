@@ -7,6 +7,7 @@ mod service;
 mod variables;
 mod yaml;
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::draft::Draft;
@@ -33,6 +34,11 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let mut draft = Draft::default();
     draft.note(origin(path));
     draft.note("Services ran inside of images there. Here they are programs of this machine, which must be installed.");
+    override_beside(path).into_iter().for_each(|name| {
+        draft.note(format!(
+            "not carried over: {name}, which `docker compose` reads with this file. `docker compose config` writes both as one: import that."
+        ));
+    });
     dotenv.notes().into_iter().for_each(|note| draft.note(note));
     fault.into_iter().for_each(|why| draft.note(format!("not carried over: {why}")));
     for (key, value) in whole.entries() {
@@ -50,6 +56,14 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
         draft.add(name, services.stage(name, service));
     }
     Ok(draft)
+}
+
+/// The file that Compose merges into one of the usual name, if it is there.
+fn override_beside(path: &Path) -> Option<String> {
+    let stem =
+        ["compose", "docker-compose"].into_iter().find(|stem| path.file_stem() == Some(OsStr::new(stem)))?;
+    let names = ["yaml", "yml"].map(|kind| format!("{stem}.override.{kind}"));
+    names.into_iter().find(|name| path.with_file_name(name).is_file())
 }
 
 /// In files of the first version they stand at the top.

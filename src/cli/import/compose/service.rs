@@ -1,11 +1,15 @@
 //! One service: which of its settings become which keys.
 
 use super::super::draft::{Section, name_of};
+use super::super::input::read;
+use super::dotenv;
 use super::extends;
 use super::health;
 use super::variables::expanded;
 use super::yaml::Value;
-use crate::cli::toml_text::{command, list, signal, table, text, unnumbered};
+use crate::cli::toml_text::{command, list, piece, signal, table, text, unnumbered};
+use crate::config::env_file;
+use std::ffi::OsString;
 use std::path::Path;
 
 /// What becomes of a setting.
@@ -80,11 +84,16 @@ impl<'a> Services<'a> {
     pub(super) fn stage(&self, name: &str, service: &Value) -> Section {
         let mut stage = Section::default();
         run(name, service, &mut stage);
-        if let Some(value) = service.get("environment") {
-            stage.set_env(environment(value), "environment");
-        }
-        if let Some(value) = service.get("env_file") {
-            self.env_file(value, &mut stage);
+        let mut variables = service.get("environment").map_or(Vec::new(), environment);
+        let files = match service.get("env_file") {
+            Some(value) => self.env_files(value, &mut variables, &mut stage),
+            None => Vec::new(),
+        };
+        stage.set_env(variables, "environment");
+        match files.as_slice() {
+            [] => {}
+            [only] => stage.set("env_file", text(only), "env_file"),
+            several => stage.set("env_file", list(several.iter().map(String::as_str)), "env_file"),
         }
         for (key, value) in service.entries() {
             let from = format!("{key}: {}", value.shown());
@@ -170,8 +179,9 @@ impl<'a> Services<'a> {
         self.ready(name, service, stage);
     }
 
-    /// A stage's files of variables must be there.
-    fn env_file(&self, value: &Value, stage: &mut Section) {
+    /// A stage's files of variables must be there. What Compose reads there in another way than mprun is written out, unless
+    /// `variables`, which go before it, say the same name.
+    fn env_files(&self, value: &Value, variables: &mut Vec<Variable>, stage: &mut Section) -> Vec<String> {
         let entries: Vec<&Value> = match value {
             Value::List(values) => values.iter().collect(),
             other => vec![other],
@@ -187,15 +197,49 @@ impl<'a> Services<'a> {
                     stage
                         .leave_out(&from, "required: false, and it is not there; here an `env_file` must be");
                 }
+                Ok(_) if is_there => match self.read_there(path, variables, stage) {
+                    Ok(()) => files.push(path.to_owned()),
+                    Err(why) => stage.leave_out(&from, &why),
+                },
                 Ok(path) => files.push(path),
                 Err(why) => stage.leave_out(&from, &why),
             }
         }
-        match files.as_slice() {
-            [] => {}
-            [only] => stage.set("env_file", text(only), "env_file"),
-            several => stage.set("env_file", list(several.iter().map(String::as_str)), "env_file"),
+        files
+    }
+
+    /// `Err`: mprun can't read the file at all; all that may be written of it is then among `variables`.
+    fn read_there(
+        &self,
+        path: &str,
+        variables: &mut Vec<Variable>,
+        stage: &mut Section,
+    ) -> Result<(), String> {
+        let Some(folder) = self.folder else { return Ok(()) };
+        let text = read(&folder.join(path)).map_err(|failure| failure.to_string())?;
+        let (ours, fault) = match env_file::parse(text.as_bytes()) {
+            Ok(ours) => (ours, None),
+            Err(fault) => (Vec::new(), Some(fault)),
+        };
+        let plain = |text: &OsString| text.to_string_lossy().into_owned();
+        let ours: Vec<_> = ours.iter().map(|(name, value)| (plain(name), plain(value))).collect();
+        let differing = dotenv::differing(&text, &ours).map_err(|why| format!("{path}, {why}"))?;
+        for (name, value) in differing {
+            if variables.iter().any(|(own, _)| *own == name) {
+                continue;
+            }
+            match value {
+                Some(value) => variables.push((name, Ok(piece(&value)))),
+                None => stage.leave_out(
+                    &format!("{path}: {name}"),
+                    "Compose and mprun read its line in different ways, and its value may be a secret or is not known: \
+                     write that line as for systemd's EnvironmentFile=",
+                ),
+            }
         }
+        fault.map_or(Ok(()), |fault| {
+            Err(format!("mprun does not read its line {}: {}", fault.line, fault.why))
+        })
     }
 
     fn ready(&self, name: &str, service: &Value, stage: &mut Section) {
@@ -280,7 +324,10 @@ fn words_of(value: Option<&Value>) -> Result<Vec<String>, String> {
     words.iter().map(|word| expanded(word).map(|word| unnumbered(&word))).collect()
 }
 
-fn environment(value: &Value) -> Vec<(String, Result<String, String>)> {
+/// A name, and its value or why there is none.
+type Variable = (String, Result<String, String>);
+
+fn environment(value: &Value) -> Vec<Variable> {
     let pairs: Vec<(&str, &str)> = match value {
         // Without a value it comes from outside, as here every variable does.
         Value::Map(entries) => {

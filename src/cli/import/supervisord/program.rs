@@ -55,6 +55,10 @@ const SETTINGS: [(&str, Fate); 33] = [
 ];
 
 /// The stage of a program.
+/// A stage that is off is not in the run, so no verb starts it.
+const OFF: &str =
+    "autostart=false: `mprun start` does not start it. It starts once the next line is gone, at the reload.";
+
 pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
     let mut stage = Section::default();
     run(block, names, &mut stage);
@@ -68,7 +72,12 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
             Some(Fate::Nothing) => {}
             Some(Fate::LeftOut(why)) => stage.leave_out(&from, why),
             Some(Fate::Key(key, convert)) => match convert(names, value) {
-                Ok(Some(value)) => stage.set(key, value, &from),
+                Ok(Some(value)) => {
+                    if (*key, value.as_str()) == ("enabled", "false") {
+                        stage.note(OFF);
+                    }
+                    stage.set(key, value, &from);
+                }
                 Ok(None) => {}
                 Err(why) => stage.leave_out(&from, &why),
             },

@@ -48,6 +48,15 @@ fn a_plan_says_what_will_happen_line_by_line() {
 }
 
 #[test]
+fn of_a_stage_that_runs_at_its_times_nothing_is_replaced() {
+    let mut job = service("job");
+    job.rules.schedule = Some(crate::model::Schedule::parse("0 3 * * *").unwrap());
+    let (old, mut new) = (pipeline(vec![job.clone()]), pipeline(vec![job]));
+    new.stages[0].recycle.age = Some(std::time::Duration::from_secs(60));
+    assert_eq!(lines(&old, &new), ["stage job: the next run takes over recycle.age: unset -> 1m"]);
+}
+
+#[test]
 fn of_a_service_nothing_is_drained() {
     let old = pipeline(vec![service("a"), service("b")]);
     let mut new = pipeline(vec![service("a")]);

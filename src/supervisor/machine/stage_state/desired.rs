@@ -19,6 +19,7 @@ impl StageState {
                 self.remove_worker(newest, StopReason::Scaled, None, out);
             }
         }
+        self.workers.reserve_exact(wanted.saturating_sub(staying));
         for _ in staying..wanted {
             self.add_or_keep(out);
         }

@@ -4,6 +4,7 @@ use super::{Fate, StageState, Worker};
 use crate::item;
 use crate::queue::{Ending, FailureAttribution};
 use crate::supervisor::machine::condition::Condition;
+use crate::supervisor::machine::daemon::left_behind_text;
 use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
@@ -180,6 +181,7 @@ impl StageState {
         out: &mut Effects,
     ) -> Verdict {
         let (name, end) = (self.name(i), &exit.end);
+        let requested = self.workers[i].life.requested();
         let (life, verdict) = self.next_life(i, next, exit, lived, out);
         if let (Next::Now(why) | Next::Restart(why) | Next::Uncounted(why), Verdict::Fine) = (next, verdict) {
             self.count_restart(restart_word(why, end));
@@ -207,6 +209,9 @@ impl StageState {
             out.log(Level::Warn, format!("{name}: {}", item::may_be_lost(exit.work.counts.perhaps_lost)));
         }
         out.history.explain(&name, lived.time, &exit.work);
+        if let (None, Some(text)) = (requested, left_behind_text(&name, &exit.work.left_behind)) {
+            out.log(Level::Warn, text);
+        }
         let Some(life) = life else {
             self.workers.remove(i);
             return verdict;

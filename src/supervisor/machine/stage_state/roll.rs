@@ -11,7 +11,8 @@ impl StageState {
     /// Replaces workers of another version, one by one: the next one ends only when the one before is ready.
     pub(crate) fn roll(&mut self, out: &mut Effects) {
         // One of another version is not waited for: it is what has to go.
-        let is_tried = |worker: &Worker| worker.trial && self.is_current(worker);
+        let is_tried =
+            |worker: &Worker| worker.trial && self.is_current(worker) && !self.waits_for_resume(worker);
         let mut busy = self.staying().any(|worker| is_tried(worker) || self.is_being_replaced(worker));
         for i in 0..self.workers.len() {
             if self.workers[i].leaving {
@@ -43,7 +44,7 @@ impl StageState {
             Life::Due(_) | Life::BackOff { .. } => {
                 worker.life = Life::Due(if is_other { StartReason::Changed } else { StartReason::Requested });
                 self.adopt(i);
-                true
+                !self.waits_for_resume(&self.workers[i])
             }
             Life::Over(_) => {
                 // A finished stage with other work starts again; with the same work it doesn't.

@@ -8,10 +8,11 @@ use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
 use crate::supervisor::machine::reload_plan::plan;
 use crate::supervisor::machine::restart::Stopping;
-use crate::supervisor::machine::stage_state::{Fate, StageState, Switch};
+use crate::supervisor::machine::stage_state::{Fate, StageState, Switch, Worker};
 use crate::supervisor::machine::wanted::Wanted;
 use crate::supervisor::machine::worker_state::Life;
 use log::Level;
+use std::rc::Rc;
 
 /// A client that asks and goes away must not cost more and more.
 const MAX_PENDING_REQUESTS: usize = 256;
@@ -36,7 +37,11 @@ pub(super) fn refused(reason: Reason, why: impl Into<String>) -> Refused {
 fn started_text(stage: &StageState, pipeline: &str) -> String {
     let name = &stage.spec.name;
     match stage.paused {
+        true if stage.version.is_service() => {
+            format!("{name}: it is paused: it starts at `mprun resume {pipeline} {name}`")
+        }
         true => format!("{name}: it is started, but paused: `mprun resume {pipeline} {name}` continues it"),
+        false if stage.spec.rules.schedule.is_some() => format!("{name}: it runs at its times again"),
         false => format!("{name}: it runs again"),
     }
 }
@@ -89,8 +94,15 @@ impl State {
     fn stage_to_change(&mut self, name: &str) -> Result<&mut StageState, Refused> {
         self.refuse_if_stopping()?;
         let Some(s) = self.stages.iter().position(|stage| stage.spec.name == name) else {
+            let disabled = self.wanted.as_ref().map_or(&[][..], |wanted| &wanted.pipeline.disabled);
             let names = self.stages.iter().map(|stage| stage.spec.name.as_str());
-            return Err(refused(Reason::NoSuchStage, no_such_stage(name, names)));
+            let why = match disabled.iter().any(|disabled| disabled == name) {
+                true => format!(
+                    "the stage {name} is off in the pipeline file: it starts once `enabled = false` is no longer there"
+                ),
+                false => no_such_stage(name, names),
+            };
+            return Err(refused(Reason::NoSuchStage, why));
         };
         let stage = &mut self.stages[s];
         match stage.fate {
@@ -130,14 +142,12 @@ impl State {
         }
         let key = stage.key;
         if let Some(wanted) = &self.wanted {
-            let mut new = wanted.clone();
+            let mut new = wanted.as_ref().clone();
             new.scale(name, processes);
             plan(&wanted.pipeline, &new.pipeline, &[])
                 .map_err(|refusal| refused(Reason::TooMany, refusal.to_string()))?;
         }
-        for wanted in self.wanted.iter_mut().chain(&mut self.good) {
-            wanted.scale(name, processes);
-        }
+        self.scale_wanted(name, processes);
         self.stages.iter_mut().filter(|stage| stage.key == key).for_each(|stage| {
             stage.spec.processes = processes;
         });
@@ -146,6 +156,23 @@ impl State {
         }
         let text = format!("{name}: processes {before} -> {processes}");
         Ok(self.now_or_settled(id, key, *wait, logged("scale", text, out)))
+    }
+
+    /// In what is to run, and in what to go back to; where the two are one, they stay that.
+    fn scale_wanted(&mut self, stage: &str, processes: u32) {
+        let are_one = match (&self.wanted, &self.good) {
+            (Some(wanted), Some(good)) => Rc::ptr_eq(wanted, good),
+            _ => false,
+        };
+        if are_one {
+            self.good = None; // its only holder changes it in place
+        }
+        for wanted in self.wanted.iter_mut().chain(&mut self.good) {
+            Rc::make_mut(wanted).scale(stage, processes);
+        }
+        if are_one {
+            self.good.clone_from(&self.wanted);
+        }
     }
 
     fn restart_requested(&mut self, id: RequestId, restart: &Restart, out: &mut Effects) -> Reply {
@@ -167,6 +194,17 @@ impl State {
             Fate::GaveUp => {
                 stage.reset_give_up();
                 format!("{name}: it gave up, and gets another chance")
+            }
+            Fate::Wanted | Fate::Removed { .. } if stage.paused && stage.version.is_service() => {
+                format!(
+                    "{name}: fresh processes take over, each once `mprun resume NAME {name}` lets it start"
+                )
+            }
+            Fate::Wanted | Fate::Removed { .. } if stage.spec.rules.schedule.is_some() => {
+                match stage.workers.iter().any(|worker| worker.life.has_process()) {
+                    true => format!("{name}: the run under way is ended, and begins anew"),
+                    false => format!("{name}: it runs now, and then at its times"),
+                }
             }
             Fate::Wanted | Fate::Removed { .. } => {
                 let what = if stage.version.is_service() { "processes" } else { "workers" };
@@ -228,7 +266,10 @@ impl State {
         out.log(Level::Info, format!("pause: {text}"));
         let (under_way, at_rest) = match self.are_services(whom) {
             _ if !self.has_processes(whom) => {
-                let none = "no process runs; one that is started waits for `mprun resume`";
+                let none = match self.are_services(whom) {
+                    true => "no process runs, and none is started until `mprun resume`",
+                    false => "no process runs; one that is started waits for `mprun resume`",
+                };
                 (none, none)
             }
             true => {
@@ -259,8 +300,11 @@ impl State {
     }
 
     fn has_processes(&self, whom: &StageOrAll) -> bool {
-        let is_coming = |life: Life| life.has_process() || matches!(life, Life::Due(_));
-        self.meant(whom).any(|stage| stage.workers.iter().any(|worker| is_coming(worker.life)))
+        let is_coming = |worker: &Worker| match worker.life {
+            Life::Due(_) => !worker.version.is_service(), // a pause keeps a service from its start
+            life => life.has_process(),
+        };
+        self.meant(whom).any(|stage| stage.workers.iter().any(is_coming))
     }
 
     fn meant(&self, whom: &StageOrAll) -> impl Iterator<Item = &StageState> {
@@ -302,8 +346,12 @@ impl State {
             Stopping::No => {
                 self.begin_stop(StopCause::Requested("drain"), out);
                 self.phase.stop_mut().into_iter().for_each(|stop| stop.until = None);
-                out.log(Level::Info, "drain: sources end, all items are worked off, then it is over");
-                Ok(done("sources end, all items are worked off, then the pipeline ends"))
+                let what = match self.has_services_only() {
+                    true => "the services are stopped, those that come after others first",
+                    false => "sources end, all items are worked off",
+                };
+                out.log(Level::Info, format!("drain: {what}, then it is over"));
+                Ok(done(format!("{what}, then the pipeline ends")))
             }
         }
     }

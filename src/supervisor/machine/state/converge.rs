@@ -174,7 +174,8 @@ impl State {
                 continue;
             }
             for i in 0..stage.workers.len() {
-                if !matches!(stage.workers[i].life, Life::Due(_)) {
+                let worker = &stage.workers[i];
+                if !matches!(worker.life, Life::Due(_)) || stage.waits_for_resume(worker) {
                     continue;
                 }
                 let is_service = stage.workers[i].version.is_service();

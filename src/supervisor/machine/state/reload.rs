@@ -15,12 +15,13 @@ use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::Wanted;
 use crate::supervisor::machine::worker_state::Over;
 use log::Level;
+use std::rc::Rc;
 use std::time::Instant;
 
 impl State {
     pub(super) fn begin(&mut self, wanted: Wanted, out: &mut Effects) {
         self.start_guardian(out);
-        self.want(wanted, false, out);
+        self.want(Rc::new(wanted), false, out);
     }
 
     pub(super) fn reload_requested(&mut self, out: &mut Effects) {
@@ -106,7 +107,7 @@ impl State {
         self.note_reload_failure(None, out);
         self.notifier.begin_reload(out);
         self.file.refusal = None;
-        self.want(new, false, out);
+        self.want(Rc::new(new), false, out);
         Ok(steps)
     }
 
@@ -132,8 +133,10 @@ impl State {
 
     /// The new pipeline doesn't work: back to the one before, by the same way.
     pub(super) fn roll_back(&mut self, s: usize, why: &str, out: &mut Effects) {
-        let stage = self.stages[s].spec.name.clone();
-        self.go_back(&format!("a worker of {stage} {why}"), out);
+        let stage = &self.stages[s];
+        let what = if stage.version.is_service() { "process" } else { "worker" };
+        let why = format!("a {what} of {} {why}", stage.spec.name);
+        self.go_back(&why, out);
     }
 
     fn go_back(&mut self, why: &str, out: &mut Effects) {

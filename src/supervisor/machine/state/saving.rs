@@ -88,7 +88,7 @@ impl State {
     pub(super) fn resume(&mut self, mut wanted: Wanted, saved: SavedMachine, out: &mut Effects) {
         self.guardian.start(out.now);
         saved.stages.iter().for_each(|stage| wanted.scale(&stage.name, stage.processes));
-        self.want(wanted, false, out);
+        self.want(Rc::new(wanted), false, out);
         let alive: usize = saved.stages.into_iter().map(|stage| self.resume_stage(stage, out)).sum();
         self.stages.iter().for_each(|stage| stage.ask_for_time(out));
         self.paused = saved.paused;
@@ -99,8 +99,9 @@ impl State {
         self.file.refusal = saved.refusal.map(|(age, why)| (ago(age, out.now), why));
         self.counters.upgrades = saved.upgrades;
         out.history.resume(saved.history, out.now);
-        let workers = counted(alive as u64, "worker");
-        out.log(Level::Info, format!("{} took over, with {workers}", env!("CARGO_PKG_VERSION")));
+        let what = if self.has_services_only() { "process" } else { "worker" };
+        let alive = counted(alive as u64, what);
+        out.log(Level::Info, format!("{} took over, with {alive}", env!("CARGO_PKG_VERSION")));
     }
 
     /// How many of its workers live.

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 impl State {
     /// Makes `wanted` what should run; [`State::converge`] does the rest.
-    pub(super) fn want(&mut self, wanted: Wanted, back: bool, out: &mut Effects) {
+    pub(super) fn want(&mut self, wanted: Rc<Wanted>, back: bool, out: &mut Effects) {
         self.queues.want(&wanted.pipeline.queues, out);
         let places = self.stages.iter().enumerate().map(|(s, stage)| (stage.spec.name.clone(), s));
         let places: BTreeMap<String, usize> = places.collect();

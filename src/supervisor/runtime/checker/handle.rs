@@ -9,7 +9,8 @@ use crate::supervisor::machine::ids::Pid;
 use crate::supervisor::runtime::inbox::Sender;
 use crate::sys::fd;
 use crate::sys::group;
-use crate::sys::process::{ProcessArgs, ProcessSpec, SpawnError, spawn};
+use crate::sys::mark::RunMark;
+use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -47,6 +48,7 @@ impl Checker {
     pub(crate) fn start(
         &mut self,
         environment: &[CString],
+        mark: RunMark,
         stderr: BorrowedFd<'_>,
     ) -> Result<u32, SpawnError> {
         let preparing = |error: io::Error| SpawnError::preparing(&error);
@@ -59,7 +61,8 @@ impl Checker {
             descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (stderr, 2), (theirs.as_fd(), SOCKET_FD)],
             pid_word: None,
         };
-        let spec = ProcessSpec::this_program(crate::sys::process::ProcessGroupMode::OwnSession);
+        let spec =
+            ProcessSpec { mark: Some(mark), ..ProcessSpec::this_program(ProcessGroupMode::OwnSession) };
         let pid = spawn(spec, &args)?;
         self.wanted.iter().for_each(|(slot, wanted)| link.send(slot.0, wanted.line.clone()));
         self.helper = Some(Helper { pid, link });

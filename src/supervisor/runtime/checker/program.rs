@@ -99,7 +99,7 @@ fn start(
     identity: Option<&Identity>,
 ) -> Result<ServiceStart, Failure> {
     let Task { folder, worker, soft_open_files, .. } = task;
-    let place = Place { folder, index: *worker, soft_open_files: *soft_open_files, identity };
+    let place = Place { folder, index: *worker, soft_open_files: *soft_open_files, identity, mark: None };
     let own = [
         ("MPRUN_STAGE", OsString::from(&task.stage)),
         ("MPRUN_WORKER", OsString::from(worker.to_string())),

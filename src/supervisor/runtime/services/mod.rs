@@ -12,10 +12,13 @@
 //! | killed … | left behind | why that's fine |
 //! |---|---|---|
 //! | a program | what is in its pipes | it is read before its end is told |
+//! | a program, or it ends by itself | a daemon that it has started, in another session and without its environment | it has the program's mark: the supervisor, whose child it is then, kills it in the same round |
+//! | a program in the moment in which a daemon forks | a daemon that the look has missed | the end of that one's parent is the next round; the end of the run sweeps all |
 //! | the helper | what it had read and not written, at most a packet or a line | lost, as with a killed worker; the supervisor keeps both ends of every pipe and socket, so no program notices, and the next helper goes on with the packets that wait |
-//! | the supervisor | programs | they die with it (`PR_SET_PDEATHSIG`); the guardian ends their groups ([`roster`]), and by the run's id what has left them |
-//! | the supervisor, between the fork and the line in the roster | a program that the roster does not name | the same without the roster: PDEATHSIG, and the run's id |
+//! | the supervisor | programs | they die with it (`PR_SET_PDEATHSIG`); the guardian ends their groups ([`roster`]), and by the run's mark what has left them ([`mark`](crate::sys::mark)) |
+//! | the supervisor, between the fork and the line in the roster | a program that the roster does not name | the same without the roster: PDEATHSIG, and the run's mark, which it has before its exec |
 //! | the supervisor, between a service's READY=1 and its being taken in | a message in a socket that is gone | the service goes with it |
+//! | the supervisor, in an upgrade | the marks of programs | they name the run and the program's pid, and both stay |
 //! | the supervisor, in an upgrade | pipes, half lines, notification sockets | all go to the next program with the rest ([`saved_services`](crate::supervisor::recovery::saved_services)) |
 
 mod announcement;

@@ -69,8 +69,8 @@ export function stateOf(stage) {
   if (obstacle(stage)) return ["held up", "bad"];
   if (workers.some((worker) => worker.state === "resting" && !worker.has_finished)) return ["failing", "bad"];
   if (any("resting")) return ["restarting", "quiet"];
-  if (any("scheduled") && !stage.running) return ["scheduled", "quiet"];
   if (stage.paused) return ["paused", "warning"];
+  if (any("scheduled") && !stage.running) return ["scheduled", "quiet"];
   if (stage.waits_for?.length) return ["waiting", "quiet"];
   if (checks.includes("failing")) return ["checks fail", "warning"];
   if (any("starting", "due") || checks.includes("starting")) return ["starting", "warning"];

@@ -307,7 +307,9 @@ fn calm_down(bench: &mut Bench) {
             || stage.workers.iter().all(|worker| {
                 let up = worker.life.process().is_some_and(|process| process.ready);
                 worker.version == stage.version
-                    && (up || worker.life.is_over() && !is_without_cause(worker.life))
+                    && (up
+                        || stage.waits_for_resume(worker)
+                        || worker.life.is_over() && !is_without_cause(worker.life))
             });
         assert!(as_wanted, "{:#?}", bench.state);
         // A reload that was to remove a stopped stage may just have failed.

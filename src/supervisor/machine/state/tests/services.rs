@@ -85,19 +85,51 @@ fn a_kill_from_outside_counts_for_no_give_up_and_a_failure_does() {
 }
 
 #[test]
-fn a_paused_one_is_suspended_and_so_is_the_one_that_takes_its_place() {
+fn a_paused_one_is_suspended_and_none_takes_its_place_before_it_is_resumed() {
     let mut bench = Bench::up(pipeline(vec![service("web")]));
     let first = bench.pid("web", 0);
     bench.ask(pausing("web", true));
     assert!(is_suspended(&bench, first) && bench.state.awaited().is_empty());
     bench.end_idle(first, killed());
+    bench.pass(Duration::from_secs(60));
     bench.run_starts();
-    let second = bench.pid("web", 0);
-    assert!(!is_suspended(&bench, second), "it has not its program yet");
-    bench.ready(second);
-    assert!(is_suspended(&bench, second));
+    assert_eq!(bench.running(), [""; 0]);
     bench.ask(pausing("web", false));
-    assert!(!is_suspended(&bench, second));
+    bench.all_ready();
+    assert_eq!(bench.running(), ["web[0]"]);
+    assert!(!is_suspended(&bench, bench.pid("web", 0)));
+}
+
+#[test]
+fn one_that_is_paused_before_its_program_has_begun_is_suspended_then() {
+    let mut bench = Bench::new();
+    bench.send(Event::Begin(wanted(pipeline(vec![service("web")]), &[])));
+    bench.run_starts();
+    let web = bench.pid("web", 0);
+    bench.ask(pausing("web", true));
+    assert!(!is_suspended(&bench, web), "it has not its program yet");
+    bench.ready(web);
+    assert!(is_suspended(&bench, web));
+}
+
+#[test]
+fn a_restart_of_paused_ones_is_over_before_they_are_resumed() {
+    let mut web = service("web");
+    web.processes = 2;
+    let mut bench = Bench::up(pipeline(vec![web]));
+    bench.ask(pausing("web", true));
+    let restart =
+        bench.ask(Command::Restart(crate::control::protocol::Restart { stage: "web".into(), wait: true }));
+    for index in 0..2 {
+        assert!(!bench.answers.contains_key(&restart));
+        bench.end_idle(bench.pid("web", index), End::Died(Exit::Signal(SignalNumber(libc::SIGTERM))));
+        bench.run_starts();
+    }
+    assert!(bench.answers[&restart].as_ref().unwrap().done.contains("`mprun resume NAME web` lets it start"));
+    assert_eq!(bench.running(), [""; 0]);
+    bench.ask(pausing("web", false));
+    bench.all_ready();
+    assert_eq!(bench.running(), ["web[0]", "web[1]"]);
 }
 
 #[test]
@@ -242,8 +274,8 @@ fn the_verbs_say_that_one_stands_still_or_has_no_process() {
     bench.end_idle(bench.pid("web", 0), killed());
     let said = |bench: &Bench, id| bench.answers[&id].as_ref().unwrap().done.clone();
     let paused = bench.ask(pausing("web", true));
-    assert_eq!(said(&bench, paused), "web: no process runs; one that is started waits for `mprun resume`");
+    assert_eq!(said(&bench, paused), "web: no process runs, and none is started until `mprun resume`");
     let started = bench.ask(Command::StartStage(OneStage { stage: "web".into(), wait: false }));
     let said = said(&bench, started);
-    assert!(said.contains("it is started, but paused: `mprun resume ") && !said.contains("NAME"), "{said}");
+    assert!(said.contains("it is paused: it starts at `mprun resume ") && !said.contains("NAME"), "{said}");
 }

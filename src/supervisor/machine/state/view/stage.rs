@@ -55,6 +55,7 @@ pub(super) fn describe(
             false => Vec::new(),
         },
         paused: stage.paused,
+        scheduled: stage.spec.rules.schedule.is_some(),
         fate: match stage.fate {
             Fate::Wanted if stage.switch == Switch::Elsewhere => status::Fate::Elsewhere,
             Fate::Wanted if stage.is_off() => status::Fate::Stopped,
