@@ -295,6 +295,9 @@ fn a_queue_ends_once_all_its_writers_have_and_what_is_before_it(kind: BrokerKind
         let anew = server::join(&server.access(), &layout, &anew).await;
         assert!(anew.joined().run == 2 && anew.joined().ended.is_none());
         assert_eq!(anew.progress(A, &[]).await.unwrap(), Progress::Open);
+        let again = Membership { life: "another".into(), ..member("one") };
+        let again = server::join(&server.access(), &layout, &again).await;
+        assert_eq!(again.joined().run, 2, "its own run has ended");
     });
 }
 
@@ -520,6 +523,39 @@ fn a_life_begins_one_run_at_most_however_often_it_asks(kind: BrokerKind) {
     });
 }
 
+fn a_machine_that_was_killed_comes_back_to_its_run_and_one_that_has_left_joins_the_latest(kind: BrokerKind) {
+    run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
+        let joins = async |machine: &str, life: &str, new_run| {
+            let who = Membership { life: life.into(), new_run, ..member(machine) };
+            server::join(&server.access(), &layout, &who).await
+        };
+        for machine in ["one", "two", "three"] {
+            assert_eq!(joins(machine, "1", false).await.joined().run, 1);
+        }
+        assert_eq!(joins("other", "1", true).await.joined().run, 2);
+        let one = joins("one", "2", false).await;
+        assert_eq!((one.joined().run, one.joined().is_back), (1, true));
+        let says =
+            |broker: &AnyBroker, text: &str| broker.joined().warnings.iter().any(|said| said.contains(text));
+        assert!(says(&one, "run 2 has not ended: `mprun run FILE --run 2` joins it"), "{:?}", one.joined());
+        one.leave().await.unwrap();
+        assert_eq!(joins("one", "3", false).await.joined().run, 2, "it had left");
+        assert_eq!(joins("new", "1", false).await.joined().run, 2, "it was in none");
+        let mut changed = layout.clone();
+        changed.queues[1].name = "renamed".into();
+        let who = Membership { life: "2".into(), new_run: true, ..member("other") };
+        assert_eq!(server::join(&server.access(), &changed, &who).await.joined().run, 3);
+        let who = Membership { life: "2".into(), ..member("two") };
+        assert_eq!(
+            server::join(&server.access(), &changed, &who).await.joined().run,
+            3,
+            "its run has other queues"
+        );
+        assert_eq!(joins("three", "2", false).await.joined().run, 1, "its own has those of its file");
+    });
+}
+
 /// Two files: the settings of a queue are the run's.
 fn a_file_changes_the_settings_of_a_queue_only_with_all_others(kind: BrokerKind) {
     run(async {
@@ -627,6 +663,7 @@ fn a_right_that_is_missing_is_found_before_anything_is_written() {
 
 on_both!(
     a_life_begins_one_run_at_most_however_often_it_asks,
+    a_machine_that_was_killed_comes_back_to_its_run_and_one_that_has_left_joins_the_latest,
     a_file_changes_the_settings_of_a_queue_only_with_all_others,
     a_machine_with_a_long_lease_loses_it_to_none_with_a_short_one,
     an_item_passes_a_stage_once_however_often_its_commit_comes,

@@ -153,6 +153,27 @@ fn a_machine_stays_in_the_run_that_it_has_begun_or_joined(kind: BrokerKind) {
     );
 }
 
+/// Another run has been begun meanwhile: the dead machine's own run needs it.
+fn a_machine_that_dies_comes_back_to_its_run(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = file(&server, 1500, &format!("{PASS}\nsleep = '5ms'"), "");
+    let [mut writes, mut works] = ["read,write", "work"].map(|stages| machine(&text, stages));
+    wait_until("its lines", || (numbers(&writes).len() > 20).then_some(()));
+    let mut other = Run::start_with(&text, &["--new-run"]);
+    wait_until("lines of the other run", || (numbers(&other).len() > 5).then_some(()));
+    for _ in 0..2 {
+        power_off(&mut works);
+        works = again(works, "work");
+        works.wait_for_log("run 2 has not ended: `mprun run FILE --run 2` joins it");
+    }
+    power_off(&mut writes);
+    writes = again(writes, "read,write");
+    for run in [&mut writes, &mut works, &mut other] {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    assert_eq!((numbers(&writes), numbers(&other)), (each_once(1500), each_once(1500)));
+}
+
 /// Another run was begun before it had ended: its items are still to be had.
 fn a_run_that_was_left_is_gone_on_with_by_its_number(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -412,6 +433,7 @@ fn the_last_items_fail_for_good_as_well_on_each_machine(kind: BrokerKind) {
 
 on_both!(
     a_machine_stays_in_the_run_that_it_has_begun_or_joined,
+    a_machine_that_dies_comes_back_to_its_run,
     a_run_that_was_left_is_gone_on_with_by_its_number,
     a_small_queue_holds_no_more_than_its_capacity,
     a_batch_over_three_machines_ends_by_itself_with_each_item_once,

@@ -91,7 +91,7 @@ pub struct Membership {
     pub allow_loss: bool,
 }
 
-/// What is said of a run that another one has followed.
+/// What is said of another run than the one that is joined.
 #[cfg(any(feature = "redis", feature = "nats"))]
 pub(super) fn unfinished(run: u64) -> String {
     format!("run {run} has not ended: `mprun run FILE --run {run}` joins it")

@@ -9,6 +9,7 @@ use super::error::{SetUpError, shown};
 use super::machine::effect::Outcome;
 use super::machine::event::Event;
 use super::machine::notifier::NotifyCapabilities;
+use super::machine::reason::StopCause;
 use super::machine::state::State;
 use super::machine::wanted::Wanted;
 use super::notify;
@@ -189,8 +190,15 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
     if let Some(warning) = closing.warning() {
         log!(target: "mprun", Level::Warn, "{warning}");
     }
-    if let Some(left) = closing.left(outcome, store.keeps_items()) {
-        let level = if outcome.failed { Level::Error } else { Level::Info };
+    let keeps = store.keeps_queues();
+    let has_not_drained = outcome.is_drain() && !keeps && closing.left_items() > 0;
+    if let Some(left) = closing.left(outcome, keeps) {
+        let is_meant = keeps || matches!(outcome.stopped, Some(StopCause::Halted { .. }));
+        let level = match () {
+            () if outcome.failed || has_not_drained => Level::Error,
+            () if is_meant => Level::Info,
+            () => Level::Warn,
+        };
         log!(target: "mprun", level, "{left}");
     }
     let end = match (outcome.is_through(), closing.exit_code(outcome)) {
@@ -204,6 +212,7 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
     let put_away = store.conclude(outcome.is_through(), run.manager, &mut last_wait::for_room(&inbox));
     let written = write_report(run, name, outcome, &closing);
     let code = if replaced && put_away && written { closing.exit_code(outcome) } else { exit::FAILED };
+    let code = if code == exit::DONE && has_not_drained { exit::FAILED } else { code };
     let code = if code == exit::DONE { of_a_line(run, outcome, closing.left_items()) } else { code };
     notify::send_exit(run.manager, &lines[0], code);
     code

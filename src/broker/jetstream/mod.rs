@@ -65,9 +65,9 @@ impl JetStream {
             new_run: who.new_run,
         };
         match log.append(&request, &[], None).await.map_err(Refusal::fault)? {
-            Answer::Joined { run, begun, ended, is_back, works_off, queues, left } => {
+            Answer::Joined { run, begun, ended, is_back, works_off, queues, other } => {
                 warnings.extend(layout.differences(&queues));
-                warnings.extend(left.map(super::values::unfinished));
+                warnings.extend(other.map(super::values::unfinished));
                 log.replica().belongs_to(run);
                 let joined = Joined { run, begun, ended, is_back, works_off, warnings };
                 Ok(JetStream { log, layout: layout.clone(), who: me, joined })

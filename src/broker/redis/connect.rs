@@ -39,7 +39,7 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     let mut warnings = look(&mut connection, who.allow_loss).await?;
     let (scripts, pipeline) = (Scripts::new(), Keys::new(layout));
     probe(&mut connection, &scripts, &pipeline).await?;
-    let (run, left) = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
+    let (run, other) = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
     let keys = pipeline.run(run);
     for queue in keys.queues() {
         connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
@@ -49,7 +49,7 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     let ended = (ended > 0).then_some(ended);
     let settings = settings(layout, &rows);
     warnings.extend(layout.differences(&settings));
-    warnings.extend(left.map(unfinished));
+    warnings.extend(other.map(unfinished));
     let joined = Joined { run, begun, ended, is_back: is_back > 0, works_off: works_off > 0, warnings };
     Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, keys, joined })
 }
@@ -154,7 +154,9 @@ async fn begin(
     let value: Value = script.invoke_async(connection).await.map_err(|error| answer::fault(&error))?;
     match &value {
         Value::Array(words) => match &words[..] {
-            [_, Value::Int(run), Value::Int(left)] => Ok((*run as u64, (*left > 0).then_some(*left as u64))),
+            [_, Value::Int(run), Value::Int(other)] => {
+                Ok((*run as u64, (*other > 0).then_some(*other as u64)))
+            }
             [_] => Err(Fault::no_run(who)),
             [_, _] => Err(Fault::foreign(layout)),
             _ => Err(answer::unexpected(&value)),

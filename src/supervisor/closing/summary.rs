@@ -97,19 +97,21 @@ impl Closing {
         self.queues.iter().map(left).sum()
     }
 
-    /// What becomes of the items that a run leaves which ends because of them.
+    /// What becomes of the items that a run leaves which was stopped. That queues are kept over a stop goes without saying.
     pub(crate) fn left(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
-        let Some(cause @ (StopCause::Failing { .. } | StopCause::Halted { .. })) = &outcome.stopped else {
-            return None;
-        };
         let items = count(self.left_items(), "item");
-        if let StopCause::Halted { .. } = cause {
-            return Some(format!("not tried, of what had come: {items}"));
+        let has_items = self.left_items() > 0;
+        match outcome.stopped.as_ref()? {
+            StopCause::Halted { .. } => Some(format!("not tried, of what had come: {items}")),
+            cause if keeps => {
+                let is_news = matches!(cause, StopCause::Failing { .. }) || has_items && outcome.is_drain();
+                is_news.then(|| format!("{items} stay in the queues: the next run continues with them"))
+            }
+            cause => {
+                let is_news = matches!(cause, StopCause::Failing { .. }) || has_items;
+                is_news.then(|| format!("{items} are lost with the queues, which were kept in memory only"))
+            }
         }
-        Some(match keeps {
-            true => format!("{items} stay in the queues: the next run continues with them"),
-            false => format!("{items} are lost with the queues, which were kept in memory only"),
-        })
     }
 
     /// The line about dead letters, if there are any.

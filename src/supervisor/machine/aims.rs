@@ -35,12 +35,17 @@ impl Aims {
     }
 
     /// The file says `wanted` now. What reads only queues that go, those of `goes`, reads them first: with the settings of now, unless it
-    /// `keeps_settings`.
-    pub(super) fn set(&mut self, wanted: Version, keeps_settings: bool, goes: impl Fn(QueueId) -> bool) {
+    /// `is_ordered`.
+    pub(super) fn set(
+        &mut self,
+        wanted: Version,
+        is_ordered: impl Fn(&Version) -> bool,
+        goes: impl Fn(QueueId) -> bool,
+    ) {
         let wanted = Rc::new(wanted);
         let comes_first = |old: &Rc<Version>| old.reads_only(&goes) && old.inputs != wanted.inputs;
         let of_now =
-            |old: Rc<Version>| if keeps_settings { old } else { Rc::new(wanted.with_inputs_of(&old)) };
+            |old: Rc<Version>| if is_ordered(&old) { old } else { Rc::new(wanted.with_inputs_of(&old)) };
         let before = std::mem::take(&mut self.0).into_iter().filter(comes_first);
         self.0 = before.map(of_now).collect();
         self.0.push(wanted);

@@ -213,6 +213,11 @@ impl Outcome {
         self.stopped.is_none() && !self.failed && !self.retains_items
     }
 
+    /// Whether it is the end of `mprun drain`.
+    pub(crate) fn is_drain(&self) -> bool {
+        matches!(self.stopped, Some(StopCause::Requested("drain")))
+    }
+
     /// Whether a stage's `halt` that counts these ended the run.
     pub(crate) fn halted_by(&self, of: HaltOf) -> bool {
         matches!(self.stopped, Some(StopCause::Halted { halt, .. }) if halt.of == of)

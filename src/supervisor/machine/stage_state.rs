@@ -274,8 +274,8 @@ impl StageState {
         match self.fate {
             Fate::GaveUp => true,
             Fate::Removed { .. } => self.is_over(),
+            Fate::Wanted if self.reads_others_first() => self.is_through(),
             Fate::Wanted if self.is_off() => self.is_over(),
-            Fate::Wanted if self.reads_others_first() => self.is_over(),
             Fate::Wanted => self.staying().all(|worker| {
                 !worker.trial && self.is_current(worker) && !self.is_being_replaced(worker)
                     || self.may_end_first(worker)

@@ -81,6 +81,8 @@ pub(crate) struct State {
     failing: BTreeMap<StageKey, Failing>,
     /// Since when stages were failing at an upgrade, until the queues' memory says whether they are.
     failing_before: BTreeMap<StageKey, Instant>,
+    /// Since when the run ends by itself, if it does.
+    ends_since: Option<Instant>,
     counters: Counters,
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
@@ -155,6 +157,7 @@ impl State {
             dead_letters: PendingDeadLetters::default(),
             failing: BTreeMap::new(),
             failing_before: BTreeMap::new(),
+            ends_since: None,
             counters: Counters::default(),
             removed_totals: Vec::new(),
             failed: false,

@@ -107,12 +107,19 @@ impl State {
                 // The answer may have got lost, and each new connection asks again.
                 let begun = || runs.iter().find(|(_, run)| run.begun_by.as_ref() == Some(who));
                 let known = known.or_else(|| begun().filter(|_| *new_run).map(|(number, _)| *number));
+                // It was killed, as it has not left: what it had begun is there.
+                let is_own = |run: &Run| run.ended.is_none() && run.has(&who.machine) && has_shape(run);
+                let own = || runs.iter().rev().find(|(_, run)| is_own(run)).map(|(number, _)| *number);
+                let own = if known.is_none() && !new_run { own() } else { None };
+                let known = known.or(own);
                 if known.is_none() && !new_run && runs.get(last_run).is_some_and(|run| !has_shape(run)) {
                     return (0, Answer::Foreign);
                 }
-                let mut left = None;
+                let is_open = |number: &u64| runs.get(number).is_some_and(|run| run.ended.is_none());
+                let mut other =
+                    Some(*last_run).filter(|latest| own.is_some_and(|own| own != *latest) && is_open(latest));
                 if known.is_none() && (*new_run || !runs.contains_key(last_run)) {
-                    left = runs.get(last_run).filter(|run| run.ended.is_none()).map(|_| *last_run);
+                    other = Some(*last_run).filter(is_open);
                     *last_run += 1;
                     let begun_by = new_run.then(|| who.clone());
                     runs.insert(*last_run, Run::new(now, begun_by));
@@ -123,7 +130,7 @@ impl State {
                 let answer = match run.join(who, queues, *ack_wait, &mut step) {
                     Admission::In { is_back } => {
                         let queues = run.settings(queues);
-                        Answer::Joined { run: number, begun, ended, is_back, works_off, queues, left }
+                        Answer::Joined { run: number, begun, ended, is_back, works_off, queues, other }
                     }
                     Admission::Struck => Answer::Struck,
                     Admission::Differs(queue) => Answer::Differs(queue),

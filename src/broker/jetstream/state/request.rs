@@ -18,7 +18,8 @@ pub(in crate::broker::jetstream) struct Who {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) enum Request {
-    /// The machine joins the run that its life has joined or begun before, else the latest, or begins a new one.
+    /// The machine joins the run that its life has joined or begun before, else one that it has not left, else the latest, or begins a new
+    /// one.
     Join {
         who: Who,
         queues: Vec<QueueSettings>,
@@ -202,8 +203,8 @@ pub(in crate::broker::jetstream) enum Answer {
         works_off: bool,
         /// As they count in the run.
         queues: Vec<QueueSettings>,
-        /// The run before, which has not ended.
-        left: Option<u64>,
+        /// Another run that has not ended: the one before a new one, or the latest.
+        other: Option<u64>,
     },
     /// The machine's file says of this queue otherwise than those of the run what is to be dropped.
     Differs(SharedQueue),

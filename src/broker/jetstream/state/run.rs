@@ -156,6 +156,11 @@ impl Run {
         machine.is_some_and(|known| known.standing == Standing::Present && known.life == who.life)
     }
 
+    /// Whether the machine is in the run, in whichever life.
+    pub(super) fn has(&self, machine: &str) -> bool {
+        self.machines.get(machine).is_some_and(|known| known.standing == Standing::Present)
+    }
+
     /// The other machines in the run.
     fn others<'a>(&'a self, machine: &'a str) -> impl Iterator<Item = &'a Machine> {
         let is_other = move |(name, other): &(&String, &Machine)| {

@@ -4,7 +4,7 @@
 //! these to their end first, and then those that another file has named meanwhile, in this order, with the settings of now. A stage that
 //! keeps the order of its input does so with its settings of before: its outputs stay in one queue.
 
-use super::{StageState, Worker};
+use super::{Fate, StageState, Worker};
 use crate::queue::QueueId;
 use crate::supervisor::machine::aims::Aims;
 use crate::supervisor::machine::effect::Effects;
@@ -15,10 +15,13 @@ use std::rc::Rc;
 impl StageState {
     /// The file says `wanted` now. `goes`: whether a queue is no longer in the file. True: its workers are to do something else.
     pub(crate) fn aim_at(&mut self, wanted: Version, goes: impl Fn(QueueId) -> bool) -> bool {
-        if self.is_over() {
+        if self.is_through() && self.fate != Fate::GaveUp {
             self.aims = Aims::new(Rc::new(wanted));
         } else {
-            self.aims.set(wanted, self.spec.window().is_some(), goes);
+            let windows = &self.windows;
+            let is_ordered =
+                |old: &Version| windows.iter().any(|(input, _)| old.work.inputs.first() == Some(input));
+            self.aims.set(wanted, is_ordered, goes);
         }
         self.take_first_aim()
     }
@@ -30,12 +33,14 @@ impl StageState {
         true
     }
 
-    /// Once what it reads first is read to its end, its workers take what comes next.
+    /// Once what it reads first is read to its end, its workers take what comes next: also those that have failed meanwhile, with
+    /// `restart = "never"`.
     pub(crate) fn advance(&mut self, out: &mut Effects) {
         let has_read = |worker: &Worker| {
             worker.life == Life::Over(Over::InputEnded) && worker.version.inputs == self.version.inputs
         };
-        if !self.reads_others_first() || self.workers.is_empty() || !self.staying().all(has_read) {
+        let are_over = self.staying().all(|worker| worker.life.is_over()) && self.staying().any(has_read);
+        if !(self.reads_others_first() && are_over) {
             return;
         }
         self.aims.advance();
@@ -51,7 +56,7 @@ impl StageState {
 
     /// What it will do after what it does now.
     pub(crate) fn versions_to_come(&self) -> impl Iterator<Item = &Version> {
-        let is_over = self.is_over();
-        self.aims.to_come().filter(move |_| !is_over)
+        let is_through = self.is_through();
+        self.aims.to_come().filter(move |_| !is_through)
     }
 }

@@ -43,6 +43,7 @@ impl State {
         self.tend_checks(out);
         self.answer_waiting(out);
         self.tend_link(out);
+        self.note_end(out.now);
         self.start_due(if may_start { STARTS_AT_ONCE } else { 0 }, out);
         self.announce(out);
         self.end_if_over(out);

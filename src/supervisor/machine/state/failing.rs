@@ -49,13 +49,11 @@ impl State {
 
     /// When a stage has been failing for too long.
     pub(super) fn failing_deadline(&self) -> Option<Instant> {
-        let due =
-            |stage: &StageState| Some(self.failing.get(&stage.key)?.since + self.failing_timeout(stage)?);
-        self.stages_that_may_fail().filter_map(due).min()
+        self.stages_that_may_fail().filter_map(|stage| self.failing_until(stage)).min()
     }
 
     fn stages_that_may_fail(&self) -> impl Iterator<Item = &StageState> {
-        let works = self.stopping() == Stopping::No || self.drains_for_any_time();
+        let works = self.stopping() != Stopping::Killing;
         self.stages.iter().filter(move |stage| works && stage.fate == Fate::Wanted)
     }
 
@@ -65,8 +63,21 @@ impl State {
             (WhenFailing::Stop, _) => Some(Duration::ZERO),
             (WhenFailing::DeadLetter, _) => None,
             (WhenFailing::Wait, given @ Some(_)) => given,
-            (WhenFailing::Wait, None) => self.ends_by_itself().then_some(DEFAULT_TIMEOUT),
+            (WhenFailing::Wait, None) => self.ends_since.map(|_| DEFAULT_TIMEOUT),
         }
+    }
+
+    /// The time before a run ends by itself does not count where only that limits it.
+    fn failing_until(&self, stage: &StageState) -> Option<Instant> {
+        let since = self.failing.get(&stage.key)?.since;
+        let is_given = stage.spec.rules.failing_timeout.is_some();
+        let since = if is_given { since } else { self.ends_since.map_or(since, |ends| ends.max(since)) };
+        Some(since + self.failing_timeout(stage)?)
+    }
+
+    /// Notes since when the run ends by itself.
+    pub(super) fn note_end(&mut self, now: Instant) {
+        self.ends_since = self.ends_by_itself().then(|| self.ends_since.unwrap_or(now));
     }
 
     /// Whether all sources are known to come to an end, or have.
@@ -74,7 +85,7 @@ impl State {
         let ends = |stage: &StageState| {
             let is_known =
                 self.wanted.as_ref().is_some_and(|wanted| wanted.ending.contains(&stage.spec.name));
-            is_known || stage.is_over()
+            is_known || stage.is_through()
         };
         self.stages.iter().filter(|stage| stage.version.is_source()).all(ends)
     }
@@ -89,9 +100,7 @@ impl State {
     }
 
     fn is_overdue(&self, stage: &StageState, now: Instant) -> bool {
-        let Some(failing) = self.failing.get(&stage.key) else { return false };
-        stage.fate == Fate::Wanted
-            && self.failing_timeout(stage).is_some_and(|timeout| failing.since + timeout <= now)
+        stage.fate == Fate::Wanted && self.failing_until(stage).is_some_and(|until| until <= now)
     }
 
     /// The items of the stage stay where they are; what is behind it is worked off.
@@ -115,6 +124,9 @@ impl State {
                  last one: {last_words}"
             ),
         );
-        self.begin_stop(StopCause::Failing { stage: name, last_words }, out);
+        // Another one may have ended the run already.
+        if self.stopping() == Stopping::No || self.drains_for_any_time() {
+            self.begin_stop(StopCause::Failing { stage: name, last_words }, out);
+        }
     }
 }

@@ -3,6 +3,8 @@
 use super::bench::{Bench, segv};
 use super::keeping::upgraded_with;
 use crate::config::{Pipeline, WhenFailing};
+use crate::control::protocol::{Command, OneStage};
+use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, FailingNews};
 use crate::supervisor::machine::reason::StopCause;
@@ -164,4 +166,57 @@ fn deaths_over_another_item_each_do_not_count_towards_give_up() {
         }
     });
     assert!(bench.has_said("gives up"), "always the same item");
+}
+
+/// The time before does not count: it was no limit then.
+#[test]
+fn a_drain_gives_a_stage_that_has_been_failing_for_long_its_whole_time_out() {
+    let mut bench = Bench::up(chain(WhenFailing::Wait, None));
+    fail(&mut bench);
+    bench.pass(60 * MINUTE);
+    bench.ask(Command::Drain);
+    bench.say("read", 0, Ending::Ordered);
+    bench.pass(9 * MINUTE);
+    assert!(!bench.has_said("the run ends"), "{:?}", bench.said);
+    bench.pass(2 * MINUTE);
+    assert!(bench.has_said("so the run ends (failing_timeout, 10m"), "{:?}", bench.said);
+}
+
+#[test]
+fn a_source_that_is_stopped_by_hand_has_not_come_to_its_end() {
+    let mut bench = Bench::up(chain(WhenFailing::Wait, None));
+    fail(&mut bench);
+    bench.pass(60 * MINUTE);
+    bench.ask(Command::StopStage(OneStage { stage: "read".into(), wait: false }));
+    bench.say("read", 0, Ending::Ordered);
+    bench.pass(60 * MINUTE);
+    assert!(!bench.has_said("the run ends"), "{:?}", bench.said);
+    assert_eq!(bench.running(), ["send[0]"]);
+}
+
+#[test]
+fn the_second_stage_that_is_failing_has_its_own_time_out_once_the_first_has_ended_the_run() {
+    let mut two = pipeline(vec![
+        stage("read", &[], &["p", "q"]),
+        stage("send", &["p"], &[]),
+        stage("other", &["q"], &[]),
+    ]);
+    for (stage, timeout) in [(1, 3), (2, 5)] {
+        two.stages[stage].tuning.when_failing = WhenFailing::Wait;
+        two.stages[stage].rules.failing_timeout = Some(timeout * MINUTE);
+    }
+    two.drain_timeout = 60 * MINUTE;
+    let mut bench = Bench::up(two);
+    for name in ["send", "other"] {
+        let key = bench.knows(bench.pid(name, 0)).unwrap().stage;
+        let news = FailingNews { since: Duration::ZERO, last_words: "no such host".to_owned() };
+        bench.send(Event::Failing(key, Some(news)));
+    }
+    bench.pass(4 * MINUTE);
+    bench.say("read", 0, Ending::Ordered);
+    bench.say("send", 0, Ending::Ordered);
+    assert_eq!(times_said(&bench, "so the run ends"), 1, "{:?}", bench.said);
+    bench.pass(2 * MINUTE);
+    assert_eq!(times_said(&bench, "so the run ends"), 2, "{:?}", bench.said);
+    has_failed(bench);
 }

@@ -1,7 +1,7 @@
 use super::bench::{Bench, segv};
-use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Task};
+use crate::config::pipeline::{Collect, Command, Framing, Invocation, Mode, ProgramLimits, Restart, Task};
 use crate::config::{OnGiveUp, OrderOf, OutputOrder, Pipeline};
-use crate::control::protocol::{Command as Verb, Restart};
+use crate::control::protocol::{self, Command as Verb, OneStage};
 use crate::queue::{Ending, MAX_QUEUES};
 use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::{Event, Loading};
@@ -486,6 +486,77 @@ fn a_drain_in_the_middle_of_a_rename_works_off_both_queues() {
 }
 
 #[test]
+fn a_worker_that_is_not_started_again_holds_no_other_up_in_the_middle_of_a_rename() {
+    let never = |mut pipeline: Pipeline| {
+        pipeline.stages[1].processes = 2;
+        pipeline.stages[1].rules.restart = Restart::Never;
+        pipeline
+    };
+    let mut bench = Bench::up(never(chain()));
+    bench.reload(never(renamed()));
+    bench.say("a", 0, Ending::Ordered);
+    bench.ready(bench.pid("a", 0));
+    bench.crash("b", 0);
+    assert_eq!(inputs(&bench, "b"), [["p"]]);
+    bench.say("b", 1, Ending::InputEnded);
+    assert_eq!(inputs(&bench, "b"), [["n"], ["n"]]);
+}
+
+#[test]
+fn a_stage_that_is_stopped_by_hand_reads_a_renamed_queue_to_its_end_once_it_is_started() {
+    let whom = || OneStage { stage: "b".into(), wait: false };
+    for is_before in [true, false] {
+        let mut bench = Bench::up(chain());
+        let stop = |bench: &mut Bench| {
+            bench.ask(Verb::StopStage(whom()));
+            bench.say("b", 0, Ending::Ordered);
+        };
+        if is_before {
+            stop(&mut bench);
+        }
+        bench.reload(renamed());
+        bench.held.insert("p".to_owned(), 3);
+        bench.say("a", 0, Ending::Ordered);
+        bench.ready(bench.pid("a", 0));
+        if !is_before {
+            stop(&mut bench);
+        }
+        bench.pass(Duration::from_secs(3600));
+        assert!(!bench.has_said("going back"), "{:?}", bench.said);
+        bench.ask(Verb::StartStage(whom()));
+        bench.run_starts();
+        assert_eq!(inputs(&bench, "b"), [["p"]]);
+        bench.held.clear();
+        bench.say("b", 0, Ending::InputEnded);
+        assert_eq!(inputs(&bench, "b"), [["n"]]);
+        bench.obey();
+        assert!(bench.closed.is_empty() && bench.ended.is_empty(), "{:?}", bench.said);
+    }
+}
+
+#[test]
+fn a_stage_that_kept_an_order_reads_its_old_queue_as_it_was() {
+    let mut bench = Bench::up(b_in_order(2));
+    let mut new =
+        pipeline(vec![stage("a", &[], &["n"]), stage("b", &["n"], &["r"]), stage("c", &["r"], &[])]);
+    new.stages[1].processes = 2;
+    bench.reload(new);
+    bench.say("a", 0, Ending::Ordered);
+    bench.ready(bench.pid("a", 0));
+    assert_eq!((inputs(&bench, "b"), bench.orders.len()), (vec![vec!["p".to_owned()]; 2], 1));
+    assert!(
+        bench.procs.values().all(|proc| proc.spawn.stage != "b" || proc.spawn.version.work.outputs == ["q"])
+    );
+    bench.say("b", 0, Ending::InputEnded);
+    bench.say("b", 1, Ending::InputEnded);
+    assert_eq!(inputs(&bench, "b"), [["n"], ["n"]]);
+    assert!(bench.ended.contains("q"), "its reader works it off");
+    bench.say("c", 0, Ending::InputEnded);
+    bench.obey();
+    assert!(bench.has_said("reloaded after") && windows(&bench) == 0, "{:?}", bench.said);
+}
+
+#[test]
 fn a_run_that_ends_with_items_that_no_stage_reads_has_not_gone_well() {
     let mut bench = Bench::up(chain());
     bench.reload(renamed());
@@ -619,7 +690,7 @@ fn a_removed_stage_that_gives_up_over_its_last_items_is_gone_and_gets_no_other_c
     bench.pass(Duration::from_secs(50));
     assert!(bench.has_said("the stage b gives up"), "{:#?}", bench.said);
     bench.forks_fail = false;
-    let requested = bench.ask(Verb::Restart(Restart { stage: "b".into(), wait: false }));
+    let requested = bench.ask(Verb::Restart(protocol::Restart { stage: "b".into(), wait: false }));
     assert!(bench.refusal(requested).is_some());
     bench.pass(Duration::from_secs(50));
     assert!(bench.procs.values().all(|proc| proc.spawn.stage != "b"));
