@@ -29,7 +29,7 @@ mod want;
 use super::dead_letters::PendingDeadLetters;
 use super::effect::{Effect, Effects};
 use super::event::Event;
-use super::failing::FailingStages;
+use super::failing::Failing;
 use super::helper::Helper;
 use super::history::History;
 use super::ids::{Pid, Pool, RequestId, StageKey, WorkerId};
@@ -46,6 +46,7 @@ use super::wanted::Wanted;
 use super::worker_state::Life;
 use crate::control::protocol::Done;
 use crate::queue::{MAX_SLOTS, MAX_STAGES, SlotId};
+use std::collections::BTreeMap;
 use std::ops::RangeFrom;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -78,7 +79,9 @@ pub(crate) struct State {
     /// Dead letters of dead workers that are not written yet.
     dead_letters: PendingDeadLetters,
     /// Stages in which different items fail one after the other.
-    failing: FailingStages,
+    failing: BTreeMap<StageKey, Failing>,
+    /// Since when stages were failing at an upgrade, until the queues' memory says whether they are.
+    failing_before: BTreeMap<StageKey, Instant>,
     counters: Counters,
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
@@ -151,7 +154,8 @@ impl State {
             checker: Helper::default(),
             link: LinkState::default(),
             dead_letters: PendingDeadLetters::default(),
-            failing: FailingStages::default(),
+            failing: BTreeMap::new(),
+            failing_before: BTreeMap::new(),
             counters: Counters::default(),
             removed_totals: Vec::new(),
             failed: false,

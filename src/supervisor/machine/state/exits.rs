@@ -86,7 +86,7 @@ impl State {
         let why = end.to_string();
         // A run that has lost something is no success, whatever comes after.
         self.failed |= matches!(end, End::Said(Ending::Lost(_)));
-        let is_failing = self.failing.now.contains_key(&self.stages[s].key);
+        let is_failing = self.failing.contains_key(&self.stages[s].key);
         let exit = WorkerExit { end, work, stop, is_failing, jitter };
         let (verdict, dead_letter) = self.stages[s].ended(i, &exit, out);
         if matches!(exit.end, End::Said(Ending::Halted)) {

@@ -18,14 +18,15 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 impl State {
     pub(super) fn failing(&mut self, key: StageKey, news: Option<FailingNews>, out: &mut Effects) {
         let Some(stage) = self.stages.iter().find(|stage| stage.key == key) else { return };
-        let known = self.failing.before.remove(&key);
-        let failing = news.map(|FailingNews { since, last_words }| Failing {
-            since: known.or_else(|| out.now.checked_sub(since)).unwrap_or(out.now),
-            last_words,
+        let known = self.failing_before.remove(&key);
+        let ends_since = self.failing.get(&key).map(|before| before.ends_since);
+        let failing = news.map(|FailingNews { since, last_words }| {
+            let since = known.or_else(|| out.now.checked_sub(since)).unwrap_or(out.now);
+            Failing { since, ends_since: ends_since.unwrap_or(since), last_words }
         });
         let before = match &failing {
-            Some(failing) => self.failing.now.insert(key, failing.clone()),
-            None => self.failing.now.remove(&key),
+            Some(failing) => self.failing.insert(key, failing.clone()),
+            None => self.failing.remove(&key),
         };
         let name = &stage.spec.name;
         match (&before, &failing) {
@@ -63,23 +64,21 @@ impl State {
             (WhenFailing::Stop, _) => Some(Duration::ZERO),
             (WhenFailing::DeadLetter, _) => None,
             (WhenFailing::Wait, given @ Some(_)) => given,
-            (WhenFailing::Wait, None) => self.failing.run_ends_since.map(|_| DEFAULT_TIMEOUT),
+            (WhenFailing::Wait, None) => self.ends_by_itself().then_some(DEFAULT_TIMEOUT),
         }
     }
 
-    /// The time before a run ends by itself does not count where only that limits it.
     fn failing_until(&self, stage: &StageState) -> Option<Instant> {
-        let since = self.failing.now.get(&stage.key)?.since;
+        let failing = self.failing.get(&stage.key)?;
         let is_given = stage.spec.rules.failing_timeout.is_some();
-        let since =
-            if is_given { since } else { self.failing.run_ends_since.map_or(since, |ends| ends.max(since)) };
-        Some(since + self.failing_timeout(stage)?)
+        Some((if is_given { failing.since } else { failing.ends_since }) + self.failing_timeout(stage)?)
     }
 
-    /// Notes since when the run ends by itself.
+    /// The time in which nothing limits it does not count later on.
     pub(super) fn note_end(&mut self, now: Instant) {
-        self.failing.run_ends_since =
-            self.ends_by_itself().then(|| self.failing.run_ends_since.unwrap_or(now));
+        if !self.failing.is_empty() && !self.ends_by_itself() {
+            self.failing.values_mut().for_each(|failing| failing.ends_since = now);
+        }
     }
 
     /// Whether all sources are known to come to an end, or have.
@@ -109,7 +108,7 @@ impl State {
     fn stop_for_failing(&mut self, s: usize, out: &mut Effects) {
         let timeout = self.failing_timeout(&self.stages[s]).unwrap_or_default();
         let stage = &mut self.stages[s];
-        let Some(Failing { last_words, .. }) = self.failing.now.get(&stage.key).cloned() else { return };
+        let Some(Failing { last_words, .. }) = self.failing.get(&stage.key).cloned() else { return };
         stage.fate = Fate::GaveUp;
         self.failed = true;
         let name = stage.spec.name.clone();

@@ -62,7 +62,7 @@ impl State {
     /// `None`: one of its workers is about to start or to end.
     fn save_stage(&self, stage: &StageState, now: Instant) -> Option<SavedStage> {
         let failing =
-            self.failing.now.get(&stage.key).map(|failing| now.saturating_duration_since(failing.since));
+            self.failing.get(&stage.key).map(|failing| now.saturating_duration_since(failing.since));
         if matches!(stage.fate, Fate::Removed { .. }) {
             return None;
         }
@@ -114,7 +114,7 @@ impl State {
         stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
         stage.killed_in_a_row = saved.killed_in_a_row;
         if let Some(age) = saved.failing {
-            self.failing.before.insert(stage.key, ago(age, out.now));
+            self.failing_before.insert(stage.key, ago(age, out.now));
         }
         stage.paused = saved.paused;
         stage.switch = match (saved.stopped, saved.elsewhere) {

@@ -32,7 +32,7 @@ impl State {
             .stages
             .iter()
             .map(|stage| {
-                let outage = self.failing.now.get(&stage.key);
+                let outage = self.failing.get(&stage.key);
                 stage::describe(stage, outage, &self.waits_for(stage), moment, counters, &named)
             })
             .collect();
