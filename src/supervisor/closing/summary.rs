@@ -97,7 +97,8 @@ impl Closing {
         self.queues.iter().map(left).sum()
     }
 
-    /// What becomes of the items that a run leaves which was stopped. That queues are kept over a stop goes without saying.
+    /// What becomes of the items that a run leaves which was stopped. That queues are kept over a stop goes without saying, and what
+    /// failed has said it itself.
     pub(crate) fn left(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
         let items = count(self.left_items(), "item");
         let has_items = self.left_items() > 0;
@@ -108,7 +109,9 @@ impl Closing {
                 is_news.then(|| format!("{items} stay in the queues: the next run continues with them"))
             }
             cause => {
-                let is_news = matches!(cause, StopCause::Failing { .. }) || has_items;
+                let is_asked_for =
+                    matches!(cause, StopCause::Signal(_) | StopCause::Requested(_) | StopCause::TerminalGone);
+                let is_news = matches!(cause, StopCause::Failing { .. }) || is_asked_for && has_items;
                 is_news.then(|| format!("{items} are lost with the queues, which were kept in memory only"))
             }
         }
