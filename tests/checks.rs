@@ -18,10 +18,6 @@ fn helper(run: &Run) -> Option<u32> {
     process::children(run.pid()).into_iter().find(is_it)
 }
 
-fn the_one(run: &Run, stage: &str) -> u32 {
-    wait_until(&format!("a process of {stage}"), || run.workers(stage).first().copied())
-}
-
 fn next_of(run: &Run, stage: &str, before: u32) -> u32 {
     wait_until(&format!("another process of {stage}: {}", run.stderr()), || {
         run.workers(stage).into_iter().find(|pid| *pid != before)
@@ -174,7 +170,7 @@ fn only_its_own_processes_can_say_that_it_is_ready() {
         "[stages.db]\ncommand = '''while ! test -e go; do sleep 0.02; done; python3 -c \"{SEND}\"; exec sleep 1000'''\n\
          ready = {{ notify = true }}\n"
     ));
-    let pid = the_one(&run, "db");
+    let pid = run.worker("db");
     let socket = wait_until("its socket", || {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
         let mut entries = environment.split(|byte| *byte == 0);
@@ -218,11 +214,11 @@ fn a_reload_to_what_is_not_ready_in_time_goes_back() {
     };
     let run = Run::start(&text("good"));
     run.wait_for_log("up after");
-    let before = the_one(&run, "db");
+    let before = run.worker("db");
     run.edit(&text("bad"));
     run.wait_for_log("going back to the pipeline as it was");
     run.wait_for_log("back as it was after");
-    assert_ne!(the_one(&run, "db"), before);
+    assert_ne!(run.worker("db"), before);
     assert_eq!(run.lines(), ["good", "bad", "good"]);
 }
 
@@ -237,7 +233,7 @@ fn one_that_hangs_is_restarted_and_says_why() {
     ));
     wait_for_check(&run, "db", "healthy");
     assert!(run.tell(&["status"]).contains("healthy"));
-    let (db, web) = (the_one(&run, "db"), the_one(&run, "web"));
+    let (db, web) = (run.worker("db"), run.worker("web"));
     site.answer(0);
     run.wait_for_log("db[0] failed a health check (1 of 3): http://localhost:");
     run.wait_for_log("db[0] is terminated: it is unhealthy");
@@ -375,19 +371,19 @@ fn one_that_is_not_ready_yet_can_say_so_under_the_next_program() {
     run.wait_for_log("up after");
     std::fs::remove_file(&go).unwrap();
     for stage in ["line", "notify"] {
-        let before = the_one(&run, stage);
+        let before = run.worker(stage);
         process::kill(before, libc::SIGKILL);
         next_of(&run, stage, before);
         wait_for_check(&run, stage, "starting");
     }
     run.signal(libc::SIGUSR2);
     run.wait_for_log("took over, with 2 processes");
-    let all = [the_one(&run, "line"), the_one(&run, "notify")];
+    let all = [run.worker("line"), run.worker("notify")];
     assert_eq!((check(&run, "line").as_str(), check(&run, "notify").as_str()), ("starting", "starting"));
     run.folder.file("go", "");
     wait_for_check(&run, "line", "ready");
     wait_for_check(&run, "notify", "ready");
-    assert_eq!([the_one(&run, "line"), the_one(&run, "notify")], all);
+    assert_eq!([run.worker("line"), run.worker("notify")], all);
 }
 
 #[test]
@@ -402,7 +398,7 @@ fn a_reload_of_checks_alone_and_an_upgrade_restart_nothing() {
     let health = format!("health = {{ http = 'http://localhost:{}/health?x=1', every = '20ms' }}", site.port);
     let run = start_replaceable(&text(""));
     wait_for_check(&run, "db", "ready");
-    let all = [the_one(&run, "db"), the_one(&run, "web")];
+    let all = [run.worker("db"), run.worker("web")];
     run.edit(&text(&health).replace("notify = true, timeout = '1h'", "command = 'true'"));
     wait_for_check(&run, "db", "healthy");
     wait_for_check(&run, "web", "ready");
@@ -425,7 +421,7 @@ fn a_paused_one_is_not_checked() {
          health = { command = 'test ! -e sick', every = '10ms', timeout = '1s', failures = 1 }\n",
     );
     wait_for_check(&run, "db", "healthy");
-    let db = the_one(&run, "db");
+    let db = run.worker("db");
     run.tell(&["pause", "pipeline.toml", "db", "--wait"]);
     run.folder.file("sick", "");
     let begin = Instant::now();

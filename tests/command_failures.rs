@@ -283,7 +283,7 @@ fn what_a_failed_program_wrote_comes_out_with_its_letter_and_once_whoever_is_kil
     run.edit(&text("drop-old"));
     run.wait_for_log("dead letters: at most 1 bytes, then drop-old");
     assert_eq!(run.lines(), ["1a", "1b"], "the letter of 3 is not written yet");
-    support::process::kill(run.workers("work")[0], 9);
+    support::process::kill(run.worker("work"), 9);
     assert_eq!(run.wait(), 3, "{}", run.stderr());
     assert_eq!(run.lines(), ["1a", "1b", "3a", "3b"], "{}", run.stderr());
 }

@@ -325,7 +325,7 @@ fn outputs_that_wait_for_room_outlive_the_removal_of_their_stage() {
 fn outputs_that_wait_for_room_outlive_the_death_of_a_worker_that_was_to_go() {
     let mut run = Run::start(&crowded(MANY));
     wait_until("some output", || (run.lines().len() > 5).then_some(()));
-    let show = run.workers("show")[0];
+    let show = run.worker("show");
     process::kill(show, libc::SIGSTOP);
     run.edit(&crowded(OTHER));
     run.wait_for_log("stage work: drain and stop");

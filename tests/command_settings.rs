@@ -180,7 +180,7 @@ fn nothing_is_left_of_a_tree_whoever_is_killed() {
     // The worker, by KILL: its tree goes, and a new one comes.
     let mut run = Run::start(&text);
     let old = wait_until("the whole tree", || Some(tree_of(&run)).filter(|tree| tree.len() == 5));
-    let worker = run.workers("job")[0];
+    let worker = run.worker("job");
     process::kill(worker, libc::SIGKILL);
     let other =
         wait_until("the lone program", || tree_of(&run).into_iter().find(|&pid| is_sleep(pid, b"1005")));

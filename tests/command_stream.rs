@@ -87,7 +87,7 @@ fn the_memory_of_a_long_item_is_given_back() {
         (status["queues"][0]["put"] == 1).then_some(())
     };
     wait_until("the item", || read(&run.ask(&["status", "--json"]).stdout));
-    let worker = run.workers("n")[0];
+    let worker = run.worker("n");
     let private = || process::private_kib(worker).filter(|&kib| kib < 8000);
     wait_until("the memory is given back", private);
 }
@@ -122,7 +122,7 @@ const LOST: &str = "hold[0]: up to 100 items that its program had read may be lo
 fn what_a_program_had_in_hand_is_counted_whoever_is_killed() {
     for victim in ["the worker", "the program"] {
         let mut run = hold(AT_HAND);
-        let worker = run.workers("hold")[0];
+        let worker = run.worker("hold");
         let pid = if victim == "the worker" { worker } else { process::children(worker)[0] };
         assert!(process::kill(pid, libc::SIGKILL));
         assert_eq!(run.wait(), 0, "{victim}: {}", run.stderr());
@@ -168,7 +168,7 @@ fn what_has_been_done_long_ago_is_not_counted() {
     );
     let seen = || std::fs::read_to_string(run.folder.path().join("seen")).unwrap_or_default().lines().count();
     wait_until("all items", || (seen() == 53).then_some(()));
-    process::kill(run.workers("work")[0], libc::SIGKILL);
+    process::kill(run.worker("work"), libc::SIGKILL);
     run.wait_for_log("work[0]: up to 3 items that its program had read may be lost");
     run.tell(&["drain", "--wait"]);
     run.wait();

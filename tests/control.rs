@@ -82,7 +82,7 @@ fn status_tells_stages_workers_queues_and_that_all_is_well() {
     assert_eq!(seen["config"]["generation"], 1);
     let show = named(&seen["stages"], "show");
     assert_eq!((&show["processes"], &show["running"]), (&1.into(), &1.into()));
-    assert_eq!(show["workers"][0]["pid"], run.workers("show")[0]);
+    assert_eq!(show["workers"][0]["pid"], run.worker("show"));
     assert!(show["totals"]["done"].as_u64().unwrap() > 5);
     assert!(show["rate"]["done"].as_f64().unwrap() > 1.0);
     let queue = named(&seen["queues"], "a");

@@ -167,7 +167,7 @@ fn why_tells_how_a_worker_died_and_the_item_it_had() {
     );
     run.wait_for_log("up after");
     wait_until("an item", || (run.lines().len() == 1).then_some(()));
-    let first = run.workers("work")[0];
+    let first = run.worker("work");
     support::process::kill(first, libc::SIGABRT);
     run.wait_for_log("SIGABRT");
     let seen: Value = wait_until("the death in the history", || {
@@ -249,7 +249,7 @@ fn the_item_that_a_worker_died_of_is_shown() {
         let seen: Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
         seen["stages"][1]["workers"][0]["program"].is_u64().then_some(())
     });
-    support::process::kill(run.workers("work")[0], libc::SIGKILL);
+    support::process::kill(run.worker("work"), libc::SIGKILL);
     let item = wait_until("the item in the history", || {
         let seen: Value = serde_json::from_str(&run.tell(&["why", "work", "--json"])).unwrap();
         let transitions = seen["stages"][0]["workers"][0]["transitions"].as_array().unwrap().clone();

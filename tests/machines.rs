@@ -92,7 +92,7 @@ fn each_item_goes_into_one_shared_queue_once_though_the_workers_between_are_kill
     );
     let mut machines = ["thirds", "others", "sort", "read"].map(|stages| machine(&text, stages));
     for _ in 0..5 {
-        let victim = wait_until("a worker", || machines[2].workers("sort").first().copied());
+        let victim = machines[2].worker("sort");
         process::kill(victim, libc::SIGKILL);
         wait_until("its end", || (!process::is_alive(victim)).then_some(()));
     }

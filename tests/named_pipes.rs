@@ -43,7 +43,7 @@ fn printed(run: &mut Run) -> Vec<String> {
 
 /// One that is read by a worker which was started after this one's death.
 fn kill_reader(run: &Run) {
-    let old = wait_until("a worker", || run.workers("r").first().copied());
+    let old = run.worker("r");
     process::kill(old, libc::SIGKILL);
     wait_until("another worker", || run.workers("r").first().filter(|&&pid| pid != old).copied());
 }
@@ -101,7 +101,7 @@ fn a_reader_killed_after_the_writer_has_gone_is_followed_by_one_that_ends() {
     let mut writer = writer(&fifo);
     writer.write_all(b"one\n").unwrap();
     wait_until("the first line", || (run.lines() == ["one"]).then_some(()));
-    let reader = run.workers("r")[0];
+    let reader = run.worker("r");
     process::kill(reader, libc::SIGSTOP);
     drop(writer);
     process::kill(reader, libc::SIGKILL);

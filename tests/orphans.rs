@@ -35,7 +35,7 @@ fn wait_for_end_of_orphans(run: &Run) {
 fn many_orphans_of_a_killed_worker_cost_little() {
     let mut run = leaving_orphans("", "exec sleep 1000");
     let before = ticks(run.pid());
-    process::kill(run.workers("job")[0], libc::SIGKILL);
+    process::kill(run.worker("job"), libc::SIGKILL);
     wait_for_end_of_orphans(&run);
     run.tell(&["status"]);
     let spent = ticks(run.pid()) - before;
@@ -50,7 +50,7 @@ fn many_orphans_of_a_program_cost_its_worker_little() {
     let items =
         "input = 'a'\nmode = 'each'\n[stages.number]\nuse = 'count'\nwith = { from = 1 }\noutput = 'a'\n";
     let run = leaving_orphans(items, "exit 0");
-    let worker = run.workers("job")[0];
+    let worker = run.worker("job");
     wait_for_end_of_orphans(&run);
     let spent = ticks(worker);
     assert!(spent < 60, "{spent} ticks of CPU time for {ORPHANS} orphans");
@@ -146,7 +146,7 @@ fn a_program_that_runs_on_leaves_no_zombies_in_any_mode() {
         let run = Run::start(&format!("[stages.job]\n{job}"));
         let shed = run.folder.path().join("shed");
         wait_until(&format!("200 orphans ({case})"), || shed.exists().then_some(()));
-        let worker = run.workers("job")[0];
+        let worker = run.worker("job");
         wait_until(&format!("no zombie ({case})"), || (zombies_of(worker) < 5).then_some(()));
     }
 }

@@ -124,7 +124,7 @@ fn logs_are_followed_parsed_and_routed_while_the_endpoint_fails_and_workers_are_
             fs::rename(at.join("logs/access.log"), at.join(format!("logs/access-{part}.log"))).unwrap();
         }
         for stage in ["parse", "sort", "tell", "slow"].into_iter().filter(|_| part % 2 == 0) {
-            let worker = wait_until("a worker", || run.workers(stage).first().copied());
+            let worker = run.worker(stage);
             kills += usize::from(process::kill(worker, libc::SIGKILL));
         }
     }

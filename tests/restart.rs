@@ -11,7 +11,7 @@ const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '10ms' }\nout
 #[test]
 fn a_killed_worker_is_replaced_and_the_run_goes_on() {
     let run = Run::start(TICKS);
-    let first = wait_until("the worker", || run.workers("show").first().copied());
+    let first = run.worker("show");
     wait_until("its first line", || run.stdout().contains(&first.to_string()).then_some(()));
     process::kill(first, 9);
     let second = wait_until("the next one", || run.workers("show").into_iter().find(|&pid| pid != first));
@@ -113,7 +113,7 @@ fn a_program_that_computes_too_long_fails_by_itself_and_was_not_killed() {
 #[test]
 fn a_worker_that_is_not_to_be_restarted_ends_its_stage() {
     let mut run = Run::start(&format!("{TICKS}restart = 'never'\n"));
-    let worker = wait_until("the worker", || run.workers("show").first().copied());
+    let worker = run.worker("show");
     wait_until("its first line", || (!run.stdout().is_empty()).then_some(()));
     process::kill(worker, 9);
     assert_eq!(run.wait(), 1, "{}", run.stderr());
@@ -191,7 +191,7 @@ fn a_stopped_worker_keeps_no_wake_up_from_the_others() {
     piped.arg("pipeline.toml").stdin(std::process::Stdio::piped());
     let mut run = Run::of(folder, piped);
     run.wait_for_log("up after");
-    let stopped = run.workers("show")[0];
+    let stopped = run.worker("show");
     process::kill(stopped, libc::SIGSTOP);
     run.wait_for_log("was stopped by a signal");
     let mut pipe = run.child.stdin.take().unwrap();

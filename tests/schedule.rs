@@ -38,7 +38,7 @@ fn a_run_that_fails_is_logged_and_the_next_one_comes() {
 fn a_killed_run_is_followed_by_the_next_and_a_killed_supervisor_leaves_none() {
     let run = Run::start(&format!("[stages.s]\ncommand = 'echo ran; exec sleep 1000'\n{EACH_SECOND}"));
     wait_until("a run", || (run.lines().len() == 1).then_some(()));
-    support::process::kill(run.workers("s")[0], libc::SIGKILL);
+    support::process::kill(run.worker("s"), libc::SIGKILL);
     wait_until("the next run", || (run.lines().len() >= 2).then_some(()));
 }
 

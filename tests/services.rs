@@ -20,10 +20,6 @@ fn helper(run: &Run, verb: &str) -> u32 {
     wait_until(verb, || helpers(run).into_iter().find(is_it))
 }
 
-fn the_one(run: &Run, stage: &str) -> u32 {
-    wait_until(&format!("a process of {stage}"), || run.workers(stage).first().copied())
-}
-
 /// A process of the stage other than this one, past its exec.
 fn next_of(run: &Run, stage: &str, before: u32) -> u32 {
     wait_until(&format!("another process of {stage}: {}", run.stderr()), || {
@@ -87,7 +83,7 @@ fn one_that_is_killed_comes_back_at_once_and_why_tells_of_its_last_words() {
     let run = Run::start("[stages.web]\ncommand = 'echo up >&2; echo up; exec sleep 1000'\n");
     run.wait_for_log("up after");
     wait_until("its line", || (counts(&run, "up") == 1).then_some(()));
-    let first = the_one(&run, "web");
+    let first = run.worker("web");
     assert!(process::kill(first, libc::SIGKILL));
     let second = next_of(&run, "web", first);
     wait_until("its line again", || (counts(&run, "up") == 2).then_some(()));
@@ -103,7 +99,7 @@ fn the_helper_may_be_killed_and_no_program_notices() {
         "[stages.tick]\ncommand = 'n=0; while :; do n=$((n+1)); echo $n; echo said $n >&2; sleep 0.05; done'\n",
     );
     run.wait_for_log("said 3");
-    let tick = the_one(&run, "tick");
+    let tick = run.worker("tick");
     for _ in 0..3 {
         let log = helper(&run, "__log");
         assert!(process::kill(log, libc::SIGKILL));
@@ -151,7 +147,7 @@ fn a_daemon_without_environment_ends_with_its_own_service_and_with_no_other() {
         "[stages.a]\ncommand = '''\n{DAEMON}; exec sleep 1000\n'''\n[stages.b]\ncommand = 'echo b; exec sleep 1000'\n"
     ));
     run.wait_for_log("up after");
-    let (first, b) = (daemon(&run, 0), the_one(&run, "b"));
+    let (first, b) = (daemon(&run, 0), run.worker("b"));
     process::kill(b, libc::SIGKILL);
     next_of(&run, "b", b);
     assert!(process::is_alive(first), "{}", run.stderr());
@@ -230,7 +226,7 @@ fn a_reader_that_does_not_read_makes_it_wait_and_costs_no_line() {
     let run = Run::adopt(folder, child);
     run.wait_for_log("up after");
     // It can't end before its lines are out; meanwhile the others are looked after.
-    let web = the_one(&run, "web");
+    let web = run.worker("web");
     process::kill(web, libc::SIGKILL);
     next_of(&run, "web", web);
     assert!(run.tell(&["status", "--json"]).contains("\"seq\""));
@@ -262,14 +258,14 @@ fn a_program_that_is_not_there_ends_the_run_at_once_and_a_reload_goes_back() {
     folder.file("pipeline.toml", "[stages.web]\ncommand = ['./program']\n");
     let run = Run::in_folder(folder, &[]);
     wait_until("its line", || (counts(&run, "up") == 1).then_some(()));
-    let before = the_one(&run, "web");
+    let before = run.worker("web");
     let broken = run.folder.file("broken", "#!/no/such/interpreter\n");
     std::fs::set_permissions(&broken, std::fs::Permissions::from_mode(0o755)).unwrap();
     run.edit("[stages.web]\ncommand = ['./broken']\n");
     run.wait_for_log("going back to the pipeline as it was");
     assert!(run.stderr().contains("what its `#!` line names must be missing"), "{}", run.stderr());
     wait_until("the old program", || (counts(&run, "up") == 2).then_some(()));
-    assert_ne!(the_one(&run, "web"), before);
+    assert_ne!(run.worker("web"), before);
     let mut bad = Run::start("[stages.web]\ncommand = ['sh', '-c', 'exit 0']\ncwd = 'nowhere'\n");
     assert_ne!(bad.wait(), 0);
 }
@@ -283,7 +279,7 @@ fn a_changed_one_is_replaced_and_the_others_are_left_alone() {
     };
     let run = Run::start(&text(1));
     run.wait_for_log("up after");
-    let other = the_one(&run, "b");
+    let other = run.worker("b");
     run.edit(&text(2));
     run.wait_for_log("reloaded after");
     wait_until("the new lines", || (counts(&run, "2") == 2).then_some(()));
@@ -301,7 +297,7 @@ fn a_paused_one_stands_still_until_it_is_resumed() {
     let run = Run::start("[stages.tick]\ncommand = 'while :; do echo tick; sleep 0.02; done'\n");
     wait_until("ticks", || (counts(&run, "tick") > 2).then_some(()));
     run.tell(&["pause", "pipeline.toml", "tick", "--wait"]);
-    let pid = the_one(&run, "tick");
+    let pid = run.worker("tick");
     wait_until("it to be stopped", || (process::state(pid) == Some('T')).then_some(()));
     assert!(!run.stderr().contains("was stopped by a signal"), "{}", run.stderr());
     run.tell(&["resume", "pipeline.toml", "tick"]);
@@ -367,7 +363,7 @@ fn it_goes_on_under_the_next_program() {
     }
     let run = Run::of(folder, command);
     run.wait_for_log("said 3");
-    let (tick, half) = (the_one(&run, "tick"), the_one(&run, "half"));
+    let (tick, half) = (run.worker("tick"), run.worker("half"));
     for round in 1..=3 {
         upgrade(&copy);
         run.signal(libc::SIGUSR2);

@@ -211,7 +211,7 @@ fn an_idle_worker_sleeps_though_its_wait_is_denied() {
              [stages.idle]\nuse = 'discard'\ninput = ['q1', 'q2']\n",
             &[with(errno, libc::SYS_futex_waitv)],
         );
-        let worker = wait_until("the idle worker", || run.workers("idle").first().copied());
+        let worker = run.worker("idle");
         let ticks = || -> u64 {
             [11, 12].iter().filter_map(|&n| process::field(worker, n)?.parse::<u64>().ok()).sum()
         };

@@ -86,7 +86,7 @@ fn workers_and_items_go_on_under_the_next_program() {
     }
     assert_eq!(run.pid(), pid);
     // A worker that dies under the new program is seen and replaced, and a change of the file is taken over.
-    process::kill(run.workers("pass")[0], libc::SIGKILL);
+    process::kill(run.worker("pass"), libc::SIGKILL);
     run.wait_for_log("it starts again");
     run.edit(&counting(n, "0s"));
     assert_eq!(run.finish(), [(n * (n + 1) / 2).to_string()]);
@@ -175,7 +175,7 @@ fn verb(run: &Run, arguments: &[&str]) -> (Option<i32>, String) {
 fn the_verb_says_that_the_next_program_took_over_and_nothing_is_forgotten() {
     let (mut run, program) = run_by_copy(&counting(1_000_000, "2ms"));
     run.wait_for_log("up after");
-    process::kill(run.workers("pass")[0], libc::SIGKILL);
+    process::kill(run.worker("pass"), libc::SIGKILL);
     run.wait_for_log("it starts again");
     wait_until("all to be up", || verb(&run, &["status", FILE, "--check"]).0.filter(|&code| code == 0));
     let workers = all_workers(&run);
@@ -243,7 +243,7 @@ fn what_a_source_has_read_of_standard_input_is_not_lost() {
         wait_until("the upgrade", || {
             (run.stderr().matches("took over, with 3 workers").count() == round).then_some(())
         });
-        let reader = wait_until("a reader", || run.workers("read").first().copied());
+        let reader = run.worker("read");
         process::kill(reader, libc::SIGKILL);
         wait_until("another reader", || run.workers("read").first().filter(|&&pid| pid != reader).copied());
         wait_until("it to be up", || process::children(run.pid()).len().ge(&4).then_some(()));

@@ -184,6 +184,14 @@ impl Run {
         workers
     }
 
+    /// The first of them. There is none while one takes the place of another.
+    #[track_caller]
+    pub fn worker(&self, stage: &str) -> u32 {
+        wait_until(&format!("a worker of {stage}; the log is:\n{}", self.stderr()), || {
+            self.workers(stage).first().copied()
+        })
+    }
+
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) {
         wait_until(&format!("{text:?} in the log; it is:\n{}", self.stderr()), || {
