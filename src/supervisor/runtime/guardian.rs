@@ -1,7 +1,7 @@
 //! The guardian: a process that waits for the supervisor's death, and then ends what is left.
 //!
 //! Workers and services die with the supervisor by themselves (`PR_SET_PDEATHSIG`). Their own children don't: those the
-//! guardian finds by the process groups that the arena and the roster name, by the run's [mark](crate::sys::mark), and
+//! guardian finds by the process groups that the arena and the roster name, by the run's [mark], and
 //! by the run's id in their environment. The kernel closes the supervisor's end of a pipe however it dies; that end is
 //! all the guardian looks at.
 //!
