@@ -56,7 +56,7 @@ enum Phase {
     Joining {
         tries: u32,
     },
-    /// The connection stands since then. Before it, so many in a row could not be made, or broke soon.
+    /// When the connection was made, and how many connections in a row had failed, or broken soon, before it.
     Up {
         since: Instant,
         tries: u32,

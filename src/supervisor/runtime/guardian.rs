@@ -12,7 +12,7 @@
 //! | one that has cleared or overwritten its environment | the mark |
 //! | one that has set its own limit of real-time computing time | the run's id in its environment |
 //! | one that was started by a version of mprun that set no marks, before an upgrade | the run's id in its environment |
-//! | one that has lost both | nothing: it goes on |
+//! | one that has lost both the mark and the id | nothing: it runs on |
 
 use super::services::roster::Roster;
 use crate::progress;
@@ -104,7 +104,7 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::from(2);
     };
     let _ = nix::sys::prctl::set_name(c"mprun:guardian"); // what `top` shows
-    // Of a run in whose service this one was started. That run's end must not take this process before it is done.
+    // Another run may have started this mprun as a service: the end of that run must not end the guardian first.
     mark::clear();
     let arena = inherited::take(ARENA).ok().and_then(|fd| Arena::attach(fd).ok());
     let roster = inherited::take(ROSTER).ok().map(Roster::from);

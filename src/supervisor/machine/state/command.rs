@@ -197,7 +197,7 @@ impl State {
             }
             Fate::Wanted | Fate::Removed { .. } if stage.paused && stage.version.is_service() => {
                 format!(
-                    "{name}: fresh processes take over, each once `mprun resume NAME {name}` lets it start"
+                    "{name}: fresh processes take over, each once `mprun resume {pipeline} {name}` lets it start"
                 )
             }
             Fate::Wanted | Fate::Removed { .. } if stage.spec.rules.schedule.is_some() => {
