@@ -215,6 +215,50 @@ fn a_stop_that_comes_with_an_upgrade_is_not_lost() {
     }
 }
 
+/// The main thread alone can hold a signal back for the program that comes next. An exec ends the others, with what they
+/// were about to pass on.
+#[test]
+fn no_other_thread_takes_a_signal() {
+    let page = "[control]\nlisten = '127.0.0.1:0'\n";
+    let (mut run, _) = run_by_copy(&format!("{page}{}", counting(1_000_000, "1ms")));
+    for round in 0..2 {
+        let threads = wait_until("all threads", || {
+            let threads = threads_with_blocked_signals(run.pid());
+            let is_there = |name: &str| threads.iter().any(|(_, thread, _)| thread == name);
+            ["signals", "control", "progress", "notify-rs inoti"].into_iter().all(is_there).then_some(threads)
+        });
+        let (main, others): (Vec<_>, Vec<_>) = threads.into_iter().partition(|(id, ..)| *id == run.pid());
+        let stop = 1_u64 << (libc::SIGTERM - 1);
+        assert!(others.iter().all(|(.., blocked)| blocked & stop != 0), "{others:?}");
+        run.wait_for_log("up after");
+        assert_eq!(main.len(), 1, "{main:?}");
+        if round == 0 {
+            run.signal(libc::SIGUSR2);
+            wait_for_takeovers(&run, 1);
+        }
+    }
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}
+
+/// The number, the name and the mask of each.
+fn threads_with_blocked_signals(pid: u32) -> Vec<(u32, String, u64)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|entry| entry.unwrap().path());
+    // One may end meanwhile.
+    let statuses = entries.filter_map(|path| Some((path.clone(), fs::read_to_string(path.join("status")).ok()?)));
+    let field = |status: &str, name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].trim().to_owned()
+    };
+    statuses
+        .map(|(path, status)| {
+            let id = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            let blocked = u64::from_str_radix(&field(&status, "SigBlk:"), 16).unwrap();
+            (id, field(&status, "Name:"), blocked)
+        })
+        .collect()
+}
+
 #[test]
 fn what_a_source_has_read_of_standard_input_is_not_lost() {
     let (mut run, _) = {

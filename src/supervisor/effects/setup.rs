@@ -24,6 +24,7 @@ use crate::supervisor::runtime::launch::Launcher;
 use crate::supervisor::runtime::log_writer::LogWriter;
 use crate::supervisor::runtime::watch::{FileStamp, Watch};
 use crate::supervisor::runtime::{control, letters};
+use crate::sys::threads::without_signals;
 use crate::sys::{fd, start_signals};
 use log::{Level, log};
 use nix::sys::signal::Signal;
@@ -139,13 +140,16 @@ impl Performer<'_> {
         if self.run.options.watch {
             self.watch_file(&rest);
         }
-        self.serve(rest.listeners, rest.socket);
         if let Some(warning) = rest.memory.and_then(|memory| memory.warning()) {
             log!(target: "mprun", Level::Warn, "{warning}");
         }
-        if let Some(progress) = &self.run.progress {
-            control::show_progress(progress, &self.inbox);
-        }
+        // The exec of an upgrade ends these threads, and with them a stop that one of them has just taken in.
+        without_signals(|| {
+            self.serve(rest.listeners, rest.socket);
+            if let Some(progress) = &self.run.progress {
+                control::show_progress(progress, &self.inbox);
+            }
+        });
     }
 
     /// Not worth failing for: a signal reloads as well. What is no regular file was read once, and that was all.
