@@ -5,6 +5,7 @@ mod support;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use support::{Folder, Run, command, process, wait_until};
 
 const TICKS: &str = "[stages.tick]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = 'a'\n\
@@ -291,6 +292,34 @@ fn drains_all(of_queue: &str) {
     let numbers: Vec<u32> = lines.iter().map(|line| line.parse().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
     assert!(!run.stderr().contains("left waiting"), "{}", run.stderr());
+}
+
+#[test]
+fn who_waits_for_the_end_gets_the_exit_code_of_the_run() {
+    let failing = |end: &str| {
+        format!(
+            "[queues.a]\ncapacity = 10\n[stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 3 }}\noutput = 'a'\n\
+             [stages.try]\ncommand = '{end}'\nmode = 'each'\nattempts = 1\nwhen_failing = 'dead-letter'\ninput = 'a'\n"
+        )
+    };
+    for (verb, end, expected) in [("drain", "exit 0", 0), ("drain", "exit 5", 3), ("stop", "exit 5", 3)] {
+        let mut run = up(&failing(&format!("while [ ! -e go ]; do sleep 0.05; done; {end}")));
+        let mut wait = command(&run.folder);
+        let waits = wait.args([verb, "--wait"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("the end to be asked for", || (status(&run)["phase"] == "draining").then_some(()));
+        run.folder.file("go", "");
+        assert_eq!(waits.wait_with_output().unwrap().status.code(), Some(expected), "{}", run.stderr());
+        assert_eq!(run.wait(), expected, "{}", run.stderr());
+    }
+    let mut run = up(&failing("sleep 100"));
+    let mut wait = command(&run.folder);
+    let waits = wait.args(["drain", "--wait"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the end to be asked for", || (status(&run)["phase"] == "draining").then_some(()));
+    run.signal(libc::SIGKILL);
+    let output = waits.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("its mprun was killed"), "{said}");
+    run.wait();
 }
 
 #[test]

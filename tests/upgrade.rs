@@ -245,7 +245,8 @@ fn no_other_thread_takes_a_signal() {
 fn threads_with_blocked_signals(pid: u32) -> Vec<(u32, String, u64)> {
     let entries = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|entry| entry.unwrap().path());
     // One may end meanwhile.
-    let statuses = entries.filter_map(|path| Some((path.clone(), fs::read_to_string(path.join("status")).ok()?)));
+    let statuses =
+        entries.filter_map(|path| Some((path.clone(), fs::read_to_string(path.join("status")).ok()?)));
     let field = |status: &str, name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line[name.len()..].trim().to_owned()

@@ -2,7 +2,7 @@
 
 use super::output::{self, Failure};
 use super::target::OnePipeline;
-use crate::control::client::{ANSWER_TIMEOUT, Client};
+use crate::control::client::{ANSWER_TIMEOUT, Client, EndWatch};
 use crate::control::protocol::{Command, Done};
 use crate::exit;
 
@@ -33,17 +33,16 @@ pub(super) fn send(client: &mut Client, command: &Command, options: AnswerOption
     Ok(exit::DONE)
 }
 
-/// The same for a command that ends the pipeline: `--wait` is for its end.
+/// The same for a command that ends the pipeline: `--wait` is for its end, and for its exit code.
 pub(super) fn send_last(
     client: &mut Client,
     command: &Command,
     options: AnswerOptions,
 ) -> Result<u8, Failure> {
     // Connected before: afterwards the pipeline may have ended, or another one may have taken its place.
-    let watch = options.wait.then(|| Client::connect(&client.socket)).transpose()?;
+    let watch = options.wait.then(|| EndWatch::begin(&client.socket)).transpose()?;
     let code = send(client, command, options)?;
-    watch.map_or(Ok(()), Client::until_the_end)?;
-    Ok(code)
+    Ok(watch.map(EndWatch::exit_code).transpose()?.unwrap_or(code))
 }
 
 pub(super) fn show(done: &Done, options: AnswerOptions) -> Result<(), Failure> {

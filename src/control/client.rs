@@ -1,7 +1,7 @@
 //! The client: one connection to a running pipeline, for the verbs of the command line.
 
 use super::protocol::{
-    self, Audit, Command, Done, Open, Opened, Plan, Reason, Refused, ReloadSteps, Retried, Retry,
+    self, Audit, Command, Done, Open, Opened, Plan, Reason, Refused, ReloadSteps, Retried, Retry, RunEnded,
 };
 use crate::status::{Phase, Snapshot};
 use http_body_util::{BodyExt, Full};
@@ -29,6 +29,8 @@ const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(10);
 pub(crate) struct Client {
     runtime: Runtime,
     sender: SendRequest<Full<Bytes>>,
+    /// Of the run, if it is of this namespace.
+    process: Option<i32>,
     pub socket: PathBuf,
 }
 
@@ -41,6 +43,8 @@ pub(crate) enum ClientError {
     Timeout(PathBuf),
     /// The connection ended before the answer.
     Gone(PathBuf),
+    /// The run has ended without its exit code.
+    NoEnd(PathBuf),
     /// The answer is not one of the protocol.
     BadAnswer(PathBuf, String),
     Refused(Refused),
@@ -55,6 +59,9 @@ impl fmt::Display for ClientError {
                 write!(f, "no answer from {} within {seconds} s: is its mprun stopped?", path.display())
             }
             ClientError::Gone(path) => write!(f, "{}: the pipeline ended before it answered", path.display()),
+            ClientError::NoEnd(path) => {
+                write!(f, "{}: the run ended without an exit code: its mprun was killed", path.display())
+            }
             ClientError::BadAnswer(path, why) => {
                 write!(
                     f,
@@ -76,12 +83,13 @@ impl Client {
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(not_connected)?;
         let connected = runtime.block_on(async {
             let stream = connected(socket).await?;
+            let process = stream.peer_cred()?.pid();
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             tokio::spawn(connection);
-            Ok(sender)
+            Ok((sender, process))
         });
-        let sender = connected.map_err(not_connected)?;
-        Ok(Client { runtime, sender, socket: socket.to_owned() })
+        let (sender, process) = connected.map_err(not_connected)?;
+        Ok(Client { runtime, sender, process, socket: socket.to_owned() })
     }
 
     pub(crate) fn status(&mut self, history: bool) -> Result<Snapshot, ClientError> {
@@ -120,15 +128,6 @@ impl Client {
         self.stream(&format!("{}?queue={queue}", protocol::TAP), each)
     }
 
-    /// Waits until the process at the other end is gone.
-    pub(crate) fn until_the_end(mut self) -> Result<(), ClientError> {
-        match self.stream(protocol::END, |_| true) {
-            // It was gone before it could answer.
-            Err(ClientError::Gone(_)) => Ok(()),
-            result => result,
-        }
-    }
-
     fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
         self.request(Method::GET, path, Bytes::new(), Some(ANSWER_TIMEOUT))
     }
@@ -143,22 +142,17 @@ impl Client {
         self.request(Method::POST, path, body.into(), limit)
     }
 
-    fn stream(&mut self, path: &str, mut each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
-        let Client { runtime, sender, socket } = self;
+    fn stream(&mut self, path: &str, each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
+        let response = self.open_stream(path)?;
+        self.runtime.block_on(read(response, each));
+        Ok(())
+    }
+
+    fn open_stream(&mut self, path: &str) -> Result<Response<Incoming>, ClientError> {
+        let Client { runtime, sender, socket, .. } = self;
         runtime.block_on(async {
-            let mut response = send(sender, socket, Method::GET, path, Bytes::new()).await?;
-            if !response.status().is_success() {
-                return Err(refusal(socket, response).await);
-            }
-            // An error here is the end of the other side: there is no other end of a stream.
-            while let Some(Ok(frame)) = response.frame().await {
-                if let Some(bytes) = frame.data_ref()
-                    && !each(bytes)
-                {
-                    break;
-                }
-            }
-            Ok(())
+            let response = send(sender, socket, Method::GET, path, Bytes::new()).await?;
+            if response.status().is_success() { Ok(response) } else { Err(refusal(socket, response).await) }
         })
     }
 
@@ -169,7 +163,7 @@ impl Client {
         body: Bytes,
         limit: Option<Duration>,
     ) -> Result<T, ClientError> {
-        let Client { runtime, sender, socket } = self;
+        let Client { runtime, sender, socket, .. } = self;
         let exchange = async {
             let response = send(sender, socket, method, path, body).await?;
             success(socket, response).await
@@ -187,6 +181,55 @@ impl Client {
 
     fn bad_answer(&self, error: &serde_json::Error) -> ClientError {
         ClientError::BadAnswer(self.socket.clone(), error.to_string())
+    }
+}
+
+/// Waits for the end of a run. Begun before the command that ends it: afterwards there may be no one to ask.
+pub(crate) struct EndWatch {
+    client: Client,
+    stream: Response<Incoming>,
+}
+
+impl EndWatch {
+    /// # Errors
+    /// When there is no run at the socket.
+    pub(crate) fn begin(socket: &Path) -> Result<EndWatch, ClientError> {
+        let mut client = Client::connect(socket)?;
+        let stream = client.open_stream(protocol::END)?;
+        Ok(EndWatch { client, stream })
+    }
+
+    /// Waits until the process is gone: the exit code of its run.
+    ///
+    /// # Errors
+    /// When it has not said any: it was killed.
+    pub(crate) fn exit_code(self) -> Result<u8, ClientError> {
+        let EndWatch { client: Client { runtime, process, socket, .. }, stream } = self;
+        let mut line = Vec::new();
+        runtime.block_on(read(stream, |bytes| {
+            line.extend_from_slice(bytes);
+            true
+        }));
+        if let Ok(RunEnded { exit_code }) = serde_json::from_slice(&line) {
+            return Ok(exit_code);
+        }
+        // An upgrade ends all connections, and leaves the process.
+        match EndWatch::begin(&socket) {
+            Ok(again) if again.client.process == process => again.exit_code(),
+            _ => Err(ClientError::NoEnd(socket)),
+        }
+    }
+}
+
+/// The body of a stream, to its end or as long as it is wanted.
+async fn read(mut response: Response<Incoming>, mut each: impl FnMut(&[u8]) -> bool) {
+    // An error here is the end of the other side: there is no other end of a stream.
+    while let Some(Ok(frame)) = response.frame().await {
+        if let Some(bytes) = frame.data_ref()
+            && !each(bytes)
+        {
+            break;
+        }
     }
 }
 
@@ -271,6 +314,7 @@ impl ClientError {
             ClientError::NotConnected(..)
             | ClientError::Timeout(_)
             | ClientError::Gone(_)
+            | ClientError::NoEnd(_)
             | ClientError::BadAnswer(..) => None,
         }
     }
@@ -284,7 +328,7 @@ pub(crate) fn seen(looked: Result<Snapshot, ClientError>) -> Option<(Option<Snap
             Some((Some(snapshot), Some(phase)))
         }
         // One that was killed left its lock file behind.
-        Err(ClientError::NotConnected(..) | ClientError::Gone(_)) => None,
+        Err(ClientError::NotConnected(..) | ClientError::Gone(_) | ClientError::NoEnd(_)) => None,
         // All is done but the last steps of its process.
         Err(ClientError::Refused(Refused { reason: Reason::Stopping, .. })) => {
             Some((None, Some(Phase::Stopping)))

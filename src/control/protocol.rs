@@ -24,7 +24,7 @@ pub(crate) const AUDIT: &str = "/v1/audit";
 pub(crate) const PLAN: &str = "/v1/plan";
 /// [`Tap`].
 pub(crate) const TAP: &str = "/v1/tap";
-/// The connection ends with the run.
+/// [`RunEnded`]; the connection ends with the run.
 pub(crate) const END: &str = "/v1/end";
 /// The status, once a second, as server-sent events.
 pub(crate) const EVENTS: &str = "/v1/events";
@@ -204,6 +204,13 @@ pub(crate) struct DeadGroup {
 pub(crate) struct Drop {
     /// The dead letters, by their keys.
     pub keys: Vec<String>,
+}
+
+/// The line of `GET /v1/end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunEnded {
+    /// Of the run.
+    pub exit_code: u8,
 }
 
 /// `POST /v1/open`: a link that opens the page once.

@@ -177,14 +177,17 @@ fn live(
     let after_start = AfterStart { memory, listeners, socket, watched: loaded.watched.clone(), stamp };
     let wanted = Wanted::new(loaded, run.registry, fd::is_file(io::stdout()));
     let outcome = turn(state, &mut performer, wanted, before, after_start)?;
-    let ended = performer.close();
+    let mut ended = performer.close();
     drop(run.progress.take());
-    Ok((conclude(&run, &name, &outcome, ended), logs))
+    let server = ended.server.take();
+    let code = conclude(&run, &name, &outcome, ended);
+    server.inspect(|server| server.say_end(code));
+    Ok((code, logs))
 }
 
 /// Everything is counted, put away and reported: the exit code.
 fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
-    let Ended { closing, store, replacing, inbox } = ended;
+    let Ended { closing, store, replacing, inbox, .. } = ended;
     let lines = closing.lines(name, outcome, run.started.elapsed());
     lines.iter().for_each(|line| log!(target: "mprun", Level::Info, "{line}"));
     if let Some(warning) = closing.warning() {

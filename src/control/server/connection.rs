@@ -108,7 +108,7 @@ async fn respond(
         Route::Ask(request) => Ok(reply::value(&state.ask(request).await?)),
         Route::Tap(tap) => stream::tap(state, tap).await,
         Route::Retry(keys) => Ok(reply::value(&retry::retry(Arc::clone(&state.retrier), keys).await?)),
-        Route::End => Ok(stream::until_the_end()),
+        Route::End => Ok(shared.ending.reply()),
         Route::Events => Ok(shared.events.listen(state)),
         Route::Logs(logs) => {
             Ok(reply::value(&log_lines::last(state, shared.place.socket.as_deref(), logs).await?))

@@ -14,6 +14,7 @@ mod ask;
 mod closing;
 mod connection;
 mod drawing;
+mod ending;
 mod events;
 mod history;
 mod http;
@@ -34,8 +35,10 @@ mod unread_head;
 mod web;
 mod write_timeout;
 
+use crate::control::protocol::RunEnded;
 use crate::dead_letter::Store;
 use connection::Transport;
+use ending::Ending;
 use letters::LetterReader;
 use shared::Shared;
 use slots::{ACCEPT_RETRY_DELAY, Slots};
@@ -69,12 +72,20 @@ pub(crate) struct Listeners {
 
 /// The running server.
 #[derive(Debug)]
-pub(crate) struct Server(mpsc::UnboundedSender<Settings>);
+pub(crate) struct Server {
+    settings: mpsc::UnboundedSender<Settings>,
+    ending: Ending,
+}
 
 impl Server {
     /// From now on clients are served in this way.
     pub(crate) fn set(&self, settings: Settings) {
-        let _ = self.0.send(settings); // without the server's thread there are no clients
+        let _ = self.settings.send(settings); // without the server's thread there are no clients
+    }
+
+    /// Those that wait for the end get to know what it is like; then this process may end.
+    pub(crate) fn say_end(&self, exit_code: u8) {
+        self.ending.send(RunEnded { exit_code });
     }
 }
 
@@ -102,8 +113,9 @@ pub(crate) fn start(
 ) -> io::Result<Server> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let state = ServerState::new(ask, dead_letters);
-    let shared = Shared::new(state.clone(), LetterReader::new(&dead_letters.path), place);
-    let (sender, settings) = mpsc::unbounded_channel();
+    let ending = Ending::default();
+    let shared = Shared::new(state.clone(), LetterReader::new(&dead_letters.path), place, ending.clone());
+    let (to_web, settings) = mpsc::unbounded_channel();
     let (control, metrics) = {
         let _context = runtime.enter();
         let control = control.map(net::UnixListener::from_std).transpose()?;
@@ -122,7 +134,7 @@ pub(crate) fn start(
         });
     };
     thread::Builder::new().name("control".to_owned()).stack_size(STACK_BYTES).spawn(serve)?;
-    Ok(Server(sender))
+    Ok(Server { settings: to_web, ending })
 }
 
 async fn accept(listener: net::UnixListener, shared: Shared) {

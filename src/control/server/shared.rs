@@ -1,5 +1,6 @@
 //! What all connections of the control API share.
 
+use super::ending::Ending;
 use super::events::Events;
 use super::letters::LetterReader;
 use super::neighbours::Neighbours;
@@ -34,14 +35,15 @@ pub(super) struct Shared {
     pub letters: LetterReader,
     pub neighbours: Neighbours,
     pub place: Arc<Place>,
+    pub ending: Ending,
     /// What is served over TCP now; not sent: what the file says is yet to be done.
     site: Arc<watch::Sender<Option<Served>>>,
 }
 
 impl Shared {
-    pub(super) fn new(state: ServerState, letters: LetterReader, place: Place) -> Shared {
-        let (events, site) = (Events::default(), Arc::default());
-        Shared { state, events, letters, neighbours: Neighbours::default(), place: Arc::new(place), site }
+    pub(super) fn new(state: ServerState, letters: LetterReader, place: Place, ending: Ending) -> Shared {
+        let (events, neighbours, site) = (Events::default(), Neighbours::default(), Arc::default());
+        Shared { state, events, letters, neighbours, place: Arc::new(place), ending, site }
     }
 
     pub(super) fn set_site(&self, site: Option<Arc<Site>>) {

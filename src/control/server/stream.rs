@@ -1,4 +1,4 @@
-//! Replies that are streams.
+//! The items that pass through a queue, as a stream.
 
 use super::reply::{self, Frames, Response};
 use super::state::ServerState;
@@ -46,12 +46,4 @@ async fn look(state: &ServerState, tap: &Tap) -> Result<Option<Glimpse>, Refused
         Answer::Tap(seen) => Ok(seen),
         _ => Ok(None),
     }
-}
-
-/// A reply that ends only with this process: a client waits for the end of the run by reading it.
-pub(super) fn until_the_end() -> Response {
-    let (sender, receiver) = mpsc::channel(1);
-    // The sender keeps it open, as long as the client does.
-    tokio::spawn(async move { sender.closed().await });
-    reply::lines(Frames(receiver))
 }

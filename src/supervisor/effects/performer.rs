@@ -71,6 +71,8 @@ pub(crate) struct Ended {
     pub store: QueueStore,
     pub replacing: Replacing,
     pub inbox: Inbox,
+    /// Its clients wait for the end of the run.
+    pub server: Option<Server>,
 }
 
 /// Dead letters, as far as the ledgers of the queues that are there do not count them.
@@ -288,7 +290,7 @@ impl Performer<'_> {
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
-        let Performer { names, tokens, mut store, dead, launcher, replacing, inbox, .. } = self;
+        let Performer { names, tokens, mut store, dead, launcher, replacing, inbox, server, .. } = self;
         let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         let is_shared = |name: &String| tokens.iter().any(|(_, label)| *label == Label::Held(name.clone()));
@@ -315,6 +317,6 @@ impl Performer<'_> {
             repeated,
             dead_letters,
         };
-        Ended { closing, store, replacing, inbox }
+        Ended { closing, store, replacing, inbox, server }
     }
 }
