@@ -46,6 +46,7 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 
 /// Starts a process once, and returns its pid when it is past its exec.
 ///
@@ -62,6 +63,10 @@ pub(crate) fn spawn(spec: ProcessSpec, args: &ProcessArgs<'_>) -> Result<u32, Sp
     })
 }
 
+/// As a [`Starter`] has it, of [`fork_program`]: the handlers of a process are in place before its first program. To ask for all of
+/// them is 64 system calls.
+static NOT_DEFAULT: OnceLock<Vec<i32>> = OnceLock::new();
+
 /// Starts a user's program, and returns its pid at once: what becomes of its start is seen at the other end of `failure`,
 /// which holds a [`StartFailure`], or nothing once the program has begun. The thread as for [`spawn`].
 pub(crate) fn fork_program(
@@ -73,8 +78,9 @@ pub(crate) fn fork_program(
     // Not among the numbers that the program gets.
     let failure = fd::copy_above(failure, FIRST_FREE).map_err(preparing)?;
     let copies = copies(args.descriptors).map_err(preparing)?;
-    let (tables, not_default) = (Tables::new(spec, args, &copies), signals_not_default());
-    let orders = Orders::new(spec, args, &tables, &not_default, Report::Pipe(failure.as_raw_fd()));
+    let tables = Tables::new(spec, args, &copies);
+    let not_default = NOT_DEFAULT.get_or_init(signals_not_default);
+    let orders = Orders::new(spec, args, &tables, not_default, Report::Pipe(failure.as_raw_fd()));
     let stack = Stack::with_room(orders.size()).map_err(preparing)?;
     let orders = orders.copied_into(&stack);
     heap::left_out(|| clone(&stack, &orders, 0, None))
