@@ -7,6 +7,7 @@
 mod dry_run;
 mod file;
 mod options;
+mod other_arguments;
 mod shell;
 
 use super::output::{self, Failure};

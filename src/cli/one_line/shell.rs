@@ -1,5 +1,6 @@
 //! A line for the shell with placeholders in it: each becomes an argument of the shell, so that no item is ever read as code.
 
+use super::other_arguments::OtherArguments;
 use crate::cli::shell_tokens::{TokenKind, Word, tokens};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::code_words::code_words;
@@ -104,12 +105,17 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
     // A missing argument is left out, so those that may be missing stand behind the others.
     arguments.sort_by_key(|argument| least_arguments(argument));
     refuse_code(line)?;
-    with_arguments(line, many, arguments)?.complete(many)
+    let found = with_arguments(line, many, arguments)?;
+    match OtherArguments::of(line).into_iter().find(|other| other.at.contains(&line.len())) {
+        Some(other) if found.arguments.is_empty() => Err(other.refusal("{}")),
+        _ => found.complete(many),
+    }
 }
 
 /// `arguments`: those that are known already.
 fn with_arguments(line: &str, many: bool, arguments: Vec<String>) -> Result<ShellLine, String> {
     let mut found = ShellLine { script: String::new(), arguments };
+    let others = OtherArguments::of(line);
     let (mut quotes, mut begins_word, mut rest) = (Quotes::None, true, line);
     while let Some(letter) = rest.chars().next() {
         if letter == '#' && begins_word && quotes == Quotes::None {
@@ -127,6 +133,10 @@ fn with_arguments(line: &str, many: bool, arguments: Vec<String>) -> Result<Shel
                 }
                 Meaning::Stands(piece) if is_placeholder(&piece, many) => {
                     refuse(written, quotes, &found.script)?;
+                    let at = line.len() - rest.len();
+                    if let Some(other) = others.iter().find(|other| other.at.contains(&at)) {
+                        return Err(other.refusal(written));
+                    }
                     let name = found.argument(written, many && piece == Piece::Argument(Part::Whole, None));
                     found.script.push_str(&name);
                     true
