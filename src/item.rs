@@ -7,11 +7,12 @@ use std::fmt;
 /// Characters of an item that are shown before it is cut.
 const MAX_CHARS: usize = 80;
 
-/// Of the items that a program with `mode = "stream"` had in hand at its end.
+/// Of the items that a program with `mode = "stream"` had in hand at its end. There is no bound: an item that the program has in a
+/// buffer counts as done after a while.
 pub(crate) fn may_be_lost(items: u64) -> String {
     let items = counted(items, "item");
     format!(
-        "up to {items} that its program had read may be lost: with mode = \"stream\" mprun can't know which are done (docs/delivery.md)"
+        "about {items} that its program was given may be lost: with mode = \"stream\" mprun can't know which are done (docs/delivery.md)"
     )
 }
 

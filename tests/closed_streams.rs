@@ -86,5 +86,5 @@ fn a_run_whose_programs_output_found_no_room_is_no_success() {
     let (_folder, said) = run(pipeline, ">/dev/full");
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("can't write to standard output: No space left on device"), "{said:?}");
-    assert!(said.stderr.contains("items that its program had read may be lost"), "{said:?}");
+    assert!(said.stderr.contains("items that its program was given may be lost"), "{said:?}");
 }

@@ -163,12 +163,15 @@ fn what_a_program_had_in_hand_when_everything_was_killed_is_counted_by_the_next_
     life.kill(true);
     service.folder.file("again", "");
     for expected in [1, 0] {
-        let life = service.start();
+        let life = service.start_with(&["--report", "report.json"]);
         let number = life.number;
         assert_eq!(service.finish(life).0, Some(0));
+        let report = fs::read(service.path("report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["stages"][1]["perhaps_lost"], 100 * expected, "{report}");
         let log = service.stderr(number);
         let says =
-            log.matches("the run before was killed: up to 100 items that its program had read may be lost");
+            log.matches("the run before was killed: about 100 items that its program was given may be lost");
         assert_eq!(says.count(), expected, "{log}");
     }
 }
@@ -368,31 +371,88 @@ fn two_pipelines_of_one_name_do_not_take_each_others_items() {
     assert!(said.contains("work.toml: give one of the two pipelines another `name`"), "{said}");
 }
 
+type Damage = fn(&File);
+
+/// What may have become of a file of queues, and what is said of it.
+const DAMAGES: [(&str, Damage); 7] = [
+    ("0 bytes long, not", |file| file.set_len(0).unwrap()),
+    ("100000 bytes long, not", |file| file.set_len(100_000).unwrap()),
+    ("its first word is 0x0", |file| file.write_all_at(&[0; 4096], 0).unwrap()),
+    ("its first word is 0x0", |file| file.write_all_at(&[0; 65536], 0).unwrap()),
+    ("its first word is", |file| file.write_all_at(b"garbage", 0).unwrap()),
+    ("the checksum of its head is wrong", |file| file.write_all_at(b"?", 400).unwrap()),
+    // The words of the queues, of which a worker holds an item at least.
+    ("queue memory is damaged", |file| file.write_all_at(&[0; 65536], 24576).unwrap()),
+];
+
+/// Kills all of a run that is under way, and spoils its queues.
+fn spoil(service: &mut Service, damage: Damage) {
+    let mut life = service.start();
+    service.wait_for_log(&life, "up after");
+    wait_until("items in work", || (service.put_into_first_queue() > 20).then_some(()));
+    life.kill(true);
+    wait_until("the lock", || process::in_folder(service.folder.path()).is_empty().then_some(()));
+    damage(&File::options().write(true).open(service.queues()).unwrap());
+}
+
+/// Found with a file that was cut to nothing: a new run began without a word, and emptied what its `file` sink had written.
 #[test]
-fn what_can_not_be_trusted_is_set_aside_and_said() {
-    let mut service = Service::new(&counting(100));
-    let mut refused = 0;
-    let mut spoil = |service: &mut Service, why: &str, spoil: &dyn Fn(&File)| {
-        let mut life = service.start();
-        service.wait_for_log(&life, "up after");
-        life.kill(true);
-        wait_until("the lock", || process::in_folder(service.folder.path()).is_empty().then_some(()));
-        spoil(&File::options().write(true).open(service.queues()).unwrap());
-        refused += 1;
+fn queues_that_can_not_be_trusted_are_refused_and_nothing_is_emptied() {
+    for (why, damage) in DAMAGES {
+        let mut service =
+            Service::new(&counting(1000).replace("use = 'sum'", "use = 'file'\nwith = { path = 'out' }"));
+        spoil(&mut service, damage);
+        let before = fs::read(service.path("out")).unwrap();
+        for _ in 0..2 {
+            let life = service.start();
+            let number = life.number;
+            assert_eq!(service.finish(life).0, Some(1), "{why}");
+            let said = service.stderr(number);
+            let path = service.queues();
+            assert!(
+                said.contains(&format!("the durable queues in {} can't be used: ", path.display())),
+                "{said}"
+            );
+            assert!(said.contains(why) && said.contains(&format!("move {} away", path.display())), "{said}");
+            assert!(path.exists() && !path.with_extension("refused-1").exists());
+            assert_eq!(fs::read(service.path("out")).unwrap(), before, "{why}");
+        }
+        fs::rename(service.queues(), service.path("away")).unwrap();
+        let life = service.start();
+        assert_eq!(service.finish(life).0, Some(0));
+        assert_eq!(fs::read_to_string(service.path("out")).unwrap().lines().count(), 1000);
+    }
+}
+
+#[test]
+fn queues_that_can_not_be_trusted_make_way_for_what_was_saved() {
+    for (why, damage) in DAMAGES {
+        let mut service =
+            Service::new(&counting(1000).replacen("durable = true", "durable = true\nsync = 'interval'", 1));
+        spoil(&mut service, damage);
         let life = service.start();
         let number = life.number;
-        assert_eq!(service.finish(life), (Some(0), "5050\n".to_owned()));
+        assert_eq!(service.finish(life), (Some(0), "500500\n".to_owned()), "{}", service.stderr(number));
         let said = service.stderr(number);
-        assert!(said.contains(why) && said.contains("set aside as"), "{said}");
-        assert!(service.path(&format!("state/mprun/work/queues.refused-{refused}")).exists());
-    };
-    spoil(&mut service, "bytes long, not", &|file| file.set_len(100_000).unwrap());
-    spoil(&mut service, "header word 0", &|file| file.write_all_at(b"garbage", 0).unwrap());
-    spoil(&mut service, "the checksum of its head is wrong", &|file| file.write_all_at(b"?", 400).unwrap());
+        assert!(said.contains(why) && said.contains("this run continues from what was saved at"), "{said}");
+        assert!(service.queues().with_extension("refused-1").exists());
+    }
+}
+
+#[test]
+fn of_a_power_cut_queues_that_are_not_saved_survive_nothing_and_that_is_said() {
+    let mut service = Service::new(&counting(1000));
     // Another boot of the machine (its id stands at 256), and nobody has closed it.
-    spoil(&mut service, "the machine went down while it was in use", &|file| {
-        file.write_all_at(&[7; 16], 256).unwrap();
-    });
+    spoil(&mut service, |file| file.write_all_at(&[7; 16], 256).unwrap());
+    let life = service.start();
+    let number = life.number;
+    assert_eq!(service.finish(life), (Some(0), "500500\n".to_owned()));
+    let said = service.stderr(number);
+    assert!(
+        said.contains("the machine went down while it was in use") && said.contains("set aside as"),
+        "{said}"
+    );
+    assert!(service.queues().with_extension("refused-1").exists());
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn items(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     out.counter("stage_items_too_long", too_long, each_with_items(seen, |stage| stage.totals.too_long))?;
     let repeated = "Lines that may be twice in a file: another program wrote there when a worker was killed";
     out.counter("stage_lines_repeated", repeated, each_with_items(seen, |stage| stage.totals.repeated))?;
-    let lost = "Items, at most, that programs with mode = \"stream\" had in hand when they were killed";
+    let lost = "About how many items programs with mode = \"stream\" had in hand when they ended";
     out.counter("stage_items_perhaps_lost", lost, each_with_items(seen, |stage| stage.totals.perhaps_lost))?;
     let taken = "Items leased a second, lately";
     out.gauge("stage_taken_items_per_second", taken, each_with_items(seen, |stage| stage.rate.taken))?;

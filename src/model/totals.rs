@@ -22,7 +22,7 @@ pub struct Totals {
     /// Lines that may be twice in a file, because another program wrote there when a worker was killed.
     #[serde(default)]
     pub repeated: u64,
-    /// Items, at most, that programs with `mode = "stream"` had in hand when they were killed: they may be lost.
+    /// About how many items programs with `mode = "stream"` had in hand when they ended: they may be lost.
     #[serde(default)]
     pub perhaps_lost: u64,
 }

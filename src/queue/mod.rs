@@ -75,7 +75,7 @@
 //! | making room in a file, before the transaction that counts it | pages that nothing points to | nothing: made again |
 //! | cooling a block, before its pages are given back | a cold block with pages | its next user |
 //! | all processes at once | any of the above | [`QueueAdmin::recover`]: the stale lock, the redo, a release of every slot, the audit; it may die too |
-//! | the machine, with a file in use | pages of any age | [`Arena::open_file`] sees another boot and no clean end, and sets it aside; what was saved of it last (see `transaction/checkpoint.rs`) takes its place |
+//! | the machine, with a file in use | pages of any age | [`Arena::open_file`] sees another boot and no clean end, and sets it aside; what was saved of it last (see `transaction/checkpoint.rs`) takes its place, or an empty one |
 //!
 //! A worker that is *stopped* inside the lock (SIGSTOP) holds up the others for 50 ms to 100 ms; then the first waiter
 //! kills it (see `transaction/stall.rs`).
@@ -110,7 +110,7 @@ pub use arena::layout::{
 };
 pub use arena::orders::{Ending, Order, Phase};
 pub use arena::worker_time::{Waiting, WorkTimes};
-pub use recovery::{LabelledQueue, LoneItem, Opened, Saved};
+pub use recovery::{LabelledQueue, LoneItem, Opened, Replaced};
 pub use transaction::checkpoint::Durability;
 pub use transaction::counts::QueueCounts;
 pub use transaction::delayed::Delay;

@@ -169,6 +169,7 @@ fn live(
     let (listeners, socket) = performer.listen(&loaded.pipeline, claim.as_mut(), inherited);
     let mut state = State::new(fastrand::u64(..), capabilities(run.manager));
     state.recover(std::mem::take(&mut performer.store.recovered), performer.store.keeps_items());
+    state.note_perhaps_lost(std::mem::take(&mut performer.store.perhaps_lost));
     begin_retries(&run, &mut state, &performer)?;
     if !performer.launcher.begun_files.is_none() {
         performer.replacing.add_all(run.registry, &loaded.pipeline);

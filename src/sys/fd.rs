@@ -7,7 +7,7 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -37,6 +37,13 @@ pub(crate) fn copy_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
     }?;
     // SAFETY: the call above made this descriptor, and nothing else knows of it yet.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// An end to read from, without waiting, of the pipe that `writer` writes into.
+pub(crate) fn reading_end(writer: impl AsFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", writer.as_fd().as_raw_fd());
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    Ok(open(path.as_str(), flags, Mode::empty())?)
 }
 
 /// `/dev/null`, for reading and writing.

@@ -193,7 +193,7 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     }
     if snapshot.totals.perhaps_lost > 0 {
         let items = counted(snapshot.totals.perhaps_lost, "item");
-        notes.push(format!("up to {items} may be lost, as the log says: a program with mode = \"stream\" was killed with them in hand"));
+        notes.push(format!("about {items} may be lost, as the log says: a program with mode = \"stream\" ended with them in hand"));
     }
     notes
 }

@@ -23,7 +23,7 @@ pub struct SlotReport {
     pub obstacle: Option<String>,
     /// What it did, but for what was too long.
     pub counts: Totals,
-    /// Items, at most, that its program has in hand without a lease.
+    /// About how many items its program has in hand without a lease.
     pub handed_over: u64,
     /// How far the source is that it runs, and of how much.
     pub progress: Option<(u64, u64)>,

@@ -126,7 +126,12 @@ pub(crate) fn set_size(fd: &OwnedFd) -> Result<(), Fault> {
     nix::unistd::ftruncate(fd, SIZE as libc::off_t).map_err(fault(what))
 }
 
-pub(crate) fn size_of_file(fd: &OwnedFd) -> Result<u64, Fault> {
+/// Nothing is in the file any more.
+pub(crate) fn empty(fd: &OwnedFd) -> Result<(), Fault> {
+    nix::unistd::ftruncate(fd, 0).map_err(fault("failed to empty the file of queue memory"))
+}
+
+fn size_of_file(fd: &OwnedFd) -> Result<u64, Fault> {
     let stat = sys::stat::fstat(fd).map_err(fault("failed to look at queue memory"))?;
     Ok(stat.st_size.unsigned_abs())
 }

@@ -20,6 +20,8 @@ pub enum Fault {
     OtherPipeline(String),
     /// It was in use when the machine went down.
     Torn,
+    /// A file that can't be used, and what was saved of it can't take its place: why.
+    Unusable(String),
     /// It is in use by others, who have it open.
     InUse,
     /// The system refused something about a file: what was tried, which, and its answer.
@@ -83,6 +85,7 @@ impl fmt::Display for Fault {
             Fault::Torn => f.write_str(
                 "the machine went down while it was in use, so it is not known what of it reached the disk",
             ),
+            Fault::Unusable(why) => f.write_str(why),
             Fault::File(what, path, error) => write!(f, "{what} {}: {error}", path.display()),
             Fault::InUse => f.write_str("queue memory is in use by another process"),
             Fault::DiskFull(bytes, error) => {

@@ -49,7 +49,7 @@ impl From<[u64; 3]> for User {
     }
 }
 
-/// Writes the head of a fresh arena. The magic comes last: without it the file counts as never begun.
+/// Writes the head of a fresh arena.
 pub(crate) fn write(memory: &Memory, owner: &Identity) {
     let (pipeline, file) = owner.stored();
     memory.store(identity::IN_FILE, u64::from(memory.is_file()));
@@ -86,6 +86,7 @@ pub(super) fn read(memory: &Memory) -> Result<Identity, Fault> {
 /// What a wrong word of the head means.
 pub(super) fn unknown(word: usize, have: u64) -> Fault {
     match word {
+        0 => Fault::Foreign(format!("its first word is {have:#x}, not that of queue memory")),
         1 => Fault::Version { have, want: VERSION },
         _ => {
             let want = layout::header()[word];

@@ -7,20 +7,22 @@
 //!
 //! | killed … | left behind | what the next one does |
 //! |---|---|---|
-//! | before the magic | a file without one | makes it anew: nothing was ever in it |
-//! | after the magic, before `enter` | a file that is clean and empty | continues with it |
+//! | before a new file has its name | `queues.new`, of no use | makes it anew |
+//! | after that, before `enter` | a file that is clean and empty | continues with it |
 //! | after a reservation | pages that nothing points to | reserves them again, for nothing |
 //! | between `enter` and `leave` | a file in use | continues with it, if the machine was up all the time; else it is torn |
 //! | in `leave` | the same | the same |
-//! | before the rename of a refused file | the refused file | refuses it again |
+//! | before the rename of a file that is set aside | that file | sets it aside again |
 //! | while what was saved is made into a file | `queues.new`, of no use | makes it anew |
+//!
+//! So a file that has the name and is no arena, be it empty, was spoiled by something else. With what was saved of it the run continues.
+//! Without, it is refused and stays where it is: only a file that the power cut has torn makes way for an empty one.
 
 use super::checkpoint::SAVED;
 use super::{disk, fresh, fresh::NEW, image, migrate, usage};
 use crate::queue::arena::attach::{self, Arena};
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::identity::{Identity, User};
-use crate::queue::arena::layout::{self, SIZE};
 use nix::unistd::{Whence, lseek};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -38,29 +40,27 @@ pub struct Opened {
     pub kept: bool,
     /// That run was of an mprun whose files are of this version; what was in its file is in this one now.
     pub migrated_from: Option<u64>,
-    /// What was there instead: where it is now, and why it can't be used.
-    pub set_aside: Option<(PathBuf, Fault)>,
-    /// What took its place.
-    pub saved: Saved,
+    /// What was there instead.
+    pub replaced: Option<Replaced>,
 }
 
-/// What was saved of queues owner file can't be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Saved {
-    /// Nothing.
-    Nothing,
-    /// All of them, as they were at this moment.
-    At(SystemTime),
-    /// Something that can't be used either, and why; it is set aside, too.
-    Refused(String),
+/// Queues whose file can't be used, and has made way.
+#[derive(Debug)]
+pub struct Replaced {
+    /// Where it is now.
+    pub aside: PathBuf,
+    /// What is wrong with it.
+    pub why: Fault,
+    /// The moment at which the queues were saved as they are now; `None`: they are empty.
+    pub saved: Option<SystemTime>,
 }
 
 impl Arena {
     /// The arena in the file `path`, made if it isn't there, for this run alone. What is there and can't be trusted is
-    /// renamed. Waits and asks as [`Arena::claim`] does.
+    /// renamed, if something can take its place. Waits and asks as [`Arena::claim`] does.
     ///
     /// # Errors
-    /// `Fault::InUse`, `Fault::Version`, `Fault::OtherPipeline` (of an older version), `Fault::DiskFull`, and what else the
+    /// `Fault::InUse`, `Fault::Unusable`, `Fault::Version`, `Fault::OtherPipeline` (of an older version), `Fault::DiskFull`, and what else the
     /// system refuses.
     pub fn open_file(
         path: &Path,
@@ -68,20 +68,19 @@ impl Arena {
         timeout: Duration,
         is_alive: &mut dyn FnMut(User) -> bool,
     ) -> Result<Opened, Fault> {
-        let (mut set_aside, mut saved, mut migrated_from) = (None, Saved::Nothing, None);
+        let (mut replaced, mut migrated_from) = (None, None);
         loop {
-            let fd = open_locked(path, timeout, is_alive)?;
-            if is_blank(&fd)? {
-                let arena = make(fd, path, owner)?;
-                return Ok(Opened { arena, kept: false, migrated_from, set_aside, saved });
-            }
+            let Some(fd) = open_locked(path, &options(), timeout, is_alive)? else {
+                match make(path, owner, timeout, is_alive)? {
+                    Some(arena) => return Ok(Opened { arena, kept: false, migrated_from, replaced }),
+                    None => continue,
+                }
+            };
             match recognise(&fd, path, owner) {
-                Ok(Some(arena)) => return Ok(Opened { arena, kept: true, migrated_from, set_aside, saved }),
+                Ok(Some(arena)) => return Ok(Opened { arena, kept: true, migrated_from, replaced }),
                 Ok(None) => migrated_from = Some(migrate::OLDER),
                 Err(fault @ (Fault::Foreign(_) | Fault::Torn)) => {
-                    let aside;
-                    (aside, saved) = replace(path, owner)?;
-                    set_aside = Some((aside, fault));
+                    replaced = Some(replace(path, owner, fault)?)
                 }
                 Err(other) => return Err(other),
             }
@@ -90,20 +89,17 @@ impl Arena {
 }
 
 impl Arena {
-    /// Renames the file that the arena is in: it turned out to be no good. It must be this run's alone. What was saved of it
-    /// takes its place, unless that has led here.
+    /// What was saved takes the place of the file that the arena is in, which turned out to be no good. It must be this run's alone.
     ///
     /// # Errors
-    /// When the system refuses.
-    pub fn put_aside(&self, path: &Path, owner: &Identity, saved: &Saved) -> Result<(PathBuf, Saved), Fault> {
-        match saved {
-            Saved::At(_) => {
-                put_aside(&disk::beside(path, SAVED))?;
-                let why = "it leads to this again".to_owned();
-                Ok((put_aside(path)?, Saved::Refused(why)))
-            }
-            Saved::Nothing | Saved::Refused(_) => replace(path, owner),
+    /// `Fault::Unusable`: there is nothing that could. The file is as it was found, after a power cut, too. Or when the system refuses.
+    pub fn replace(&self, path: &Path, owner: &Identity, why: Fault) -> Result<Replaced, Fault> {
+        let replaced = replace(path, owner, why);
+        if replaced.is_err() {
+            // Else another boot would take it for one that a power cut has torn.
+            let _ = self.leave();
         }
+        replaced
     }
 
     /// Copies memory that can't be used into a file beside `path`: only what there is of it, not the holes.
@@ -119,29 +115,27 @@ impl Arena {
     }
 }
 
-/// The locked file that has the name: it may be removed or renamed while this waits for the lock.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+/// The locked file that has the name; `None`: none has it any more.
 fn open_locked(
     path: &Path,
+    options: &OpenOptions,
     timeout: Duration,
     is_alive: &mut dyn FnMut(User) -> bool,
-) -> Result<OwnedFd, Fault> {
+) -> Result<Option<OwnedFd>, Fault> {
     let at = |what| move |error| Fault::File(what, path.to_owned(), error);
-    if let Some(folder) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(at("failed to make the folder of"))?;
-    }
-    loop {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let fd = OwnedFd::from(file.map_err(at("failed to open"))?);
-        attach::lock_after(&fd, timeout, is_alive)?;
-        if is_named(&fd, path).map_err(at("failed to look at"))? {
-            return Ok(fd);
-        }
-    }
+    let fd = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => OwnedFd::from(file.map_err(at("failed to open"))?),
+    };
+    attach::lock_after(&fd, timeout, is_alive)?;
+    // It may have been removed or renamed while this waited for the lock.
+    Ok(is_named(&fd, path).map_err(at("failed to look at"))?.then_some(fd))
 }
 
 /// Only that another file has the name now, or none, is a reason to try again: any other error would come again, too.
@@ -154,26 +148,34 @@ fn is_named(fd: &OwnedFd, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Nothing was ever in it: it is new, or its maker did not get as far as the magic.
-fn is_blank(fd: &OwnedFd) -> Result<bool, Fault> {
-    let file =
-        File::from(fd.try_clone().map_err(|error| Fault::System("failed to copy a descriptor", error))?);
-    let size = attach::size_of_file(fd)?;
-    let mut magic = [0; 8];
-    let read = file.read_exact_at(&mut magic, layout::HEADER.into());
-    let is_whole = [SIZE as u64, migrate::SIZE_OF_OLDER].contains(&size);
-    Ok(size == 0 || is_whole && read.is_ok() && magic == [0; 8])
-}
-
-/// From here on only what `Memory::reserve` has seen may be written.
-fn make(fd: OwnedFd, path: &Path, owner: &Identity) -> Result<Arena, Fault> {
+/// A new file, which gets the name once it is whole. `None`: another start was faster.
+fn make(
+    path: &Path,
+    owner: &Identity,
+    timeout: Duration,
+    is_alive: &mut dyn FnMut(User) -> bool,
+) -> Result<Option<Arena>, Fault> {
     let at = |what| move |error| Fault::File(what, path.to_owned(), error);
+    if let Some(folder) = path.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(at("failed to make the folder of"))?;
+    }
+    let new = disk::beside(path, NEW);
+    let Some(fd) = open_locked(&new, options().create(true), timeout, is_alive)? else { return Ok(None) };
+    // Under the lock of the new one no other start makes a file.
+    if path.exists() {
+        return Ok(None);
+    }
     // What was saved of others, before, would come back after a power cut.
     Arena::forget_saved(path).map_err(at("failed to remove what was saved beside"))?;
-    let memory = fresh::prepare(fd, owner)?;
+    let made = fresh::prepare(fd, owner);
+    if made.is_err() {
+        let _ = fs::remove_file(&new); // on a full disk the half of it would take the room of others
+    }
+    let memory = made?;
     // The name too must be there after a power cut.
-    disk::sync_folder(path).map_err(at("failed to write to the disk the folder of"))?;
-    Ok(Arena(Arc::new(memory)))
+    disk::rename(&new, path).map_err(at("failed to write to the disk the folder of"))?;
+    Ok(Some(Arena(Arc::new(memory))))
 }
 
 /// The arena in the file; `None`: one of this version has taken its place.
@@ -187,31 +189,31 @@ fn recognise(fd: &OwnedFd, path: &Path, owner: &Identity) -> Result<Option<Arena
     }
 }
 
-/// What was saved takes the place of what can't be used, or nothing does. The latter stays under another name.
-fn replace(path: &Path, owner: &Identity) -> Result<(PathBuf, Saved), Fault> {
+/// What was saved takes the place of a file that can't be used, which stays under another name. Nothing takes the place only of one
+/// that a power cut has torn: that is what the queues are to survive only if they are saved.
+fn replace(path: &Path, owner: &Identity, why: Fault) -> Result<Replaced, Fault> {
     let saved = disk::beside(path, SAVED);
-    let taken = match fs::read(&saved) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.to_string()),
-        Ok(bytes) => restore(path, owner, &bytes)?.map(Some),
+    let unusable = |more: &str| {
+        let saved = saved.display();
+        Fault::Unusable(format!("{why}; {saved}, which was saved of them, can't be used either: {more}"))
     };
-    match taken {
-        Ok(None) => Ok((put_aside(path)?, Saved::Nothing)),
-        Ok(Some(taken)) => {
-            // By a link: a death here leaves either the one or the other under the name.
-            let aside = free_name(path);
-            let set_aside = |error| Fault::File("failed to set aside", path.to_owned(), error);
-            fs::hard_link(path, &aside)
-                .and_then(|()| disk::rename(&disk::beside(path, NEW), path))
-                .map_err(set_aside)?;
-            Ok((aside, Saved::At(taken)))
+    let bytes = match fs::read(&saved) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match why {
+                Fault::Torn => Ok(Replaced { aside: put_aside(path)?, why, saved: None }),
+                why => Err(Fault::Unusable(why.to_string())),
+            };
         }
-        Err(why) => {
-            let aside = put_aside(path)?;
-            put_aside(&saved)?;
-            Ok((aside, Saved::Refused(why)))
-        }
-    }
+        Err(error) => return Err(unusable(&error.to_string())),
+        Ok(bytes) => bytes,
+    };
+    let taken = restore(path, owner, &bytes)?.map_err(|more| unusable(&more))?;
+    // By a link: a death here leaves either the one or the other under the name.
+    let aside = free_name(path);
+    fs::hard_link(path, &aside)
+        .and_then(|()| disk::rename(&disk::beside(path, NEW), path))
+        .map_err(|error| Fault::File("failed to set aside", path.to_owned(), error))?;
+    Ok(Replaced { aside, why, saved: Some(taken) })
 }
 
 /// Makes another file with what was saved, whole and on the disk; or why it can't be used.

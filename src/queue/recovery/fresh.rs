@@ -14,8 +14,9 @@ use std::sync::Arc;
 /// `queues.new` for `queues`.
 pub(super) const NEW: &str = "new";
 
-/// From here on only what [`Memory::reserve`] has seen may be written.
+/// What an earlier start has left in the file goes. From here on only what [`Memory::reserve`] has seen may be written.
 pub(super) fn prepare(fd: OwnedFd, owner: &Identity) -> Result<Memory, Fault> {
+    attach::empty(&fd)?;
     attach::set_size(&fd)?;
     let memory = Memory::map(fd)?;
     memory.reserve(layout::HEAD_PAGES)?;

@@ -10,9 +10,8 @@ use super::{disk, fresh, image, usage, version6};
 use crate::queue::arena::{fault::Fault, identity::Identity};
 use std::{fs, os::fd::OwnedFd, path::Path};
 
-/// The version that can be migrated, and the bytes of its file.
+/// The version that can be migrated.
 pub(super) const OLDER: u64 = version6::VERSION;
-pub(super) const SIZE_OF_OLDER: u64 = version6::SIZE;
 
 /// Puts a file of this version in the place of the locked one.
 ///

@@ -11,6 +11,6 @@ mod restore;
 pub(super) mod usage;
 mod version6;
 
-pub use file::{Opened, Saved};
+pub use file::{Opened, Replaced};
 pub use image::LoneItem;
 pub use recover::LabelledQueue;

@@ -7,7 +7,9 @@ use crate::queue::admin::{FailureAttribution, QueueAdmin};
 use crate::queue::arena::descriptor::inline_word;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{self, DescriptorAt, QueueAt, SlotAt, descriptor, queue, slot};
+use crate::queue::arena::slot_queues;
 use crate::queue::transaction::counts::{self, QueueCounts};
+use crate::queue::transaction::holdings::Bitmap;
 use crate::queue::transaction::{delayed, failing, places, returned, ring, tx::Tx};
 
 /// A queue in use, by the label that the span before knew it by.
@@ -40,12 +42,34 @@ impl QueueAdmin {
         Ok(())
     }
 
-    /// Items, at most, that programs of killed workers had in hand without a lease. Call it before [`QueueAdmin::recover`],
-    /// which forgets them.
-    pub fn handed_over(&self) -> u64 {
+    /// About how many items the programs of killed workers had in hand without a lease, each with the queues that its worker took them
+    /// from. Call it before [`QueueAdmin::recover`], which forgets them.
+    pub fn handed_over(&self) -> Vec<(Vec<QueueId>, u64)> {
         let memory = self.session.memory();
-        let slots = SlotAt::opened(memory.load(layout::OPENED));
-        slots.map(|slot| memory.load(slot + slot::HANDED_OVER)).fold(0, u64::saturating_add)
+        let of_slot = |slot: SlotAt| {
+            let inputs = slot_queues::inputs(memory, slot).into_iter().map(QueueAt::id);
+            (inputs.collect(), memory.load(slot + slot::HANDED_OVER))
+        };
+        SlotAt::opened(memory.load(layout::OPENED)).map(of_slot).filter(|(_, items)| *items > 0).collect()
+    }
+
+    /// A queue whose items workers hold is in use, or its words are gone.
+    fn check_holdings(&self) -> Result<(), Fault> {
+        let memory = self.session.memory();
+        for slot in SlotAt::opened(memory.load(layout::OPENED)) {
+            for entry in Bitmap::load(memory, slot).entries() {
+                let queue = QueueAt::of(memory.meta(slot.entry(entry)).queue())?;
+                let flags = memory.load(queue + queue::FLAGS);
+                if flags & queue::USED == 0 {
+                    return Err(Fault::damaged(
+                        "the flags of a queue with leased items",
+                        queue + queue::FLAGS,
+                        flags,
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Recovers what an earlier run has left, and returns which queues there are. A begun item counts one more attempt, as
@@ -56,6 +80,7 @@ impl QueueAdmin {
     pub fn recover(&mut self) -> Result<Vec<LabelledQueue>, Fault> {
         self.session.arena.free_stale_lock();
         self.session.memory().store(layout::STOPPED, 0);
+        self.check_holdings()?;
         for slot in SlotAt::opened(self.session.memory().load(layout::OPENED)) {
             self.release(slot.id(), FailureAttribution::Begun, u32::MAX, &mut |_| Ok(()))?;
         }

@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 use words::Words;
 
-pub(super) use layout::{SIZE, VERSION};
+pub(super) use layout::VERSION;
 
 /// The format of a saved copy at the time of version 6.
 const FORMAT: u64 = 1;

@@ -164,7 +164,7 @@ fn reopened(script: &Script, folder: &Folder, at: u64, in_takeover: u64) -> (boo
     drop((arena, admin));
     let open = || {
         let opened = recovery::open(&folder.arena());
-        assert!(opened.kept && opened.set_aside.is_none(), "{}", story());
+        assert!(opened.kept && opened.replaced.is_none(), "{}", story());
         opened.arena
     };
     let takeover_died = killed(in_takeover, || {

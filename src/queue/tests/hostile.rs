@@ -33,7 +33,7 @@ fn what_is_not_an_arena_is_refused_with_a_reason() {
     let size = layout::SIZE as u64;
     assert!(refusal(memory_file(0, sealed)).contains("0 bytes long"));
     assert!(refusal(memory_file(size - 4096, sealed)).contains("bytes long"));
-    assert!(refusal(memory_file(size, sealed)).contains("header word 0 is 0x0"));
+    assert!(refusal(memory_file(size, sealed)).contains("its first word is 0x0"));
     assert!(refusal(File::open("/dev/null").unwrap()).contains("0 bytes long"));
     assert!(refusal(File::open("/proc/self/exe").unwrap()).contains("bytes long"));
     for size in [size, size - 4096] {

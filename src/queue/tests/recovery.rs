@@ -47,8 +47,8 @@ pub(super) fn me() -> User {
 fn who_dies_before_the_first_entry_leaves_nothing_to_mistrust() {
     let folder = Folder::new("unentered");
     drop(open(&folder.arena()));
-    let Opened { set_aside, .. } = open(&folder.arena());
-    assert!(set_aside.is_none(), "{:?}", set_aside.map(|(_, why)| why));
+    let Opened { replaced, .. } = open(&folder.arena());
+    assert!(replaced.is_none(), "{replaced:?}");
 }
 
 #[test]
@@ -56,8 +56,8 @@ fn items_are_there_again_after_everybody_is_gone() {
     let folder = Folder::new("again");
     let long = vec![b'x'; 5000];
     {
-        let Opened { arena, kept, set_aside, .. } = open(&folder.arena());
-        assert!(!kept && set_aside.is_none());
+        let Opened { arena, kept, replaced, .. } = open(&folder.arena());
+        assert!(!kept && replaced.is_none());
         arena.enter(me()).unwrap();
         let mut admin = QueueAdmin::open(arena.clone()).unwrap();
         for (q, name) in [(A, "queue a"), (B, "token s lines")] {
@@ -126,36 +126,97 @@ fn a_descriptor_kept_elsewhere_is_no_use_of_it() {
     claim().unwrap();
 }
 
+/// Why the file is refused, which stays as it is.
 fn refused(folder: &Folder) -> String {
-    let Opened { kept, set_aside, arena, .. } = open(&folder.arena());
-    let (aside, fault) = set_aside.expect("set aside");
-    assert!(!kept && aside.exists() && folder.arena().exists());
-    assert!(QueueAdmin::open(arena).unwrap().recover().unwrap().is_empty());
+    let open = || Arena::open_file(&folder.arena(), &owner(), Duration::ZERO, &mut |_| true);
+    let before = fs::metadata(folder.arena()).unwrap().len();
+    let fault = open().err().expect("refused");
+    assert!(matches!(fault, Fault::Unusable(_)), "{fault}");
+    let again = open().err().expect("refused again");
+    assert_eq!(fault.to_string(), again.to_string());
+    assert_eq!(fs::metadata(folder.arena()).unwrap().len(), before);
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is set aside, nothing is made");
     fault.to_string()
 }
 
+/// Found with a file that something had cut to nothing: it was taken for a new one, and what a `file` sink had written was emptied.
 #[test]
-fn what_is_no_good_is_set_aside_and_a_fresh_one_is_made() {
+fn what_is_no_good_is_refused_and_stays_where_it_is() {
     let folder = Folder::new("aside");
     fs::create_dir_all(&folder.0).unwrap();
-    fs::write(folder.arena(), "a poem").unwrap();
-    assert!(refused(&folder).contains("6 bytes long"));
-    File::options().write(true).open(folder.arena()).unwrap().set_len(4096).unwrap();
-    assert!(refused(&folder).contains("4096 bytes long"));
+    for (bytes, why) in
+        [(&b""[..], "0 bytes long"), (b"a poem", "6 bytes long"), (&[0; 4096], "4096 bytes long")]
+    {
+        fs::write(folder.arena(), bytes).unwrap();
+        assert!(refused(&folder).contains(why));
+    }
+    File::options().write(true).open(folder.arena()).unwrap().set_len(layout::SIZE as u64).unwrap();
+    assert!(refused(&folder).contains("its first word is 0x0"));
+    fs::remove_file(folder.arena()).unwrap();
+    drop(open(&folder.arena()));
     let file = File::options().write(true).open(folder.arena()).unwrap();
     file.write_all_at(b"x", layout::identity::PIPELINE.into()).unwrap();
     assert!(refused(&folder).contains("checksum"));
-    let names: Vec<bool> = (1..=4).map(|n| folder.0.join(format!("queues.refused-{n}")).exists()).collect();
-    assert_eq!(names, [true, true, true, false]);
+}
+
+/// Whatever of a file is gone, what was saved of it takes its place.
+#[test]
+fn what_is_no_good_makes_way_for_what_was_saved() {
+    let cut = |bytes: u64| move |file: &File| file.set_len(bytes).unwrap();
+    let zero = |at: u64, bytes: usize| move |file: &File| file.write_all_at(&vec![0; bytes], at).unwrap();
+    let damages: [&dyn Fn(&File); 6] =
+        [&cut(0), &cut(5000), &zero(0, 8), &zero(0, 4096), &zero(0, 65536), &|file| {
+            file.write_all_at(b"x", layout::identity::PIPELINE.into()).unwrap();
+        }];
+    for (n, damage) in damages.into_iter().enumerate() {
+        let folder = Folder::new("makes-way");
+        {
+            let arena = open(&folder.arena()).arena;
+            arena.enter(me()).unwrap();
+            let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+            admin.set_label(A, "queue a").unwrap();
+            admin.set_queue(A, &limits(10)).unwrap();
+            let mut worker = attach(&arena, &mut admin, 0);
+            put(&mut worker, A, &[b"saved"]);
+            admin.save(&folder.arena()).unwrap();
+        }
+        damage(&File::options().write(true).open(folder.arena()).unwrap());
+        let Opened { arena, kept, replaced, .. } = open(&folder.arena());
+        let replaced = replaced.unwrap_or_else(|| panic!("damage {n} is not seen"));
+        assert!(kept && replaced.saved.is_some() && replaced.aside.exists(), "damage {n}");
+        let mut admin = QueueAdmin::open(arena).unwrap();
+        admin.recover().unwrap();
+        assert_eq!(admin.first(A).unwrap().as_deref(), Some(&b"saved"[..]), "damage {n}");
+    }
 }
 
 #[test]
-fn a_file_that_was_never_finished_is_made_anew() {
-    let folder = Folder::new("unfinished");
-    fs::create_dir_all(&folder.0).unwrap();
-    File::create(folder.arena()).unwrap().set_len(layout::SIZE as u64).unwrap();
-    let opened = open(&folder.arena());
-    assert!(!opened.kept && opened.set_aside.is_none());
+fn a_start_that_was_killed_before_its_file_was_whole_leaves_none_of_the_name() {
+    for at in 0.. {
+        let folder = Folder::new("unfinished");
+        let died = super::crash::killed(at, || drop(open(&folder.arena())));
+        let Opened { kept, replaced, .. } = open(&folder.arena());
+        assert!(replaced.is_none() && (died || kept), "store {at}");
+        if !died {
+            assert!(at > 10, "{at}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_queue_whose_words_are_gone_is_not_taken_for_one_that_is_not_in_use() {
+    let folder = Folder::new("words");
+    let arena = open(&folder.arena()).arena;
+    let mut admin = QueueAdmin::open(arena.clone()).unwrap();
+    admin.set_queue(A, &limits(10)).unwrap();
+    let mut worker = attach(&arena, &mut admin, 0);
+    put(&mut worker, A, &[b"1"]);
+    worker.take(&[A], 1, Wait::No).unwrap();
+    worker.die();
+    let words = QueueAt::of(A).unwrap().offset() as u64;
+    File::options().write(true).open(folder.arena()).unwrap().write_all_at(&[0; 512], words).unwrap();
+    assert!(matches!(admin.recover(), Err(Fault::Damaged { .. })));
 }
 
 #[test]
@@ -187,7 +248,11 @@ fn after_a_power_cut_a_file_in_use_is_torn_and_a_closed_one_is_not() {
     arena.enter(me()).unwrap();
     reboot(&arena);
     drop(arena);
-    assert!(refused(&folder).contains("the machine went down"));
+    let Opened { kept, replaced, arena, .. } = open(&folder.arena());
+    let replaced = replaced.expect("set aside");
+    assert!(!kept && replaced.saved.is_none() && replaced.aside.exists() && folder.arena().exists());
+    assert!(replaced.why.to_string().contains("the machine went down"));
+    assert!(QueueAdmin::open(arena).unwrap().recover().unwrap().is_empty());
 }
 
 #[test]

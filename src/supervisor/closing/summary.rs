@@ -84,7 +84,7 @@ impl Closing {
         };
         let lost = match stage.counts.perhaps_lost {
             0 => String::new(),
-            items => format!("up to {} perhaps lost, ", count(items, "item")),
+            items => format!("about {} perhaps lost, ", count(items, "item")),
         };
         let restarts = count(stage.restarts, "restart");
         let emitted = stage.counts.emitted;

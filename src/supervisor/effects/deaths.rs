@@ -72,7 +72,7 @@ impl Performer<'_> {
                     item: item.map(Box::new),
                     last_stderr: if end.is_failure() { self.last_stderr(&child) } else { Vec::new() },
                     stage_has_worked: matches!(end, End::CannotStart(_)) && self.has_worked(&child),
-                    ..report.map_or_else(ProcessWork::default, ProcessWork::from)
+                    ..report.map_or_else(ProcessWork::default, ProcessWork::of_ended)
                 };
                 self.events.push_back(Event::Ended(child.worker, Pid(pid), end, work));
                 had_program

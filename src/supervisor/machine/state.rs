@@ -83,6 +83,8 @@ pub(crate) struct State {
     /// Since when stages were failing at an upgrade, until the queues' memory says whether they are.
     failing_before: BTreeMap<StageKey, Instant>,
     counters: Counters,
+    /// Of an earlier run that was killed, by stage, until the stage is there.
+    perhaps_lost_before: BTreeMap<String, u64>,
     /// What stages did that are gone.
     removed_totals: Vec<StageTotals>,
     failed: bool,
@@ -157,6 +159,7 @@ impl State {
             failing: BTreeMap::new(),
             failing_before: BTreeMap::new(),
             counters: Counters::default(),
+            perhaps_lost_before: BTreeMap::new(),
             removed_totals: Vec::new(),
             failed: false,
             keeps: false,
@@ -171,6 +174,11 @@ impl State {
     pub(crate) fn recover(&mut self, recovered: Vec<RecoveredQueue>, keeps: bool) {
         self.queues.recover(recovered);
         self.keeps = keeps;
+    }
+
+    /// Takes in what programs of an earlier run had in hand when that was killed, by stage.
+    pub(crate) fn note_perhaps_lost(&mut self, by_stage: BTreeMap<String, u64>) {
+        self.perhaps_lost_before = by_stage;
     }
 
     /// Dead letters are put back until `Event::RetriesDone`: no queue has ended before.

@@ -35,9 +35,8 @@ pub(crate) struct ProcessWork {
 
 impl From<SlotReport> for ProcessWork {
     fn from(report: SlotReport) -> ProcessWork {
-        let SlotReport { phase, ending: _, obstacle: _, handed_over, counts, progress, times, item_times } =
+        let SlotReport { phase, ending: _, obstacle: _, handed_over: _, counts, progress, times, item_times } =
             report;
-        let counts = Totals { perhaps_lost: handed_over, ..counts };
         let progress = progress.map(|(done, total)| Progress { done, total });
         let ready = phase != Phase::Starting;
         ProcessWork { ready, counts, progress, times, item_times, ..Default::default() }
@@ -45,6 +44,13 @@ impl From<SlotReport> for ProcessWork {
 }
 
 impl ProcessWork {
+    /// What a worker did that has ended: only now may be lost what its program had in hand.
+    pub(crate) fn of_ended(report: SlotReport) -> ProcessWork {
+        let perhaps_lost = report.handed_over;
+        let work = ProcessWork::from(report);
+        ProcessWork { counts: Totals { perhaps_lost, ..work.counts }, ..work }
+    }
+
     /// Whether it has brought anything about.
     pub(crate) fn has_worked(&self) -> bool {
         self.counts.has_effect()

@@ -15,7 +15,8 @@ mod refused;
 
 use super::begun_files::BegunFiles;
 use super::saver::Saver;
-use crate::config::{Pipeline, Sync};
+use crate::config::pipeline::{Mode, Work};
+use crate::config::{Pipeline, Stage, Sync};
 use crate::item;
 use crate::queue::{Arena, Fault, LabelledQueue, QueueAdmin, QueueId, User};
 use crate::stage::Registry;
@@ -37,6 +38,8 @@ pub(crate) struct QueueStore {
     pub admin: QueueAdmin,
     /// What an earlier run has left.
     pub recovered: Vec<RecoveredQueue>,
+    /// About how many items of an earlier run programs had in hand when it was killed, by stage.
+    pub perhaps_lost: BTreeMap<String, u64>,
     /// An earlier run has left something, though perhaps nothing that can be used: this one does not begin from nothing.
     pub continues: bool,
     /// The files that are not to be emptied for that.
@@ -61,6 +64,7 @@ impl QueueStore {
             admin: QueueAdmin::open(arena.clone())?,
             arena,
             recovered: Vec::new(),
+            perhaps_lost: BTreeMap::new(),
             continues: false,
             begun_files: BegunFiles::none(),
             location,
@@ -85,8 +89,9 @@ impl QueueStore {
         arena.begin_use()?;
         let mut admin = QueueAdmin::open(arena.clone())?;
         let handed_over = admin.handed_over();
-        if handed_over > 0 {
-            log!(target: "mprun", Level::Warn, "the run before was killed: {}", item::may_be_lost(handed_over));
+        let in_hand = handed_over.iter().fold(0, |sum: u64, (_, items)| sum.saturating_add(*items));
+        if in_hand > 0 {
+            log!(target: "mprun", Level::Warn, "the run before was killed: {}", item::may_be_lost(in_hand));
         }
         let mut recovered = Vec::new();
         for left in admin.recover()? {
@@ -97,6 +102,7 @@ impl QueueStore {
             // A token may be on another machine, and not say here that its stage has begun.
             Some(_) => BegunFiles::Any,
         };
+        let perhaps_lost = perhaps_lost(&handed_over, &recovered, pipeline);
         for token in reopens(&recovered) {
             admin.change_first(token, worker::reopen_token)?;
         }
@@ -113,7 +119,16 @@ impl QueueStore {
             }
         };
         log!(target: "mprun", Level::Info, "{text}");
-        Ok(QueueStore { arena, admin, recovered, continues: true, begun_files, location, saver: None })
+        Ok(QueueStore {
+            arena,
+            admin,
+            recovered,
+            perhaps_lost,
+            continues: true,
+            begun_files,
+            location,
+            saver: None,
+        })
     }
 
     /// Whether a stop may leave items where they are.
@@ -177,6 +192,32 @@ fn recover_queue(
     }
     let (items, ended, closed) = (left.counts.items(), left.ended, left.closed);
     Ok(Some(RecoveredQueue { queue, label, items, ended, closed, through }))
+}
+
+/// What programs had in hand, by the stage whose program reads the same queues now.
+fn perhaps_lost(
+    handed_over: &[(Vec<QueueId>, u64)],
+    recovered: &[RecoveredQueue],
+    pipeline: &Pipeline,
+) -> BTreeMap<String, u64> {
+    let name = |queue: &QueueId| {
+        recovered.iter().find_map(|it| match &it.label {
+            Label::Queue(name) if it.queue == *queue => Some(name),
+            _ => None,
+        })
+    };
+    let mut lost = BTreeMap::new();
+    for (queues, items) in handed_over {
+        let inputs: BTreeSet<&String> = queues.iter().filter_map(name).collect();
+        let streams = |work: &Work| work.command().is_some_and(|command| command.mode == Mode::Stream);
+        let reads = |stage: &&Stage| {
+            streams(&stage.work) && stage.work.inputs.iter().collect::<BTreeSet<_>>() == inputs
+        };
+        if let Some(stage) = pipeline.stages.iter().find(reads) {
+            *lost.entry(stage.name.clone()).or_default() += items;
+        }
+    }
+    lost
 }
 
 /// What a new token says. `works_off`: the run only works off what an earlier one has left. What a stage says once in a run was

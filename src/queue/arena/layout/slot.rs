@@ -41,7 +41,7 @@ pub(crate) const ITEM_CLASSES: usize = 25;
 /// The queues that its worker uses, see `slot_queues.rs`.
 pub(crate) const QUEUES: Field<Slot, Words> = Field::new(896);
 pub(crate) const QUEUES_WORDS: usize = 16;
-/// Items that the program of `mode = "stream"` may hold at most: their leases end while it does. Only the worker writes it.
+/// About how many items the program of `mode = "stream"` has in hand, whose leases have ended. Only the worker writes it.
 pub(crate) const HANDED_OVER: Field<Slot> = Field::new(280);
 /// The number of its stage + 1; 0: none, or not known.
 pub(crate) const STAGE: Field<Slot> = Field::new(272);

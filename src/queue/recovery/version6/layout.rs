@@ -103,7 +103,7 @@ const STACKS: u64 = RETURNED + MAX_QUEUES * RETURNED_SPAN;
 const STACK_SPAN: u64 = 8 << (REGION_SHIFT - SMALLEST_SHIFT);
 pub(super) const HEAP: u64 = (STACKS + 2 * CLASSES * STACK_SPAN).next_multiple_of(1 << 30);
 /// Bytes of the file.
-pub(in crate::queue::recovery) const SIZE: u64 = HEAP + (CLASSES << REGION_SHIFT);
+const SIZE: u64 = HEAP + (CLASSES << REGION_SHIFT);
 
 /// The bytes of a block that lies there, if one can.
 pub(super) fn class_of(block: u64) -> Option<u64> {

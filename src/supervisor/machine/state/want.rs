@@ -77,6 +77,7 @@ impl State {
         let key = self.new_key();
         let mut stage = StageState::new(key, spec.clone(), version);
         stage.paused = self.paused;
+        stage.totals.counts.perhaps_lost = self.perhaps_lost_before.remove(&spec.name).unwrap_or(0);
         self.stages.push(stage);
         self.stages.len() - 1
     }

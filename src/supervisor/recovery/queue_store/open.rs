@@ -97,15 +97,16 @@ impl StoreOptions<'_> {
 
     fn open_file(&self, whose: &Identity) -> Result<QueueStore, SetUpError> {
         let path = self.path();
-        let mut refused = false;
+        let (mut refused, mut restored) = (false, false);
         loop {
             let location = Location::File(path.clone());
-            let Opened { arena, kept, migrated_from, set_aside, saved } =
+            let Opened { arena, kept, migrated_from, replaced } =
                 Arena::open_file(&path, whose, PREVIOUS_RUN_LIMIT, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
-            refused |= set_aside.is_some();
-            if let Some((aside, fault)) = set_aside {
-                refused::tell(&path.display().to_string(), &aside, &fault, &saved);
+            if let Some(replaced) = replaced {
+                refused = true;
+                restored |= replaced.saved.is_some();
+                refused::tell(&path.display().to_string(), &replaced);
             }
             if let Some(version) = migrated_from {
                 let text = format!(
@@ -120,10 +121,15 @@ impl StoreOptions<'_> {
             }
             refused::refuse_other_pipeline(&arena, whose, &path)?;
             match self.recover(arena.clone(), location) {
+                Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) if restored => {
+                    let _ = arena.leave();
+                    return Err(refused::unusable(&path, &fault));
+                }
                 Err(fault @ (Fault::Foreign(_) | Fault::Damaged { .. })) => {
-                    refused = true;
-                    let (aside, saved) = arena.put_aside(&path, whose, &saved)?;
-                    refused::tell(&path.display().to_string(), &aside, &fault, &saved);
+                    (refused, restored) = (true, true);
+                    let replaced =
+                        arena.replace(&path, whose, fault).map_err(|fault| self.refusal(&path, fault))?;
+                    refused::tell(&path.display().to_string(), &replaced);
                 }
                 other => return Ok(other?),
             }
@@ -133,6 +139,7 @@ impl StoreOptions<'_> {
     fn refusal(&self, path: &Path, fault: Fault) -> SetUpError {
         match fault {
             Fault::InUse => refused::in_use(path),
+            Fault::Unusable(_) => refused::unusable(path, &fault),
             Fault::Version { .. } => refused::version(path, &fault),
             Fault::OtherPipeline(other) => refused::other_pipeline(&other, path),
             Fault::DiskFull(_, error) => {
@@ -148,7 +155,7 @@ impl StoreOptions<'_> {
         for fd in recovered {
             match self.recover_stored(&fd, whose, location.clone()) {
                 Ok(store) => return Ok(store),
-                Err(fault) => refused::save(&fd, self.folder, &fault),
+                Err(fault) => refused::save(&fd, self.folder, fault),
             }
         }
         let arena = Arena::create_for(whose)?;

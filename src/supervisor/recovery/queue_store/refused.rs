@@ -1,40 +1,46 @@
 //! Queues of an earlier run that this one can't use: reported, and set aside so that they are not lost.
 
-use crate::queue::{Arena, Fault, Identity, Saved};
+use crate::queue::{Arena, Fault, Identity, Replaced};
 use crate::supervisor::error::SetUpError;
 use log::{Level, log};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Reports what became of them.
-pub(super) fn tell(what: &str, aside: &Path, fault: &Fault, saved: &Saved) {
-    let aside = aside.display();
+pub(super) fn tell(what: &str, replaced: &Replaced) {
+    let Replaced { aside, why, saved } = replaced;
     let (level, then) = match saved {
-        Saved::Nothing => (Level::Error, "this run starts with empty ones".to_owned()),
-        Saved::At(time) => {
+        None => (Level::Error, "this run starts with empty ones".to_owned()),
+        Some(time) => {
             let time = humantime::format_rfc3339_millis(*time);
             (Level::Warn, format!("this run continues from what was saved at {time}"))
         }
-        Saved::Refused(why) => (
-            Level::Error,
-            format!(
-                "so is what was saved of them, which can't be used either: {why}; this run starts with empty ones"
-            ),
-        ),
     };
-    log!(target: "mprun", level, "the queues in {what} can't be used: {fault}; they are set aside as {aside}, {then}");
+    let aside = aside.display();
+    log!(target: "mprun", level, "the queues in {what} can't be used: {why}; they are set aside as {aside}, {then}");
 }
 
 /// Copies memory that the service manager kept into the state folder.
-pub(super) fn save(fd: &OwnedFd, folder: &Path, fault: &Fault) {
+pub(super) fn save(fd: &OwnedFd, folder: &Path, why: Fault) {
     match Arena::copy_aside(fd, &folder.join("queues")) {
-        Ok(aside) => tell("the service manager's store", &aside, fault, &Saved::Nothing),
+        Ok(aside) => tell("the service manager's store", &Replaced { aside, why, saved: None }),
         Err(failed) => log!(
             target: "mprun",
             Level::Error,
-            "the queues that the service manager kept can't be used: {fault}; nor could they be set aside: {failed}"
+            "the queues that the service manager kept can't be used: {why}; nor could they be set aside: {failed}"
         ),
     }
+}
+
+/// Nothing can take their place: what they held, and what follows for the files that stages have written, is for a person to decide.
+pub(super) fn unusable(path: &Path, fault: &Fault) -> SetUpError {
+    let saved = path.with_extension("saved");
+    let both = if saved.exists() { format!(" and {}", saved.display()) } else { String::new() };
+    SetUpError::Refused(format!(
+        "the durable queues in {path} can't be used: {fault}. They stay where they are; to begin a new run, which empties the files \
+         that its stages write, move {path}{both} away",
+        path = path.display()
+    ))
 }
 
 /// Another pipeline's queues of the same name are refused.

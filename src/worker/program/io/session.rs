@@ -8,7 +8,7 @@ use crate::framing::Decoder;
 use crate::stage::Failure;
 use crate::sys::process::{RunningProgram, SpawnError, sweep};
 use crate::sys::wait::{Exit, SignalNumber};
-use crate::sys::{proc_table, readiness};
+use crate::sys::{fd, proc_table, readiness};
 use crate::worker::program::io::stderr::StderrRelay;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -16,7 +16,8 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::signal::Signal;
 use nix::sys::uio::writev;
 use nix::unistd::{pipe2, read, write};
-use std::io::{self, IoSlice};
+use std::fs::File;
+use std::io::{self, IoSlice, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,9 +35,14 @@ pub(crate) struct Session {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+    /// What it leaves unread of its standard input is of interest.
+    keeps_unread: bool,
+    /// The other end of its standard input, once that is closed: what it has not read stays there.
+    unread_end: Option<OwnedFd>,
     /// Bytes that its standard input took, less those that it had not read when that was closed.
     sent: u64,
     exit: Option<Exit>,
+    was_signalled: bool,
     flow: Flow,
     process_limit: Option<ProcessLimit>,
 }
@@ -146,8 +152,11 @@ impl Session {
             stdin: stdin.map(|(_, writer)| writer),
             stdout: stdout.map(|(reader, _)| reader),
             stderr: Some(stderr.0),
+            keeps_unread: false,
+            unread_end: None,
             sent: 0,
             exit: None,
+            was_signalled: false,
             flow: Flow::default(),
             process_limit: None,
         };
@@ -200,6 +209,24 @@ impl Session {
         if let Some(stdin) = self.stdin.take() {
             // What waits in a pipe stays there as long as one end is open.
             self.sent -= readiness::bytes_waiting(stdin.as_fd()).unwrap_or(0).min(self.sent);
+            if self.keeps_unread {
+                self.unread_end = fd::reading_end(&stdin).ok();
+            }
+        }
+    }
+
+    /// From now on what it leaves unread of its standard input can be [taken](Session::take_unread).
+    pub(crate) fn keep_unread(&mut self) {
+        self.keeps_unread = true;
+    }
+
+    /// What the program and all that it has started, which are over, have left unread: the end of what was written.
+    pub(crate) fn take_unread(&mut self) -> io::Result<Vec<u8>> {
+        let mut unread = Vec::new();
+        let Some(end) = self.unread_end.take() else { return Ok(unread) };
+        match File::from(end).read_to_end(&mut unread) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(_) | Err(_) => Ok(unread),
         }
     }
 
@@ -224,10 +251,16 @@ impl Session {
     }
 
     /// Sends a signal to the program and all it has started.
-    pub(crate) fn signal(&self, signal: impl Into<SignalNumber>) {
+    pub(crate) fn signal(&mut self, signal: impl Into<SignalNumber>) {
         if self.exit.is_none() {
+            self.was_signalled = true;
             self.running.signal(signal);
         }
+    }
+
+    /// Whether it has not ended by itself.
+    pub(crate) fn was_signalled(&self) -> bool {
+        self.was_signalled
     }
 
     /// One turn: waits until something can be done, and does it. Returns early for an order.

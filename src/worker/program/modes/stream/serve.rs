@@ -2,7 +2,7 @@
 
 use super::output::{StreamOutput, publish, publish_any};
 use super::streaming::{Found, Streaming, Unaccounted, lost_with_output};
-use crate::config::pipeline::Command;
+use crate::config::pipeline::{Command, Framing};
 use crate::exit;
 use crate::framing::Decoder;
 use crate::model::ItemFailure;
@@ -41,8 +41,9 @@ pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Co
         unaccounted: Unaccounted::new(),
     };
     let started = spec.start(None, worker.queues.program());
-    let session = started.map_err(|not_started| not_started.stop(worker))?;
+    let mut session = started.map_err(|not_started| not_started.stop(worker))?;
     session.widen(PIPE_BYTES);
+    session.keep_unread();
     worker.recycling.watch(session.pid());
     let manner = Manner::Stream { is_source: worker.inputs.is_empty() };
     let mut stderr = StderrRelay::new();
@@ -51,7 +52,9 @@ pub(crate) fn serve(worker: &mut WorkerContext, spec: &CommandSpec, command: &Co
     if ended.is_ok() && run.was_killed_externally() {
         run.worker.exit_code = Some(exit::PROGRAM_KILLED);
     }
-    ended.and_then(|()| mode.conclude(&mut run, spec)).map_err(|stop| lost_with_output(run.worker, stop))
+    ended
+        .and_then(|()| mode.conclude(&mut run, spec, command.in_framing))
+        .map_err(|stop| lost_with_output(run.worker, stop))
 }
 
 impl Mode for Streaming<'_> {
@@ -104,15 +107,32 @@ impl Streaming<'_> {
         Ok(())
     }
 
+    /// The program has ended well. Its items can't be given back: their leases have ended, and with those their places in the queue, their
+    /// attempts and their numbers.
+    fn settle(&mut self, run: &mut ProgramRun<'_>, exit: Exit, framing: Framing) -> Result<(), Failure> {
+        let unread = run.session.take_unread()?;
+        self.unaccounted.settle(&unread, framing, &run.worker.queues);
+        if !unread.is_empty() {
+            log::warn!("its program ended with {exit} before it had read all that it was given");
+        }
+        Ok(())
+    }
+
     /// The program is over, and all that it wrote is read.
-    fn conclude(&mut self, run: &mut ProgramRun<'_>, spec: &CommandSpec) -> Result<Stop, Stop> {
+    fn conclude(
+        &mut self,
+        run: &mut ProgramRun<'_>,
+        spec: &CommandSpec,
+        framing: Framing,
+    ) -> Result<Stop, Stop> {
         // A program is over only with an exit.
         let exit = run.session.exit().unwrap_or(Exit::Code(0));
         self.output.emit(run.worker, usize::MAX)?;
         let last = self.output.emit_last(run.worker, exit)?;
         publish(run.worker, 0)?;
-        if spec.is_success(exit) {
-            self.unaccounted.settle(&run.worker.queues);
+        // After a signal such an exit says nothing of what it had.
+        if spec.is_success(exit) && !run.session.was_signalled() {
+            self.settle(run, exit, framing)?;
         }
         let error = match (run.conversation.outcome(), last) {
             (Some(Outcome::Stop(ending)), _) => return Ok(Stop(ending.clone())),

@@ -1,6 +1,7 @@
 //! What the worker knows of its items and its program's output.
 
 use super::output::StreamOutput;
+use crate::config::pipeline::Framing;
 use crate::queue::{Ending, WorkerHandle};
 use crate::worker::context::WorkerContext;
 use crate::worker::program::io::feed::Feed;
@@ -53,10 +54,11 @@ impl Found {
     }
 }
 
-/// A program that has left nothing unread, and has neither read nor written for this long, has done what it had.
+/// A program that has left nothing unread, and has neither read nor written for this long, is taken to have done what it had. It may have
+/// it in a buffer all the same.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
-/// Items that the program may hold: if it does not end well they can't be accounted for.
+/// About how many items the program has in hand: if it does not end well they can't be accounted for.
 ///
 /// The number is in the worker's slot. The supervisor logs it at the end of the worker; of a run that was killed, the next one does.
 ///
@@ -67,6 +69,7 @@ const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// | before the write | these and those before | still leased: they go back. Those before may be lost |
 /// | between the write and the commit that ends their leases | these and those before | these come again, though the program may have had them |
 /// | behind the commit, until the program has ended well | those whose leases have ended | they may be lost |
+/// | after that | those that it has left unread | they are lost |
 pub(super) struct Unaccounted {
     items: u64,
     moved: Instant,
@@ -92,10 +95,17 @@ impl Unaccounted {
         queues.note_handed_over(self.items);
     }
 
-    /// The program has ended well: it has done what it had.
-    pub(super) fn settle(&mut self, queues: &WorkerHandle) {
-        self.items = 0;
-        queues.note_handed_over(0);
+    /// The program has ended well: it has done what it has read, but not what it has left `unread`.
+    pub(super) fn settle(&mut self, unread: &[u8], framing: Framing, queues: &WorkerHandle) {
+        let items = match framing {
+            Framing::Lines => memchr::memchr_iter(b'\n', unread).count() as u64,
+            Framing::Nul => memchr::memchr_iter(0, unread).count() as u64,
+            Framing::Netstring | Framing::U32be if unread.is_empty() => 0,
+            // Where a frame begins in it is not known.
+            Framing::Netstring | Framing::U32be => self.items,
+        };
+        self.items = self.items.min(items);
+        queues.note_handed_over(self.items);
     }
 }
 
