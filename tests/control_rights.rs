@@ -189,6 +189,34 @@ fn each_cell_of_the_table_holds_on_loopback_and_from_elsewhere() {
 }
 
 #[test]
+fn no_other_way_of_writing_a_path_gives_more_rights() {
+    let server = Server::start();
+    for address in &server.addresses {
+        for shown in [Nothing, TokenForLooking, TokenForEverything] {
+            for (row, method, asked, body) in ROUTES {
+                let Some(expected) = refusal(row, shown) else { continue };
+                let (path, query) = asked.split_once('?').map_or((asked, ""), |(path, query)| (path, query));
+                let ways = [
+                    format!("{path}/?{query}"),
+                    format!("{path}//?{query}"),
+                    format!("/{path}?{query}"),
+                    format!("{}?{query}", path.replacen("/v1/", "/v1//", 1)),
+                    format!("{}?{query}", path.replacen("/v1/", "/v1/./", 1)),
+                    format!("{}?{query}", path.replacen("/v1/", "/v1%2f", 1)),
+                    format!("{}?{query}", path.replacen("/v1", "/V1", 1)),
+                    format!("http://{address}{path}/?{query}"),
+                ];
+                for way in ways {
+                    let code = server.over_tcp(address, shown, (method, &way, body));
+                    assert!(code == expected || code == 404, "{method} {way} {shown:?}: {code}");
+                }
+            }
+        }
+    }
+    assert_eq!(server.status()["phase"], "running");
+}
+
+#[test]
 fn the_socket_and_the_token_for_everything_end_a_run_and_upgrade_it() {
     for path in ENDINGS {
         for way in 0..3 {

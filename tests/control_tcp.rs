@@ -224,8 +224,138 @@ fn an_upgrade_keeps_the_address_and_a_taken_one_is_a_warning() {
     run.tell(&["upgrade", "--wait"]);
     wait_until("an answer", || (tcp(&address, "GET", "/v1/status", &full, "").0 == 200).then_some(()));
     let other = Run::start(&text(&format!("listen = '{address}'")));
-    other.wait_for_log("no control over TCP: failed to listen on");
+    other.wait_for_log("no control over TCP until this works: failed to listen on");
     other.wait_for_log("up after");
+}
+
+#[test]
+fn an_address_that_is_taken_is_served_once_it_is_free_and_open_and_status_say_so_meanwhile() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let wanted = taken.local_addr().unwrap().to_string();
+    let run = Run::start(&text(&format!("listen = '{wanted}'")));
+    run.wait_for_log("up after");
+    let fault = format!("there is no page: failed to listen on {wanted}: Address already in use");
+    let said = run.ask(&["open", "--print"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains(&fault) && said.stderr.contains("tries it again every 5 s"), "{said:?}");
+    assert!(run.tell(&["status"]).contains(&fault));
+    assert_eq!(run.ask(&["status", "--check"]).code, Some(0));
+    drop(taken);
+    wait_until("the page", || (run.ask(&["open", "--print"]).code == Some(0)).then_some(()));
+    assert_eq!(address(&run), wanted);
+    let full = bearer(&token(&run, "token"));
+    assert_eq!(tcp(&wanted, "GET", "/v1/status", &full, "").0, 200);
+    assert!(!run.tell(&["status"]).contains("there is no page"));
+    // The address stays through a change of another key, and through an upgrade.
+    run.edit(&text(&format!("listen = '{wanted}'\nhosts = ['shop.example']")));
+    run.tell(&["reload", "--wait"]);
+    wait_until("the new name", || {
+        let other = request("GET", "/v1/status", &format!("host: shop.example\r\n{full}"), "");
+        (exchange(TcpStream::connect(&wanted).unwrap(), &other).0 == 200).then_some(())
+    });
+    run.tell(&["upgrade", "--wait"]);
+    wait_until("an answer", || (tcp(&wanted, "GET", "/v1/status", &full, "").0 == 200).then_some(()));
+    // The same for an address that a reload brings.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let next = other.local_addr().unwrap().to_string();
+    run.edit(&text(&format!("listen = '{next}'")));
+    run.tell(&["reload", "--wait"]);
+    run.wait_for_log(&format!("until this works: failed to listen on {next}"));
+    drop(other);
+    wait_until("the next address", || (address(&run) == next).then_some(()));
+    assert_eq!(tcp(&next, "GET", "/v1/status", &full, "").0, 200);
+}
+
+#[test]
+fn a_reload_takes_another_token_over_from_the_same_file_and_ends_the_sessions_of_the_old_one() {
+    let folder = support::Folder::new();
+    folder.file("mine", "0123456789abcdef-one");
+    folder.file("pipeline.toml", &text("listen = '127.0.0.1:0'\ntoken_file = 'mine'"));
+    let run = Run::in_folder(folder, &[]);
+    run.wait_for_log("up after");
+    let address = address(&run);
+    let code = |token: &str| tcp(&address, "GET", "/v1/status", &bearer(token), "").0;
+    assert_eq!((code("0123456789abcdef-one"), code("0123456789abcdef-two")), (200, 401));
+    let (cookie, body) = session(&address, &run, &["open", "--print"]);
+    let key: Value = serde_json::from_str(&body).unwrap();
+    let session = format!("cookie: {cookie}\r\nx-mprun-key: {}\r\n", key["key"].as_str().unwrap());
+    // One that changes nothing leaves clients where they are.
+    let mut open = TcpStream::connect(&address).unwrap();
+    let asked = request("GET", "/v1/end", &format!("host: {address}\r\n{session}"), "");
+    open.write_all(asked.as_bytes()).unwrap();
+    open.read_exact(&mut [0; 12]).unwrap();
+    run.tell(&["reload"]);
+    assert_eq!(tcp(&address, "GET", "/v1/status", &session, "").0, 200);
+    fs::write(run.folder.path().join("mine"), "0123456789abcdef-two").unwrap();
+    run.tell(&["reload"]);
+    run.wait_for_log("a token is another one");
+    assert_eq!((code("0123456789abcdef-one"), code("0123456789abcdef-two")), (401, 200));
+    assert_eq!(tcp(&address, "GET", "/v1/status", &session, "").0, 401);
+    let _ = open.read_to_end(&mut Vec::new()); // it ends
+    // One that mprun has made: another one is made.
+    let made = token(&run, "read-token");
+    fs::remove_file(run.folder.path().join("state/mprun/pipeline/read-token")).unwrap();
+    run.tell(&["reload"]);
+    wait_until("another token", || (code(&made) == 401).then_some(()));
+    assert_ne!(token(&run, "read-token"), made);
+}
+
+#[test]
+fn a_link_to_all_addresses_of_the_machine_names_one_that_a_browser_can_open() {
+    let (run, address) = up("listen = '0.0.0.0:0'\nallow_plain = true");
+    let link = run.tell(&["open", "--print"]);
+    let port = address.rsplit_once(':').unwrap().1;
+    assert!(link.starts_with(&format!("http://127.0.0.1:{port}/open#")), "{link}");
+}
+
+#[test]
+fn names_that_look_like_numbers_or_flags_are_names() {
+    let stages = "[stages.true]\nuse = 'tick'\nwith = { every = '5ms' }\noutput = '007'\n\
+                  [stages.1e5]\nuse = 'format'\nwith = { template = '{item}' }\ninput = '007'\noutput = 'false'\n\
+                  [stages.null]\nuse = 'discard'\ninput = 'false'\n";
+    let run = Run::start(stages);
+    run.wait_for_log("up after");
+    for queue in ["false", "007"] {
+        assert_eq!(run.ask(&["tap", queue, "-n", "1"]).code, Some(0), "{queue}");
+    }
+    let socket = || UnixStream::connect(run.socket()).unwrap();
+    for stage in ["true", "1e5", "null"] {
+        let path = format!("/v1/logs?stage={stage}&lines=5");
+        assert_eq!(exchange(socket(), &request("GET", &path, "host: x\r\n", "")).0, 200, "{path}");
+    }
+    for group in ["6698699609063556", "true", "0"] {
+        let path = format!("/v1/dead?group={group}&most=20&keys=true");
+        assert_eq!(exchange(socket(), &request("GET", &path, "host: x\r\n", "")).0, 200, "{path}");
+    }
+    let said = run.ask(&["tap", "a queue & more"]);
+    assert!(said.code == Some(1) || said.code == Some(2), "{said:?}");
+    assert!(said.stderr.contains("no queue") && said.stderr.contains("a queue & more"), "{said:?}");
+}
+
+#[test]
+fn the_answer_about_many_large_letters_is_bounded() {
+    let folder = support::Folder::new();
+    // Among good items, each large one is a dead letter.
+    folder.file("make.sh", "n=0; while [ $n -lt 30 ]; do head -c 60000 /dev/zero | tr '\\0' '\\1'; echo; echo good; n=$((n+1)); done; sleep 1000");
+    folder.file("fail.sh", "while read -r item; do [ \"$item\" = good ] || exit 1; echo; done");
+    folder.file(
+        "pipeline.toml",
+        "[stages.make]\ncommand = ['sh', 'make.sh']\noutput = 'a'\n\
+         [stages.fail]\ncommand = ['sh', 'fail.sh']\nmode = 'reply'\nattempts = 1\nretry = { max = '10ms' }\ninput = 'a'\noutput = 'b'\n\
+         [stages.end]\nuse = 'discard'\ninput = 'b'\n",
+    );
+    let run = Run::in_folder(folder, &[]);
+    run.wait_for_log("up after");
+    let letters = |most: u32| {
+        let stream = UnixStream::connect(run.socket()).unwrap();
+        exchange(stream, &request("GET", &format!("/v1/dead?most={most}"), "host: x\r\n", "")).2
+    };
+    let found = wait_until("30 letters", || {
+        let body = letters(1000);
+        (serde_json::from_str::<Vec<Value>>(&body).ok()?.len() == 30).then_some(body)
+    });
+    assert!(found.len() < 6 * 512 * 1024 + 100_000, "{} bytes", found.len());
+    assert!(found.len() > 512 * 1024, "{} bytes", found.len());
 }
 
 #[test]

@@ -149,8 +149,7 @@ fn what_says_not_now_of_every_item_is_shown_as_failing_and_is_done_once_it_can_b
             (says_so && said.code == Some(code)).then_some(())
         });
     }
-    let headline =
-        "No stage is the bottleneck: work is failing, and tries one item at a time until one is done.";
+    let headline = "work is the bottleneck: it is failing, and tries one item at a time until one is done.";
     wait_until("the headline", || run.ask(&["why"]).stdout.contains(headline).then_some(()));
     run.folder.file("up", "");
     assert_eq!(run.wait(), 0, "{}", run.stderr());

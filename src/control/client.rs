@@ -9,6 +9,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Response};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -24,6 +25,9 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// While the backlog of the socket is full.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_RETRY_DELAY: Duration = Duration::from_millis(10);
+
+/// What no name of a queue has, and a query can't have as it is.
+const NOT_IN_NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// A connection to a running pipeline.
 pub(crate) struct Client {
@@ -125,6 +129,7 @@ impl Client {
 
     /// Reads the items that pass through a queue: `each` gets bytes of the answer, and returns whether to continue.
     pub(crate) fn tap(&mut self, queue: &str, each: impl FnMut(&[u8]) -> bool) -> Result<(), ClientError> {
+        let queue = utf8_percent_encode(queue, NOT_IN_NAMES);
         self.stream(&format!("{}?queue={queue}", protocol::TAP), each)
     }
 

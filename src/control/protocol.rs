@@ -77,6 +77,12 @@ pub(crate) const PATHS: [(&str, Method); 26] = [
     (MACHINES, Method::GET),
 ];
 
+/// The path of the API that a request names, and its method. `/` names the root, and a slash at the end says nothing.
+pub(crate) fn endpoint(path: &str) -> Option<(&'static str, Method)> {
+    let path = if path == "/" { ROOT } else { path.trim_end_matches('/') };
+    PATHS.into_iter().find(|(known, _)| *known == path)
+}
+
 /// Something that a running pipeline is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Request {

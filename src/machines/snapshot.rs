@@ -40,6 +40,7 @@ pub(crate) fn of(whole: &Whole) -> Snapshot {
         bottleneck: whole.bottleneck.clone(),
         broker: None,
         page: None,
+        page_fault: None,
     }
 }
 

@@ -7,12 +7,14 @@
 //! outside counts as well: a source that is starved waits for what it reads, a last stage that is blocked for the
 //! reader of standard output.
 //!
+//! How a stage that is failing spends its time says nothing of that: as long as items wait for it, it is the limit.
+//!
 //! It is an estimate: it takes the work to be even, and processes of a stage not to be in each other's way.
 
 mod sentence;
 mod verdict;
 
-use super::{Cpus, Fate, Phase, QueueStatus, Snapshot, StageStatus, Times};
+use super::{Cpus, Fate, Phase, QueueStatus, Snapshot, StageStatus, Times, WorkerStatus};
 use std::collections::BTreeMap;
 pub(crate) use verdict::{Bottleneck, Limit, Next, NoMore};
 
@@ -53,18 +55,25 @@ pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Optio
         // One that runs at its times is as slow as its schedule, not as its work.
         !(stage.scheduled || stage.is_service() || !now.queues.is_empty() && runs_alone)
     };
+    let failing = now.stages.iter().filter(flows).filter(|stage| running && holds_up(stage, &now.queues));
+    let fullness = |stage: &StageStatus| pressed(stage, &now.queues);
+    if let Some(stage) = failing.max_by(|a, b| fullness(a).total_cmp(&fullness(b))) {
+        return self::found(Limit::Failing, Some(stage), now);
+    }
     let loads: Vec<Load<'_>> =
         now.stages.iter().filter(flows).filter_map(|stage| load(stage, before)).collect();
     let found = if running { limit(&loads, &now.queues) } else { None };
-    let Some((load, limit, share)) = found else { return no_stage(Limit::Unknown, now) };
+    let Some((load, limit, share)) = found else { return self::found(Limit::Unknown, None, now) };
     // That a stage which is failing is at work means no more than that its tries take long.
     if share < MIN_BUSY_SHARE || load.stage.failing.is_some() {
-        return no_stage(Limit::Nothing, now);
+        return self::found(Limit::Nothing, None, now);
     }
     let next = next(&loads, &load, limit);
     let (one_more, no_more_because) = match limit {
         Limit::Work | Limit::Pauses => gain(&load, limit, next.as_ref(), cpus),
-        Limit::Rate | Limit::Input | Limit::Output | Limit::Nothing | Limit::Unknown => (0.0, None),
+        Limit::Rate | Limit::Input | Limit::Output | Limit::Failing | Limit::Nothing | Limit::Unknown => {
+            (0.0, None)
+        }
     };
     let stage = Some(load.stage.name.clone());
     let mut found = Bottleneck { limit, stage, share, next, one_more, no_more_because, text: String::new() };
@@ -72,10 +81,19 @@ pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Optio
     found
 }
 
-fn no_stage(limit: Limit, now: &Snapshot) -> Bottleneck {
-    let (stage, next, no_more_because) = (None, None, None);
-    let mut found =
-        Bottleneck { limit, stage, share: 0.0, next, one_more: 0.0, no_more_because, text: String::new() };
+/// Whether items wait for a stage that does none: it is failing, or all its workers pause after a failure.
+fn holds_up(stage: &StageStatus, queues: &[QueueStatus]) -> bool {
+    let all_rest = !stage.workers.is_empty() && stage.workers.iter().all(WorkerStatus::is_backing_off);
+    let is_failing = stage.fate == Fate::Wanted && !stage.paused && (stage.failing.is_some() || all_rest);
+    let has_items = |queue: &QueueStatus| queue.waiting + queue.delayed + queue.leased > 0;
+    is_failing && (stage.is_source() || inputs(stage, queues).any(has_items))
+}
+
+/// A limit that is not measured.
+fn found(limit: Limit, stage: Option<&StageStatus>, now: &Snapshot) -> Bottleneck {
+    let (stage, share) = (stage.map(|stage| stage.name.clone()), if stage.is_some() { 1.0 } else { 0.0 });
+    let (next, one_more, no_more_because, text) = (None, 0.0, None, String::new());
+    let mut found = Bottleneck { limit, stage, share, next, one_more, no_more_because, text };
     found.text = sentence::of(&found, now, None);
     found
 }
@@ -115,7 +133,8 @@ fn limit<'a>(loads: &[Load<'a>], queues: &[QueueStatus]) -> Option<(Load<'a>, Li
         for (limit, share) in [Some((own, load.busy())), input, output].into_iter().flatten() {
             let wins = best.as_ref().is_none_or(|(before, _, most)| {
                 share > most + SHARE_TOLERANCE
-                    || share > most - SHARE_TOLERANCE && pressed(load, queues) > pressed(before, queues)
+                    || share > most - SHARE_TOLERANCE
+                        && pressed(load.stage, queues) > pressed(before.stage, queues)
             });
             if wins {
                 best = Some((*load, limit, share));
@@ -127,9 +146,12 @@ fn limit<'a>(loads: &[Load<'a>], queues: &[QueueStatus]) -> Option<(Load<'a>, Li
 
 /// How much waits before a stage: of two that are as busy as each other, the later one is the limit if the queue
 /// between them is full.
-fn pressed(load: &Load<'_>, queues: &[QueueStatus]) -> f64 {
-    let inputs = queues.iter().filter(|queue| load.stage.inputs.contains(&queue.name));
-    inputs.map(QueueStatus::fullness).fold(0.0, f64::max)
+fn pressed(stage: &StageStatus, queues: &[QueueStatus]) -> f64 {
+    inputs(stage, queues).map(QueueStatus::fullness).fold(0.0, f64::max)
+}
+
+fn inputs<'a>(stage: &'a StageStatus, queues: &'a [QueueStatus]) -> impl Iterator<Item = &'a QueueStatus> {
+    queues.iter().filter(|queue| stage.inputs.contains(&queue.name))
 }
 
 fn next(loads: &[Load<'_>], limit: &Load<'_>, kind: Limit) -> Option<Next> {

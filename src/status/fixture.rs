@@ -28,6 +28,7 @@ pub fn snapshot() -> Snapshot {
         bottleneck: None,
         broker: None,
         page: None,
+        page_fault: None,
     }
 }
 

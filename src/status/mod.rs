@@ -84,6 +84,9 @@ pub(crate) struct Snapshot {
     /// The address of its page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
+    /// Why it has none, though the file wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_fault: Option<String>,
 }
 
 /// How far a pipeline is.

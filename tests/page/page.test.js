@@ -63,6 +63,38 @@ command = ["sleep", "1000"]
   await until("the page to have no more workers missing than fail", async () => ["2", "1 of 2"].includes(await page.locator("#summary dd").first().textContent()));
   assert.match(pipeline.tell("status"), /nightly.*scheduled/);
   assert.match(pipeline.tell("status"), /broken.*failing/);
+  // Nothing is said of stages and workers where there are services alone.
+  assert.equal(await page.locator("#summary dt").first().textContent(), "processes");
+  await box("broken").click();
+  await page.locator("#panel h2", { hasText: /^Service broken$/ }).waitFor();
+  await page.locator("#panel .lead", { hasText: /^failing: the last process failed, starts again in / }).waitFor();
+  await page.locator("#panel caption", { hasText: /^Processes$/ }).waitFor();
+  await page.getByRole("button", { name: "One process more" }).waitFor();
+  pipeline.edit(new URL(pipeline.base).host, "[stages.web]\ncommand = [\"sleep\", \"1000\"]\n");
+  await page.locator("#panel .lead", { hasText: "This service is not in the pipeline any more." }).waitFor();
+}));
+
+test("a stage that is failing is the limit, and not one that waits for items", () => shown(`
+[stages.src]
+use = "count"
+rate = "20/s"
+output = "in"
+[stages.f]
+command = ["sh", "-c", "while read n; do exit 9; done"]
+mode = "reply"
+attempts = 3
+input = "in"
+output = "out"
+[stages.end]
+use = "discard"
+input = "out"
+`, async (page) => {
+  await page.locator("#bottleneck", { hasText: /^f is the bottleneck: it is failing, and / }).waitFor();
+  await page.locator("[data-node='stage/f']", { hasText: "bottleneck" }).waitFor();
+  assert.doesNotMatch(await page.locator("[data-node='stage/src']").textContent(), /bottleneck/);
+  await open(page, "stage/f");
+  await page.locator("#panel .lead", { hasText: /^failing/ }).waitFor();
+  assert.equal(await page.locator("#panel .legend").count(), 0);
 }));
 
 test("a queue shows its ledger, the age of its oldest item, and items", () => shown(SHOP, async (page) => {
@@ -108,6 +140,53 @@ test("dead letters are grouped, shown, put back, and dropped only after a questi
     await page.waitForTimeout(300);
     return letters() === 0;
   });
+}));
+
+// Many of its items fail, also when they are put back.
+const FAILS = SHOP.replace("*77)", "*7)");
+
+test("a retry puts back each letter that was there once, though all fail again", () => shown(FAILS, async (page, pipeline) => {
+  const letters = () => pipeline.status().letters.letters;
+  await until("some letters", () => letters() >= 10);
+  const asked = [];
+  page.on("request", (request) => request.url().endsWith("/v1/dead/retry") && asked.push(...request.postDataJSON().keys));
+  await page.getByRole("button", { name: "dead letters" }).click();
+  await page.getByRole("button", { name: /^Retry / }).first().click();
+  const said = page.getByRole("status").filter({ hasText: /^\d+ put back$/ });
+  await said.waitFor();
+  const count = asked.length;
+  assert.equal(await said.textContent(), `${count} put back`);
+  await until("letters again", () => letters() >= 10);
+  assert.equal(asked.length, count, "no letter is put back again");
+  assert.equal(new Set(asked).size, count);
+}));
+
+test("a drop takes the letters that were there at the question, and none that came after it", () => shown(FAILS, async (page, pipeline) => {
+  const letters = () => pipeline.status().letters.letters;
+  await until("some letters", () => letters() >= 5);
+  await page.getByRole("button", { name: "dead letters" }).click();
+  const sent = page.waitForRequest((request) => request.url().endsWith("/v1/dead/drop"));
+  await page.getByRole("button", { name: /^Drop / }).first().click();
+  const dialog = page.getByRole("dialog");
+  await dialog.waitFor();
+  const [, asked] = /Drop (\d+) letters? of check/.exec(await dialog.textContent());
+  const before = letters();
+  await until("more letters", () => letters() > before + 3);
+  await dialog.getByRole("button", { name: "Yes" }).click();
+  assert.equal((await sent).postDataJSON().keys.length, Number(asked));
+  await page.getByRole("status").filter({ hasText: `${asked} dropped` }).waitFor();
+  assert.ok(letters() > 3);
+}));
+
+test("text that is selected stays while the page goes on", () => shown(SHOP, async (page, pipeline) => {
+  await open(page, "stage/check");
+  await page.locator("#panel table td").nth(1).waitFor();
+  await page.evaluate(() => getSelection().selectAllChildren(document.querySelectorAll("#panel table td")[1]));
+  const pid = await page.evaluate(() => getSelection().toString().trim());
+  assert.equal(pid, String(pipeline.stage("check").workers[0].pid));
+  const before = await page.locator("#state").textContent();
+  await until("the next second", async () => (await page.locator("#state").textContent()) !== before);
+  assert.equal(await page.evaluate(() => getSelection().toString().trim()), pid);
 }));
 
 test("a reload shows its plan, and a bad file its faults, before anything is applied", () => shown(SHOP, async (page, pipeline) => {

@@ -54,6 +54,20 @@ test("a page that has had 10,000 events has not grown", { timeout: 120_000 }, ()
   process.stderr.write(`10,000 events: ${JSON.stringify([early, late])}\n`);
 }));
 
+test("a page shows the newest state whatever separators of lines are in a name, and with stages called as parts of the language", () => shown(FLOW, async (page, pipeline) => {
+  const moves = async () => {
+    const before = await page.locator("#state").textContent();
+    await until("the next second", async () => (await page.locator("#state").textContent()) !== before);
+  };
+  await moves();
+  const host = new URL(pipeline.base).host;
+  pipeline.edit(host, FLOW.replace("stages.pass", "stages.constructor"));
+  await page.locator("[data-node='stage/constructor']").click();
+  await page.locator("#panel .legend").waitFor();
+  await page.locator("#panel figcaption").waitFor();
+  await moves();
+}, { pipeline: { file: "shop\u2028of\u2029ann\u0085.toml" } }));
+
 test("a pipeline that says nothing for some seconds is said to be gone, and is back when it speaks", () => shown(FLOW, async (page, pipeline) => {
   process.kill(pipeline.child.pid, "SIGSTOP");
   try {

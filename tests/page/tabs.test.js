@@ -1,5 +1,7 @@
 // Several tabs of a browser, which has six connections to a host, and tabs that are hidden.
 import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
 import { after, before, test } from "node:test";
 import { FLOW, hide, launch, shown as shownIn, until } from "./pipeline.js";
 
@@ -64,6 +66,25 @@ for (const kind of ["SharedWorker", "no SharedWorker"]) {
     await until("the title", async () => (await page.title()).startsWith("no answer: shop"));
   }));
 }
+
+test("a tab whose session has ended says so, and follows the session of a link that another tab has followed", () => shown(FLOW, async (page, pipeline) => {
+  const host = new URL(pipeline.base).host;
+  await page.locator("[data-node='stage/pass']").click();
+  fs.rmSync(path.join(pipeline.folder, "state/mprun/shop/token"));
+  pipeline.edit(host, FLOW);
+  await pipeline.kill();
+  await pipeline.start();
+  await page.locator("#state", { hasText: "session ended" }).waitFor();
+  await page.getByRole("alert").filter({ hasText: "Run `mprun open` where the pipeline runs" }).waitFor();
+  assert.match(await page.title(), /^session ended: shop/);
+  const other = await page.context().newPage();
+  await other.goto(pipeline.tell("open", "--print").trim());
+  await other.locator("#state", { hasText: "running" }).waitFor();
+  await page.locator("#state", { hasText: "running" }).waitFor();
+  assert.equal(await page.getByRole("alert").isVisible(), false);
+  // What was looked at still is.
+  await page.locator("#panel h2", { hasText: "Stage pass" }).waitFor();
+}));
 
 test("a tab that comes later has the rates of the time before it", () => shown(FLOW, async (page) => {
   const MANY = 4;

@@ -175,6 +175,7 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     let of_broker = snapshot.broker.as_ref().and_then(BrokerStatus::note);
     notes.extend(of_broker.filter(|note| !faults.contains(note)));
     notes.extend(faults);
+    notes.extend(snapshot.page_fault.clone());
     if !snapshot.config.changed.is_empty() {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
     }

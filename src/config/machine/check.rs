@@ -16,6 +16,11 @@ pub(super) fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) 
     for token in &survey.tokens {
         report.push(placed_at(needs.span_of_file(&token.key), of_token(token)));
     }
+    if survey.has_one_token {
+        let fault = Diagnostic::error("`read_token_file` holds the token of `token_file`");
+        let fault = fault.help("it would be good for everything: write another token for looking there");
+        report.push(placed_at(needs.span_of_file("read_token_file"), fault));
+    }
     for stage in &pipeline.stages {
         let Some(found) = survey.stages.get(&stage.name) else { continue };
         let faults = stage.work.command().map_or_else(Vec::new, |command| of_command(command, found));

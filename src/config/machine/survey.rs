@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, Group, User, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub struct Survey {
     /// Files of `[control]` without a good token.
     #[serde(default)]
     pub(super) tokens: Vec<Token>,
+    /// The token for everything is the one for looking, too.
+    #[serde(default)]
+    pub(super) has_one_token: bool,
 }
 
 /// A file that holds no token, or shows it to others.
@@ -129,27 +133,32 @@ pub fn survey(loaded: &Loaded) -> Survey {
     let Loaded { pipeline, needs, .. } = loaded;
     let find = |stage: &Stage| (stage.name.clone(), find_needs(stage, needs, pipeline.folder_of(stage)));
     let broker = pipeline.broker.as_ref().and_then(|broker| broker.read_files().err());
+    let (tokens, has_one_token) = find_tokens(&pipeline.control);
     Survey {
         stages: pipeline.stages.iter().map(find).collect(),
         broker: broker.map(|(key, why)| (key.to_owned(), why)),
-        tokens: find_tokens(&pipeline.control),
+        tokens,
+        has_one_token,
     }
 }
 
-fn find_tokens(control: &Control) -> Vec<Token> {
+/// Reads the files of `[control]`: what is wrong with them, and whether both hold the same token.
+fn find_tokens(control: &Control) -> (Vec<Token>, bool) {
     if control.listen.is_none() {
-        return Vec::new();
+        return (Vec::new(), false);
     }
     let files = [("token_file", &control.token_file), ("read_token_file", &control.read_token_file)];
-    let look = |(key, path): (&str, &Option<PathBuf>)| {
-        let path = path.as_ref()?;
-        let (why, is_shown) = match TokenFile::read(path) {
+    let read = files.map(|(key, path)| path.as_ref().map(|path| (key, path, TokenFile::read(path))));
+    let [one, other] = read.each_ref().map(|file| file.as_ref().and_then(|(_, _, file)| file.as_ref().ok()));
+    let is_same = one.zip(other).is_some_and(|(one, other)| one.token == other.token);
+    let look = |(key, path, file): (&str, &PathBuf, io::Result<TokenFile>)| {
+        let (why, is_shown) = match file {
             Ok(file) => (file.caution?, true),
             Err(error) => (error.to_string(), false),
         };
         Some(Token { key: key.to_owned(), path: path.clone(), why, is_shown })
     };
-    files.into_iter().filter_map(look).collect()
+    (read.into_iter().flatten().filter_map(look).collect(), is_same)
 }
 
 fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {

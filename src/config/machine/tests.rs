@@ -240,6 +240,29 @@ fn token_files_have_to_hold_a_token_and_should_be_for_their_owner() {
 }
 
 #[test]
+fn the_token_for_looking_must_not_be_the_one_for_everything() {
+    let home = Home::new("one-token");
+    for name in ["one", "copy"] {
+        home.file(name, "0123456789abcdef\n", 0o600);
+    }
+    home.file("other", "0123456789abcdeg\n", 0o600);
+    let text = |file: &str, read: &str| {
+        let stages = "[stages.a]\nuse = 'count'\noutput = 'q'\n[stages.b]\nuse = 'discard'\ninput = 'q'\n";
+        format!(
+            "[control]\nlisten = '127.0.0.1:0'\ntoken_file = '{file}'\nread_token_file = '{read}'\n{stages}"
+        )
+    };
+    for read in ["one", "./one", "copy"] {
+        let report = surveyed(home.load(&text("one", read))).unwrap_err();
+        assert_eq!(report.faults(), 1, "{report}");
+        let report = report.to_string();
+        assert!(report.contains("`read_token_file` holds the token of `token_file`"), "{report}");
+        assert!(report.contains("p.toml:4:"), "{report}");
+    }
+    assert!(surveyed(home.load(&text("one", "other"))).is_ok());
+}
+
+#[test]
 fn a_survey_may_come_from_another_process_as_text() {
     let home = Home::new("text");
     let text = "[stages.s]\ncommand = ['x']\nenv_file = 'e'\ncwd = 'c'\nuser = 'u'\ngroup = 'g'\n";

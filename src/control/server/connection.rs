@@ -1,13 +1,14 @@
 //! One client: its requests, one after the other.
 
 use super::reply::{self, BoxError, Response};
-use super::route::{Route, route};
+use super::route::{Route, no_such_path, route};
 use super::shared::Shared;
 use super::slots::Slot;
+use super::web::files::Target;
 use super::web::site::Site;
 use super::web::{access, page};
 use super::{http, log_lines, machines, metrics, retry, stream};
-use crate::control::protocol::{Reason, Refused};
+use crate::control::protocol::{Reason, Refused, endpoint};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::http::request::Parts;
@@ -52,17 +53,18 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<impl Body<Data = Bytes, Error = BoxError>>, Infallible> {
     let (head, body) = request.into_parts();
+    let target = transport.target(head.uri.path());
     // Before the body: a stranger's costs no memory.
-    let body = match transport.check(&head) {
+    let body = match transport.check(&head, &target) {
         Ok(()) => read(body).await,
         Err(refused) => Err(refused),
     };
     let busy = slot.busy();
     let response = match body {
-        Ok(body) => respond(&transport, &shared, &head, &body).await,
+        Ok(body) => respond(&transport, &shared, &head, &target, &body).await,
         Err(refused) => Err(refused),
     };
-    let mut response = response.unwrap_or_else(|refused| transport.refuse(&head, &refused));
+    let mut response = response.unwrap_or_else(|refused| transport.refuse(&head, &target, &refused));
     if matches!(transport, Transport::Tcp(_)) {
         reply::guard(&mut response);
     }
@@ -70,18 +72,25 @@ async fn answer(
 }
 
 impl Transport {
-    fn refuse(&self, head: &Parts, refused: &Refused) -> Response {
+    fn target(&self, path: &str) -> Target {
+        match self {
+            Transport::Socket => Target::Api(endpoint(path)),
+            Transport::Tcp(_) => Target::over_tcp(path),
+        }
+    }
+
+    fn refuse(&self, head: &Parts, target: &Target, refused: &Refused) -> Response {
         let page = match (self, refused.reason) {
-            (Transport::Tcp(_), Reason::NoToken) => page::how_to_open(head.uri.path()),
+            (Transport::Tcp(_), Reason::NoToken) => page::how_to_open(target),
             _ => None,
         };
         page.unwrap_or_else(|| reply::refused(head.uri.path(), refused))
     }
 
-    fn check(&self, head: &Parts) -> Result<(), Refused> {
+    fn check(&self, head: &Parts, target: &Target) -> Result<(), Refused> {
         match self {
             Transport::Socket => Ok(()),
-            Transport::Tcp(site) => access::check(site.client(&head.headers)?, &head.method, head.uri.path()),
+            Transport::Tcp(site) => access::check(site.client(&head.headers)?, target),
         }
     }
 }
@@ -90,15 +99,17 @@ async fn respond(
     transport: &Transport,
     shared: &Shared,
     head: &Parts,
+    target: &Target,
     body: &[u8],
 ) -> Result<Response, Refused> {
     if let Transport::Tcp(site) = transport
-        && let Some(answer) = page::respond(site, &head.method, head.uri.path(), body)
+        && let Some(answer) = page::respond(site, &head.method, target, body)
     {
         return answer;
     }
     let state = &shared.state;
-    let route = route(&head.method, head.uri.path(), head.uri.query(), body)?;
+    let Target::Api(Some(endpoint)) = target else { return Err(no_such_path(head.uri.path())) };
+    let route = route(endpoint.clone(), &head.method, head.uri.query(), body)?;
     if let (Transport::Tcp(_), Route::Ask(request)) = (transport, &route) {
         access::check_request(request)?;
     }

@@ -15,9 +15,13 @@ use tokio::sync::Semaphore;
 /// Where each letter has another cause, there would be as many groups as letters.
 const MAX_GROUPS: usize = 1000;
 const MOST: u32 = 1000;
+/// The same of keys alone.
+const MOST_KEYS: u32 = 20_000;
 const USUAL: u32 = 50;
 /// Of an item, in an answer.
 const SHOWN_BYTES: usize = 64 * 1024;
+/// Of all items of an answer. A byte of an item may be six of the answer, and many clients may wait for one.
+const ANSWER_BYTES: usize = 512 * 1024;
 
 /// The letters of a run.
 #[derive(Clone)]
@@ -112,23 +116,30 @@ fn groups(path: &Path) -> io::Result<Vec<DeadGroup>> {
 }
 
 fn some(path: &Path, wanted: &Dead) -> io::Result<Vec<Value>> {
-    let most = wanted.most.unwrap_or(USUAL).min(MOST) as usize;
-    let mut letters = Vec::new();
+    let limit = if wanted.keys { MOST_KEYS } else { MOST };
+    let most = wanted.most.unwrap_or(USUAL).min(limit) as usize;
+    let (mut letters, mut room) = (Vec::new(), ANSWER_BYTES);
     if most == 0 {
         return Ok(letters);
     }
     each(path, |letter| {
         if wanted.group.as_ref().is_none_or(|group| *group == group_of(&letter).0) {
-            letters.push(if wanted.keys { json!({ "key": letter.key() }) } else { shown(&letter) });
+            letters.push(if wanted.keys {
+                json!({ "key": letter.key() })
+            } else {
+                shown(&letter, &mut room)
+            });
         }
         letters.len() < most
     })?;
     Ok(letters)
 }
 
-fn shown(letter: &Letter) -> Value {
+/// `room`: bytes of items that the answer may still have.
+fn shown(letter: &Letter, room: &mut usize) -> Value {
     let bytes = letter.beginning().unwrap_or_default();
-    let beginning = &bytes[..bytes.len().min(SHOWN_BYTES)];
+    let beginning = &bytes[..bytes.len().min(SHOWN_BYTES).min(*room)];
+    *room -= beginning.len();
     let item = String::from_utf8_lossy(beginning);
     json!({
         "key": letter.key(),

@@ -24,6 +24,7 @@ mod log_lines;
 mod machines;
 mod metrics;
 mod neighbours;
+mod query;
 mod reply;
 mod retry;
 mod route;
@@ -54,6 +55,7 @@ pub(crate) use ask::Ask;
 pub(crate) use retry::Retrier;
 pub(crate) use shared::Place;
 pub(crate) use web::Settings;
+use web::{Change, LateListener};
 
 const MAX_CONNECTIONS: usize = 128;
 /// For a request and its reply.
@@ -73,14 +75,25 @@ pub(crate) struct Listeners {
 /// The running server.
 #[derive(Debug)]
 pub(crate) struct Server {
-    settings: mpsc::UnboundedSender<Settings>,
+    changes: mpsc::UnboundedSender<Change>,
+    late_listener: LateListener,
     ending: Ending,
 }
 
 impl Server {
     /// From now on clients are served in this way.
     pub(crate) fn set(&self, settings: Settings) {
-        let _ = self.settings.send(settings); // without the server's thread there are no clients
+        let _ = self.changes.send(Change::Settings(settings)); // without the server's thread there are no clients
+    }
+
+    /// Clients over TCP need the tokens from now on that their files hold now.
+    pub(crate) fn read_tokens_again(&self) {
+        let _ = self.changes.send(Change::Tokens);
+    }
+
+    /// That of an address that could not be had at first, and is served by now.
+    pub(crate) fn take_late_listener(&self) -> Option<TcpListener> {
+        self.late_listener.take()
     }
 
     /// Those that wait for the end get to know what it is like; then this process may end.
@@ -115,7 +128,9 @@ pub(crate) fn start(
     let state = ServerState::new(ask, dead_letters);
     let ending = Ending::default();
     let shared = Shared::new(state.clone(), LetterReader::new(&dead_letters.path), place, ending.clone());
-    let (to_web, settings) = mpsc::unbounded_channel();
+    let (to_web, changes) = mpsc::unbounded_channel();
+    let late_listener = LateListener::default();
+    let late = late_listener.clone();
     let (control, metrics) = {
         let _context = runtime.enter();
         let control = control.map(net::UnixListener::from_std).transpose()?;
@@ -126,7 +141,7 @@ pub(crate) fn start(
             if let Some(metrics) = metrics {
                 tokio::spawn(metrics::serve(metrics, state));
             }
-            tokio::spawn(web::serve(settings, shared.clone()));
+            tokio::spawn(web::serve(changes, shared.clone(), late));
             match control {
                 Some(control) => accept(control, shared).await,
                 None => std::future::pending().await,
@@ -134,7 +149,7 @@ pub(crate) fn start(
         });
     };
     thread::Builder::new().name("control".to_owned()).stack_size(STACK_BYTES).spawn(serve)?;
-    Ok(Server { settings: to_web, ending })
+    Ok(Server { changes: to_web, late_listener, ending })
 }
 
 async fn accept(listener: net::UnixListener, shared: Shared) {

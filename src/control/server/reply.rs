@@ -1,9 +1,8 @@
 //! Replies as HTTP.
 
 use super::closing;
-use super::route::method_of;
 use super::slots::Busy;
-use crate::control::protocol::{PATHS, Reason, Refused, VERSION};
+use crate::control::protocol::{PATHS, Reason, Refused, VERSION, endpoint};
 use http_body_util::{BodyExt, Either, Full};
 use hyper::StatusCode;
 use hyper::body::{self, Bytes, Frame};
@@ -49,7 +48,7 @@ pub(super) fn hello() -> Response {
 pub(super) fn refused(path: &str, refused: &Refused) -> Response {
     let mut response = whole(code(refused.reason), refused);
     if refused.reason == Reason::WrongMethod
-        && let Some(method) = method_of(path)
+        && let Some((_, method)) = endpoint(path)
         && let Ok(allowed) = HeaderValue::from_str(method.as_str())
     {
         response.headers_mut().insert(ALLOW, allowed);

@@ -1,13 +1,13 @@
-//! From a method, a path and a body to what is asked. Pure.
+//! From a path of the API, a method, a query and a body to what is asked. Pure.
 
+use super::query;
 use crate::control::protocol::{
     self, AUDIT, Command, DEAD, DEAD_GROUPS, DROP, Dead, Drop, END, EVENTS, LOGS, Logs, MACHINES, METRICS,
-    Nothing, OPEN, Open, PATHS, PIPELINES, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry,
-    STATUS, TAP, Tap,
+    Nothing, OPEN, Open, PIPELINES, PLAN, PREFIX, RETRY, ROOT, Reason, Refused, Request, Retry, STATUS, TAP,
+    Tap,
 };
 use hyper::Method;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 /// What a request asks for.
 #[derive(Debug, PartialEq)]
@@ -42,13 +42,13 @@ pub(super) enum Route {
     Machines,
 }
 
-/// What is asked.
-pub(super) fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8]) -> Result<Route, Refused> {
-    let path = plain(path);
-    let Some(wanted) = method_of(path) else {
-        let error = format!("there is no path {path}: GET {ROOT} lists what there is");
-        return Err(Refused::new(Reason::NoSuchPath, error));
-    };
+/// What is asked at this endpoint.
+pub(super) fn route(
+    (path, wanted): (&'static str, Method),
+    method: &Method,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<Route, Refused> {
     if *method != wanted {
         let error = format!("{path} is asked with {wanted}, not with {method}");
         return Err(Refused::new(Reason::WrongMethod, error));
@@ -76,15 +76,9 @@ pub(super) fn route(method: &Method, path: &str, query: Option<&str>, body: &[u8
     })
 }
 
-/// The path as it stands in [`PATHS`].
-fn plain(path: &str) -> &str {
-    if path == "/" { ROOT } else { path.trim_end_matches('/') }
-}
-
-/// With what a path is asked, if there is such a path.
-pub(super) fn method_of(path: &str) -> Option<Method> {
-    let path = plain(path);
-    PATHS.iter().find(|(known, _)| *known == path).map(|(_, method)| method.clone())
+/// The refusal of a path that leads nowhere.
+pub(super) fn no_such_path(path: &str) -> Refused {
+    Refused::new(Reason::NoSuchPath, format!("there is no path {path}: GET {ROOT} lists what there is"))
 }
 
 /// What is asked must not stand where it is not looked for: `POST /v1/pause?stage=a` would pause all stages.
@@ -120,38 +114,30 @@ fn from_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     protocol::from_body(body).map_err(|error| malformed(&error))
 }
 
-/// `a=true&b=text`. Names of stages and queues need no escapes.
-fn from_query<T: DeserializeOwned>(query: Option<&str>) -> Result<T, Refused> {
-    let mut values = Map::new();
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, "true"));
-        let value = match value {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            text if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                // A name of digits only is no stage's and no queue's.
-                text.parse::<u64>().map_or_else(|_| text.into(), Value::from)
-            }
-            text => Value::String(text.to_owned()),
-        };
-        values.insert(key.to_owned(), value);
-    }
-    serde_json::from_value(Value::Object(values)).map_err(|error| malformed(&error))
+fn from_query<T: DeserializeOwned>(text: Option<&str>) -> Result<T, Refused> {
+    query::read(text.unwrap_or_default()).map_err(|error| malformed(&error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::{Scale, Status};
+    use crate::control::protocol::{Scale, Status, endpoint};
+
+    fn asked(method: &Method, path: &str, query: Option<&str>, body: &str) -> Result<Route, Refused> {
+        let found = endpoint(path).ok_or_else(|| no_such_path(path))?;
+        route(found, method, query, body.as_bytes())
+    }
 
     fn reason(method: Method, path: &str, query: Option<&str>, body: &str) -> Reason {
-        route(&method, path, query, body.as_bytes()).unwrap_err().reason
+        asked(&method, path, query, body).unwrap_err().reason
     }
 
     #[test]
     fn what_makes_no_sense_is_refused_with_the_reason() {
         assert_eq!(reason(Method::GET, "/v2/status", None, ""), Reason::NoSuchPath);
-        assert_eq!(reason(Method::GET, "/v1/../etc", None, ""), Reason::NoSuchPath);
+        for path in ["/v1/../etc", "/v1%2fstatus", "//v1/status", "/v1//status", "//", ""] {
+            assert_eq!(reason(Method::GET, path, None, ""), Reason::NoSuchPath, "{path}");
+        }
         assert_eq!(reason(Method::POST, "/v1/status", None, ""), Reason::WrongMethod);
         assert_eq!(reason(Method::GET, "/v1/stop", None, ""), Reason::WrongMethod);
         assert_eq!(reason(Method::POST, "/v1/scale", None, "{\"stage\":\"a\"}"), Reason::Malformed);
@@ -166,11 +152,11 @@ mod tests {
     fn a_request_is_known_by_its_path() {
         let scale = Scale { stage: "a".into(), processes: Some(3), by: None, wait: true };
         assert_eq!(
-            route(&Method::POST, "/v1/scale", None, br#"{"stage":"a","processes":3,"wait":true}"#).unwrap(),
+            asked(&Method::POST, "/v1/scale", None, r#"{"stage":"a","processes":3,"wait":true}"#).unwrap(),
             Route::Ask(Request::Command(Command::Scale(scale)))
         );
         let status = Request::Status(Status { history: true });
-        assert_eq!(route(&Method::GET, "/v1/status/", Some("history"), b"").unwrap(), Route::Ask(status));
-        assert_eq!(route(&Method::GET, "/", None, b"").unwrap(), Route::Hello);
+        assert_eq!(asked(&Method::GET, "/v1/status/", Some("history"), "").unwrap(), Route::Ask(status));
+        assert_eq!(asked(&Method::GET, "/", None, "").unwrap(), Route::Hello);
     }
 }

@@ -16,6 +16,9 @@ use tokio::time::timeout;
 /// For tokens that are read right after the start.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Between two tries to have an address: its port is taken, or the address is not there yet.
+pub(super) const LISTEN_RETRY_DELAY: Duration = Duration::from_secs(5);
+
 /// What does not change in a run.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -25,8 +28,30 @@ pub(crate) struct Place {
     pub state_folder: PathBuf,
 }
 
+/// Why there is no page.
+#[derive(Clone, Debug)]
+pub(super) enum NoPage {
+    /// The file wants none.
+    NotWanted,
+    /// Its address can't be had, for this reason. It is tried again.
+    NoAddress(String),
+}
+
+impl NoPage {
+    /// What is to be said of it, if anything.
+    fn fault(&self) -> Option<String> {
+        match self {
+            NoPage::NotWanted => None,
+            NoPage::NoAddress(why) => {
+                let seconds = LISTEN_RETRY_DELAY.as_secs();
+                Some(format!("there is no page: {why}; mprun tries it again every {seconds} s"))
+            }
+        }
+    }
+}
+
 /// The page, if there is one.
-type Served = Option<Arc<Site>>;
+type Served = Result<Arc<Site>, NoPage>;
 
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -46,8 +71,9 @@ impl Shared {
         Shared { state, events, letters, neighbours, place: Arc::new(place), ending, site }
     }
 
-    pub(super) fn set_site(&self, site: Option<Arc<Site>>) {
-        self.state.set_page(site.as_ref().map(|site| site.base()));
+    pub(super) fn set_site(&self, site: Served) {
+        let address = site.as_ref().ok().map(|site| site.base());
+        self.state.set_page(address, site.as_ref().err().and_then(NoPage::fault));
         self.site.send_replace(Some(site));
     }
 
@@ -55,8 +81,11 @@ impl Shared {
     pub(super) async fn open(&self, wanted: &Open) -> Result<Opened, Refused> {
         let mut site = self.site.subscribe();
         let served = timeout(START_TIMEOUT, site.wait_for(Option::is_some)).await;
-        let site = served.ok().and_then(Result::ok).and_then(|site| site.clone().flatten());
-        let help = "there is no page: add `[control] listen = \"127.0.0.1:7070\"` to the pipeline file";
-        site.ok_or_else(|| Refused::new(Reason::NotServed, help))?.open(wanted.read_only)
+        let site = served.ok().and_then(Result::ok).and_then(|site| site.clone());
+        let site = site.unwrap_or(Err(NoPage::NotWanted)).map_err(|absent| {
+            let help = "there is no page: add `[control] listen = \"127.0.0.1:7070\"` to the pipeline file";
+            Refused::new(Reason::NotServed, absent.fault().unwrap_or_else(|| help.to_owned()))
+        })?;
+        site.open(wanted.read_only)
     }
 }

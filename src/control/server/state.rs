@@ -19,8 +19,8 @@ pub(super) struct ServerState {
     letters: Arc<LetterCount>,
     /// What metrics have said: no counter goes back.
     pub monotone: Arc<Mutex<Monotone>>,
-    /// The address of the page.
-    page: Arc<Mutex<Option<String>>>,
+    /// The address of the page, and why it has none though the file wants it.
+    page: Arc<Mutex<(Option<String>, Option<String>)>>,
 }
 
 impl ServerState {
@@ -36,8 +36,8 @@ impl ServerState {
         }
     }
 
-    pub(super) fn set_page(&self, page: Option<String>) {
-        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = page;
+    pub(super) fn set_page(&self, address: Option<String>, fault: Option<String>) {
+        *self.page.lock().unwrap_or_else(PoisonError::into_inner) = (address, fault);
     }
 
     /// A snapshot with the rates since an earlier one, the number of dead letters, and the address of the page.
@@ -47,7 +47,8 @@ impl ServerState {
             if let Ok(mut samples) = self.samples.lock() {
                 samples.rate(snapshot, cpus::ticks);
             }
-            snapshot.page.clone_from(&self.page.lock().unwrap_or_else(PoisonError::into_inner));
+            let page = self.page.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            (snapshot.page, snapshot.page_fault) = page;
             self.letters.fill_in(snapshot).await;
         }
         Ok(answer)

@@ -2,7 +2,7 @@
 
 use super::reply;
 use super::route::{Route, route};
-use crate::control::protocol::{Audit, Done, Reason, Refused, ReloadSteps, Request, Retried};
+use crate::control::protocol::{Audit, Done, Reason, Refused, ReloadSteps, Request, Retried, endpoint};
 use crate::status::{Glimpse, Snapshot};
 use hyper::Method;
 use serde::Serialize;
@@ -57,7 +57,8 @@ fn requests_have_the_golden_paths_and_json() {
         let body = parts.next().unwrap_or_default();
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        let route = route(&method, path, query, body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+        let route = route(endpoint(path).unwrap(), &method, query, body.as_bytes())
+            .unwrap_or_else(|error| panic!("{error:?}"));
         if let Some(sent) = sent_again(&route) {
             assert_eq!(sent, serde_json::from_str::<Value>(body).unwrap(), "{line}");
         }

@@ -44,6 +44,15 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
                 room(found.next.as_ref())
             );
         }
+        Limit::Failing => {
+            let tries_single_items = status.is_some_and(|stage| stage.failing.is_some());
+            let how = if tries_single_items {
+                "tries one item at a time until one is done"
+            } else {
+                "is started again after a pause"
+            };
+            return format!("{stage} is the bottleneck: it is failing, and {how}.");
+        }
         Limit::Nothing => return nothing(now),
         Limit::Unknown => return unknown(now),
     };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::status::Failing;
-use crate::status::fixture::{queue, snapshot, stage};
+use crate::status::fixture::{queue, snapshot, stage, worker};
 use proptest::prelude::*;
 
 /// Shares of working, starved and blocked time of a source, a middle and a last stage.
@@ -155,14 +155,41 @@ fn only_the_time_between_the_looks_counts() {
 }
 
 #[test]
-fn a_stage_that_is_failing_is_no_bottleneck_and_is_named() {
-    let said = "No stage is the bottleneck: mid is failing, and tries one item at a time until one is done.";
+fn a_stage_that_is_failing_is_the_limit_while_items_wait_for_it() {
+    let said = "mid is the bottleneck: it is failing, and tries one item at a time until one is done.";
     // Its tries end at once, or take long.
     for working in [0.1, 0.9] {
         let mut now = chain([0.1, 0.0, 0.9], [working, 1.0 - working, 0.0], [0.1, 0.9, 0.0]);
         now.stages[1].failing = Some(Failing { since: 3.0, last_words: "no server".to_owned() });
-        assert_eq!((found(&now).limit, found(&now).text.as_str()), (Limit::Nothing, said));
+        let is = |now: &Snapshot, limit, stage| {
+            let found = found(now);
+            assert_eq!((found.limit, found.stage.as_deref(), found.next), (limit, stage, None));
+            found.text
+        };
+        assert_eq!(is(&now, Limit::Failing, Some("mid")), said);
+        // A source that waits for its rate is not the limit meanwhile.
+        now.stages[0].rate_limit = Some("5/s".to_owned());
+        now.stages[0].times.paused = 1000.0;
+        assert_eq!(is(&now, Limit::Failing, Some("mid")), said);
+        // Of two that are failing, the one for which more items wait.
+        let mut two = now.clone();
+        two.stages[2].failing = Some(Failing { since: 1.0, last_words: "no disk".to_owned() });
+        two.queues[1].waiting = 9;
+        is(&two, Limit::Failing, Some("out"));
+        // Nothing waits for it: the source is the limit.
+        (now.queues[0].waiting, now.queues[0].leased) = (0, 0);
+        assert_eq!(found(&now).stage.as_deref(), Some("in"));
     }
+}
+
+#[test]
+fn a_stage_whose_workers_all_pause_after_a_failure_is_the_limit() {
+    let mut now = chain([1.0, 0.0, 0.0], [0.1, 0.9, 0.0], [0.1, 0.9, 0.0]);
+    now.stages[1].workers = vec![worker("exit code 9"), worker("exit code 9")];
+    assert_eq!(found(&now).limit, Limit::Failing);
+    assert_eq!(found(&now).text, "mid is the bottleneck: it is failing, and is started again after a pause.");
+    now.stages[1].workers[0].state = crate::status::WorkerState::Working;
+    assert_eq!(found(&now).stage.as_deref(), Some("in"));
 }
 
 #[test]

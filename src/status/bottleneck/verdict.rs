@@ -35,6 +35,8 @@ pub(crate) enum Limit {
     Input,
     /// The reader of standard output.
     Output,
+    /// A stage that is failing, though items wait for it.
+    Failing,
     /// There is less to do than could be done.
     Nothing,
     /// The pipeline was told to pause, to drain, or has not worked yet.

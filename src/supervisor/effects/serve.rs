@@ -36,12 +36,20 @@ impl Performer<'_> {
         self.server = control::serve(listeners, &self.served, &self.inbox, letters, socket);
     }
 
+    /// An address that was taken at first, and is had by now.
+    pub(super) fn adopt_late_listener(&mut self) {
+        if let (None, Some(server)) = (&self.listeners.web, &self.server) {
+            self.listeners.web = server.take_late_listener();
+        }
+    }
+
     /// The same as another file says it. An address that stays keeps its listener, with the clients that wait there.
     pub(super) fn serve_as(&mut self, new: Control) {
-        if new == self.served {
-            return;
-        }
+        self.adopt_late_listener();
         let Some(server) = &self.server else { return };
+        if new == self.served {
+            return server.read_tokens_again();
+        }
         let mut before = self.listeners.web.take();
         if new.listen != self.served.listen
             && let Some(old) = before.take()

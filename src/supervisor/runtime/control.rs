@@ -71,7 +71,7 @@ pub(crate) fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Op
 
 /// The same for the control API over TCP.
 pub(crate) fn web(control: &Control, inherited: Option<TcpListener>) -> Option<TcpListener> {
-    let (listener, address) = listen(control.listen?, inherited, "no control over TCP")?;
+    let (listener, address) = listen(control.listen?, inherited, "no control over TCP until this works")?;
     log!(target: "mprun", Level::Info, "control over TCP on http://{address}/, for clients with a token");
     Some(listener)
 }

@@ -1,4 +1,7 @@
-//! The files of the page, and what a request for a path has to show.
+//! The files of the page, and what the path of a request leads to.
+
+use crate::control::protocol::endpoint;
+use hyper::Method;
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -6,13 +9,13 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// Where codes are exchanged, and the page that does it.
-pub(super) const OPEN: &str = "/open";
+const OPEN: &str = "/open";
 pub(super) const INDEX: &str = include_str!("page/index.html");
 /// For a browser without a session: how to get one, and nothing else.
 pub(super) const OPEN_PAGE: &str = include_str!("page/open.html");
 
 /// The others, below `/page/`.
-pub(super) const FILES: [(&str, &str, &str); 21] = [
+const FILES: [(&str, &str, &str); 21] = [
     ("page.css", CSS, include_str!("page/page.css")),
     ("icon.svg", ICON, include_str!("page/icon.svg")),
     ("open.js", SCRIPT, include_str!("page/open.js")),
@@ -38,22 +41,43 @@ pub(super) const FILES: [(&str, &str, &str); 21] = [
 /// What a browser without a session needs.
 const OPEN_FILES: [&str; 3] = ["page.css", "icon.svg", "open.js"];
 
-/// What a request for this path has to show.
+/// One of [`FILES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Needs {
-    Nothing,
-    Session,
-    Token,
+pub(in crate::control::server) struct PageFile {
+    pub(super) kind: &'static str,
+    pub(super) text: &'static str,
+    /// A browser without a session needs it.
+    pub(super) is_public: bool,
 }
 
-pub(super) fn needs(path: &str) -> Needs {
-    match path.strip_prefix("/page/") {
-        Some(name) if OPEN_FILES.contains(&name) => Needs::Nothing,
-        Some(_) => Needs::Session,
-        None if path == OPEN => Needs::Nothing,
-        None if path == "/" => Needs::Session,
-        None => Needs::Token,
+/// What the path of a request leads to. Both the rights and the answer come from this, and neither from the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::control::server) enum Target {
+    /// The page.
+    Index,
+    /// The exchange of a code for a session.
+    Open,
+    /// A file of the page; none: there is none of this name.
+    File(Option<PageFile>),
+    /// A path of the API, and its method; none: there is no such path.
+    Api(Option<(&'static str, Method)>),
+}
+
+impl Target {
+    /// Over TCP, where the page is served as well.
+    pub(in crate::control::server) fn over_tcp(path: &str) -> Target {
+        match path.strip_prefix("/page/") {
+            Some(name) => Target::File(file(name)),
+            None if path == OPEN => Target::Open,
+            None if path == "/" => Target::Index,
+            None => Target::Api(endpoint(path)),
+        }
     }
+}
+
+fn file(name: &str) -> Option<PageFile> {
+    let (_, kind, text) = FILES.into_iter().find(|(known, _, _)| *known == name)?;
+    Some(PageFile { kind, text, is_public: OPEN_FILES.contains(&name) })
 }
 
 #[cfg(test)]

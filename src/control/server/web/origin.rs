@@ -46,8 +46,9 @@ fn is_same(origin: &str, authority: &str) -> bool {
 }
 
 fn host_of(authority: &str) -> &str {
-    match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) if port.is_empty() || port.starts_with(':') => host,
+        Some(_) => "",
         None => authority.split(':').next().unwrap_or_default(),
     }
 }
@@ -81,9 +82,15 @@ mod tests {
         for host in ["127.0.0.1:7070", "localhost:8080", "[::1]:7070", "10.0.0.7", "MPRUN.example.com"] {
             assert!(is_good(&[("host", host)]), "{host}");
         }
-        for host in
-            ["evil.example", "evil.example:7070", "127.0.0.1.evil.example", "localhost.evil.example", ""]
-        {
+        for host in [
+            "evil.example",
+            "evil.example:7070",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "[::1].evil.example",
+            "[::1",
+            "",
+        ] {
             assert!(!is_good(&[("host", host)]), "{host}");
         }
         assert!(!is_good(&[]));

@@ -1,7 +1,7 @@
 //! Requests for the page: its files, and the exchange of a link's code for a session.
 
 use super::access::Right;
-use super::files::{FILES, HTML, INDEX, OPEN, OPEN_PAGE};
+use super::files::{HTML, INDEX, OPEN_PAGE, Target};
 use super::site::Site;
 use crate::control::protocol::{Reason, Refused};
 use crate::control::server::reply::{self, Response};
@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 /// In place of the page, for a browser that may not see it.
-pub(in crate::control::server) fn how_to_open(path: &str) -> Option<Response> {
-    (path == "/").then(|| reply::file(StatusCode::UNAUTHORIZED, HTML, OPEN_PAGE))
+pub(in crate::control::server) fn how_to_open(target: &Target) -> Option<Response> {
+    (*target == Target::Index).then(|| reply::file(StatusCode::UNAUTHORIZED, HTML, OPEN_PAGE))
 }
 
 #[derive(Deserialize)]
@@ -20,30 +20,27 @@ struct Code {
     code: String,
 }
 
-/// The answer, if the path is one of the page.
+/// The answer, if the target is a part of the page.
 pub(in crate::control::server) fn respond(
     site: &Site,
     method: &Method,
-    path: &str,
+    target: &Target,
     body: &[u8],
 ) -> Option<Result<Response, Refused>> {
-    let file = |kind, text| Some(Ok(reply::file(StatusCode::OK, kind, text)));
-    match (path, method) {
-        ("/", &Method::GET) => file(HTML, INDEX),
-        (OPEN, &Method::GET) => file(HTML, OPEN_PAGE),
-        (OPEN, &Method::POST) => Some(open(site, body)),
-        _ => {
-            let name = path.strip_prefix("/page/")?;
-            match FILES.iter().find(|(known, _, _)| *known == name) {
-                Some((_, kind, text)) if method == Method::GET => file(kind, text),
-                Some(_) => Some(Err(Refused::new(
-                    Reason::WrongMethod,
-                    format!("{path} is asked with GET, not with {method}"),
-                ))),
-                _ => Some(Err(Refused::new(Reason::NoSuchPath, "the page has no such file"))),
-            }
+    let (kind, text) = match target {
+        Target::Open if method == Method::POST => return Some(open(site, body)),
+        Target::Open => (HTML, OPEN_PAGE),
+        Target::Index => (HTML, INDEX),
+        Target::File(Some(file)) => (file.kind, file.text),
+        Target::File(None) => {
+            return Some(Err(Refused::new(Reason::NoSuchPath, "the page has no such file")));
         }
-    }
+        Target::Api(_) => return None,
+    };
+    Some(match method == Method::GET {
+        true => Ok(reply::file(StatusCode::OK, kind, text)),
+        false => Err(Refused::new(Reason::WrongMethod, format!("this is asked with GET, not with {method}"))),
+    })
 }
 
 fn open(site: &Site, body: &[u8]) -> Result<Response, Refused> {

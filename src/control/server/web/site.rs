@@ -10,7 +10,7 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, COOKIE};
 use log::{Level, log};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -24,7 +24,7 @@ const KEY: &str = "x-mprun-key";
 
 /// See [`self`].
 pub(in crate::control::server) struct Site {
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     hosts: Vec<String>,
     /// What is known by its token. A token that could not be read is not there, so no client has it.
     known: Vec<(Right, Token, Session)>,
@@ -45,10 +45,12 @@ impl Site {
             };
             token.map_err(fault).ok()
         };
-        let tokens = [
-            (Right::All, load(&control.token_file, TOKEN)),
-            (Right::Look, load(&control.read_token_file, READ_TOKEN)),
-        ];
+        let (mut all, look) = (load(&control.token_file, TOKEN), load(&control.read_token_file, READ_TOKEN));
+        if all.as_ref().zip(look.as_ref()).is_some_and(|(all, look)| all == look) {
+            log!(target: "mprun", Level::Error, "control over TCP: the token for everything is the one for looking, too: it is good for looking only");
+            all = None;
+        }
+        let tokens = [(Right::All, all), (Right::Look, look)];
         let with_session = |(right, token): (Right, Option<Token>)| {
             let token = token?;
             let session = token.session();
@@ -99,9 +101,27 @@ impl Site {
         })
     }
 
+    pub(super) fn has_tokens_of(&self, other: &Site) -> bool {
+        let tokens = |site: &'_ Site| -> Vec<(Right, Token)> {
+            site.known.iter().map(|(right, token, _)| (*right, *token)).collect()
+        };
+        tokens(self) == tokens(other)
+    }
+
     /// The address of the page.
     pub(in crate::control::server) fn base(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The address for a browser of this machine: one for all addresses of the machine can't be opened.
+    fn base_of_links(&self) -> String {
+        let mut address = self.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        format!("http://{address}")
     }
 
     /// A link that opens the page once.
@@ -115,7 +135,7 @@ impl Site {
         }
         let code = self.lock().add(right, Instant::now());
         let code = code.map_err(|error| Refused::new(Reason::Failed, error.to_string()))?;
-        let base = self.base();
+        let base = self.base_of_links();
         // Behind a `#`: it is not sent with the request for the page, and so is in no proxy's log.
         Ok(Opened { base, path: format!("/open#{code}"), seconds: VALID.as_secs() })
     }

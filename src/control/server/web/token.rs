@@ -22,6 +22,7 @@ use subtle::ConstantTimeEq;
 const RANDOM_BYTES: usize = 32;
 
 /// A token that is known by its digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token([u8; 32]);
 
 /// What a browser shows in place of a token: a cookie, which it keeps from scripts but sends to every port of the host, and

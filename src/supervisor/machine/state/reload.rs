@@ -92,6 +92,10 @@ impl State {
         };
         if new.texts == old.texts && is_same {
             self.nothing_to_do(forced, out);
+            if forced {
+                // The files of its tokens may have others in them.
+                out.push(Effect::Serve(Box::new(new.pipeline.control)));
+            }
             return Ok(Vec::new());
         }
         if self.file.said.as_deref() == Some(new.source().as_str()) {

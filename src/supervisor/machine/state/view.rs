@@ -61,6 +61,7 @@ impl State {
             bottleneck: None,
             broker: self.describe_broker(identity, moment, counters),
             page: None,
+            page_fault: None,
             stages,
             queues,
             totals,

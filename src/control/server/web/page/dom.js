@@ -30,6 +30,12 @@ export function say(where, text) {
   if (where.textContent !== shown) where.textContent = shown;
 }
 
+// Text that is selected is about to be copied: it stays as it is meanwhile.
+export function isSelected(where) {
+  const selection = getSelection();
+  return Boolean(selection) && !selection.isCollapsed && where.contains(selection.anchorNode);
+}
+
 export function set(where, name, value) {
   if (value === null) where.removeAttribute(name);
   else if (where.getAttribute(name) !== String(value)) where.setAttribute(name, value);

@@ -1,7 +1,7 @@
 // A run of shared queues over all its machines, as the broker knows it.
 import { get } from "./api.js";
 import { byId, element, table } from "./dom.js";
-import { counted, number, rate, time } from "./words.js";
+import { counted, number, quoted, rate, time } from "./words.js";
 
 const EACH = 1000;
 
@@ -73,7 +73,7 @@ function tables({ run, broker, bottleneck, machines, stages, queues }, { own, fi
   return [
     element("p", { class: "hint" }, head.filter(Boolean).join(" · ")),
     ...silent.map(({ id, leased }) => element("p", { "data-state": "warning", class: "lead" },
-      `${short(id)} has fallen silent and holds ${counted(leased, "item")}. If it is gone for good: mprun forget ${file} ${short(id)}`)),
+      `${short(id)} has fallen silent and holds ${counted(leased, "item")}. If it is gone for good: mprun forget ${quoted(file)} ${short(id)}`)),
     bottleneck?.text && element("p", {}, `On all machines, ${bottleneck.text}`),
     table("On each machine", ["machine", "host", "state", "seen", "up", "leased", "commits to send", "runs"], rows),
     table("Shared queues", ["queue", "waiting", "leased", "of", "oldest", "put", "done", "dead letters"], queues.map((queue) => [

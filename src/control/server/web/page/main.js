@@ -79,13 +79,14 @@ function show() {
   showServices(snapshot, selected, select);
   lately.update(snapshot);
   view?.update(snapshot, history, before, puts);
+  if (view?.title) say(byId("panel").querySelector("h2"), view.title);
 }
 
 function showGone(status, rest) {
   goneSince ??= new Date();
   const isOver = status === 401 || status === 403;
   const wasEnding = ["draining", "stopping"].includes(snapshot?.phase);
-  const [state, word] = wasEnding ? ["ended", "quiet"] : ["no answer", "bad"];
+  const [state, word] = isOver ? ["session ended", "bad"] : wasEnding ? ["ended", "quiet"] : ["no answer", "bad"];
   set(document.body, "data-gone", "");
   say(byId("state"), state);
   set(byId("state"), "data-state", word);
@@ -199,11 +200,20 @@ document.addEventListener("visibilitychange", () => {
   reportShown();
   view?.look?.(!document.hidden);
   if (document.hidden) return;
-  if (goneSince) retry();
+  if (goneSince) again();
   else if (snapshot) show();
 });
-byId("retry").addEventListener("click", () => retry());
-addEventListener("online", () => retry());
+// The session of a link that was followed in another tab is this tab's, too: all of the page has to be of one session.
+const session = key();
+function renew() {
+  const isOther = key() !== session;
+  if (isOther) location.reload();
+  return isOther;
+}
+const again = () => renew() || retry();
+byId("retry").addEventListener("click", again);
+addEventListener("online", again);
+addEventListener("storage", ({ key: name }) => name === "mprun-key" && renew());
 for (const button of document.querySelectorAll("[data-changes]")) button.disabled = isReadOnly();
 
 followPipelines(() => goneSince === null);
@@ -225,7 +235,7 @@ if (window.SharedWorker) {
   reportShown = () => worker.port.postMessage({ key: key(), isShown: !document.hidden });
   addEventListener("pagehide", () => worker.port.postMessage("closed"));
   // A page that the browser has kept, and shows again.
-  addEventListener("pageshow", ({ persisted }) => persisted && reportShown());
+  addEventListener("pageshow", ({ persisted }) => persisted && (renew() || reportShown()));
 } else {
   const feed = follow(key(), hear);
   retry = feed.retry;

@@ -8,8 +8,9 @@ async function exchange() {
   const answer = await fetch("/open", { method: "POST", body: JSON.stringify({ code }) });
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.error);
-  localStorage.setItem("mprun-key", body.key);
+  // The key last: other tabs follow it.
   localStorage.setItem("mprun-read-only", String(body.read_only));
+  localStorage.setItem("mprun-key", body.key);
   location.replace("/");
 }
 

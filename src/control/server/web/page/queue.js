@@ -1,6 +1,6 @@
 // One queue: its ledger, the age of its oldest item, and items that pass through.
 import { lines } from "./api.js";
-import { element, say, table } from "./dom.js";
+import { element, isSelected, say, table } from "./dom.js";
 import { bytes, fullness, held, number, time } from "./words.js";
 
 const SHOWN = 30;
@@ -26,6 +26,7 @@ export class QueueView {
     const notes = [queue.ended && "has ended", queue.closed && "has no reader left", queue.leaving && "leaves"].filter(Boolean);
     say(this.state, [`${queue.shared ? "on this machine: " : ""}${filled(queue)}`, oldest(queue, snapshot, puts), ...notes].filter(Boolean).join(" · "));
     this.meter.value = fullness(queue);
+    if (isSelected(this.ledger)) return;
     const parts = ["done", "waiting", "delayed", "leased", "dropped", "dead"];
     const sum = parts.reduce((all, part) => all + queue[part], 0);
     const made = table("Ledger", ["put", ...parts], [[queue.put, ...parts.map((part) => queue[part])].map(String)]);

@@ -1,9 +1,9 @@
 // One stage: its workers, its rates, what went wrong, its log, and what can be done to it.
 import { get, isReadOnly } from "./api.js";
-import { drawn, element, say, set, table } from "./dom.js";
+import { drawn, element, isSelected, say, set, table } from "./dom.js";
 import { changes, happened, line } from "./events.js";
 import { SPAN, bar, curves, picture, shares } from "./times.js";
-import { isService, number, obstacle, rate, stateOf, time } from "./words.js";
+import { isService, number, obstacle, rate, rest, stateOf, time } from "./words.js";
 
 export class StageView {
   constructor(name, act) {
@@ -23,21 +23,26 @@ export class StageView {
   update(snapshot, history, before) {
     const stage = snapshot.stages.find((stage) => stage.name === this.name);
     if (!stage) return this.showNone();
+    this.isService = isService(stage);
     const [word, kind] = stateOf(stage);
-    const what = stage.failing?.last_words ?? obstacle(stage);
+    const what = stage.failing?.last_words ?? obstacle(stage) ?? rest(stage);
     const why = what ? `: ${what}` : "";
-    say(this.state, `${word}${why} · ${stage.kind} · ${stage.running} of ${stage.processes} ${isService(stage) ? "up" : "workers"}${stage.rate_limit ? ` · limit ${stage.rate_limit}` : ""}`);
+    say(this.state, `${word}${why} · ${stage.kind} · ${stage.running} of ${stage.processes} ${this.isService ? "up" : "workers"}${stage.rate_limit ? ` · limit ${stage.rate_limit}` : ""}`);
     set(this.state, "data-state", kind);
     this.showButtons(stage);
-    if (!isService(stage)) this.flow.replaceChildren(chart(stage, history, snapshot.uptime), ...split(stage, before));
+    if (!this.isService) this.flow.replaceChildren(chart(stage, history, snapshot.uptime), ...split(stage, before));
     this.showWorkers(stage);
     this.showEvents(stage);
     this.showLog();
   }
 
+  get title() {
+    return `${this.isService ? "Service" : "Stage"} ${this.name}`;
+  }
+
   // What happened and the log stay to be read.
   showNone() {
-    say(this.state, "This stage is not in the pipeline any more.");
+    say(this.state, `This ${this.isService ? "service" : "stage"} is not in the pipeline any more.`);
     set(this.state, "data-state", null);
     for (const part of [this.buttons, this.flow, this.workers]) part.replaceChildren();
     delete this.buttons.dataset.wanted;
@@ -49,12 +54,14 @@ export class StageView {
     if (this.buttons.dataset.wanted === wanted) return;
     this.buttons.dataset.wanted = wanted;
     const focused = document.activeElement?.dataset?.act;
-    const button = (label, path, body, more = {}) => element("button", { type: "button", "data-act": label, disabled: isReadOnly(), onclick: () => this.act(path, { stage: this.name, ...body }), ...more }, label);
+    const isOver = isReadOnly() || stage.fate === "finished";
+    const one = this.isService ? "process" : "worker";
+    const button = (label, path, body, more = {}) => element("button", { type: "button", "data-act": label, disabled: isOver, onclick: () => this.act(path, { stage: this.name, ...body }), ...more }, label);
     this.buttons.replaceChildren(
       element("span", { class: "scale" },
-        button("−", "/v1/scale", { by: -1 }, { "aria-label": "One worker fewer", disabled: isReadOnly() || stage.processes < 2 || stopped }),
-        element("output", { "aria-label": "Workers" }, String(stage.processes)),
-        button("+", "/v1/scale", { by: 1 }, { "aria-label": "One worker more", disabled: isReadOnly() || stopped })),
+        button("−", "/v1/scale", { by: -1 }, { "aria-label": `One ${one} fewer`, disabled: isOver || stage.processes < 2 || stopped }),
+        element("output", { "aria-label": this.isService ? "Processes" : "Workers" }, String(stage.processes)),
+        button("+", "/v1/scale", { by: 1 }, { "aria-label": `One ${one} more`, disabled: isOver || stopped })),
       stage.paused ? button("Resume", "/v1/resume", {}) : button("Pause", "/v1/pause", {}),
       button("Restart", "/v1/restart", {}),
       stopped ? button("Start", "/v1/start-stage", {}) : button("Stop", "/v1/stop-stage", {}));
@@ -62,14 +69,14 @@ export class StageView {
   }
 
   showWorkers(stage) {
-    const service = isService(stage);
+    if (isSelected(this.workers)) return;
     const rows = stage.workers.map((worker) => [
       String(worker.index), worker.pid ? String(worker.pid) : "–",
-      worker.state.replace("-", " ") + (worker.check ? `, ${worker.check.state}` : "") + (worker.until !== null && worker.state === "due" ? ` in ${time(worker.until)}` : ""),
+      worker.state.replace("-", " ") + (worker.check ? `, ${worker.check.state}` : "") + (worker.until !== null && ["due", "resting"].includes(worker.state) ? ` in ${time(worker.until)}` : ""),
       worker.since === null ? "–" : time(worker.since),
-      ...(service ? [] : [number(worker.done)]),
+      ...(this.isService ? [] : [number(worker.done)]),
     ]);
-    const made = table("Workers", ["#", "process", "state", "up", ...(service ? [] : ["done"])], rows);
+    const made = table(this.isService ? "Processes" : "Workers", ["#", "process", "state", "up", ...(this.isService ? [] : ["done"])], rows);
     const focused = this.workers.contains(document.activeElement);
     this.workers.replaceChildren(made);
     if (focused) made.focus();
@@ -90,7 +97,7 @@ export class StageView {
 
   async showLog() {
     const answer = await get(`/v1/logs?stage=${encodeURIComponent(this.name)}&lines=100`).catch(() => null);
-    if (!answer) return;
+    if (!answer || isSelected(this.log)) return;
     const atEnd = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 4;
     say(this.log, answer.lines.join("\n") || "No lines yet.");
     if (atEnd) this.log.scrollTop = this.log.scrollHeight;

@@ -90,8 +90,9 @@ async function listen(key, tell, abort) {
       const events = (rest + value).split("\n\n");
       rest = events.pop();
       for (const event of events) {
-        const [, kind, data] = /^event: (.*)\ndata: (.*)$/.exec(event) ?? [];
-        if (kind) tell({ kind, data: JSON.parse(data) });
+        // JSON may hold any other separator of lines, at which a `.` of a regular expression ends.
+        const [kind, data] = event.split("\n");
+        tell({ kind: kind.slice("event: ".length), data: JSON.parse(data.slice("data: ".length)) });
       }
     }
   } finally {

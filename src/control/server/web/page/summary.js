@@ -1,6 +1,6 @@
 // The pipeline in a few figures.
 import { byId, element, say, set } from "./dom.js";
-import { counted, expected, held, number, restarts, stateOf } from "./words.js";
+import { counted, expected, held, isService, number, restarts, stateOf } from "./words.js";
 
 const sum = (all, of) => all.reduce((before, one) => before + of(one), 0);
 
@@ -9,7 +9,7 @@ export function showSummary({ stages, queues }, dead) {
   const [running, processes] = [sum(stages, (stage) => stage.running), sum(stages, (stage) => expected(stage))];
   const full = queues.filter((queue) => held(queue) >= queue.capacity).length;
   const figures = [
-    ["workers", running === processes ? number(running) : `${number(running)} of ${number(processes)}`, running < processes && "warning"],
+    [stages.every(isService) ? "processes" : "workers", running === processes ? number(running) : `${number(running)} of ${number(processes)}`, running < processes && "warning"],
     queues.length && ["items wait", number(sum(queues, held))],
     queues.length && ["queues full", number(full), full && "warning"],
     ["restarts", number(sum(stages, restarts))],

@@ -1,5 +1,6 @@
 // How the workers of a stage spent their time, and its rates: what the graph and the details draw.
 import { drawn, element } from "./dom.js";
+import { stateOf } from "./words.js";
 
 const SPLIT = [["working", "at work"], ["starved", "waits for items"], ["blocked", "waits for room"], ["paused", "paused"], ["for_turn", "waits for its turn"]];
 // Rates are drawn over ten minutes, or over as long as they are known, some seconds at least.
@@ -21,8 +22,10 @@ export function joined(one, other) {
   return all.filter(({ at }, n) => !n || Math.floor(at / POINT_INTERVAL) > Math.floor(all[n - 1].at / POINT_INTERVAL));
 }
 
-// Shares of the workers' time since an earlier snapshot: [kind, label, seconds, percent].
+// Shares of the workers' time since an earlier snapshot: [kind, label, seconds, percent]. Those of a stage that is failing say nothing
+// of what it could do.
 export function shares(stage, before) {
+  if (stateOf(stage)[0] === "failing") return [];
   const old = before?.stages.find((one) => one.name === stage.name)?.times ?? {};
   const spent = SPLIT.map(([key, label]) => [key, label, Math.max(0, (stage.times?.[key] ?? 0) - (old[key] ?? 0))]);
   const sum = spent.reduce((all, [, , seconds]) => all + seconds, 0);
@@ -51,7 +54,7 @@ export function showBar(where, parts) {
 
 // The lines of a stage's rates in a picture of this size: items done, and emitted.
 export function curves(name, { done, emitted }, history, now, width, height) {
-  const points = [...history.filter((point) => point.stages[name]).map((point) => [point.at, ...point.stages[name]]), [now, done, emitted]];
+  const points = [...history.filter((point) => Object.hasOwn(point.stages, name)).map((point) => [point.at, ...point.stages[name]]), [now, done, emitted]];
   const most = Math.max(1, ...points.flatMap(([, ...rates]) => rates));
   const span = Math.min(SPAN, Math.max(LEAST_SPAN, now - points[0][0]));
   const at = ([when], value) => `${(width - ((now - when) / span) * width).toFixed(1)},${(height - 1 - (value / most) * (height - 4)).toFixed(1)}`;

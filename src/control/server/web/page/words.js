@@ -50,6 +50,18 @@ export function expected({ fate, running, processes, workers }) {
   return processes - workers.filter((worker) => worker.state === "scheduled" || worker.has_finished).length;
 }
 
+// Why a process that has failed rests, and until when.
+export function rest({ workers }) {
+  const found = workers.find((worker) => worker.state === "resting" && !worker.has_finished);
+  if (!found) return null;
+  const again = found.until === null ? "" : `starts again in ${time(found.until)}`;
+  const reason = found.reason?.replace("the one before it", "the last process");
+  return [reason, again].filter(Boolean).join(", ");
+}
+
+// A file as a word of a shell.
+export const quoted = (file) => (/^[\w./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`);
+
 export const obstacle = ({ workers }) => workers.map((worker) => worker.obstacle).find(Boolean);
 
 // A word for how a stage is, as `mprun status` has it, and how serious that is: good, warning, bad, quiet.
