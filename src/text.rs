@@ -13,6 +13,34 @@ pub(crate) fn numbered(word: &str, process: u32) -> String {
 /// Between how a program has ended and its last line.
 pub(crate) const LAST_WORDS: &str = "; its last words: ";
 
+/// How a process has ended, how long it ran, and what follows. The reason and what the program has said come last: the rest
+/// must not read as a part of them.
+pub(crate) fn with_time(end: &str, ran: &str, then: &str) -> String {
+    let (end, words) = end.split_once(LAST_WORDS).map_or((end, None), |(end, words)| (end, Some(words)));
+    let mut text = match end.strip_prefix(FAILED) {
+        Some(why) if !ran.is_empty() => format!("failed{ran}: {why}{then}"),
+        _ => format!("{end}{ran}{then}"),
+    };
+    if let Some(words) = words {
+        text.extend([LAST_WORDS, words]);
+    }
+    text
+}
+
+/// Before the reason of a failure.
+const FAILED: &str = "failed: ";
+
+/// The last line that a program has written, behind how it has ended.
+pub(crate) fn last_words(line: &str) -> String {
+    let hint = match line.trim_end() {
+        "ModuleNotFoundError: No module named 'mprun'" => {
+            " (a stage with `framing = \"mprun\"` has that module)"
+        }
+        _ => "",
+    };
+    format!("{LAST_WORDS}{line}{hint}")
+}
+
 /// On one line: control and invisible characters are escaped, a tab stays.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     escaped(
@@ -110,6 +138,28 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool, escape: impl Fn(char, &mut
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_stands_before_the_reason_and_the_last_words_at_the_end() {
+        let ran = " after 2ms";
+        assert_eq!(
+            with_time("failed: can't open `x`: no folder", ran, "; it starts again"),
+            "failed after 2ms: can't open `x`: no folder; it starts again"
+        );
+        let end = format!("it ended with exit code 1{}", last_words("oops: 1"));
+        assert_eq!(
+            with_time(&end, ran, "; so"),
+            "it ended with exit code 1 after 2ms; so; its last words: oops: 1"
+        );
+        assert_eq!(with_time("failed: no", "", ""), "failed: no");
+    }
+
+    #[test]
+    fn a_program_that_lacks_the_module_is_told_the_framing_that_brings_it() {
+        let said = last_words("ModuleNotFoundError: No module named 'mprun'");
+        assert!(said.ends_with("'mprun' (a stage with `framing = \"mprun\"` has that module)"), "{said}");
+        assert_eq!(last_words("x"), "; its last words: x");
+    }
 
     #[test]
     fn one_line_stays_one_line() {

@@ -238,7 +238,7 @@ fn one_that_hangs_is_restarted_and_says_why() {
     run.wait_for_log("db[0] failed a health check (1 of 3): http://localhost:");
     run.wait_for_log("db[0] is terminated: it is unhealthy");
     let next = next_of(&run, "db", db);
-    run.wait_for_log("db[0] failed: it was unhealthy, 3 checks in a row failed: http://localhost:");
+    run.wait_for_log(": it was unhealthy, 3 checks in a row failed: http://localhost:");
     site.answer(200);
     wait_for_check(&run, "db", "healthy");
     assert_eq!(
@@ -286,7 +286,7 @@ fn nothing_is_restarted_because_of_the_helper() {
     assert_eq!([run.workers("db"), run.workers("slow")], all, "{}", run.stderr());
     // And it still sees what there is.
     site.answer(500);
-    run.wait_for_log("db[0] failed: it was unhealthy, 1 check in a row failed");
+    run.wait_for_log(": it was unhealthy, 1 check in a row failed");
     assert_eq!(run.workers("slow"), all[1], "{}", run.stderr());
 }
 
@@ -298,7 +298,7 @@ fn a_check_that_hangs_is_killed_with_all_that_it_has_started() {
          (setsid sleep 2000 &); sleep 2000 & echo waits for a lock; sleep 2000', every = '20ms', timeout = '200ms', failures = 2 }\n",
     );
     run.wait_for_log("failed a health check (1 of 2): its command has not ended within 200ms; its last words: waits for a lock");
-    run.wait_for_log("db[0] failed: it was unhealthy");
+    run.wait_for_log(": it was unhealthy");
     run.wait_for_log("failed a health check (1 of 2)");
     let sleepers = |run: &Run| {
         let all = process::in_folder(run.folder.path());

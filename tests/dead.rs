@@ -33,8 +33,10 @@ fn lines(run: &Run) -> Vec<u64> {
 
 #[test]
 fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
-    let run = broken();
+    let mut run = broken();
     assert_eq!(lines(&run), [1, 2, 3, 4, 5, 6]);
+    let status = run.ask(&["status", "--check"]);
+    assert!(status.stdout.contains("6 dead letters, in "), "{status:?}");
     let seen: Value = serde_json::from_str(&run.tell(&["status", "--json"])).unwrap();
     assert_eq!((&seen["stages"][1]["totals"]["dead"], &seen["dead_letters"]), (&6.into(), &6.into()));
     let text = run.tell(&["dead", "list"]);
@@ -55,6 +57,12 @@ fn dead_letters_are_listed_shown_dropped_and_tried_again_each_once() {
     assert_eq!(done.len(), 5, "each of them once");
     assert_eq!(run.tell(&["dead", "list"]), "no dead letters\n");
     assert_eq!(run.tell(&["audit"]).lines().last(), Some("every item is accounted for"));
+    let status = run.tell(&["status"]);
+    assert!(!status.contains("dead letter"), "none is there any more: {status}");
+    assert_eq!(run.ask(&["status", "--check"]).code, Some(0));
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(!run.stderr().contains("6 dead letters"), "{}", run.stderr());
 }
 
 #[test]

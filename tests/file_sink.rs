@@ -196,13 +196,13 @@ fn a_sink_waits_for_its_folder_and_goes_on_there() {
     let mut life = bench.start();
     bench.wait_for_lines("data/out.txt", 20);
     fs::rename(bench.path("data"), bench.path("data.old")).unwrap();
-    life.wait_for_log("its folder is not there; waits");
+    life.wait_for_log("/data`); waits");
     // Also a worker that is started now waits, and does not give up.
     for worker in process::with_variable(life.child.id(), "MPRUN_STAGE", "write") {
         process::kill(worker, libc::SIGKILL);
     }
     wait_until("the new worker to wait, too", || {
-        (life.log().matches("its folder is not there; waits").count() > 1).then_some(())
+        (life.log().matches("/data`); waits").count() > 1).then_some(())
     });
     fs::create_dir(bench.path("data")).unwrap();
     assert!(life.end(0).contains("it can be written again"));

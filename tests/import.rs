@@ -214,6 +214,8 @@ fn what_is_no_such_file_is_told_with_its_line() {
         (&["supervisord", "Procfile"], 2, "a setting before the first `[section]`"),
         (&["procfile", "services.conf"], 2, "try `mprun import supervisord services.conf`"),
         (&["compose", "nowhere.yaml"], 2, "error: there is no file nowhere.yaml"),
+        (&["procfile", "."], 2, "error: . is a folder, not a file"),
+        (&["procfile", "-"], 2, "error: standard input is empty"),
         (&["supervisord"], 2, "required"),
         (&["procfle"], 2, "procfile"),
     ] {

@@ -12,10 +12,12 @@ use crate::supervisor::{self, RunOptions};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  mprun run shop.toml                                  until it is done; Ctrl-C lets its items finish
-  mprun run shop.toml --set stages.parse.processes=8   another value, this time
-  mprun run shop.toml --stages read,parse              two of its stages only
-  mprun run shop.toml --report report.md               write how it went")]
+  mprun run shop.toml
+      until it is done; Ctrl-C lets its items finish
+  mprun run shop.toml --set stages.parse.processes=8
+      another value, this time
+  mprun run shop.toml --stages read,parse   two of its stages only
+  mprun run shop.toml --report report.md    write how it went")]
 pub(super) struct Args {
     /// The pipeline file
     file: PathBuf,

@@ -9,6 +9,18 @@ use super::args::Cli;
 use super::output::Failure;
 use crate::config::diagnostic::{nearest, quote};
 
+/// Words that other tools have for a command.
+const INSTEAD: [(&[&str], &str); 8] = [
+    (&["list", "ls", "jobs"], "ps"),
+    (&["kill", "quit", "exit", "shutdown", "down"], "stop"),
+    (&["validate", "lint", "verify", "test"], "check"),
+    (&["config", "diff", "show"], "plan"),
+    (&["exec", "execute", "up"], "run"),
+    (&["log", "tail"], "logs"),
+    (&["info", "state", "stats"], "status"),
+    (&["new", "create"], "init"),
+];
+
 /// Options of `run` whose next word is their value.
 const WITH_VALUE: [&str; 4] = ["--set", "--stages", "--report", "--progress"];
 
@@ -60,7 +72,8 @@ fn check_help(args: &[OsString], command: &clap::Command) -> Result<(), Failure>
 fn no_verb(text: &str, verbs: &[&str]) -> Failure {
     let title = format!("there is no command and no file {}", quote(text));
     let file = format!("{text}.toml");
-    let hint = match nearest(text, verbs.iter().copied()) {
+    let instead = INSTEAD.iter().find(|(words, _)| words.contains(&text)).map(|(_, verb)| *verb);
+    let hint = match instead.or_else(|| nearest(text, verbs.iter().copied())) {
         _ if Path::new(&file).is_file() => format!("did you mean `mprun {file}`?"),
         Some(verb) => format!("did you mean `mprun {verb}`?"),
         None => "`mprun help` lists the commands".to_owned(),
@@ -148,5 +161,19 @@ mod tests {
     fn a_verb_with_a_typo_is_no_file() {
         assert_eq!(completed("mprun chekc x.toml"), None);
         assert_eq!(completed("mprun frobnicate x.toml"), None);
+    }
+
+    #[test]
+    fn a_word_of_another_tool_is_told_what_to_use() {
+        let verbs: Vec<String> =
+            Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        for (words, instead) in INSTEAD {
+            assert!(verbs.iter().any(|verb| verb == instead), "{instead}");
+            for word in words {
+                assert!(!verbs.iter().any(|verb| verb == word), "{word}");
+                let fault = complete(vec!["mprun".into(), word.into()]).unwrap_err().to_string();
+                assert!(fault.ends_with(&format!("did you mean `mprun {instead}`?")), "{fault}");
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::stage::Registry;
 use crate::status::{
     Bottleneck, BrokerStatus, Snapshot, StageStatus, Transition, WorkerChange, WorkerState, WorkerStatus,
 };
-use crate::text::LAST_WORDS;
+use crate::text::with_time;
 
 #[derive(clap::Args)]
 #[command(override_usage = "mprun why [OPTIONS] [NAME] [STAGE]")]
@@ -117,11 +117,7 @@ fn of_transition(transition: &Transition) -> Vec<String> {
         WorkerChange::Ended | WorkerChange::Failed => "",
     };
     let lived = transition.lived.map_or(String::new(), |lived| format!(" after {}", time(lived)));
-    // What the program has said comes last: the time must not read as a part of it.
-    let reason = match transition.reason.split_once(LAST_WORDS) {
-        Some((reason, words)) => format!("{reason}{lived}{LAST_WORDS}{words}"),
-        None => format!("{}{lived}", transition.reason),
-    };
+    let reason = with_time(&transition.reason, &lived, "");
     let mut lines = vec![format!("    {:>8} ago  {what}{reason}", time(transition.ago))];
     if let Some(item) = &transition.item {
         let (queue, id, attempt) = (&item.queue, item.id, item.attempt);

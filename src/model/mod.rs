@@ -23,5 +23,5 @@ pub use outage::Outage;
 pub use rate::{Rate, RateUnit};
 pub(crate) use route::Route;
 pub use schedule::Schedule;
-pub(crate) use totals::Totals;
+pub(crate) use totals::{DeadLetterCounts, Totals};
 pub use tuning::Tuning;

@@ -45,3 +45,41 @@ impl AddAssign for Totals {
         self.perhaps_lost += more.perhaps_lost;
     }
 }
+
+/// Dead letters of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeadLetterCounts {
+    /// Of items.
+    pub items: u64,
+    /// Of what was too long to become one.
+    pub too_long: u64,
+}
+
+impl DeadLetterCounts {
+    /// Both kinds.
+    pub(crate) fn all(self) -> u64 {
+        self.items + self.too_long
+    }
+
+    /// Those that are there still, neither put back nor dropped by hand, where a file has so many letters. They may be of earlier
+    /// runs, so this can be too many, as long as the file has that many. What was too long can't be put back: it is
+    /// counted first.
+    pub(crate) fn among(self, in_file: u64) -> DeadLetterCounts {
+        let too_long = self.too_long.min(in_file);
+        DeadLetterCounts { items: self.items.min(in_file - too_long), too_long }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_that_were_put_back_or_dropped_are_not_there_any_more() {
+        let written = DeadLetterCounts { items: 3, too_long: 2 };
+        let counts = |items, too_long| DeadLetterCounts { items, too_long };
+        assert_eq!(written.among(9), written);
+        assert_eq!((written.among(4), written.among(2)), (counts(2, 2), counts(0, 2)));
+        assert_eq!(written.among(0), counts(0, 0));
+    }
+}

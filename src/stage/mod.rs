@@ -31,6 +31,7 @@ pub use failure::Failure;
 pub use registry::{Kind, Registry};
 pub use settings::{Key, KeyDoc, Persistence, Setting, Settings, WithFault};
 
+pub(crate) use builtin::without_authorities;
 pub(crate) use context::{Orders, Pipe, TokenNotes};
 pub(crate) use delivery::{Delivery, Parcel, Undelivered};
 pub(crate) use failure::Reach;

@@ -212,6 +212,11 @@ impl Registry {
         self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.writes.is_some())
     }
 
+    /// Whether the named stage asks the certificate authorities of this machine whom to trust.
+    pub(crate) fn needs_authorities(&self, name: &str, with: &Map<String, Value>) -> bool {
+        self.find(name).is_some_and(|entry| run(entry.name, &entry.build, with).0.needs_authorities)
+    }
+
     /// Whether the named stage sends items by `routes`.
     pub(crate) fn takes_routes(&self, name: &str) -> bool {
         self.find(name).is_some_and(|entry| entry.described().takes_routes)
@@ -245,6 +250,12 @@ impl Registry {
         with: &Map<String, Value>,
     ) -> Option<PathBuf> {
         Some(run(name, &self.find(name)?.build, with).0.writes?.folder(stage))
+    }
+
+    /// The file that the named stage writes into a folder that it does not make: its path is the same at all times.
+    pub(crate) fn written_file(&self, stage: &str, name: &str, with: &Map<String, Value>) -> Option<PathBuf> {
+        let path = run(name, &self.find(name)?.build, with).0.writes?;
+        path.is_constant().then(|| path.render(stage, 0, SystemTime::UNIX_EPOCH).into())
     }
 
     /// The file that the named stage writes; the folder of its files, if they depend on a worker or on the time.

@@ -31,6 +31,7 @@ pub(crate) use stage::{Failing, Fate, Histogram, OrderStatus, Rate, StageStatus}
 pub(crate) use transition::{Glimpse, Transition, WorkerChange};
 pub(crate) use worker::{CheckState, CheckStatus, Times, WorkerState, WorkerStatus};
 
+use crate::model::DeadLetterCounts;
 use serde::{Deserialize, Serialize};
 
 /// A running pipeline at one moment.
@@ -137,4 +138,40 @@ pub(crate) struct Refusal {
     pub time: String,
     /// The whole message, maybe of several lines.
     pub text: String,
+}
+
+impl Snapshot {
+    /// The letters of the run that are there still. What the broker holds of shared queues is not known here: of those, as
+    /// many as have been written.
+    pub(crate) fn letters_left(&self) -> DeadLetterCounts {
+        let shared = self.queues.iter().filter(|queue| queue.shared).map(|queue| queue.dead).sum::<u64>();
+        let own = self.dead_letters.saturating_sub(shared);
+        let written = DeadLetterCounts { items: own, too_long: self.totals.too_long };
+        let left = match self.dead_letter_file.as_str() {
+            "" => written,
+            // What was dropped to make room was not dropped by hand.
+            _ => written.among(self.letters.letters + self.letters.dropped),
+        };
+        DeadLetterCounts { items: left.items + shared, ..left }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::{queue, snapshot};
+    use super::*;
+
+    #[test]
+    fn letters_that_were_put_back_are_not_left() {
+        let file = "/s/dead.jsonl".to_owned();
+        let seen = Snapshot { dead_letters: 3, dead_letter_file: file, queues: Vec::new(), ..snapshot() };
+        assert_eq!(seen.letters_left().all(), 0);
+        let with = |letters| Snapshot { letters, ..seen.clone() };
+        assert_eq!(with(Letters { letters: 2, ..Letters::default() }).letters_left().items, 2);
+        assert_eq!(with(Letters { dropped: 9, ..Letters::default() }).letters_left().items, 3);
+        let not_kept = Snapshot { dead_letter_file: String::new(), ..seen.clone() };
+        assert_eq!(not_kept.letters_left().items, 3);
+        let shared = QueueStatus { dead: 2, shared: true, ..queue("jobs", 0) };
+        assert_eq!(Snapshot { queues: vec![shared], ..seen }.letters_left().items, 2);
+    }
 }

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::cli::output::{self, Failure};
 use crate::cli::target::{self, Where};
 use crate::config;
+use crate::config::diagnostic::{nearest, quote};
 use crate::control::client::{Client, ClientError};
 use crate::dead_letter::location::{self, KnownFile, Owner};
+use crate::exit;
 
 #[derive(clap::Args)]
 pub(super) struct Source {
@@ -66,15 +68,32 @@ impl Source {
             Some(name) => location::files_of(name, &variable),
             None => location::all_files(&variable),
         };
-        let known: Vec<KnownFile> = known.into_iter().filter(|known| known.path.exists()).collect();
-        match known.as_slice() {
-            [] => Err(failure),
-            [only] => Ok(of_known(only)),
-            several => Err(Failure::usage(format!(
+        let (full, empty): (Vec<KnownFile>, Vec<KnownFile>) =
+            known.into_iter().filter(|known| known.path.exists()).partition(|known| has_letters(&known.path));
+        match (full.as_slice(), empty.first()) {
+            ([], Some(empty)) => Ok(of_known(empty)),
+            ([], None) => Err(without_letters(name, failure)),
+            ([only], _) => Ok(of_known(only)),
+            (several, _) => Err(Failure::usage(format!(
                 "several pipelines have dead letters: say which{}",
                 several.iter().map(|known| format!("\n  {}", called(known))).collect::<String>()
             ))),
         }
+    }
+}
+
+/// What to say where neither a run nor a file of letters is there.
+fn without_letters(name: Option<&str>, failure: Failure) -> Failure {
+    let known = location::all_files(&variable);
+    match name {
+        _ if failure.code() == exit::USAGE => failure, // several run
+        Some(name) => {
+            let near = nearest(name, known.iter().map(|known| known.name.as_str()));
+            let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
+            let name = quote(name);
+            Failure::failed(format!("no pipeline {name} runs here or has had dead letters here{hint}"))
+        }
+        None => Failure::failed(format!("{failure}, and none has had dead letters here")),
     }
 }
 
@@ -86,7 +105,7 @@ fn only_one(name: &str, of_run: &Path) -> Result<(), Failure> {
     }
     let here = location::files_of(name, &variable);
     let is_its_own = here.iter().any(|known| is_same(&known.path, of_run));
-    let others: Vec<KnownFile> = here.into_iter().filter(|known| known.path.exists()).collect();
+    let others: Vec<KnownFile> = here.into_iter().filter(|known| has_letters(&known.path)).collect();
     if is_its_own || others.is_empty() {
         return Ok(());
     }
@@ -118,6 +137,11 @@ pub(super) fn has_durable_queues(file: &Path) -> bool {
     location::folder(&config::name_in_file(file), &variable).join("queues").exists()
 }
 
+/// A file that has had letters stays, empty.
+fn has_letters(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|about| about.len() > 0)
+}
+
 fn has_owner(path: &Path) -> bool {
     std::fs::read_link(path.with_extension("of")).is_ok()
 }
@@ -129,7 +153,7 @@ fn variable(name: &str) -> Option<String> {
 fn of_file(file: &Path) -> Found {
     let owner = owner_of(file);
     let path = owner.path(&variable);
-    if !path.exists() {
+    if !has_letters(&path) {
         report_others(&owner);
     }
     Found { by_path: owner.file.is_some(), path, client: None, file: Some(file.to_owned()) }
@@ -137,7 +161,9 @@ fn of_file(file: &Path) -> Found {
 
 /// A file that was moved has left its letters under its old path.
 fn report_others(owner: &Owner) {
-    for other in location::files_of(&owner.name, &variable).into_iter().filter(|other| other.path.exists()) {
+    for other in
+        location::files_of(&owner.name, &variable).into_iter().filter(|other| has_letters(&other.path))
+    {
         let of = other.of.map_or_else(|| "unknown".to_owned(), |of| of.display().to_string());
         let path = other.path.display();
         output::report_error(&format!(

@@ -17,10 +17,19 @@ pub(super) fn origin(file: &Path) -> String {
     }
 }
 
+/// In a message.
+pub(super) fn called(file: &Path) -> String {
+    match file == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => file.display().to_string(),
+    }
+}
+
 /// Its text, with plain line ends. `-` is standard input.
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Failure::usage(format!("there is no file {}", file.display())),
+        io::ErrorKind::IsADirectory => Failure::usage(format!("{} is a folder, not a file", file.display())),
         _ => Failure::io(&format!("read {}", file.display()), &error),
     };
     let mut bytes = Vec::new();
@@ -29,10 +38,13 @@ pub(super) fn read(file: &Path) -> Result<String, Failure> {
         false => File::open(file).and_then(|open| open.take(MAX_BYTES + 1).read_to_end(&mut bytes)),
     }
     .map_err(failed)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(format!("{} is larger than 1 MiB", file.display())));
+    let name = called(file);
+    if bytes.is_empty() {
+        return Err(Failure::usage(format!("{name} is empty")));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::usage(format!("{} is no text in UTF-8", file.display())))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Failure::usage(format!("{name} is larger than 1 MiB")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Failure::usage(format!("{name} is no text in UTF-8")))?;
     Ok(text.trim_start_matches('\u{feff}').replace("\r\n", "\n"))
 }

@@ -17,7 +17,7 @@ use super::output::{self, Failure};
 use crate::config::{self, LoadOptions, Loaded, Texts};
 use crate::exit;
 use crate::stage::Registry;
-use input::read;
+use input::{called, read};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -116,8 +116,8 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     };
     let given = read(file)?;
     if let Some(other) = Kind::seen_in(&given).filter(|other| *other != kind) {
-        let name = file.display();
-        let better = format!("{name} is another kind of file: try `mprun import {} {name}`", other.verb());
+        let (name, verb) = (called(file), other.verb());
+        let better = format!("{name} is another kind of file: try `mprun import {verb} {}`", file.display());
         return Err(Failure::usage(better));
     }
     let draft = match kind {
@@ -126,7 +126,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
         Kind::Compose => compose::import(&given, file)?,
     };
     if draft.is_empty() {
-        return Err(Failure::usage(format!("{} has nothing that could be run", file.display())));
+        return Err(Failure::usage(format!("{} has nothing that could be run", called(file))));
     }
     print(draft.text(registry), registry)
 }

@@ -16,16 +16,27 @@ use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  mprun do -j4 -- gzip -k {} < names                        an item a line of standard input; without {}: the last argument
+  mprun do -j4 -- gzip -k {} < names
+      an item a line of standard input; without {}: the last argument
   find . -name '*.wav' -print0 | mprun do -j8 -0 -k -- ./score
-  mprun do -j4 -- convert {} {.}.png ::: *.jpg              arguments from the command line
-  mprun do -j2 -- ./fetch {} :: -j8 ./parse :: ./store      three stages joined by queues
-  mprun do -j4 'gzip -c {} > {.}.gz' ::: *.txt              one word with shell characters is run by sh
+      items that end with a zero byte, and output in their order
+  mprun do -j4 -- convert {} {.}.png ::: *.jpg
+      arguments from the command line
+  mprun do -j2 -- ./fetch {} :: -j8 ./parse :: ./store
+      three stages joined by queues
+  mprun do -j4 'gzip -c {} > {.}.gz' ::: *.txt
+      one word with shell characters is run by sh
 
-Placeholders: {} the item; {.} without extension; {/} without folder; {//} its folder; {/.} without both; {#} its number;
-{%} the worker's number; with -n: {1} {2} … an argument. {{}} stands for {} itself.
+Placeholders:
+  {} the item; {.} without extension; {/} without folder; {//} its folder;
+  {/.} without both; {#} its number; {%} the worker's number;
+  with -n: {1} {2} … an argument. {{}} stands for {} itself.
 
-Exit codes: 0 all well; 1 stopped before all items were tried, or mprun itself failed; 2 bad usage; 3 some commands failed.";
+Exit codes:
+  0  all well
+  1  stopped before all items were tried, or mprun itself failed
+  2  bad usage
+  3  some commands failed";
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -332,12 +343,17 @@ fn split_off_arguments(mut words: Vec<OsString>) -> Result<(Vec<OsString>, Optio
     let is = |word: &OsString, wanted: &[&str]| wanted.iter().any(|wanted| word == wanted);
     if let Some(word) = words.iter().find(|word| is(word, &["::::", ":::+", "::::+"])) {
         let do_this = if *word == "::::" { "use -a FILE" } else { "use -n 2 with the pairs in one list" };
-        return Err(has_no(&word.to_string_lossy(), do_this));
+        return Err(has_no(&format!("`{}`", word.display()), do_this));
     }
     let Some(at) = words.iter().position(|word| word == ":::") else { return Ok((words, None)) };
     let arguments = words.split_off(at).split_off(1);
     if arguments.iter().any(|word| word == ":::") {
         let why = "`:::` stands there twice: mprun makes no combinations; a loop of the shell does, on standard input";
+        return Err(Failure::usage(why));
+    }
+    if arguments.iter().any(|word| word == "::") {
+        let why = "`::` stands behind `:::`: stages come first, then the arguments, as in `mprun do ./a {} :: ./b ::: 1 2`; an \
+                   argument `::` can be a line of standard input or of -a FILE";
         return Err(Failure::usage(why));
     }
     Ok((words, Some(arguments)))
@@ -528,6 +544,8 @@ mod tests {
         assert_eq!(of(&["echo", "::", ":::", "1"]), "after `::`: there is no command");
         assert_eq!(of(&["echo", "::", "--resume", "cat"]), "after `::`: --joblog <FILE> is missing");
         assert_eq!(of(&["-j2"]), "there is no command");
+        assert!(of(&["echo", ":::", "1", "2", "::", "cat"]).starts_with("`::` stands behind `:::`"));
+        assert_eq!(of(&["echo", "::", "cat", ":::", "1", "2"]), "");
         assert_eq!(
             of(&["echo", "::", "-u", "cat"]),
             "`mprun do` has no -u: what a command writes is printed when it ends"

@@ -11,7 +11,7 @@ use serde::Serialize;
 pub(super) struct Health {
     /// Each in a line.
     pub faults: Vec<String>,
-    /// Items that became dead letters.
+    /// Dead letters that are there still.
     pub dead: u64,
     /// What was too long to become an item.
     pub too_long: u64,
@@ -122,5 +122,6 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
     faults.extend(snapshot.broker.as_ref().and_then(BrokerStatus::fault));
     let unsound = snapshot.queues.iter().filter(|queue| queue.unaccounted() != 0);
     faults.extend(unsound.map(|queue| format!("the ledger of queue {} does not add up", queue.name)));
-    Health { faults, dead: snapshot.dead_letters, too_long: snapshot.totals.too_long }
+    let left = snapshot.letters_left();
+    Health { faults, dead: left.items, too_long: left.too_long }
 }

@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Print the whole snapshot as JSON; with --check: `ok`, `faults`, `dead_letters` and their file
     #[arg(long)]
     json: bool,
-    /// Say only what is wrong: exit 1 if anything is, 3 if items became dead letters
+    /// Say only what is wrong: exit 1 if anything is, 3 if there are dead letters
     #[arg(long, conflicts_with = "all")]
     check: bool,
 }

@@ -179,13 +179,14 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     if !snapshot.config.changed.is_empty() {
         notes.push(format!("changed by hand, until the next reload: {}", snapshot.config.changed.join(", ")));
     }
-    if snapshot.dead_letters > 0 {
-        let letters = counted(snapshot.dead_letters, "dead letter");
-        let it = if snapshot.dead_letters == 1 { "it" } else { "them" };
+    let left = snapshot.letters_left();
+    if left.items > 0 {
+        let letters = counted(left.items, "dead letter");
+        let it = if left.items == 1 { "it" } else { "them" };
         notes.push(format!("{letters}: {}", dead::shown_by(snapshot, it)));
     }
-    if snapshot.totals.too_long > 0 {
-        let too_long = counted(snapshot.totals.too_long, "dead letter");
+    if left.too_long > 0 {
+        let too_long = counted(left.too_long, "dead letter");
         notes.push(format!("{too_long} of what was too long for an item: `mprun dead list` shows them"));
     }
     if snapshot.totals.repeated > 0 {

@@ -73,8 +73,9 @@ fn heading(snapshot: &Snapshot) -> Line<'_> {
     if snapshot.config.state == ConfigState::Refused {
         spans.push(Span::styled(", the changed file is refused", alarm));
     }
-    if snapshot.dead_letters > 0 {
-        spans.push(Span::styled(format!(", {}", counted(snapshot.dead_letters, "dead letter")), alarm));
+    let left = snapshot.letters_left().items;
+    if left > 0 {
+        spans.push(Span::styled(format!(", {}", counted(left, "dead letter")), alarm));
     }
     Line::from(spans)
 }
@@ -168,6 +169,7 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, lines: &[String]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Letters;
     use crate::status::fixture::{queue, snapshot, stage};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -177,7 +179,8 @@ mod tests {
         let stages = (0..count).map(|n| stage(&name(n), if n == 0 { "" } else { "a" }, "b", [0.5, 0.5, 0.0]));
         let stages = stages.collect();
         let queues = (0..count).map(|n| queue(&format!("q{n}"), 5)).collect();
-        let mut screen = Screen::new(Snapshot { stages, queues, dead_letters: 3, ..snapshot() });
+        let letters = Letters { letters: 3, ..Letters::default() };
+        let mut screen = Screen::new(Snapshot { stages, queues, dead_letters: 3, letters, ..snapshot() });
         screen.update(screen.snapshot.clone(), (0..50).map(|n| format!("line \x1b[2J{n}")).collect());
         screen.selected = count - 1;
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();

@@ -108,15 +108,22 @@ fn needs(drafts: &[Draft], pipeline: &Pipeline, registry: &Registry) -> MachineN
             let place = if key == "command" { at.element(0) } else { &at.value };
             needs.note(&draft.name, key, place);
         }
-        if let Some(path) = draft.keys.with.value.get("path") {
+        let with = &draft.keys.with.value;
+        if let Some(path) = with.get("path").or_else(|| with.get("url")) {
             needs.note(&draft.name, "with", &path.value.span);
         }
     }
     for stage in &pipeline.stages {
-        if let Task::Use { name, with } = &stage.work.task
-            && let Some(files) = registry.input_files(name, with)
-        {
-            needs.note_files(&stage.name, pipeline.folder_of(stage).join(files));
+        let Task::Use { name, with } = &stage.work.task else { continue };
+        let folder = pipeline.folder_of(stage);
+        if let Some(files) = registry.input_files(name, with) {
+            needs.note_files(&stage.name, folder.join(files));
+        }
+        if let Some(file) = registry.written_file(&stage.name, name, with) {
+            needs.note_written_file(&stage.name, folder.join(file));
+        }
+        if registry.needs_authorities(name, with) {
+            needs.note_authorities(&stage.name);
         }
     }
     needs

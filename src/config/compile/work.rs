@@ -64,11 +64,33 @@ fn without_task(draft: &Draft, registry: &Registry) -> Diagnostic {
 }
 
 fn unknown(name: &str, span: &Span, registry: &Registry) -> Diagnostic {
-    let near = nearest(name, registry.names()).map(|near| format!("\"{near}\""));
-    Diagnostic::error(format!("there is no built-in {}", quote(name)))
-        .at(span)
-        .did_you_mean(near)
-        .accepted(list(registry.names(), "and"))
+    let fault = Diagnostic::error(format!("there is no built-in {}", quote(name))).at(span);
+    let fault = match (instead_of(name), nearest(name, registry.names())) {
+        (Some(help), _) => fault.help(help),
+        (None, Some(near)) => fault.did_you_mean(Some(quote(near))),
+        (None, None) => fault.help(A_PROGRAM),
+    };
+    fault.accepted(list(registry.names(), "and"))
+}
+
+const A_PROGRAM: &str = "a program goes into `command`, not into `use`";
+
+/// What does what people know by another name.
+fn instead_of(name: &str) -> Option<&'static str> {
+    Some(match name.to_lowercase().as_str() {
+        "tail" | "follow" | "watch" => {
+            "`use = \"lines\"` with `follow = true` in `with` reads a file as it grows"
+        }
+        "cat" | "read" | "reader" => "`use = \"lines\"` reads a file, `use = \"stdin\"` standard input",
+        "stdout" | "print" | "console" | "echo" => "leave it out: a stage without `output` prints its items",
+        "write" | "writer" | "tee" => "`use = \"file\"` writes items to a file",
+        "cron" | "timer" => {
+            "`use = \"tick\"` emits at intervals; `schedule` starts a program at times of the day"
+        }
+        "exec" | "command" | "program" | "process" | "script" | "shell" | "sh" | "bash" | "python"
+        | "python3" => A_PROGRAM,
+        _ => return None,
+    })
 }
 
 /// A source reads no queue, all else does; a sink writes none.

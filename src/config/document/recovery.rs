@@ -39,13 +39,18 @@ pub(super) fn recover(source: &Arc<Source>, report: &mut Report) -> Recovered {
         for (line, fault) in &faults {
             reported.push(*line);
             report.push(fault.diagnostic());
-            recovered.is_partial |= !fault.is_duplicate();
+            // The keys below a header that is there twice would be doubled in their turn.
+            let is_good = fault.is_duplicate() && !fault.is_at_header();
+            recovered.is_partial |= !is_good;
             if fault.swallows_the_rest() {
                 sound_lines = *line;
                 break;
             }
-            if !fault.is_duplicate() {
+            if !is_good {
                 blank(&mut recovered.text, fault.span.range().start);
+            }
+            if fault.is_duplicate() && !is_good {
+                break; // what was said of the keys below it holds no more
             }
         }
     }

@@ -24,6 +24,11 @@ impl SyntaxError {
         self.message.starts_with("duplicate key")
     }
 
+    /// It is about the header of a table.
+    pub(super) fn is_at_header(&self) -> bool {
+        self.line().trim_start().starts_with('[')
+    }
+
     /// A bracket or a long string was opened and not closed, so that all that follows is read amiss.
     pub(super) fn swallows_the_rest(&self) -> bool {
         SyntaxError::is_unclosed(&self.message)

@@ -40,7 +40,10 @@ impl<const MOST: u64> Element for Size<MOST> {
     }
 
     fn accepted() -> String {
-        format!(r#"a size such as "64KiB" or "16MiB", up to {} (units: B KB MB GB KiB MiB GiB)"#, show(MOST))
+        format!(
+            r#"a size such as "64KiB" or "16MiB", up to {} (units: B KB MB GB TB KiB MiB GiB TiB)"#,
+            show(MOST)
+        )
     }
 
     fn schema() -> Value {

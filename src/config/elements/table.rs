@@ -47,7 +47,11 @@ pub(crate) trait Fields: Element<Output = Self> + Default + Clone {
 /// Reads a table: every entry, and a fault for each unknown one.
 pub(crate) fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
     let Content::Table(table) = &node.content else {
-        report.push(super::wrong_kind::<T>(node, "a table"));
+        let fault = super::wrong_kind::<T>(node, "a table");
+        report.push(match key_for::<T>(node) {
+            Some(key) => fault.help(format!("did you mean {{ {key} = {} }}?", node.span.text())),
+            None => fault,
+        });
         return None;
     };
     let mut read = T::default();
@@ -68,6 +72,27 @@ pub(crate) fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<
         }
     }
     Some(read)
+}
+
+/// The key of a small table that would take the value which stands in the table's place: first among those that do not take
+/// any text.
+fn key_for<T: Fields>(node: &Node) -> Option<&'static str> {
+    const SMALL: usize = 12;
+    let keys = T::keys();
+    let takes = |key: &str, content: &Content| {
+        let value = Node { span: node.span.clone(), content: content.clone() };
+        let entry = Entry { key: key.to_owned(), key_span: node.span.clone(), value };
+        let mut faults = Report::new();
+        T::default().read_entry(&entry, &mut faults) == Some(true) && faults.is_empty()
+    };
+    if keys.len() > SMALL || matches!(node.content, Content::List(_)) {
+        return None;
+    }
+    let any_text = Content::Text { text: "any text".to_owned(), from_variable: false };
+    let mut fitting: Vec<&str> =
+        keys.iter().map(|key| key.name).filter(|key| takes(key, &node.content)).collect();
+    fitting.sort_by_key(|key| takes(key, &any_text));
+    fitting.first().copied()
 }
 
 /// Reports an unknown key; returns the key that is probably meant.

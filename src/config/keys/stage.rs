@@ -30,13 +30,13 @@ table! {
     /// `[stages.NAME]`.
     StageKeys = "a stage", elsewhere queue::place_of {
         /// What the stage does: a built-in, or a stage registered from Rust.
-        r#use: Option<Word> = None, also "uses" "type" "kind" "builtin" "run" "exec";
+        r#use: Option<Word> = None, also "uses" "type" "kind" "builtin";
         /// The parameters of `use`.
         with: With = Table::default(), also "params" "parameters" "options" "config";
         /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list,
         /// `{worker}` is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` and `{{worker}}` stand for
         /// these texts. In a line for the shell `"$1"` is the item then. A program that takes the item as an argument has an empty standard input.
-        command: Option<Invocation> = None, also "cmd" "program" "script" "args";
+        command: Option<Invocation> = None, also "cmd" "program" "script" "args" "run" "exec" "shell";
         /// How the program gets items: "stream": it keeps running, and its input and output are unrelated. "reply": it
         /// keeps running, and answers each item. "each": it is started for each item, which is its argument (`{}`) or
         /// its standard input, and its outputs count only if it succeeds.
@@ -107,7 +107,7 @@ table! {
         /// The niceness of the program: a higher number means a lower CPU priority.
         nice: Option<Nice> = None, also "niceness" "priority";
         /// Resource limits of the program.
-        limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "rlimits";
+        limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "rlimits" "memory" "mem_limit" "memory_limit" "max_memory";
         /// The queue that the stage reads, or a list of them. Without it the stage is a source.
         input: QueueNames = Vec::new(), also "inputs" "from" "in" "reads" "source";
         /// The queue that the stage writes, or a list: each gets every item. Without it, lines on standard output.
@@ -116,7 +116,7 @@ table! {
         /// outputs of the stage. An item for which none holds has failed.
         routes: Routes = Vec::new(), also "rules" "route" "switch" "cases" "branches";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
-        processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency";
+        processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency" "threads" "jobs" "parallel" "parallelism";
         /// "input": what the processes write comes out in the order of the items that they took, whichever process is done first.
         /// With `mode = "reply"` or `"each"`, or a built-in, and with one `input`. Without it, as they are done.
         order: Option<OrderOf> = None, also "ordered" "keep_order" "ordering";
@@ -152,11 +152,11 @@ table! {
         /// How long to wait before a restart: doubling from `initial` to `max`.
         backoff: BackoffKeys = BackoffKeys::default();
         /// The restart intensity: how many restarts within what time make the stage give up.
-        give_up: GiveUpKeys = GiveUpKeys::default(), also "giveup" "max_restarts" "retries";
+        give_up: GiveUpKeys = GiveUpKeys::default(), also "giveup" "max_restarts";
         /// What happens to the pipeline when the stage gives up: it stops, or continues without the stage.
         on_give_up: OnGiveUp = OnGiveUp::Stop;
         /// How often one item is tried before it becomes a dead letter.
-        attempts: Count<1, 1_000_000, u32> = 3, also "tries" "max_attempts";
+        attempts: Count<1, 1_000_000, u32> = 3, also "tries" "max_attempts" "retries" "max_retries" "retry_count";
         /// How long a failed item waits before its next attempt: doubling from `delay` to `max`.
         retry: RetryKeys = RetryKeys::default(), also "retry_delay" "retry_backoff" "retry_policy";
         /// What happens while different items of the stage fail one after the other: "wait": no item is charged an
@@ -294,5 +294,20 @@ impl Element for Defaults {
 
     fn written(_: &StageKeys) -> Value {
         Value::Null
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_the_keys_that_have_no_default_for_all() {
+        let page = include_str!("../../../docs/pipeline-file.md");
+        let (_, said) =
+            page.split_once("`[defaults]` holds any of these keys for all stages, except ").unwrap();
+        let (said, _) = said.split_once(';').unwrap();
+        let said: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
+        assert_eq!(said, OF_ONE_STAGE);
     }
 }

@@ -24,8 +24,13 @@ pub(super) fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) 
     for stage in &pipeline.stages {
         let Some(found) = survey.stages.get(&stage.name) else { continue };
         let faults = stage.work.command().map_or_else(Vec::new, |command| of_command(command, found));
-        let warnings = found.no_input.iter().map(|path| ("with", no_input(path)));
-        for (key, diagnostic) in faults.into_iter().chain(warnings) {
+        let of_use = [
+            found.no_input.as_deref().map(no_input),
+            found.no_folder.as_deref().map(no_folder),
+            found.no_authority.as_ref().map(Diagnostic::error),
+        ];
+        let of_use = of_use.into_iter().flatten().map(|diagnostic| ("with", diagnostic));
+        for (key, diagnostic) in faults.into_iter().chain(of_use) {
             report.push(placed(diagnostic, stage, needs, key));
         }
     }
@@ -131,6 +136,13 @@ fn unknown(what: &str, name: &str, found: &Name) -> Option<Diagnostic> {
 fn no_input(path: &Path) -> Diagnostic {
     let warning = Diagnostic::warning(format!("no file matches {}", path.display()));
     warning.help("the stage fails if there is none when it starts; `follow = true` waits for one")
+}
+
+/// It may be made, or mounted, before the stage gets there.
+fn no_folder(path: &Path) -> Diagnostic {
+    let path = path.display();
+    let warning = Diagnostic::warning(format!("there is no folder {path}"));
+    warning.help(format!("`mkdir -p {path}` makes it; the stage fails if it is not there when it starts"))
 }
 
 fn code(near: &Option<String>) -> Option<String> {

@@ -1,7 +1,7 @@
 //! What a file needs of the machine.
 
 use crate::config::diagnostic::Span;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What the stages need, and where the file says so.
@@ -11,6 +11,10 @@ pub(crate) struct MachineNeeds {
     spans: BTreeMap<(String, &'static str), Span>,
     /// By stage: the files that a built-in reads, as a path or a pattern.
     input_files: BTreeMap<String, PathBuf>,
+    /// By stage: the file that a built-in writes.
+    written_files: BTreeMap<String, PathBuf>,
+    /// Stages that ask the certificate authorities whom to trust.
+    authorities: BTreeSet<String>,
     /// The files of `[broker]` and `[control]`, by key.
     files: BTreeMap<&'static str, Span>,
 }
@@ -24,6 +28,16 @@ impl MachineNeeds {
     /// Notes the files that a stage reads.
     pub(crate) fn note_files(&mut self, stage: &str, pattern: PathBuf) {
         self.input_files.insert(stage.to_owned(), pattern);
+    }
+
+    /// Notes the file that a stage writes.
+    pub(crate) fn note_written_file(&mut self, stage: &str, file: PathBuf) {
+        self.written_files.insert(stage.to_owned(), file);
+    }
+
+    /// Notes a stage that asks the certificate authorities whom to trust.
+    pub(crate) fn note_authorities(&mut self, stage: &str) {
+        self.authorities.insert(stage.to_owned());
     }
 
     /// Notes where a key of `[broker]` or `[control]` names a file.
@@ -44,5 +58,15 @@ impl MachineNeeds {
     /// The files that a stage reads.
     pub(crate) fn files(&self, stage: &str) -> Option<&Path> {
         self.input_files.get(stage).map(PathBuf::as_path)
+    }
+
+    /// The file that a stage writes.
+    pub(crate) fn written_file(&self, stage: &str) -> Option<&Path> {
+        self.written_files.get(stage).map(PathBuf::as_path)
+    }
+
+    /// Whether a stage asks the certificate authorities whom to trust.
+    pub(crate) fn asks_authorities(&self, stage: &str) -> bool {
+        self.authorities.contains(stage)
     }
 }

@@ -6,6 +6,7 @@ use crate::config::env_file::{self, Variables};
 use crate::config::load::Loaded;
 use crate::config::pipeline::token_file::TokenFile;
 use crate::config::pipeline::{Check, Command, Control, Invocation, Placeholders, Probe, Stage, Task};
+use crate::stage::without_authorities;
 use nix::unistd::{AccessFlags, Group, User, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,6 +57,12 @@ pub(super) struct Found {
     pub group: Option<Name>,
     /// The files that `lines` reads; there is none.
     pub no_input: Option<PathBuf>,
+    /// The folder of the file that `file` writes; it is not there.
+    #[serde(default)]
+    pub no_folder: Option<PathBuf>,
+    /// Why no server of https can be trusted.
+    #[serde(default)]
+    pub no_authority: Option<String>,
 }
 
 /// The environment files of a stage.
@@ -176,7 +183,13 @@ fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {
         }
         Task::Use { .. } => {
             let missing = needs.files(&stage.name).filter(|path| is_missing(path));
-            Found { no_input: missing.map(Path::to_owned), ..Found::default() }
+            let asks = needs.asks_authorities(&stage.name);
+            Found {
+                no_input: missing.map(Path::to_owned),
+                no_folder: needs.written_file(&stage.name).and_then(missing_folder),
+                no_authority: if asks { without_authorities() } else { None },
+                ..Found::default()
+            }
         }
     }
 }
@@ -193,10 +206,17 @@ fn of_command(command: &Command, processes: u32, folder: &Path) -> Found {
         user: command.user.as_deref().map(look_up_user),
         group: command.group.as_deref().map(look_up_group),
         env_file,
-        ready: None,
-        health: None,
-        no_input: None,
+        ..Found::default()
     }
+}
+
+/// The folder in which a file can't be made, as it is not there. Of a symbolic link it is that of its target.
+fn missing_folder(file: &Path) -> Option<PathBuf> {
+    let target = std::fs::read_link(file).ok().and_then(|target| Some(file.parent()?.join(target)));
+    let folder = target.as_deref().unwrap_or(file).parent()?;
+    let is_missing =
+        std::fs::metadata(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    is_missing.then(|| folder.to_owned())
 }
 
 /// The first bad one counts; `None`: the stage names none.
@@ -249,7 +269,7 @@ fn find_program(command: &Command, env_file: Option<&EnvFile>, processes: u32, f
 
 fn find_one(name: &str, path: &OsStr, folder: &Path, other: bool) -> Program {
     if name.contains('/') {
-        let file = folder.join(name);
+        let file = folder.join(name.strip_prefix("./").unwrap_or(name));
         return match (is_executable(&file, other), file.exists()) {
             (true, _) => Program::Good,
             (false, true) => Program::Bad { is_folder: file.is_dir(), path: file },

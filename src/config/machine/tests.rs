@@ -96,7 +96,7 @@ fn what_is_missing_is_named_with_its_place_and_what_may_be_meant() {
             format!("{folder}/bin/text is there, but"),
             "`chmod +x",
         ),
-        ("command = ['./bin']", format!("{folder}/./bin is a folder"), ""),
+        ("command = ['./bin']", format!("{folder}/bin is a folder"), ""),
         ("command = ['bin/tool{worker}']\nprocesses = 2", format!("no program {folder}/bin/tool0"), ""),
         ("command = 'x'\ncwd = 'bim'", format!("there is no folder {folder}/bim"), "/bin`?"),
         ("command = 'x'\ncwd = 'e.env'", format!("no program can run in {folder}/e.env"), ""),
@@ -121,6 +121,26 @@ fn an_input_that_is_not_there_yet_is_only_a_warning() {
     for path in ["in.txt", "*.txt"] {
         let said = home.said(&format!("use = 'lines'\nwith = {{ path = '{path}' }}"));
         assert!(said.starts_with("warning: no file matches") && said.contains("p.toml:3:17"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_yet_is_only_a_warning() {
+    let home = Home::new("folder");
+    let said = |path: &str| {
+        let sink = format!("[stages.w]\nuse = 'file'\ninput = 'q'\nwith = {{ path = '{path}' }}\n");
+        let text = format!("[stages.a]\nuse = 'count'\noutput = 'q'\n{sink}");
+        surveyed(home.load(&text)).unwrap().warnings.to_string()
+    };
+    let missing = said("no/such/out.txt");
+    assert!(
+        missing.contains("warning: there is no folder /") && missing.contains("p.toml:7:17"),
+        "{missing}"
+    );
+    assert!(missing.contains("`mkdir -p /") && missing.contains("/no/such` makes it"), "{missing}");
+    // Folders of paths that change are made.
+    for good in ["out.txt", "no/such/{date}.txt", "no/{worker}/x", "/dev/null"] {
+        assert_eq!(said(good), "", "{good}");
     }
 }
 
@@ -173,6 +193,8 @@ fn found() -> Vec<Found> {
         name(Name::Unknown { near }),
         name(Name::NotAnswered(why)),
         with(&|found| found.no_input = Some(path.clone())),
+        with(&|found| found.no_folder = Some(path.clone())),
+        with(&|found| found.no_authority = Some("none".to_owned())),
     ]
 }
 

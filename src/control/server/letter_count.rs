@@ -40,7 +40,10 @@ impl LetterCount {
             let _ = timeout(COUNT_TIMEOUT, count).await;
         }
         let last = self.last.lock().ok().and_then(|last| *last);
-        let amount = last.map(|(_, amount)| amount).unwrap_or_default();
+        // Not counted yet, or not readable: as many as have been written.
+        let unknown =
+            || Amount { letters: snapshot.dead_letters + snapshot.totals.too_long, ..Amount::default() };
+        let amount = last.map_or_else(unknown, |(_, amount)| amount);
         let letters = &mut snapshot.letters;
         (letters.letters, letters.bytes, letters.dropped) = (amount.letters, amount.bytes, amount.dropped);
     }

@@ -25,6 +25,9 @@ mod http;
 
 mod position;
 mod stream;
+
+pub(crate) use http::without_authorities;
+
 #[cfg(test)]
 mod testing;
 

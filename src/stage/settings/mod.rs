@@ -98,6 +98,8 @@ pub(super) struct Findings {
     pub input_files: Option<String>,
     /// The file that it writes.
     pub writes: Option<PathTemplate>,
+    /// It asks the certificate authorities of this machine whom to trust.
+    pub needs_authorities: bool,
     /// The file that the run is to replace at its end.
     pub replaces: Option<PathTemplate>,
     /// It sends items by `routes`.
@@ -105,6 +107,34 @@ pub(super) struct Findings {
     /// A parameter that may name one more output, and the words in it that name none.
     pub output_key: Option<(&'static str, &'static [&'static str])>,
 }
+
+/// Other words for parameters.
+const ALSO: [(&str, &str); 24] = [
+    ("file", "path"),
+    ("filename", "path"),
+    ("files", "path"),
+    ("tail", "follow"),
+    ("watch", "follow"),
+    ("address", "url"),
+    ("uri", "url"),
+    ("endpoint", "url"),
+    ("verb", "method"),
+    ("batch", "max_items"),
+    ("batch_size", "max_items"),
+    ("batch", "size"),
+    ("count", "size"),
+    ("n", "size"),
+    ("count", "times"),
+    ("n", "times"),
+    ("to", "max"),
+    ("start", "from"),
+    ("by", "step"),
+    ("interval", "every"),
+    ("regex", "matches"),
+    ("regex", "pattern"),
+    ("values", "items"),
+    ("format", "template"),
+];
 
 impl<'a> Settings<'a> {
     pub(super) fn new(uses: &'a str, with: &'a Map<String, Value>) -> Settings<'a> {
@@ -151,6 +181,11 @@ impl<'a> Settings<'a> {
     /// Says which file the stage writes.
     pub(crate) fn writes(&mut self, path: PathTemplate) {
         self.found.writes = Some(path);
+    }
+
+    /// Says that the stage asks the certificate authorities of this machine whom to trust.
+    pub(crate) fn needs_authorities(&mut self) {
+        self.found.needs_authorities = true;
     }
 
     /// Says which file the run is to put in the place of an older one once it has gone well.
@@ -212,6 +247,11 @@ impl<'a> Settings<'a> {
     }
 
     fn instead_of(&self, unknown: &str) -> String {
+        let meant = ALSO.iter().filter(|(word, _)| *word == unknown).map(|(_, name)| *name);
+        if let Some(name) = meant.into_iter().find(|name| self.found.keys.iter().any(|key| key.name == *name))
+        {
+            return format!("did you mean `{name}`?");
+        }
         let near = |key: &&KeyDoc| strsim::jaro_winkler(key.name, unknown);
         let nearest = self.found.keys.iter().max_by(|a, b| near(a).total_cmp(&near(b)));
         match nearest {
@@ -256,6 +296,8 @@ mod tests {
         assert_eq!(messages[2], "`demo` has no parameter `sise`");
         assert_eq!(findings.faults[2].help.as_deref(), Some("did you mean `size`?"));
         assert_eq!(findings.faults[3].help.as_deref(), Some("it takes `size`, `every`"));
+        let (_, _, findings) = read(json!({"size": 1, "interval": "1s"}));
+        assert_eq!(findings.faults[0].help.as_deref(), Some("did you mean `every`?"));
     }
 
     #[test]

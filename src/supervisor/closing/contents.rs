@@ -37,8 +37,9 @@ pub(crate) struct Report {
     pub queues: Vec<QueueReport>,
     /// Whether every item of every queue is accounted for.
     pub adds_up: bool,
+    /// Dead letters that are there still.
     pub dead_letters: u64,
-    /// What was too long to become an item: letters that no queue's ledger knows.
+    /// The same of what was too long to become an item.
     pub too_long: u64,
     pub repeated: u64,
     pub dead_letter_file: String,
@@ -85,6 +86,7 @@ pub(crate) struct QueueReport {
 impl Report {
     pub(crate) fn new(frame: &Frame<'_>, outcome: &Outcome, closing: &Closing) -> Report {
         let time = |time| humantime::format_rfc3339_millis(time).to_string();
+        let dead = closing.dead();
         let queues: Vec<QueueReport> =
             closing.queues.iter().map(|(name, counts)| queue(name, counts)).collect();
         Report {
@@ -104,8 +106,8 @@ impl Report {
             stages: outcome.stages.iter().map(stage).collect(),
             adds_up: queues.iter().all(|queue| queue.adds_up),
             queues,
-            dead_letters: closing.dead(),
-            too_long: closing.too_long,
+            dead_letters: dead.items,
+            too_long: dead.too_long,
             repeated: closing.repeated,
             dead_letter_file: closing.dead_letters.display().to_string(),
         }

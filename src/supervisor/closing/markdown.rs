@@ -2,6 +2,7 @@
 
 use super::contents::{QueueReport as Queue, Report, StageReport as Stage};
 use super::summary::dead_letters;
+use crate::model::DeadLetterCounts;
 use crate::supervisor::machine::reason::spoken;
 use std::fmt::Write;
 use std::time::Duration;
@@ -26,7 +27,8 @@ pub(super) fn render(report: &Report) -> String {
         text += "\nput = done + waiting + delayed + leased + dropped + dead: ";
         text += if report.adds_up { "every item is accounted for.\n" } else { "**it does not add up.**\n" };
     }
-    if let Some(dead) = dead_letters(report.dead_letters, report.too_long) {
+    let dead = DeadLetterCounts { items: report.dead_letters, too_long: report.too_long };
+    if let Some(dead) = dead_letters(dead) {
         // Writing to a string can't fail.
         let _ = match report.dead_letter_file.as_str() {
             "" => writeln!(text, "\n{dead}, not kept."),

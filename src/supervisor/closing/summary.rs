@@ -1,7 +1,7 @@
 //! The summary of a run: how it ended, what each stage did, where each item is.
 
 use crate::exit;
-use crate::model::HaltOf;
+use crate::model::{DeadLetterCounts, HaltOf};
 pub(crate) use crate::numbers::counted as count;
 use crate::queue::QueueCounts;
 use crate::supervisor::machine::effect::Outcome;
@@ -28,13 +28,23 @@ pub(crate) struct Closing {
     pub repeated: u64,
     /// Where they are.
     pub dead_letters: PathBuf,
+    /// Letters in that file, and those dropped to make room; `None`: that can't be told.
+    pub letters_in_file: Option<u64>,
 }
 
 impl Closing {
-    /// Items that never went through.
-    pub(crate) fn dead(&self) -> u64 {
+    /// Dead letters that are there still: neither put back nor dropped by hand.
+    pub(crate) fn dead(&self) -> DeadLetterCounts {
+        let here = self.dead_here();
+        DeadLetterCounts { items: here.items + self.dead_in_broker, ..here }
+    }
+
+    /// Those on this machine.
+    fn dead_here(&self) -> DeadLetterCounts {
         let counted = self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>();
-        counted.saturating_sub(self.dead_at_start)
+        let items = counted.saturating_sub(self.dead_at_start).saturating_sub(self.dead_in_broker);
+        let written = DeadLetterCounts { items, too_long: self.too_long };
+        self.letters_in_file.map_or(written, |in_file| written.among(in_file))
     }
 
     /// What the run ends with.
@@ -42,7 +52,7 @@ impl Closing {
         if let Some(StopCause::NoBroker { is_usage: true, .. }) = outcome.stopped {
             return exit::USAGE;
         }
-        match (outcome.failed, self.dead() + self.too_long) {
+        match (outcome.failed, self.dead().all()) {
             (true, _) => exit::FAILED,
             // What has failed on the way there is what was expected.
             (false, _) if outcome.halted_by(HaltOf::Success) => exit::DONE,
@@ -103,7 +113,7 @@ impl Closing {
         let items = count(self.left_items(), "item");
         let has_items = self.left_items() > 0;
         match outcome.stopped.as_ref()? {
-            StopCause::Halted { .. } => Some(format!("not tried, of what had come: {items}")),
+            StopCause::Halted { .. } => has_items.then(|| format!("not tried, of what had come: {items}")),
             cause if keeps => {
                 let is_news = matches!(cause, StopCause::Failing { .. }) || has_items && outcome.is_drain();
                 is_news.then(|| format!("{items} stay in the queues: the next run continues with them"))
@@ -119,12 +129,12 @@ impl Closing {
 
     /// The line about dead letters, if there are any.
     pub(crate) fn warning(&self) -> Option<String> {
-        let here = dead_letters(self.dead().saturating_sub(self.dead_in_broker), self.too_long);
+        let here = dead_letters(self.dead_here());
         let here = here.map(|dead| match self.dead_letters.as_os_str().is_empty() {
             true => format!("{dead}, not kept"),
             false => format!("{dead}, in {}", self.dead_letters.display()),
         });
-        let there = dead_letters(self.dead_in_broker, 0)
+        let there = dead_letters(DeadLetterCounts { items: self.dead_in_broker, too_long: 0 })
             .map(|dead| format!("{dead} in the broker, which `mprun dead list --shared FILE` shows"));
         match (here, there) {
             (Some(here), Some(there)) => Some(format!("{here}, and {there}")),
@@ -134,7 +144,8 @@ impl Closing {
 }
 
 /// How many letters there are of each kind, if there are any.
-pub(crate) fn dead_letters(items: u64, too_long: u64) -> Option<String> {
+pub(crate) fn dead_letters(counts: DeadLetterCounts) -> Option<String> {
+    let DeadLetterCounts { items, too_long } = counts;
     match (items, too_long) {
         (0, 0) => None,
         (_, 0) => Some(count(items, "dead letter")),
@@ -174,6 +185,7 @@ mod tests {
             too_long: 0,
             repeated: 0,
             dead_letters: "/s/dead.jsonl".into(),
+            letters_in_file: None,
         }
     }
 
@@ -225,7 +237,30 @@ mod tests {
         let warning = "2 dead letters of what was too long for an item, in /s/dead.jsonl";
         assert_eq!(closing.warning().unwrap(), warning);
         assert_eq!(closing.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
-        assert_eq!(dead_letters(1, 2).unwrap(), "1 dead letter, and 2 of what was too long for an item");
+        let both = DeadLetterCounts { items: 1, too_long: 2 };
+        assert_eq!(dead_letters(both).unwrap(), "1 dead letter, and 2 of what was too long for an item");
+    }
+
+    #[test]
+    fn letters_that_are_not_there_any_more_count_neither_in_words_nor_for_the_exit_code() {
+        let gone = Closing { letters_in_file: Some(0), ..closing() };
+        assert_eq!((gone.exit_code(&outcome(None, false)), gone.warning()), (exit::DONE, None));
+        let one = Closing { letters_in_file: Some(1), ..closing() };
+        assert_eq!(one.warning().as_deref(), Some("1 dead letter, in /s/dead.jsonl"));
+        assert_eq!(one.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+        let in_broker = Closing { dead_in_broker: 1, ..gone };
+        assert_eq!(in_broker.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+    }
+
+    #[test]
+    fn a_halt_says_what_was_not_tried_if_anything_was_not() {
+        let halted = outcome(
+            Some(StopCause::Halted { stage: "show".into(), halt: "soon,fail=1".parse().unwrap() }),
+            false,
+        );
+        assert_eq!(closing().left(&halted, false).as_deref(), Some("not tried, of what had come: 2 items"));
+        let none = Closing { queues: Vec::new(), ..closing() };
+        assert_eq!(none.left(&halted, false), None);
     }
 
     #[test]

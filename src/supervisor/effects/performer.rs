@@ -4,6 +4,7 @@ use super::service_hands::ServiceHands;
 use crate::config::Control;
 use crate::control::protocol::Reply;
 use crate::control::server::{Listeners, Server};
+use crate::dead_letter;
 use crate::link::LinkNews;
 use crate::progress::TerminalThread;
 use crate::queue::{Fault, Phase, QueueAdmin, QueueId, SlotId, StageId};
@@ -307,16 +308,21 @@ impl Performer<'_> {
         queues.extend(hidden.filter(|(_, counts)| counts.items() > 0));
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let repeated = launcher.undo_log.repeated_in_all().unwrap_or(0);
-        let dead_letters = launcher.dead_letters.path;
-        let closing = Closing {
+        let mut closing = Closing {
             queues,
             dead_before: dead.before,
             dead_at_start: dead.at_start,
             dead_in_broker,
             too_long,
             repeated,
-            dead_letters,
+            letters_in_file: None,
+            dead_letters: launcher.dead_letters.path,
         };
+        // Where none was written they need not be counted.
+        if launcher.dead_letters.keeps && closing.dead().all() > 0 {
+            let in_file = dead_letter::amount(&closing.dead_letters).ok();
+            closing.letters_in_file = in_file.map(|in_file| in_file.letters + in_file.dropped);
+        }
         Ended { closing, store, replacing, inbox, server }
     }
 }

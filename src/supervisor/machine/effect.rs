@@ -16,7 +16,7 @@ use crate::link::{LinkOrder, LinkPlan};
 use crate::model::HaltOf;
 use crate::queue::{FailureAttribution, Order, QueueId, SharedQueues, SlotId, StageId};
 use crate::service::Message;
-use crate::text::LAST_WORDS;
+use crate::text::last_words;
 use log::Level;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -188,7 +188,7 @@ impl Release {
     /// Why the item failed, if the worker died of one.
     pub(crate) fn last_words(&self) -> String {
         match self.last_stderr.iter().rev().find(|line| !line.trim().is_empty()) {
-            Some(line) => format!("its worker {}{LAST_WORDS}{line}", self.end),
+            Some(line) => format!("its worker {}{}", self.end, last_words(line)),
             None => format!("its worker {}", self.end),
         }
     }

@@ -5,7 +5,7 @@ use crate::framing::{BadFrame, NotEncodable};
 use crate::item::Shown;
 use crate::model::ItemFailure;
 use crate::sys::wait::Exit;
-use crate::text::LAST_WORDS;
+use crate::text::last_words;
 use crate::worker::dead_letters::Reason;
 use std::fmt;
 use std::time::Duration;
@@ -120,7 +120,11 @@ impl fmt::Display for ProgramError {
             ProgramError::Ended(exit) => exit_text(*exit).fmt(f),
             ProgramError::LeftUnanswered(exit) => write!(f, "{} before it had answered", exit_text(*exit)),
             ProgramError::TimedOut(limit) => {
-                write!(f, "it took longer than item_timeout ({})", humantime::format_duration(*limit))
+                write!(
+                    f,
+                    "it took longer than its time limit of {} (item_timeout)",
+                    humantime::format_duration(*limit)
+                )
             }
             ProgramError::BadFrame(bad) => bad.fmt(f),
             ProgramError::TooMuchOutput(most) => {
@@ -175,7 +179,7 @@ impl fmt::Display for FailedAttempt {
             return Ok(()); // the program has given its reason
         }
         match self.stderr.iter().rev().find(|line| !line.trim().is_empty()) {
-            Some(line) => write!(f, "{LAST_WORDS}{line}"),
+            Some(line) => f.write_str(&last_words(line)),
             None => Ok(()),
         }
     }

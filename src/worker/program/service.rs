@@ -13,7 +13,7 @@ use crate::sys::mark::RunMark;
 use crate::sys::memory;
 use crate::sys::process::{ProcessSpec, StartFailure};
 use crate::sys::wait::{Exit, SignalNumber};
-use crate::text::LAST_WORDS;
+use crate::text::last_words;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::ffi::{CString, OsStr, OsString};
@@ -122,7 +122,7 @@ pub(crate) fn end(
         let passes = failure.error.passes();
         return if passes { ServiceEnd::Failed(why) } else { ServiceEnd::CannotStart(why) };
     }
-    let last = last.map_or_else(String::new, |line| format!("{LAST_WORDS}{line}"));
+    let last = last.map_or_else(String::new, last_words);
     let why = format!("{}{last}", exit_text(exit));
     match exit {
         Exit::Code(code) => match u8::try_from(code) {

@@ -245,7 +245,10 @@ fn share(socket: &Path, control: &Control) {
         std::os::unix::fs::chown(socket, None, Some(group))?;
         fs::set_permissions(socket, Permissions::from_mode(control.socket_mode))
     });
-    if let Err(error) = shared {
+    // A run that has ended in the meantime has removed it.
+    if let Err(error) = shared
+        && error.kind() != io::ErrorKind::NotFound
+    {
         let path = socket.display();
         log!(target: "mprun", Level::Warn, "the control socket {path} is for its owner alone: {error}");
     }

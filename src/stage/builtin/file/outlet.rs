@@ -98,7 +98,10 @@ pub(super) fn explain(path: &Path, error: &io::Error) -> String {
             let target = target.display();
             format!("can't open `{shown}`: it is a symbolic link to `{target}`, whose folder is not there")
         }
-        (Some(libc::ENOENT), Err(_)) => format!("can't open `{shown}`: its folder is not there"),
+        (Some(libc::ENOENT), Err(_)) => {
+            let folder = path.parent().unwrap_or(path).display();
+            format!("can't open `{shown}`: its folder is not there (`mkdir -p {folder}`)")
+        }
         _ => format!("can't open `{shown}`: {error}"),
     }
 }

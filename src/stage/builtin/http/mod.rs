@@ -53,7 +53,18 @@ pub(super) fn build(with: &mut Settings<'_>) -> impl FnOnce(&Context) -> Result<
         let message = "`url` and `headers` both say how to be let in";
         with.fault("headers", message, Some(help.to_owned()));
     }
+    if endpoint.is_encrypted {
+        with.needs_authorities();
+    }
     move |context| Http::open(context, endpoint, method.0, headers, max_items)
+}
+
+/// Why a server of https can't be trusted on this machine, if so: without the authorities none can.
+pub(crate) fn without_authorities() -> Option<String> {
+    #[cfg(feature = "https")]
+    return tls::authorities().err();
+    #[cfg(not(feature = "https"))]
+    None
 }
 
 /// See [`build`].

@@ -20,19 +20,11 @@ impl Tls {
     /// # Errors
     /// When the machine has no certificate authority: then nothing can be trusted.
     pub(super) fn open(endpoint: &Endpoint) -> Result<Tls, Failure> {
-        let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(found.certs);
-        for error in found.errors.iter().filter(|_| added > 0) {
+        let (roots, errors) = authorities().map_err(Failure::fatal)?;
+        for error in errors {
             log::warn!(
                 "of the certificate authorities some can't be read: {error} (SSL_CERT_FILE, SSL_CERT_DIR)"
             );
-        }
-        if added == 0 {
-            let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-            return Err(Failure::fatal(format!(
-                "no certificate authority was found on this machine{why} (Debian: the package ca-certificates, or SSL_CERT_FILE)"
-            )));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -48,4 +40,20 @@ impl Tls {
     pub(super) async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.connector.connect(self.name.clone(), stream).await
     }
+}
+
+/// Those of this machine, and why others can't be read.
+///
+/// # Errors
+/// When there is none: then nothing can be trusted.
+pub(super) fn authorities() -> Result<(RootCertStore, Vec<rustls_native_certs::Error>), String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    if let (0, _) = roots.add_parsable_certificates(found.certs) {
+        let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        return Err(format!(
+            "no certificate authority was found on this machine{why} (Debian: the package ca-certificates, or SSL_CERT_FILE)"
+        ));
+    }
+    Ok((roots, found.errors))
 }

@@ -39,6 +39,7 @@ fn run() -> (Outcome, Closing) {
         too_long: 0,
         repeated: 0,
         dead_letters: "/s/dead.jsonl".into(),
+        letters_in_file: None,
     };
     (
         Outcome { stopped: Some(StopCause::Signal("SIGTERM")), failed: false, stages, retains_items: false },

@@ -13,7 +13,7 @@ use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::{Life, Over, WorkerEvent};
 use crate::sys::wait::Exit;
-use crate::text::LAST_WORDS;
+use crate::text::with_time;
 use log::Level;
 use std::time::{Duration, Instant};
 
@@ -204,7 +204,7 @@ impl StageState {
             _ => level(end, next),
         };
         let kind = TransitionKind::Ended(end.clone());
-        out.transition_as(level, name.clone(), ended_text(end, &ran, &then), kind);
+        out.transition_as(level, name.clone(), with_time(&end.to_string(), &ran, &then), kind);
         if exit.work.counts.perhaps_lost > 0 {
             out.log(Level::Warn, format!("{name}: {}", item::may_be_lost(exit.work.counts.perhaps_lost)));
         }
@@ -293,15 +293,6 @@ fn is_ready(worker: &Worker) -> bool {
 
 fn rest(delay: Duration, why: StartReason, now: Instant) -> Life {
     if delay.is_zero() { Life::Due(why) } else { Life::BackOff { until: now + delay, why } }
-}
-
-/// What the program has said comes last: the rest must not read as a part of it.
-fn ended_text(end: &End, ran: &str, then: &str) -> String {
-    let end = end.to_string();
-    match end.split_once(LAST_WORDS) {
-        Some((end, words)) => format!("{end}{ran}{then}{LAST_WORDS}{words}"),
-        None => format!("{end}{ran}{then}"),
-    }
 }
 
 fn restart_text(next: Next, life: Option<Life>, now: Instant) -> String {

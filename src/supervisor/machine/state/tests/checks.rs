@@ -106,7 +106,7 @@ fn one_that_is_not_ready_in_time_has_failed_to_start() {
     assert_eq!(bench.running(), ["db[0] termed"]);
     assert!(bench.goals.is_empty(), "{:?}", bench.goals);
     bench.end_idle(first, termed());
-    assert!(bench.has_said("failed: it was not ready within 30s: refused"), "{:?}", bench.said);
+    assert!(bench.has_said(": it was not ready within 30s: refused"), "{:?}", bench.said);
     bench.run_starts();
     assert_eq!(stage_of(&bench, "db").restarts.get("not-ready"), Some(&1));
     assert!(bench.has_said("starts: the one before it was not ready in time"), "{:?}", bench.said);
@@ -156,7 +156,7 @@ fn what_it_waits_for_is_said_also_where_it_cannot_be_checked_or_says_nothing() {
     assert_eq!(reason.as_deref(), Some("it is not ready yet: can't be checked: no address"));
     bench.pass(SECOND * 30);
     bench.end_idle(bench.pid("web", 0), termed());
-    let words = "failed: it was not ready within 30s: it has not sent READY=1";
+    let words = ": it was not ready within 30s: it has not sent READY=1";
     assert!(bench.has_said(words), "{:?}", bench.said);
 }
 
@@ -180,11 +180,7 @@ fn too_many_failed_checks_in_a_row_are_a_restart_with_that_reason() {
     bench.pass(SECOND * 10);
     assert_eq!(bench.running(), ["web[0] killed"], "it does not listen");
     bench.end_idle(bench.pid("web", 0), End::Died(Exit::Signal(SignalNumber(libc::SIGKILL))));
-    assert!(
-        bench.has_said("failed: it was unhealthy, 3 checks in a row failed: no answer"),
-        "{:?}",
-        bench.said
-    );
+    assert!(bench.has_said(": it was unhealthy, 3 checks in a row failed: no answer"), "{:?}", bench.said);
     bench.all_ready();
     let web = stage_of(&bench, "web");
     assert_eq!((web.restarts.get("unhealthy"), web.failed_checks), (Some(&1), 5));

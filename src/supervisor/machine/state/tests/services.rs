@@ -264,7 +264,11 @@ fn the_last_words_of_a_program_end_the_line() {
     let why = "it ended with exit code 3; its last words: FATAL: the reason".to_owned();
     bench.end_idle(bench.pid("web", 0), End::Said(Ending::Failed(why)));
     let said = bench.said.iter().find(|said| said.contains("FATAL")).unwrap();
-    assert!(said.starts_with("WARN: web[0] failed: it ended with exit code 3 after "), "{said}");
+    assert!(
+        said.starts_with("WARN: web[0] failed after ")
+            && said.contains(": it ended with exit code 3; it starts"),
+        "{said}"
+    );
     assert!(said.ends_with("; its last words: FATAL: the reason"), "{said}");
 }
 
