@@ -30,8 +30,11 @@ fn starred(text: &str, places: Vec<Range<usize>>) -> Cow<'_, str> {
 
 /// Where secrets stand in a text, in any order.
 pub(crate) fn places(text: &str) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> =
-        text.match_indices("://").flat_map(|(at, _)| in_address(text, at)).collect();
+    let mut found: Vec<Range<usize>> = text
+        .match_indices("://")
+        .flat_map(|(at, _)| in_address(text, at, end_of_word(text, at + 3)))
+        .collect();
+    found.extend(words(text).filter_map(|word| in_word(text, word)));
     found.extend(named(text));
     found.extend(in_headers(text));
     found.retain(|place| !place.is_empty() && !is_variable(&text[place.clone()]));
@@ -75,10 +78,9 @@ pub(crate) fn is_plain_header(name: &str) -> bool {
 }
 
 /// The password, what of the path looks like a token, and such values of the query. `at`: the place of `://`.
-fn in_address(text: &str, at: usize) -> Vec<Range<usize>> {
-    let start = at + 3;
-    let end = start + text[start..].find(['"', '\'', ' ', '\t', '\n']).unwrap_or(text.len() - start);
-    let end = start + text[start..end].trim_end_matches(',').len();
+fn in_address(text: &str, at: usize, end: usize) -> Vec<Range<usize>> {
+    let slashes = |text: &str| text.len() - text.trim_start_matches('/').len();
+    let start = (at + 3 + slashes(&text[at + 3..])).min(end); // one too many is a slip
     let mut found = Vec::new();
     let mut host = start;
     if let Some(sign) = text[start..end].rfind('@').map(|sign| start + sign)
@@ -99,6 +101,58 @@ fn in_address(text: &str, at: usize) -> Vec<Range<usize>> {
     found
 }
 
+const ENDS_OF_WORDS: [char; 5] = ['"', '\'', ' ', '\t', '\n'];
+
+fn end_of_word(text: &str, start: usize) -> usize {
+    let end = start + text[start..].find(ENDS_OF_WORDS).unwrap_or(text.len() - start);
+    start + text[start..end].trim_end_matches(',').len()
+}
+
+fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    text.split(ENDS_OF_WORDS).map(move |word| {
+        let range = start..start + word.len();
+        start = range.end + 1; // each of them is one byte
+        range
+    })
+}
+
+/// The password of an address that lacks its `://`: `redis//ann:password@host`, `:password@host`.
+fn in_word(text: &str, word: Range<usize>) -> Option<Range<usize>> {
+    let (start, word) = (word.start, &text[word]);
+    let sign = word.rfind('@').filter(|_| !word.contains("://"))?;
+    let colon = word[..sign].find(':')?;
+    let is_image = word[sign..].starts_with("@sha256:");
+    let is_mail = word[..colon].ends_with("mailto");
+    (!is_image && !is_mail).then_some(start + colon + 1..start + sign)
+}
+
+/// What may be secret of a value that is meant as an address, be it one or not.
+fn in_meant_address(text: &str, value: Range<usize>) -> Vec<Range<usize>> {
+    let (start, end, written) = (value.start, value.end, &text[value]);
+    let is_scheme = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let scheme = written.find("://").filter(|&at| is_scheme(&written[..at]));
+    let host = scheme.map_or(start, |at| start + at + 3);
+    match (scheme, written.rfind('@').map(|sign| start + sign)) {
+        (Some(at), Some(_)) => in_address(text, start + at, end),
+        (None, Some(sign)) => [start..sign].to_vec(),
+        (_, None) => {
+            let rest = &text[host..end];
+            let colon = rest.find(':').filter(|_| !rest.starts_with('[') && !rest.contains("${"));
+            let after = colon.map(|colon| &rest[colon + 1..]).filter(|after| !begins_with_port(after));
+            after.map(|after| end - after.len()..end).into_iter().collect()
+        }
+    }
+}
+
+/// Whether a key of this name holds an address.
+fn names_an_address(name: &str) -> bool {
+    const NAMES: [&str; 10] =
+        ["broker", "brokers", "redis", "nats", "address", "host", "server", "http", "https", "dsn"];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || ["url", "uri", "_dsn"].iter().any(|end| name.ends_with(end))
+}
+
 /// An address with an at sign in its path has no user.
 fn is_user_info(text: &str) -> bool {
     !text.contains('/')
@@ -109,6 +163,11 @@ fn ends_with_port(host: &str) -> bool {
     host.rsplit(':')
         .next()
         .is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn begins_with_port(text: &str) -> bool {
+    let port = text.split(['/', '?', ',']).next().unwrap_or_default();
+    port.parse::<u16>().is_ok()
 }
 
 /// The value of `key=value` in a query.
@@ -143,7 +202,8 @@ pub(crate) fn is_token(text: &str) -> bool {
     is_uuid || text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(is_mixed)
 }
 
-/// The values whose names call them secret: `token = "…"`, `"X-Token": "…"`, `--token=…`, `--token …`, `Authorization: …`.
+/// The values whose names call them secret: `token = "…"`, `"X-Token": "…"`, `--token=…`, `--token …`, `Authorization: …`,
+/// and what is secret in those whose names call them addresses.
 fn named(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let is_word = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
@@ -152,15 +212,22 @@ fn named(text: &str) -> Vec<Range<usize>> {
         let end = start + text[start..].find(|letter| !is_word(letter)).unwrap_or(text.len() - start);
         from = end;
         let name = &text[start..end];
-        if !names_a_secret(name) {
-            continue;
-        }
-        if let Some(value) = value_after(text, end, name.starts_with("--")) {
-            from = value.end;
-            found.push(value);
+        if names_a_secret(name) {
+            if let Some(value) = value_after(text, end, name.starts_with("--")) {
+                from = value.end;
+                found.push(value);
+            }
+        } else if names_an_address(name)
+            && let Some(value) = value_after(text, end, false).filter(|value| is_quoted(text, value))
+        {
+            found.extend(in_meant_address(text, value));
         }
     }
     found
+}
+
+fn is_quoted(text: &str, value: &Range<usize>) -> bool {
+    text[..value.start].ends_with(['"', '\''])
 }
 
 /// What a name is given. `is_option`: the next word is its value, too.
@@ -169,8 +236,8 @@ fn value_after(text: &str, end: usize, is_option: bool) -> Option<Range<usize>> 
     let after = text[end..].trim_start_matches(is_closing);
     let was_quoted = after.len() < text.len() - end;
     let sign = after.trim_start();
-    let (rest, is_tight, is_header) = match sign.chars().next() {
-        Some('=') => (&sign[1..], sign.len() == after.len() && !sign[1..].starts_with(' '), false),
+    let (rest, is_bare, is_header) = match sign.chars().next() {
+        Some('=') => (&sign[1..], true, false),
         Some(':') if !sign.starts_with("://") => (&sign[1..], false, !was_quoted),
         Some(_) if is_option => (sign.trim_start_matches([',', ' ']), true, false),
         _ => return None,
@@ -180,12 +247,12 @@ fn value_after(text: &str, end: usize, is_option: bool) -> Option<Range<usize>> 
     match value.chars().next()? {
         quote @ ('"' | '\'') => {
             let inner = start + 1;
-            let end = text[inner..].find(quote).map_or(text.len(), |at| inner + at);
-            Some(inner..end)
+            Some(inner..end_of_quoted(text, inner, quote))
         }
-        '$' | '{' | '[' | '-' => None,
+        '[' => Some(start..start + value.find(']').unwrap_or(value.len())),
+        '$' | '{' | '-' => None,
         _ if is_header => Some(start..start + value.find(['"', '\'', '\n']).unwrap_or(value.len())),
-        _ if is_tight => {
+        _ if is_bare => {
             let length = value.find(|letter: char| letter.is_whitespace() || "\"'&,;)]}".contains(letter));
             Some(start..start + length.unwrap_or(value.len()))
         }
@@ -215,7 +282,7 @@ fn quoted(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
         match letter {
             '"' | '\'' => {
                 let start = at + 1;
-                let end = text[start..].find(letter).map_or(text.len(), |end| start + end);
+                let end = end_of_quoted(text, start, letter);
                 if is_value {
                     found.push(start..end);
                 }
@@ -232,6 +299,17 @@ fn quoted(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
     found.into_iter()
 }
 
+/// Where a text in quotes ends; between double ones a backslash takes the meaning from the next quote.
+fn end_of_quoted(text: &str, start: usize, quote: char) -> usize {
+    let mut is_escaped = false;
+    let end = text[start..].find(|letter: char| {
+        let is_end = letter == quote && !is_escaped;
+        is_escaped = letter == '\\' && quote == '"' && !is_escaped;
+        is_end
+    });
+    end.map_or(text.len(), |end| start + end)
+}
+
 /// `${NAME}` without a default, maybe with other words; `$NAME`.
 fn is_variable(text: &str) -> bool {
     text.contains("${") && !text.contains(":-") || text.starts_with('$') && !text.contains("${")
@@ -245,6 +323,21 @@ mod tests {
     fn what_is_secret_is_starred_and_all_else_keeps_its_place() {
         for (text, shown) in [
             ("url = \"redis://ann:s3:c@t@db/0\" # x@y", "url = \"redis://ann:******@db/0\" # x@y"),
+            ("broker = \"redis//u:pw@h\"", "broker = \"***********@h\""),
+            ("broker = \"redis:/u:pw@h:1\"", "broker = \"***********@h:1\""),
+            ("broker = ':p@w@h:6379'", "broker = '****@h:6379'"),
+            ("broker = 'nats//t0ken@h'", "broker = '***********@h'"),
+            ("broker = 'redis:///u:pw@h'", "broker = 'redis:///u:**@h'"),
+            ("broker = 'redis://u:p w@h'", "broker = 'redis://u:***@h'"),
+            ("broker = 'redis://u:pw'", "broker = 'redis://u:**'"),
+            ("broker = 'redis://u:1w/0'", "broker = 'redis://u:****'"),
+            ("broker = { url = 'u:pw' }", "broker = { url = 'u:**' }"),
+            ("DB_URL = \"pg://u:p\\\"w@h\"", "DB_URL = \"pg://u:****@h\""),
+            ("broker = u:pw@h", "broker = u:**@h"),
+            ("sh -c \"x redis;//u:pw@h y\"", "sh -c \"x redis;//u:**@h y\""),
+            ("env = { PASSWORD = s3cret, A = 1 }", "env = { PASSWORD = ******, A = 1 }"),
+            ("PASSWORD = \"a\\\"b\"", "PASSWORD = \"****\""),
+            ("tokens = ['a', \"b\"] # c", "tokens = *********] # c"),
             ("'redis://:s/c#?t@db'", "'redis://:******@db'"),
             ("a://b:c@d \"e://f:gé@h\"", "a://b:*@d \"e://f:***@h\""),
             ("redis://:${PASSWORD}@db", "redis://:${PASSWORD}@db"),
@@ -295,12 +388,16 @@ mod tests {
             "",
             "://",
             "a://b",
-            "redis://db:6379 # :x@y",
+            "redis://db:6379 # x@y",
+            "broker = 'db:6379'",
+            "broker = 'redis://[::1]:6379/0'",
+            "broker = 'nats://a:4222,nats://b:4222'",
+            "url = 'http://${HOST:-db}:${PORT:-80}/'",
+            "docker run alpine:3@sha256:12 ssh ann@host:/x mailto:ann@x",
             "say \"a: b@c\"",
             "a://b@c:1",
             "http://a:8080/files/2026-11-report-final.csv?format=json",
             "http://a:80/users/x@y",
-            "token = 5 # = \"c\"",
             "password_file = \"/run/x\"",
             "use = \"http\", with = { url = \"http://a/b\" }",
             "the token is wrong",

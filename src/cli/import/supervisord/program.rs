@@ -3,6 +3,7 @@
 use super::super::draft::Section;
 use super::ini::Block;
 use super::values::{Names, pairs, size};
+use super::words;
 use crate::cli::toml_text::{command, list, seconds, signal, table, text};
 
 /// What becomes of a setting.
@@ -54,11 +55,11 @@ const SETTINGS: [(&str, Fate); 33] = [
     ("socket", Fate::LeftOut("a program gets no socket from mprun")),
 ];
 
-/// The stage of a program.
 /// A stage that is off is not in the run, so no verb starts it.
 const OFF: &str =
     "autostart=false: `mprun start` does not start it. It starts once the next line is gone, at the reload.";
 
+/// The stage of a program.
 pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
     let mut stage = Section::default();
     run(block, names, &mut stage);
@@ -88,12 +89,11 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
     stage
 }
 
-/// Its words are split as a shell would, and none is expanded by one.
+/// Its words are those that supervisord takes, and none is expanded by a shell.
 fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
     let written = block.get("command").unwrap_or_default();
     let from = format!("command={written}");
-    let words = shlex::split(written).ok_or_else(|| "a quote without its end".to_owned());
-    let words = words.and_then(|words| {
+    let words = words::of(written).map_err(str::to_owned).and_then(|words| {
         let words = words.iter().map(|word| names.expand(word, Some("{worker}")));
         words.collect::<Result<Vec<String>, String>>()
     });
