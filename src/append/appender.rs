@@ -349,7 +349,7 @@ mod tests {
         let (first, _) = two(true, b"old\n");
         let (other, _) = two(true, b"the run's own\n");
         let other = Appender { log: first.log.clone(), ..other };
-        assert_eq!(first.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Now(4));
+        assert_eq!(first.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Emptied(4));
         assert_eq!(other.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Before);
         assert_eq!(content(&other), "the run's own\n");
         assert!(first.log.has_begun(b"name").unwrap() && !first.log.has_begun(b"nome").unwrap());

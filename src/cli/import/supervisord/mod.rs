@@ -86,7 +86,7 @@ fn stage(block: &Block, names: &Names<'_>) -> Section {
         _ => return program::stage(block, names),
     };
     let mut settings = block.clone();
-    settings.keys.retain(|(key, _)| key != "autostart");
+    settings.keys.retain(|(key, _)| key != "autostart"); // it is off
     let mut stage = program::stage(&settings, names);
     stage.note(off);
     if !stage.has("enabled") {

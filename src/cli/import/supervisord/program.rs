@@ -26,7 +26,7 @@ const SETTINGS: [(&str, Fate); 33] = [
     ("umask", Fate::Key("umask", expanded)),
     ("user", Fate::Key("user", expanded)),
     ("environment", Fate::Nothing),
-    ("autostart", Fate::Key("enabled", autostart)),
+    ("autostart", Fate::Key("autostart", autostart)),
     ("autorestart", Fate::Key("restart", autorestart)),
     ("exitcodes", Fate::Key("success_codes", codes)),
     ("startsecs", Fate::Key("backoff", startsecs)),
@@ -55,10 +55,6 @@ const SETTINGS: [(&str, Fate); 33] = [
     ("socket", Fate::LeftOut("a program gets no socket from mprun")),
 ];
 
-/// A stage that is off is not in the run, so no verb starts it.
-const OFF: &str =
-    "autostart=false: `mprun start` does not start it. It starts once the next line is gone, at the reload.";
-
 /// The stage of a program.
 pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
     let mut stage = Section::default();
@@ -73,12 +69,7 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
             Some(Fate::Nothing) => {}
             Some(Fate::LeftOut(why)) => stage.leave_out(&from, why),
             Some(Fate::Key(key, convert)) => match convert(names, value) {
-                Ok(Some(value)) => {
-                    if (*key, value.as_str()) == ("enabled", "false") {
-                        stage.note(OFF);
-                    }
-                    stage.set(key, value, &from);
-                }
+                Ok(Some(value)) => stage.set(key, value, &from),
                 Ok(None) => {}
                 Err(why) => stage.leave_out(&from, &why),
             },

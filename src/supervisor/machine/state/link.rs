@@ -33,6 +33,11 @@ impl State {
         !self.is_link_over() && matches!(self.link.broker, BrokerSight::Unknown)
     }
 
+    /// Whether the stage has not begun, as the broker has not been reached yet.
+    pub(super) fn waits_for_broker(&self, stage: &StageState) -> bool {
+        stage.switch == Switch::Elsewhere && !self.is_link_over() && !self.link.was_up()
+    }
+
     /// Whether nothing is left to be brought to the broker.
     pub(super) fn is_link_over(&self) -> bool {
         self.link.is_over() || !self.has_broker()
