@@ -30,15 +30,38 @@ fn starred(text: &str, places: Vec<Range<usize>>) -> Cow<'_, str> {
 
 /// Where secrets stand in a text, in any order.
 pub(crate) fn places(text: &str) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = text
-        .match_indices("://")
-        .flat_map(|(at, _)| in_address(text, at, end_of_word(text, at + 3)))
-        .collect();
-    found.extend(words(text).filter_map(|word| in_word(text, word)));
+    let mut found = in_addresses(text);
     found.extend(named(text));
     found.extend(in_headers(text));
-    found.retain(|place| !place.is_empty() && !is_variable(&text[place.clone()]));
+    found.retain(|place| !is_none(&text[place.clone()]));
     found
+}
+
+/// The text with a `*` for each byte that is secret in an address, or in what was meant as one.
+pub(crate) fn hidden_in_addresses(text: &str) -> Cow<'_, str> {
+    let mut places = in_addresses(text);
+    places.retain(|place| !is_none(&text[place.clone()]));
+    starred(text, places)
+}
+
+/// The same of a text that is meant as one address.
+pub(crate) fn hidden_in_address(text: &str) -> Cow<'_, str> {
+    let mut places = in_meant_address(text, 0..text.len());
+    places.retain(|place| !is_none(&text[place.clone()]));
+    starred(text, places)
+}
+
+fn in_addresses(text: &str) -> Vec<Range<usize>> {
+    let addresses = text.match_indices("://");
+    let mut found: Vec<Range<usize>> =
+        addresses.flat_map(|(at, _)| in_address(text, at, end_of_word(text, at + 3))).collect();
+    found.extend(words(text).filter_map(|word| in_word(text, word)));
+    found
+}
+
+/// What stands in a secret's place and is none: a variable, or the word of an example.
+fn is_none(text: &str) -> bool {
+    text.is_empty() || is_variable(text) || text == "PASSWORD"
 }
 
 /// Whether a key, a header or an option of this name holds a secret.
@@ -94,6 +117,18 @@ fn in_address(text: &str, at: usize, end: usize) -> Vec<Range<usize>> {
         }
         host = sign + 1;
     }
+    if host == start {
+        let authority = text[start..end].split(['/', '?']).next().unwrap_or_default();
+        found.extend(after_user(authority).map(|colon| start + colon..start + authority.len()));
+    }
+    found.extend(in_path(text, host..end));
+    found
+}
+
+/// What is secret behind a host.
+fn in_path(text: &str, rest: Range<usize>) -> Vec<Range<usize>> {
+    let Range { start: host, end } = rest;
+    let mut found = Vec::new();
     let Some(path) = text[host..end].find(['/', '?']).map(|path| host + path) else { return found };
     let query = text[path..end].find('?').map_or(end, |query| path + query);
     found.extend(pieces(text, path..query, '/').filter(|piece| is_token(&text[piece.clone()])));
@@ -120,11 +155,13 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
 /// The password of an address that lacks its `://`: `redis//ann:password@host`, `:password@host`.
 fn in_word(text: &str, word: Range<usize>) -> Option<Range<usize>> {
     let (start, word) = (word.start, &text[word]);
-    let sign = word.rfind('@').filter(|_| !word.contains("://"))?;
-    let colon = word[..sign].find(':')?;
+    let sign = word.rfind('@')?;
+    let user_info = &word[..sign];
+    let after = user_info.find(':').map(|colon| colon + 1).or_else(|| Some(user_info.find("//")? + 2))?;
+    let is_address = user_info.contains("://");
     let is_image = word[sign..].starts_with("@sha256:");
-    let is_mail = word[..colon].ends_with("mailto");
-    (!is_image && !is_mail).then_some(start + colon + 1..start + sign)
+    let is_mail = user_info.contains("mailto:");
+    (!is_address && !is_image && !is_mail).then_some(start + after..start + sign)
 }
 
 /// What may be secret of a value that is meant as an address, be it one or not.
@@ -135,12 +172,13 @@ fn in_meant_address(text: &str, value: Range<usize>) -> Vec<Range<usize>> {
     let host = scheme.map_or(start, |at| start + at + 3);
     match (scheme, written.rfind('@').map(|sign| start + sign)) {
         (Some(at), Some(_)) => in_address(text, start + at, end),
-        (None, Some(sign)) => [start..sign].to_vec(),
+        (None, Some(sign)) => [vec![start..sign], in_path(text, sign + 1..end)].concat(),
         (_, None) => {
             let rest = &text[host..end];
             let colon = rest.find(':').filter(|_| !rest.starts_with('[') && !rest.contains("${"));
             let after = colon.map(|colon| &rest[colon + 1..]).filter(|after| !begins_with_port(after));
-            after.map(|after| end - after.len()..end).into_iter().collect()
+            let after = after.map(|after| end - after.len()..end);
+            after.into_iter().chain(in_path(text, host..end)).collect()
         }
     }
 }
@@ -151,6 +189,16 @@ fn names_an_address(name: &str) -> bool {
         ["broker", "brokers", "redis", "nats", "address", "host", "server", "http", "https", "dsn"];
     let name = name.to_ascii_lowercase();
     NAMES.contains(&name.as_str()) || ["url", "uri", "_dsn"].iter().any(|end| name.ends_with(end))
+}
+
+/// Where what looks like a password begins in an address without a host: `user:password`. No port, no place for one.
+fn after_user(authority: &str) -> Option<usize> {
+    let colon = authority.find(':').filter(|_| !authority.starts_with('[') && !authority.contains("${"))?;
+    let after = &authority[colon + 1..];
+    let digits = after.len() - after.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    let is_port = digits > 0 && !after[digits..].starts_with(char::is_alphanumeric);
+    let is_place = !after.starts_with(char::is_alphanumeric) || after.eq_ignore_ascii_case("port");
+    (!is_port && !is_place).then_some(colon + 1)
 }
 
 /// An address with an at sign in its path has no user.
@@ -167,7 +215,7 @@ fn ends_with_port(host: &str) -> bool {
 
 fn begins_with_port(text: &str) -> bool {
     let port = text.split(['/', '?', ',']).next().unwrap_or_default();
-    port.parse::<u16>().is_ok()
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The value of `key=value` in a query.
@@ -218,7 +266,7 @@ fn named(text: &str) -> Vec<Range<usize>> {
                 found.push(value);
             }
         } else if names_an_address(name)
-            && let Some(value) = value_after(text, end, false).filter(|value| is_quoted(text, value))
+            && let Some(value) = value_after(text, end, false).filter(|value| is_set(text, value))
         {
             found.extend(in_meant_address(text, value));
         }
@@ -226,8 +274,9 @@ fn named(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-fn is_quoted(text: &str, value: &Range<usize>) -> bool {
-    text[..value.start].ends_with(['"', '\''])
+/// Whether it stands in quotes or behind an equals sign, and so is no sentence.
+fn is_set(text: &str, value: &Range<usize>) -> bool {
+    text[..value.start].trim_end().ends_with(['"', '\'', '='])
 }
 
 /// What a name is given. `is_option`: the next word is its value, too.
@@ -263,8 +312,9 @@ fn value_after(text: &str, end: usize, is_option: bool) -> Option<Range<usize>> 
 /// The values of `headers = { … }`.
 fn in_headers(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    for (at, word) in text.match_indices("headers") {
-        let rest = text[at + word.len()..].trim_start_matches(['"', '\'']).trim_start();
+    for (at, word) in text.match_indices("header") {
+        let rest =
+            text[at + word.len()..].trim_start_matches('s').trim_start_matches(['"', '\'']).trim_start();
         let Some(inner) = rest.strip_prefix('=').map(str::trim_start).and_then(|rest| rest.strip_prefix('{'))
         else {
             continue;
@@ -333,7 +383,12 @@ mod tests {
             ("broker = 'redis://u:1w/0'", "broker = 'redis://u:****'"),
             ("broker = { url = 'u:pw' }", "broker = { url = 'u:**' }"),
             ("DB_URL = \"pg://u:p\\\"w@h\"", "DB_URL = \"pg://u:****@h\""),
-            ("broker = u:pw@h", "broker = u:**@h"),
+            ("broker = u:pw@h", "broker = ****@h"),
+            ("broker = t0ken@h", "broker = *****@h"),
+            ("header = { A = \"b\" }", "header = { A = \"*\" }"),
+            ("url = 'https//h/?key=ab'", "url = 'https//h/?key=**'"),
+            ("brokre = ['u:pw@redis://h', 'nats//t0ken@h']", "brokre = ['u:**@redis://h', 'nats//*****@h']"),
+            ("brokre = ['redis://u:p1/0']", "brokre = ['redis://u:**/0']"),
             ("sh -c \"x redis;//u:pw@h y\"", "sh -c \"x redis;//u:**@h y\""),
             ("env = { PASSWORD = s3cret, A = 1 }", "env = { PASSWORD = ******, A = 1 }"),
             ("PASSWORD = \"a\\\"b\"", "PASSWORD = \"****\""),
@@ -390,6 +445,7 @@ mod tests {
             "a://b",
             "redis://db:6379 # x@y",
             "broker = 'db:6379'",
+            "see http://db:80). http://HOST:PORT/ http://db:{port} http://db:$P",
             "broker = 'redis://[::1]:6379/0'",
             "broker = 'nats://a:4222,nats://b:4222'",
             "url = 'http://${HOST:-db}:${PORT:-80}/'",
