@@ -54,7 +54,7 @@ pub(crate) fn hidden_in_address(text: &str) -> Cow<'_, str> {
 fn in_addresses(text: &str) -> Vec<Range<usize>> {
     let addresses = text.match_indices("://");
     let mut found: Vec<Range<usize>> =
-        addresses.flat_map(|(at, _)| in_address(text, at, end_of_word(text, at + 3))).collect();
+        addresses.flat_map(|(at, _)| in_address(text, at, end_of_address(text, at))).collect();
     found.extend(words(text).filter_map(|word| in_word(text, word)));
     found
 }
@@ -137,6 +137,15 @@ fn in_path(text: &str, rest: Range<usize>) -> Vec<Range<usize>> {
 }
 
 const ENDS_OF_WORDS: [char; 5] = ['"', '\'', ' ', '\t', '\n'];
+
+/// One that fills a text in quotes ends with that: a password may have a space.
+fn end_of_address(text: &str, at: usize) -> usize {
+    let before = text[..at].trim_end_matches(|letter: char| letter.is_ascii_alphanumeric());
+    match before.chars().next_back().filter(|letter| ['"', '\''].contains(letter)) {
+        Some(quote) => end_of_quoted(text, at, quote),
+        None => end_of_word(text, at + 3),
+    }
+}
 
 fn end_of_word(text: &str, start: usize) -> usize {
     let end = start + text[start..].find(ENDS_OF_WORDS).unwrap_or(text.len() - start);
@@ -386,6 +395,7 @@ mod tests {
             ("broker = u:pw@h", "broker = ****@h"),
             ("broker = t0ken@h", "broker = *****@h"),
             ("header = { A = \"b\" }", "header = { A = \"*\" }"),
+            ("brokre = 'redis://u:p w@h'", "brokre = 'redis://u:***@h'"),
             ("url = 'https//h/?key=ab'", "url = 'https//h/?key=**'"),
             ("brokre = ['u:pw@redis://h', 'nats//t0ken@h']", "brokre = ['u:**@redis://h', 'nats//*****@h']"),
             ("brokre = ['redis://u:p1/0']", "brokre = ['redis://u:**/0']"),

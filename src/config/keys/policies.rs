@@ -64,7 +64,7 @@ table! {
     LogFileKeys = "`log_file`" {
         /// The path of the file, relative to the pipeline file's folder. `{stage}` in it is the stage's name.
         path: Option<Word> = None, also "file" "name" "filename";
-        /// The file is rotated before it grows beyond this size.
+        /// The file is rotated once it has about this size.
         max_size: Size<{ 1 << 40 }> = 10 << 20, also "size" "maxbytes" "max_bytes";
         /// The file is rotated once its first line is older than this.
         max_age: Option<Period> = None, also "age" "rotate" "every";
