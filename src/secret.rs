@@ -181,7 +181,7 @@ fn in_meant_address(text: &str, value: Range<usize>) -> Vec<Range<usize>> {
     let host = scheme.map_or(start, |at| start + at + 3);
     match (scheme, written.rfind('@').map(|sign| start + sign)) {
         (Some(at), Some(_)) => in_address(text, start + at, end),
-        (None, Some(sign)) => [vec![start..sign], in_path(text, sign + 1..end)].concat(),
+        (None, Some(sign)) => std::iter::once(start..sign).chain(in_path(text, sign + 1..end)).collect(),
         (_, None) => {
             let rest = &text[host..end];
             let colon = rest.find(':').filter(|_| !rest.starts_with('[') && !rest.contains("${"));
