@@ -30,12 +30,38 @@ fn starred(text: &str, places: Vec<Range<usize>>) -> Cow<'_, str> {
 
 /// Where secrets stand in a text, in any order.
 pub(crate) fn places(text: &str) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> =
-        text.match_indices("://").flat_map(|(at, _)| in_address(text, at)).collect();
+    let mut found = in_addresses(text);
     found.extend(named(text));
     found.extend(in_headers(text));
-    found.retain(|place| !place.is_empty() && !is_variable(&text[place.clone()]));
+    found.retain(|place| !is_none(&text[place.clone()]));
     found
+}
+
+/// The text with a `*` for each byte that is secret in an address, or in what was meant as one.
+pub(crate) fn hidden_in_addresses(text: &str) -> Cow<'_, str> {
+    let mut places = in_addresses(text);
+    places.retain(|place| !is_none(&text[place.clone()]));
+    starred(text, places)
+}
+
+/// The same of a text that is meant as one address.
+pub(crate) fn hidden_in_address(text: &str) -> Cow<'_, str> {
+    let mut places = in_meant_address(text, 0..text.len());
+    places.retain(|place| !is_none(&text[place.clone()]));
+    starred(text, places)
+}
+
+fn in_addresses(text: &str) -> Vec<Range<usize>> {
+    let addresses = text.match_indices("://");
+    let mut found: Vec<Range<usize>> =
+        addresses.flat_map(|(at, _)| in_address(text, at, end_of_address(text, at))).collect();
+    found.extend(words(text).filter_map(|word| in_word(text, word)));
+    found
+}
+
+/// What stands in a secret's place and is none: a variable, or the word of an example.
+fn is_none(text: &str) -> bool {
+    text.is_empty() || is_variable(text) || text == "PASSWORD"
 }
 
 /// Whether a key, a header or an option of this name holds a secret.
@@ -75,10 +101,9 @@ pub(crate) fn is_plain_header(name: &str) -> bool {
 }
 
 /// The password, what of the path looks like a token, and such values of the query. `at`: the place of `://`.
-fn in_address(text: &str, at: usize) -> Vec<Range<usize>> {
-    let start = at + 3;
-    let end = start + text[start..].find(['"', '\'', ' ', '\t', '\n']).unwrap_or(text.len() - start);
-    let end = start + text[start..end].trim_end_matches(',').len();
+fn in_address(text: &str, at: usize, end: usize) -> Vec<Range<usize>> {
+    let slashes = |text: &str| text.len() - text.trim_start_matches('/').len();
+    let start = (at + 3 + slashes(&text[at + 3..])).min(end); // one too many is a slip
     let mut found = Vec::new();
     let mut host = start;
     if let Some(sign) = text[start..end].rfind('@').map(|sign| start + sign)
@@ -92,11 +117,97 @@ fn in_address(text: &str, at: usize) -> Vec<Range<usize>> {
         }
         host = sign + 1;
     }
+    if host == start {
+        let authority = text[start..end].split(['/', '?']).next().unwrap_or_default();
+        found.extend(after_user(authority).map(|colon| start + colon..start + authority.len()));
+    }
+    found.extend(in_path(text, host..end));
+    found
+}
+
+/// What is secret behind a host.
+fn in_path(text: &str, rest: Range<usize>) -> Vec<Range<usize>> {
+    let Range { start: host, end } = rest;
+    let mut found = Vec::new();
     let Some(path) = text[host..end].find(['/', '?']).map(|path| host + path) else { return found };
     let query = text[path..end].find('?').map_or(end, |query| path + query);
     found.extend(pieces(text, path..query, '/').filter(|piece| is_token(&text[piece.clone()])));
     found.extend(pieces(text, (query + 1).min(end)..end, '&').filter_map(|pair| in_pair(text, pair)));
     found
+}
+
+const ENDS_OF_WORDS: [char; 5] = ['"', '\'', ' ', '\t', '\n'];
+
+/// One that fills a text in quotes ends with that: a password may have a space.
+fn end_of_address(text: &str, at: usize) -> usize {
+    let before = text[..at].trim_end_matches(|letter: char| letter.is_ascii_alphanumeric());
+    match before.chars().next_back().filter(|letter| ['"', '\''].contains(letter)) {
+        Some(quote) => end_of_quoted(text, at, quote),
+        None => end_of_word(text, at + 3),
+    }
+}
+
+fn end_of_word(text: &str, start: usize) -> usize {
+    let end = start + text[start..].find(ENDS_OF_WORDS).unwrap_or(text.len() - start);
+    start + text[start..end].trim_end_matches(',').len()
+}
+
+fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    text.split(ENDS_OF_WORDS).map(move |word| {
+        let range = start..start + word.len();
+        start = range.end + 1; // each of them is one byte
+        range
+    })
+}
+
+/// The password of an address that lacks its `://`: `redis//ann:password@host`, `:password@host`.
+fn in_word(text: &str, word: Range<usize>) -> Option<Range<usize>> {
+    let (start, word) = (word.start, &text[word]);
+    let sign = word.rfind('@')?;
+    let user_info = &word[..sign];
+    let after = user_info.find(':').map(|colon| colon + 1).or_else(|| Some(user_info.find("//")? + 2))?;
+    let is_address = user_info.contains("://");
+    let is_image = word[sign..].starts_with("@sha256:");
+    let is_mail = user_info.contains("mailto:");
+    (!is_address && !is_image && !is_mail).then_some(start + after..start + sign)
+}
+
+/// What may be secret of a value that is meant as an address, be it one or not.
+fn in_meant_address(text: &str, value: Range<usize>) -> Vec<Range<usize>> {
+    let (start, end, written) = (value.start, value.end, &text[value]);
+    let is_scheme = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let scheme = written.find("://").filter(|&at| is_scheme(&written[..at]));
+    let host = scheme.map_or(start, |at| start + at + 3);
+    match (scheme, written.rfind('@').map(|sign| start + sign)) {
+        (Some(at), Some(_)) => in_address(text, start + at, end),
+        (None, Some(sign)) => std::iter::once(start..sign).chain(in_path(text, sign + 1..end)).collect(),
+        (_, None) => {
+            let rest = &text[host..end];
+            let colon = rest.find(':').filter(|_| !rest.starts_with('[') && !rest.contains("${"));
+            let after = colon.map(|colon| &rest[colon + 1..]).filter(|after| !begins_with_port(after));
+            let after = after.map(|after| end - after.len()..end);
+            after.into_iter().chain(in_path(text, host..end)).collect()
+        }
+    }
+}
+
+/// Whether a key of this name holds an address.
+fn names_an_address(name: &str) -> bool {
+    const NAMES: [&str; 10] =
+        ["broker", "brokers", "redis", "nats", "address", "host", "server", "http", "https", "dsn"];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || ["url", "uri", "_dsn"].iter().any(|end| name.ends_with(end))
+}
+
+/// Where what looks like a password begins in an address without a host: `user:password`. No port, no place for one.
+fn after_user(authority: &str) -> Option<usize> {
+    let colon = authority.find(':').filter(|_| !authority.starts_with('[') && !authority.contains("${"))?;
+    let after = &authority[colon + 1..];
+    let digits = after.len() - after.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    let is_port = digits > 0 && !after[digits..].starts_with(char::is_alphanumeric);
+    let is_place = !after.starts_with(char::is_alphanumeric) || after.eq_ignore_ascii_case("port");
+    (!is_port && !is_place).then_some(colon + 1)
 }
 
 /// An address with an at sign in its path has no user.
@@ -109,6 +220,11 @@ fn ends_with_port(host: &str) -> bool {
     host.rsplit(':')
         .next()
         .is_some_and(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn begins_with_port(text: &str) -> bool {
+    let port = text.split(['/', '?', ',']).next().unwrap_or_default();
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The value of `key=value` in a query.
@@ -143,7 +259,8 @@ pub(crate) fn is_token(text: &str) -> bool {
     is_uuid || text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(is_mixed)
 }
 
-/// The values whose names call them secret: `token = "…"`, `"X-Token": "…"`, `--token=…`, `--token …`, `Authorization: …`.
+/// The values whose names call them secret: `token = "…"`, `"X-Token": "…"`, `--token=…`, `--token …`, `Authorization: …`,
+/// and what is secret in those whose names call them addresses.
 fn named(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let is_word = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
@@ -152,15 +269,23 @@ fn named(text: &str) -> Vec<Range<usize>> {
         let end = start + text[start..].find(|letter| !is_word(letter)).unwrap_or(text.len() - start);
         from = end;
         let name = &text[start..end];
-        if !names_a_secret(name) {
-            continue;
-        }
-        if let Some(value) = value_after(text, end, name.starts_with("--")) {
-            from = value.end;
-            found.push(value);
+        if names_a_secret(name) {
+            if let Some(value) = value_after(text, end, name.starts_with("--")) {
+                from = value.end;
+                found.push(value);
+            }
+        } else if names_an_address(name)
+            && let Some(value) = value_after(text, end, false).filter(|value| is_set(text, value))
+        {
+            found.extend(in_meant_address(text, value));
         }
     }
     found
+}
+
+/// Whether it stands in quotes or behind an equals sign, and so is no sentence.
+fn is_set(text: &str, value: &Range<usize>) -> bool {
+    text[..value.start].trim_end().ends_with(['"', '\'', '='])
 }
 
 /// What a name is given. `is_option`: the next word is its value, too.
@@ -169,8 +294,8 @@ fn value_after(text: &str, end: usize, is_option: bool) -> Option<Range<usize>> 
     let after = text[end..].trim_start_matches(is_closing);
     let was_quoted = after.len() < text.len() - end;
     let sign = after.trim_start();
-    let (rest, is_tight, is_header) = match sign.chars().next() {
-        Some('=') => (&sign[1..], sign.len() == after.len() && !sign[1..].starts_with(' '), false),
+    let (rest, is_bare, is_header) = match sign.chars().next() {
+        Some('=') => (&sign[1..], true, false),
         Some(':') if !sign.starts_with("://") => (&sign[1..], false, !was_quoted),
         Some(_) if is_option => (sign.trim_start_matches([',', ' ']), true, false),
         _ => return None,
@@ -180,12 +305,12 @@ fn value_after(text: &str, end: usize, is_option: bool) -> Option<Range<usize>> 
     match value.chars().next()? {
         quote @ ('"' | '\'') => {
             let inner = start + 1;
-            let end = text[inner..].find(quote).map_or(text.len(), |at| inner + at);
-            Some(inner..end)
+            Some(inner..end_of_quoted(text, inner, quote))
         }
-        '$' | '{' | '[' | '-' => None,
+        '[' => Some(start..start + value.find(']').unwrap_or(value.len())),
+        '$' | '{' | '-' => None,
         _ if is_header => Some(start..start + value.find(['"', '\'', '\n']).unwrap_or(value.len())),
-        _ if is_tight => {
+        _ if is_bare => {
             let length = value.find(|letter: char| letter.is_whitespace() || "\"'&,;)]}".contains(letter));
             Some(start..start + length.unwrap_or(value.len()))
         }
@@ -196,8 +321,9 @@ fn value_after(text: &str, end: usize, is_option: bool) -> Option<Range<usize>> 
 /// The values of `headers = { … }`.
 fn in_headers(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    for (at, word) in text.match_indices("headers") {
-        let rest = text[at + word.len()..].trim_start_matches(['"', '\'']).trim_start();
+    for (at, word) in text.match_indices("header") {
+        let rest =
+            text[at + word.len()..].trim_start_matches('s').trim_start_matches(['"', '\'']).trim_start();
         let Some(inner) = rest.strip_prefix('=').map(str::trim_start).and_then(|rest| rest.strip_prefix('{'))
         else {
             continue;
@@ -215,7 +341,7 @@ fn quoted(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
         match letter {
             '"' | '\'' => {
                 let start = at + 1;
-                let end = text[start..].find(letter).map_or(text.len(), |end| start + end);
+                let end = end_of_quoted(text, start, letter);
                 if is_value {
                     found.push(start..end);
                 }
@@ -232,6 +358,17 @@ fn quoted(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
     found.into_iter()
 }
 
+/// Where a text in quotes ends; between double ones a backslash takes the meaning from the next quote.
+fn end_of_quoted(text: &str, start: usize, quote: char) -> usize {
+    let mut is_escaped = false;
+    let end = text[start..].find(|letter: char| {
+        let is_end = letter == quote && !is_escaped;
+        is_escaped = letter == '\\' && quote == '"' && !is_escaped;
+        is_end
+    });
+    end.map_or(text.len(), |end| start + end)
+}
+
 /// `${NAME}` without a default, maybe with other words; `$NAME`.
 fn is_variable(text: &str) -> bool {
     text.contains("${") && !text.contains(":-") || text.starts_with('$') && !text.contains("${")
@@ -245,6 +382,27 @@ mod tests {
     fn what_is_secret_is_starred_and_all_else_keeps_its_place() {
         for (text, shown) in [
             ("url = \"redis://ann:s3:c@t@db/0\" # x@y", "url = \"redis://ann:******@db/0\" # x@y"),
+            ("broker = \"redis//u:pw@h\"", "broker = \"***********@h\""),
+            ("broker = \"redis:/u:pw@h:1\"", "broker = \"***********@h:1\""),
+            ("broker = ':p@w@h:6379'", "broker = '****@h:6379'"),
+            ("broker = 'nats//t0ken@h'", "broker = '***********@h'"),
+            ("broker = 'redis:///u:pw@h'", "broker = 'redis:///u:**@h'"),
+            ("broker = 'redis://u:p w@h'", "broker = 'redis://u:***@h'"),
+            ("broker = 'redis://u:pw'", "broker = 'redis://u:**'"),
+            ("broker = 'redis://u:1w/0'", "broker = 'redis://u:****'"),
+            ("broker = { url = 'u:pw' }", "broker = { url = 'u:**' }"),
+            ("DB_URL = \"pg://u:p\\\"w@h\"", "DB_URL = \"pg://u:****@h\""),
+            ("broker = u:pw@h", "broker = ****@h"),
+            ("broker = t0ken@h", "broker = *****@h"),
+            ("header = { A = \"b\" }", "header = { A = \"*\" }"),
+            ("brokre = 'redis://u:p w@h'", "brokre = 'redis://u:***@h'"),
+            ("url = 'https//h/?key=ab'", "url = 'https//h/?key=**'"),
+            ("brokre = ['u:pw@redis://h', 'nats//t0ken@h']", "brokre = ['u:**@redis://h', 'nats//*****@h']"),
+            ("brokre = ['redis://u:p1/0']", "brokre = ['redis://u:**/0']"),
+            ("sh -c \"x redis;//u:pw@h y\"", "sh -c \"x redis;//u:**@h y\""),
+            ("env = { PASSWORD = s3cret, A = 1 }", "env = { PASSWORD = ******, A = 1 }"),
+            ("PASSWORD = \"a\\\"b\"", "PASSWORD = \"****\""),
+            ("tokens = ['a', \"b\"] # c", "tokens = *********] # c"),
             ("'redis://:s/c#?t@db'", "'redis://:******@db'"),
             ("a://b:c@d \"e://f:gé@h\"", "a://b:*@d \"e://f:***@h\""),
             ("redis://:${PASSWORD}@db", "redis://:${PASSWORD}@db"),
@@ -295,12 +453,17 @@ mod tests {
             "",
             "://",
             "a://b",
-            "redis://db:6379 # :x@y",
+            "redis://db:6379 # x@y",
+            "broker = 'db:6379'",
+            "see http://db:80). http://HOST:PORT/ http://db:{port} http://db:$P",
+            "broker = 'redis://[::1]:6379/0'",
+            "broker = 'nats://a:4222,nats://b:4222'",
+            "url = 'http://${HOST:-db}:${PORT:-80}/'",
+            "docker run alpine:3@sha256:12 ssh ann@host:/x mailto:ann@x",
             "say \"a: b@c\"",
             "a://b@c:1",
             "http://a:8080/files/2026-11-report-final.csv?format=json",
             "http://a:80/users/x@y",
-            "token = 5 # = \"c\"",
             "password_file = \"/run/x\"",
             "use = \"http\", with = { url = \"http://a/b\" }",
             "the token is wrong",

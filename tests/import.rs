@@ -131,10 +131,7 @@ fn supervised_programs_with_a_pool_and_included_files() {
     for stage in ["stages.mails", "stages.old"] {
         has(&section(stage), &["enabled = false"]);
     }
-    has(
-        &section("stages.quiet"),
-        &["# autostart=false: `mprun start` does not start it.", "enabled = false"],
-    );
+    has(&section("stages.quiet"), &["autostart = false"]);
     has(
         &section("stages.beat"),
         &["# not carried over: command=", "command = [\"false\"]", "enabled = false"],
@@ -142,7 +139,6 @@ fn supervised_programs_with_a_pool_and_included_files() {
     has(
         &section("stages.quiet"),
         &[
-            "enabled = false",
             "restart = \"never\"",
             "stdout = \"null\" | # not carried over: stdout_logfile=NONE (",
             "log_file = { path = \"/var/log/quiet.err\", max_size = \"50MiB\", keep = 10 }",
@@ -332,7 +328,7 @@ fn settings_mean_the_same_on_both_sides() {
         "cwd = \"/srv\"\n",
         "# not carried over: files=none/*.conf (there is no such file on this machine)\n",
         "command = [\"serve\", \"127.0.0.1:800{worker}\"]\n",
-        "enabled = \"${ON}\"\n",
+        "autostart = \"${ON}\"\n",
         "# not carried over: autorestart=%(ENV_X)s (neither true nor false)\n",
         "cwd = \"${HOME}/pool\"\n",
         "# not carried over: environment: N (a worker's number can't stand here)\nenv = { A = \"1\" }\n",

@@ -11,6 +11,7 @@ use cluster::{PASS, again, each_once, file, link, lose_all, machine, numbers, po
 use mprun::broker::BrokerKind;
 use server::{Server, on_both};
 use std::fs;
+use std::time::{Duration, Instant};
 use support::{Folder, Run, command, process, wait_until};
 
 fn a_batch_over_three_machines_ends_by_itself_with_each_item_once(kind: BrokerKind) {
@@ -315,6 +316,20 @@ fn a_server_that_is_away_is_waited_for_at_the_start_and_later(kind: BrokerKind) 
     assert_eq!(numbers(&run), each_once(2000));
 }
 
+fn a_machine_whose_broker_is_away_says_that_its_stages_wait_and_stops_at_once(kind: BrokerKind) {
+    let mut server = Server::safe(kind);
+    let text = file(&server, 2000, PASS, "");
+    server.kill();
+    let mut run = Run::start(&text);
+    run.wait_for_log("2 stages wait for the broker");
+    let status = run.ask(&["status"]);
+    assert!(status.stdout.contains("waiting") && !status.stdout.contains("elsewhere"), "{}", status.stdout);
+    let began = Instant::now();
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {}", began.elapsed(), run.stderr());
+}
+
 fn what_a_machine_has_not_begun_goes_back_at_once_when_it_stops(kind: BrokerKind) {
     let server = Server::safe(kind);
     // Leases last longer than the test would wait for them.
@@ -341,7 +356,10 @@ fn a_machine_that_comes_back_to_a_run_adds_to_its_file(kind: BrokerKind) {
     assert_eq!(writes.wait(), 0, "{}", writes.stderr());
     let mut back = command(&writes.folder);
     back.args(["run", "pipeline.toml", "--stages", "write"]);
-    assert!(back.output().unwrap().status.success());
+    let back = back.output().unwrap();
+    assert!(back.status.success());
+    let log = String::from_utf8_lossy(&back.stderr);
+    assert!(log.contains("adds to `") && !log.contains("was emptied"), "{log}");
     assert_eq!(ends.wait(), 0, "{}", ends.stderr());
     assert_eq!(numbers(&writes), each_once(300));
 }
@@ -447,6 +465,7 @@ on_both!(
     a_link_that_is_stopped_holds_up_no_worker_for_good,
     killed_links_workers_and_machines_lose_and_double_nothing,
     a_server_that_is_away_is_waited_for_at_the_start_and_later,
+    a_machine_whose_broker_is_away_says_that_its_stages_wait_and_stops_at_once,
     what_a_machine_has_not_begun_goes_back_at_once_when_it_stops,
     a_machine_that_comes_back_to_a_run_adds_to_its_file,
     a_broker_that_does_not_take_the_pipeline_is_a_fault_at_the_start,

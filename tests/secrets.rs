@@ -91,6 +91,52 @@ fn verbs_that_read_the_file_show_no_secret_of_it() {
 }
 
 #[test]
+fn an_address_with_a_slip_shows_no_password() {
+    let folder = Folder::new();
+    let rest = "\n[queues.q]\nshared = true\n[stages.a]\nuse = 'count'\noutput = 'q'\n[stages.b]\nuse = 'discard'\ninput = 'q'\n";
+    for slip in [
+        "redis//u:pass4ann@h",
+        "redis:/u:pass4ann@h",
+        "redis;//u:pass4ann@h",
+        "redis:u:pass4ann@h",
+        "u:pass4ann@h:6379",
+        ":pass4ann@h:6379",
+        "redis://u:pass4ann",
+        "redis://u:x pass4ann@h",
+        "nats//pass4ann@h",
+        "u:pass4ann@redis://h",
+    ] {
+        for line in [
+            format!("broker = '{slip}'"),
+            format!("broker = {{ url = '{slip}', prefix = 1 }}"),
+            format!("brokre = '{slip}'"),
+        ] {
+            folder.file("pipeline.toml", &(line.clone() + rest));
+            let verbs: [&[&str]; 3] = [
+                &["check", "pipeline.toml"],
+                &["graph", "pipeline.toml"],
+                &["export", "kubernetes", "pipeline.toml", "--image", "x:1"],
+            ];
+            for verb in verbs {
+                let text = said(&folder, verb);
+                assert!(!text.is_empty(), "{line}");
+                is_clean(&format!("{} of {line}", verb.join(" ")), &text);
+            }
+        }
+        let text = said(&folder, &["shared", "list", slip]);
+        is_clean(slip, &text);
+    }
+    for line in
+        ["PASSWORD = envPassword11", "PASSWORD = ['envPassword11']", "PASSWORD = \"x\\\"envPassword11\" x"]
+    {
+        folder.file("pipeline.toml", &format!("[stages.web]\ncommand = ['true']\nenv = {{ {line} }}\n"));
+        let text = said(&folder, &["check", "--syntax", "pipeline.toml"]);
+        assert!(text.contains("error:"), "{line}: {text}");
+        is_clean(line, &text);
+    }
+}
+
+#[test]
 fn an_export_refuses_each_secret_alone_and_takes_variables() {
     let with = |line: &str| {
         format!(

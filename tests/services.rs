@@ -60,11 +60,11 @@ fn a_service_is_the_supervisors_own_child_and_has_no_worker() {
 #[test]
 fn what_it_prints_and_says_comes_out_under_its_name() {
     let mut run = Run::start(
-        "[stages.say]\ncommand = ['sh', '-c', 'echo out {worker}; echo err {worker} >&2; printf last']\nprocesses = 2\n",
+        "[stages.say]\ncommand = ['sh', '-c', 'echo out {worker} {{worker}}; echo err {worker} >&2; printf last']\nprocesses = 2\n",
     );
     let mut lines = run.finish();
     lines.sort();
-    assert_eq!(lines, ["last", "last", "out 0", "out 1"]);
+    assert_eq!(lines, ["last", "last", "out 0 {worker}", "out 1 {worker}"]);
     let log = run.stderr();
     assert!(log.contains("INFO  say[0] err 0\n") && log.contains("INFO  say[1] err 1\n"), "{log}");
 }

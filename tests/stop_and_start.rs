@@ -40,6 +40,23 @@ fn a_stopped_service_stays_away_over_a_reload_and_the_others_run_on() {
 }
 
 #[test]
+fn without_autostart_a_service_waits_for_its_start_and_keeps_running_under_the_next_program() {
+    let mut run = Run::start(&format!("{SERVICES}autostart = false\n"));
+    run.wait_for_log("up after");
+    assert_eq!((run.workers("web").len(), run.workers("db").len()), (2, 0));
+    assert!(run.tell(&["why", "pipeline.toml", "db"]).contains("it is stopped: `mprun start pipeline db`"));
+    assert!(run.tell(&["status", "--check"]).contains("ok"));
+    assert!(run.tell(&["start", "pipeline.toml", "db", "--wait"]).contains("db: it runs\n"));
+    let db = run.workers("db");
+    assert_eq!(db.len(), 1);
+    let said = run.tell(&["upgrade", "pipeline.toml"]);
+    assert!(said.contains("with 3 processes as they were"), "{said}");
+    assert_eq!(run.workers("db"), db);
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0);
+}
+
+#[test]
 fn a_service_that_is_started_before_it_has_ended_runs_again_and_its_restart_is_counted() {
     let mut run = Run::start(
         "[stages.web]\ncommand = \"trap '' TERM; echo up; while :; do sleep 0.05; done\"\nstop_timeout = '300ms'\n\

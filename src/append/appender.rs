@@ -48,8 +48,9 @@ pub(crate) enum Beginning {
 /// What a beginning has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begun {
-    /// The file's length before, in bytes.
-    Now(u64),
+    /// Its length before, in bytes.
+    Emptied(u64),
+    AddedTo(u64),
     /// Another machine of the run has, or it can't be seen that none has: what is in it stays.
     Elsewhere,
     Unknown,
@@ -100,14 +101,14 @@ impl<F: AsFd> Appender<F> {
         let found = match how {
             Beginning::Empty => {
                 ftruncate(&self.target, 0)?;
-                Begun::Now(length)
+                Begun::Emptied(length)
             }
             Beginning::EmptyOnce(run) => match run_mark::empty_once(&self.target, run)? {
-                Start::Emptied => Begun::Now(length),
+                Start::Emptied => Begun::Emptied(length),
                 Start::BegunElsewhere => self.on_a_new_line(Begun::Elsewhere)?,
                 Start::Unknown => self.on_a_new_line(Begun::Unknown)?,
             },
-            Beginning::NewLine => self.on_a_new_line(Begun::Now(length))?,
+            Beginning::NewLine => self.on_a_new_line(Begun::AddedTo(length))?,
         };
         entry.set_owner(EntryOwner { file: self.id, has_begun: true })?;
         Ok(found)
@@ -348,7 +349,7 @@ mod tests {
         let (first, _) = two(true, b"old\n");
         let (other, _) = two(true, b"the run's own\n");
         let other = Appender { log: first.log.clone(), ..other };
-        assert_eq!(first.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Now(4));
+        assert_eq!(first.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Emptied(4));
         assert_eq!(other.begin_run(Beginning::Empty, b"name").unwrap(), Begun::Before);
         assert_eq!(content(&other), "the run's own\n");
         assert!(first.log.has_begun(b"name").unwrap() && !first.log.has_begun(b"nome").unwrap());

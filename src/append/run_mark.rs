@@ -81,12 +81,12 @@ mod tests {
             let machine = Appender::new(file, UndoLog::create().unwrap()).unwrap();
             machine.begin_run(Beginning::EmptyOnce(run), b"name").unwrap()
         };
-        assert_eq!(begin(7), Begun::Now(17));
+        assert_eq!(begin(7), Begun::Emptied(17));
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
         fs::write(&path, "of this run").unwrap();
         assert_eq!(begin(7), Begun::Elsewhere);
         assert_eq!(fs::read_to_string(&path).unwrap(), "of this run\n");
-        assert_eq!(begin(8), Begun::Now(12));
+        assert_eq!(begin(8), Begun::Emptied(12));
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
         fs::remove_file(&path).unwrap();
     }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 
 use crate::config::diagnostic::reason;
 use crate::sys::start_streams;
-use crate::{exit, logs, terminal, text};
+use crate::{exit, logs, secret, terminal, text};
 use nix::errno::Errno;
 
 /// Why a verb could not do its work.
@@ -101,7 +101,8 @@ pub(super) fn report_error(message: &str) {
 
 /// The faults of a file that a supervisor has found have their prefix already.
 fn error_text(message: &str) -> String {
-    let lines = text::lines(message);
+    let message = secret::hidden_in_addresses(message);
+    let lines = text::lines(&message);
     let prefix = if lines.starts_with("error: ") { "" } else { "error: " };
     format!("{prefix}{lines}\n")
 }

@@ -8,7 +8,7 @@ use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{Command, Done};
 use crate::exit;
 use crate::numbers::counted;
-use crate::status::Snapshot;
+use crate::status::{Snapshot, StageStatus};
 use crate::sys::proc_table;
 
 /// Between two tries to connect: while the new program starts, nothing listens.
@@ -51,7 +51,8 @@ fn summary(before: &Snapshot, after: &Snapshot) -> Done {
     let were = pids(before);
     let stayed = pids(after).iter().filter(|pid| were.contains(pid)).count();
     let (old, new) = (&before.version, &after.version);
-    let workers = counted(stayed as u64, "worker");
+    let what = if after.stages.iter().any(StageStatus::is_service) { "process" } else { "worker" };
+    let workers = counted(stayed as u64, what);
     let done = format!(
         "mprun {new} took over from mprun {old} in process {}, with {workers} as they were",
         after.pid

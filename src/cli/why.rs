@@ -10,7 +10,8 @@ use crate::exit;
 use crate::numbers::time;
 use crate::stage::Registry;
 use crate::status::{
-    Bottleneck, BrokerStatus, Snapshot, StageStatus, Transition, WorkerChange, WorkerState, WorkerStatus,
+    Bottleneck, BrokerStatus, Fate, Snapshot, StageStatus, Transition, WorkerChange, WorkerState,
+    WorkerStatus,
 };
 use crate::text::with_time;
 
@@ -52,13 +53,14 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let bottleneck = snapshot.bottleneck.clone();
     let mut faults = snapshot.letters.faults();
     faults.extend(snapshot.broker.as_ref().and_then(BrokerStatus::note));
+    let pipeline = snapshot.pipeline.clone();
     let stages = choose(snapshot, wanted.as_deref())?;
     if args.json {
         output::json(&Why { bottleneck, stages })?;
     } else {
         let limit = bottleneck.map(|found| found.text);
         let first = limit.into_iter().chain(faults).map(|text| text + "\n");
-        let parts: Vec<String> = first.chain(stages.iter().map(text)).collect();
+        let parts: Vec<String> = first.chain(stages.iter().map(|stage| text(stage, &pipeline))).collect();
         output::print(&parts.join("\n"))?;
     }
     Ok(exit::DONE)
@@ -74,13 +76,16 @@ fn choose(snapshot: Snapshot, wanted: Option<&str>) -> Result<Vec<StageStatus>, 
     Ok(chosen)
 }
 
-fn text(stage: &StageStatus) -> String {
+fn text(stage: &StageStatus, pipeline: &str) -> String {
     let by_reason: Vec<String> = stage.restarts.iter().map(|(why, n)| format!("{n} {why}")).collect();
     let restarts = match by_reason.is_empty() {
         true => "no restarts".to_owned(),
         false => format!("restarts: {}", by_reason.join(", ")),
     };
     let mut lines = vec![format!("{}: {restarts}", stage.name)];
+    if stage.fate == Fate::Stopped {
+        lines.push(format!("  it is stopped: `mprun start {pipeline} {}` starts it", stage.name));
+    }
     lines.extend(stage.failure().map(|failure| format!("  {failure}")));
     lines.extend(stage.kills().map(|kills| format!("  {kills}")));
     let order = stage.order.as_ref().zip(stage.inputs.first()).and_then(|(order, input)| order.says(input));
@@ -139,7 +144,7 @@ mod tests {
             let stage = fixture::stage(&name, "", "", [1.0, 0.0, 0.0]);
             let worker = of_worker(&stage, &fixture::worker("Let.it END"));
             prop_assert!(worker[0].starts_with(&format!("  {name}[3] resting, process 77: Let.it END")), "{worker:?}");
-            prop_assert!(text(&stage).starts_with(&(name + ": no restarts")));
+            prop_assert!(text(&stage, "shop").starts_with(&(name + ": no restarts")));
         }
     }
 }

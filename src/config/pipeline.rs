@@ -315,6 +315,8 @@ pub struct Rules {
     /// How long the stage may be failing before the run ends for it; `None`: 10 minutes where the run ends by itself,
     /// else any time.
     pub failing_timeout: Option<Duration>,
+    /// Whether it begins without `mprun start NAME STAGE`.
+    pub autostart: bool,
 }
 
 /// `restart`: when an ended worker is started again.

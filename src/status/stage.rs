@@ -35,7 +35,7 @@ pub(crate) struct StageStatus {
     pub order: Option<OrderStatus>,
     /// Workers that have a process.
     pub running: u32,
-    /// Stages that must be ready before it is started (`after`).
+    /// Stages that must be ready before it is started (`after`); the broker, as long as it has not been reached.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<String>,
     /// Its workers finish their item and wait.
@@ -149,6 +149,7 @@ impl StageStatus {
             Fate::GaveUp => "gave up",
             Fate::Finished if self.workers.iter().any(|worker| worker.lost_reader) => "failed",
             Fate::Finished => "finished",
+            Fate::Elsewhere if !self.waits_for.is_empty() => "waiting",
             Fate::Elsewhere => "elsewhere",
             Fate::Stopped if self.running > 0 => "stopping",
             Fate::Stopped => "stopped",

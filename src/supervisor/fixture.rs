@@ -39,6 +39,7 @@ pub fn stage(name: &str, inputs: &[&str], outputs: &[&str]) -> Stage {
             stop_timeout: Duration::from_secs(10),
             schedule: None,
             failing_timeout: None,
+            autostart: true,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },

@@ -195,8 +195,8 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
         log!(target: "mprun", Level::Warn, "{warning}");
     }
     let keeps = store.keeps_queues();
-    let has_not_drained = outcome.is_drain() && !keeps && closing.left_items() > 0;
-    if let Some(left) = closing.left(outcome, keeps) {
+    let has_not_drained = outcome.is_drain() && !keeps && closing.left + closing.unsent > 0;
+    if let Some(left) = closing.left_text(outcome, keeps) {
         let is_meant = keeps || matches!(outcome.stopped, Some(StopCause::Halted { .. }));
         let level = match () {
             () if outcome.failed || has_not_drained => Level::Error,
@@ -204,6 +204,10 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
             () => Level::Warn,
         };
         log!(target: "mprun", level, "{left}");
+    }
+    if let Some(unsent) = closing.unsent_text(keeps) {
+        let level = if keeps { Level::Info } else { Level::Warn };
+        log!(target: "mprun", level, "{unsent}");
     }
     let end = match (outcome.is_through(), closing.exit_code(outcome)) {
         (true, exit::DONE) => RunEnd::Well,
@@ -217,7 +221,7 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
     let written = write_report(run, name, outcome, &closing);
     let code = if replaced && put_away && written { closing.exit_code(outcome) } else { exit::FAILED };
     let code = if code == exit::DONE && has_not_drained { exit::FAILED } else { code };
-    let code = if code == exit::DONE { of_a_line(run, outcome, closing.left_items()) } else { code };
+    let code = if code == exit::DONE { of_a_line(run, outcome, closing.left) } else { code };
     notify::send_exit(run.manager, &lines[0], code);
     code
 }

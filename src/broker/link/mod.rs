@@ -45,6 +45,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A connection that breaks sooner is like a try that failed: what broke it may do so each time.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
+/// How long a machine that has nothing for the broker tries to say that it leaves: the broker sees it anyway, later.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
@@ -89,6 +91,8 @@ pub struct Role {
 pub struct Link {
     phase: Phase,
     is_finishing: bool,
+    /// Then it leaves without a word, if it still has nothing for a broker that is away.
+    leaves_alone_at: Option<Instant>,
     inlets: Vec<Inlet>,
     lines: Vec<Line>,
     /// Of each line, by its place.
@@ -122,6 +126,7 @@ impl Link {
         Link {
             phase: Phase::Away { tries: 0, until: now },
             is_finishing: false,
+            leaves_alone_at: None,
             inlets: remains.held.iter().map(inlet).collect(),
             lines: remains.commits.iter().map(|commits| Line::new(commits.clone())).collect(),
             stages: roles.iter().enumerate().map(stage).collect(),
@@ -130,14 +135,16 @@ impl Link {
 
     /// When the next [`Event::Tick`] is due.
     pub fn deadline(&self) -> Option<Instant> {
+        let leaves_alone_at = self.leaves_alone_at.filter(|_| self.has_nothing());
         match self.phase {
-            Phase::Away { until, .. } => Some(until),
+            Phase::Away { until, .. } => Some(leaves_alone_at.map_or(until, |at| at.min(until))),
+            Phase::Joining { .. } => leaves_alone_at,
             Phase::Up { .. } => {
                 let inlets = self.inlets.iter().filter_map(Inlet::deadline);
                 let places = self.stages.iter().filter_map(|stage| stage.place.as_ref()?.deadline());
                 inlets.chain(self.lines.iter().filter_map(Line::deadline)).chain(places).min()
             }
-            Phase::Joining { .. } | Phase::Leaving | Phase::Over => None,
+            Phase::Leaving | Phase::Over => None,
         }
     }
 
@@ -150,7 +157,7 @@ impl Link {
         self.note(event, now, &mut out);
         if out.iter().any(|effect| matches!(effect, Effect::Say(Note::Elsewhere { .. }))) {
             // What was taken for the end of its stage is none. If the machine is to leave all the same it is ordered to once more.
-            self.is_finishing = false;
+            (self.is_finishing, self.leaves_alone_at) = (false, None);
         }
         self.go_on(now, &mut out);
         out
@@ -186,7 +193,10 @@ impl Link {
             Event::LineEnded { line } => self.place(line, |place| place.ended(out)),
             // The stage resumes at the broker's position.
             Event::EndForgotten { line } => self.place(line, |place| place.refused(out)),
-            Event::Finish => self.is_finishing = true,
+            Event::Finish => {
+                self.is_finishing = true;
+                self.leaves_alone_at.get_or_insert(now + FAREWELL);
+            }
             Event::Left if self.phase == Phase::Leaving => {
                 self.phase = Phase::Over;
                 out.push(Effect::Exit(None));
@@ -280,6 +290,12 @@ impl Link {
             inlet.set_open(!is_finishing && readers.any(Stage::may_work), out);
         }
         match self.phase {
+            Phase::Away { .. } | Phase::Joining { .. }
+                if self.has_nothing() && self.leaves_alone_at.is_some_and(|at| at <= now) =>
+            {
+                self.phase = Phase::Over;
+                out.push(Effect::Exit(None));
+            }
             Phase::Away { tries, until } if until <= now => {
                 self.phase = Phase::Joining { tries };
                 out.push(Effect::Join);
@@ -297,9 +313,13 @@ impl Link {
         }
     }
 
+    /// Whether it neither holds items of the broker nor has commits for it.
+    fn has_nothing(&self) -> bool {
+        self.inlets.iter().all(Inlet::is_empty) && self.lines.iter().all(Line::is_empty)
+    }
+
     fn leave_when_done(&mut self, out: &mut Vec<Effect>) {
-        let is_done = self.inlets.iter().all(Inlet::is_empty) && self.lines.iter().all(Line::is_empty);
-        if self.is_finishing && is_done {
+        if self.is_finishing && self.has_nothing() {
             self.phase = Phase::Leaving;
             out.push(Effect::Leave);
         }

@@ -4,7 +4,7 @@ use super::{dead, health};
 use crate::cli::table::Table;
 use crate::numbers::{counted, rate, time};
 use crate::status::{
-    BrokerStatus, CheckState, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus,
+    BrokerStatus, CheckState, Fate, Phase, QueueStatus, Snapshot, StageStatus, WorkerState, WorkerStatus,
 };
 use crate::sys::local_time;
 use std::time::{Duration, SystemTime};
@@ -85,7 +85,9 @@ fn services(snapshot: &Snapshot) -> Table {
 /// What a stage waits for before its first start.
 fn held_back(stage: &StageStatus) -> Option<String> {
     let names = stage.waits_for.join(", ");
-    (stage.state() == "waiting").then(|| format!("{} waits for {names} to be ready (after)", stage.name))
+    // That the broker is away is said on its own.
+    (stage.state() == "waiting" && stage.fate == Fate::Wanted)
+        .then(|| format!("{} waits for {names} to be ready (after)", stage.name))
 }
 
 /// What a stage waits for that has nothing more to do.

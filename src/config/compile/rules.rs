@@ -26,6 +26,13 @@ where
     }
 }
 
+/// The first `{word}` of a path.
+fn field(path: &str) -> Option<&str> {
+    let start = path.find('{')?;
+    let end = start + path[start..].find('}')? + 1;
+    path[start + 1..].starts_with(|letter: char| letter.is_ascii_alphabetic()).then_some(&path[start..end])
+}
+
 /// `log_file`: a file needs a name, or nothing else about it makes sense.
 pub(super) fn log_file(stage: &str, keys: &StageKeys, report: &mut Report) -> Option<LogFile> {
     let (at, keys) = (&keys.log_file.at, &keys.log_file.value);
@@ -36,8 +43,14 @@ pub(super) fn log_file(stage: &str, keys: &StageKeys, report: &mut Report) -> Op
         }
         return None;
     };
+    let path = path.replace("{stage}", stage);
+    if let (Some(field), Some(at)) = (field(&path), &keys.path.at) {
+        let title =
+            format!("`{field}` stays as it is in the name of the file: only `{{stage}}` is filled in");
+        report.push(Diagnostic::warning(title).at(&at.value));
+    }
     Some(LogFile {
-        path: path.replace("{stage}", stage).into(),
+        path: path.into(),
         max_size: keys.max_size.value,
         max_age: keys.max_age.value,
         keep: keys.keep.value,

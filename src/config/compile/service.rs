@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::elements::At;
+use crate::config::pipeline::Invocation;
 
 /// Faults.
 const OF_ITEMS: [&str; 8] = [
@@ -48,6 +49,25 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
     if let Some(at) = keys.recycle.value.items.at.as_ref().filter(|_| draft.owns("recycle")) {
         let title = format!("`items` is about items, and `{}` has none: it has no effect", draft.name);
         report.push(about(Diagnostic::warning(title), at));
+    }
+    another_login(draft, report);
+}
+
+/// `su -` loses by what the processes of a run are known: PAM sets all limits anew, and the environment is cleared.
+fn another_login(draft: &Draft, report: &mut Report) {
+    let (Some(command), Some(at)) = (&draft.keys.command.value, &draft.keys.command.at) else { return };
+    let words = match command {
+        Invocation::Direct(words) => words.clone(),
+        Invocation::Shell(line) => shlex::split(line).unwrap_or_default(),
+    };
+    let Some((program, options)) = words.split_first() else { return };
+    let program = program.rsplit('/').next().unwrap_or_default();
+    let is_login = |word: &String| ["-", "-l", "--login"].contains(&word.as_str());
+    if ["su", "runuser"].contains(&program) && options.iter().any(is_login) {
+        let title =
+            format!("what a login by `{program}` starts may run on when mprun or `{program}` is killed");
+        let caution = Diagnostic::warning(title).at(&at.value);
+        report.push(caution.help("`user = \"NAME\"` runs the program as another user"));
     }
 }
 

@@ -88,7 +88,7 @@ fn without_secrets<'a>(source: &str, start: usize, line: &'a str) -> Cow<'a, str
     let mut before = source[..start].lines().rev();
     let table = before.find(|line| line.trim_start().starts_with('['));
     match table {
-        Some(table) if table.contains("headers") => secret::hidden_with_values(line),
+        Some(table) if table.contains("header") => secret::hidden_with_values(line),
         _ => secret::hidden(line),
     }
 }

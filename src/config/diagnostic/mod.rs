@@ -6,8 +6,10 @@ mod report;
 mod span;
 mod words;
 
+use crate::secret;
 pub use report::Report;
 pub(crate) use span::{Source, Span};
+use std::borrow::Cow;
 pub(crate) use words::{list, nearest, no_such_stage, quote, reason};
 
 /// How bad it is.
@@ -39,6 +41,14 @@ enum Note {
     Accepted(String),
 }
 
+/// A text that may quote the file, which may end up in a log.
+fn without_secrets(text: String) -> String {
+    match secret::hidden(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(hidden) => hidden,
+    }
+}
+
 impl Diagnostic {
     /// A fault: the file can't be used. The title is a lower-case fragment.
     pub fn error(title: impl Into<String>) -> Diagnostic {
@@ -51,6 +61,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, title: String) -> Diagnostic {
+        let title = without_secrets(title);
         let (span, label, also, notes) = Default::default();
         Diagnostic { severity, title, span, label, also, notes }
     }
@@ -76,14 +87,14 @@ impl Diagnostic {
     /// A few words beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
-        self.label = label.into().into();
+        self.label = without_secrets(label.into()).into();
         self
     }
 
     /// A second place that matters.
     #[must_use]
     pub fn also(mut self, span: &Span, label: impl Into<String>) -> Diagnostic {
-        self.also.push((span.clone(), label.into()));
+        self.also.push((span.clone(), without_secrets(label.into())));
         self
     }
 
@@ -97,7 +108,7 @@ impl Diagnostic {
     /// What to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
-        self.notes.push(Note::Help(help.into()));
+        self.notes.push(Note::Help(without_secrets(help.into())));
         self
     }
 

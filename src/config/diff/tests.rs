@@ -30,6 +30,7 @@ fn stage(name: &str) -> Stage {
             stop_timeout: seconds(10),
             schedule: None,
             failing_timeout: None,
+            autostart: true,
         },
         tuning: Tuning { attempts: 3, ..Tuning::default() },
         order: OutputOrder { order: None, order_window: 64 },

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Element, or_variable, read_text, reject, wrong_kind};
 use crate::config::diagnostic::{Report, quote};
 use crate::config::document::Node;
+use crate::secret;
 
 /// `tcp`: a host and a port, or a port of this machine.
 pub(crate) struct TcpAddress;
@@ -106,21 +107,22 @@ impl Element for HttpUrl {
 }
 
 fn parse_url(text: &str) -> Result<String, String> {
+    let shown = || quote(&secret::hidden_in_address(text));
     let first = text.replace("{worker}", "0");
     let Some(rest) = first.strip_prefix("http://") else {
-        return Err(format!("{} does not begin with `http://`", quote(text)));
+        return Err(format!("{} does not begin with `http://`", shown()));
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Err(format!("{}: a user name has no place here", quote(text)));
+        return Err(format!("{}: a user name has no place here", shown()));
     }
     if authority.contains(':') && !authority.ends_with(']') {
-        parse_address(authority)?;
+        parse_address(&secret::hidden_in_address(authority))?;
     }
     match first.parse::<Uri>() {
         Ok(url) if url.host().is_some_and(|host| !host.is_empty()) => Ok(text.to_owned()),
-        Ok(_) => Err(format!("{} has no host", quote(text))),
-        Err(error) => Err(format!("{} is no address: {error}", quote(text))),
+        Ok(_) => Err(format!("{} has no host", shown())),
+        Err(error) => Err(format!("{} is no address: {error}", shown())),
     }
 }
 

@@ -177,7 +177,11 @@ table! {
         /// A file for the log of its workers and their programs, in addition to standard error.
         log_file: LogFileKeys = LogFileKeys::default(), also "logfile" "log" "stderr_logfile" "stdout_logfile";
         /// `false` leaves the stage out, as if it were not in the file.
-        enabled: bool = true, also "enable" "disabled" "active" "autostart";
+        enabled: bool = true, also "enable" "disabled" "active";
+        /// `false`: the stage begins as one that `mprun stop NAME STAGE` has stopped: it has no process before
+        /// `mprun start NAME STAGE`, and the run does not end by itself before. It applies to a stage that a run or a
+        /// reload begins with.
+        autostart: bool = true, also "auto_start" "start_on_boot";
     }
 }
 
@@ -190,7 +194,7 @@ part! {
 part! { StageKeys => OutputOrder { order, order_window } }
 
 part! {
-    StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout, failing_timeout, schedule }
+    StageKeys => Rules { restart, backoff, give_up, on_give_up, stop_timeout, failing_timeout, schedule, autostart }
 }
 
 part! {

@@ -15,6 +15,10 @@ use std::time::Duration;
 pub(crate) struct Closing {
     /// The ledger of each queue.
     pub queues: Vec<(String, QueueCounts)>,
+    /// Items that no stage has worked off, and that are in no broker.
+    pub left: u64,
+    /// Commits that the broker has not taken.
+    pub unsent: u64,
     /// Dead letters of queues that were removed during the run.
     pub dead_before: u64,
     /// Those that kept queues counted before this run began, where it only works off what is left: they are what it tries
@@ -101,17 +105,11 @@ impl Closing {
         format!("  stage {}: {done}{dead}{too_long}{repeated}{lost}{emitted} emitted, {restarts}", stage.name)
     }
 
-    /// Items that no stage has worked off.
-    pub(crate) fn left_items(&self) -> u64 {
-        let left = |(_, counts): &(String, QueueCounts)| counts.items();
-        self.queues.iter().map(left).sum()
-    }
-
     /// What becomes of the items that a run leaves which was stopped. That queues are kept over a stop goes without saying, and what
     /// failed has said it itself.
-    pub(crate) fn left(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
-        let items = count(self.left_items(), "item");
-        let has_items = self.left_items() > 0;
+    pub(crate) fn left_text(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
+        let items = count(self.left, "item");
+        let has_items = self.left > 0;
         match outcome.stopped.as_ref()? {
             StopCause::Halted { .. } => has_items.then(|| format!("not tried, of what had come: {items}")),
             cause if keeps => {
@@ -125,6 +123,19 @@ impl Closing {
                 is_news.then(|| format!("{items} are lost with the queues, which were kept in memory only"))
             }
         }
+    }
+
+    /// What becomes of the commits that the broker has not taken.
+    pub(crate) fn unsent_text(&self, keeps: bool) -> Option<String> {
+        let then = match keeps {
+            true => "the next run brings them there",
+            false => {
+                "what they took from its queues stays there, a source continues before them, and what they took from \
+                 this machine's queues is lost"
+            }
+        };
+        let commits = count(self.unsent, "commit");
+        (self.unsent > 0).then(|| format!("the broker has not taken {commits}: {then}"))
     }
 
     /// The line about dead letters, if there are any.
@@ -179,6 +190,8 @@ mod tests {
         let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
         Closing {
             queues: vec![("q".into(), counts)],
+            left: 2,
+            unsent: 0,
             dead_before: 1,
             dead_at_start: 0,
             dead_in_broker: 0,
@@ -222,6 +235,19 @@ mod tests {
             ]
         );
         assert_eq!(closing().warning().as_deref(), Some("2 dead letters, in /s/dead.jsonl"));
+    }
+
+    #[test]
+    fn what_the_broker_has_not_taken_is_no_item_that_is_lost() {
+        let closing = Closing { left: 0, unsent: 202, ..closing() };
+        let signal = outcome(Some(StopCause::Signal("SIGTERM")), false);
+        assert_eq!(closing.left_text(&signal, false), None);
+        let text = closing.unsent_text(false).unwrap();
+        assert!(text.starts_with("the broker has not taken 202 commits: what they took from its"), "{text}");
+        assert!(closing.unsent_text(true).unwrap().ends_with("the next run brings them there"));
+        let lost = Closing { left: 2, unsent: 0, ..closing };
+        assert!(lost.left_text(&signal, false).unwrap().starts_with("2 items are lost"));
+        assert_eq!(lost.unsent_text(false), None);
     }
 
     #[test]

@@ -297,19 +297,30 @@ impl Performer<'_> {
         let is_shared = |name: &String| tokens.iter().any(|(_, label)| *label == Label::Held(name.clone()));
         let dead_in_broker =
             queues.iter().filter(|(name, _)| is_shared(name)).map(|(_, counts)| counts.dead).sum();
+        // What lies in the broker, or waits for it, is not left here.
+        let here = queues.iter().filter(|(name, _)| !is_shared(name));
+        let mut left = here.map(|(_, counts)| counts.items()).sum::<u64>();
+        let mut unsent = 0;
         // Hidden queues are listed only if something is left in them.
-        let hidden = tokens.into_iter().filter_map(|(queue, label)| match label {
-            Label::Spill(stage) | Label::Window { stage, .. } => {
-                counted(queue, format!("(finished outputs of {stage})"))
+        for (queue, label) in tokens {
+            let (name, left) = match label {
+                Label::Spill(stage) | Label::Window { stage, .. } => {
+                    (format!("(finished outputs of {stage})"), &mut left)
+                }
+                Label::Line(stage) => (format!("(what {stage} has for the broker)"), &mut unsent),
+                Label::Queue(_) | Label::Token { .. } | Label::Held(_) | Label::Print => continue,
+            };
+            if let Some((name, counts)) = counted(queue, name).filter(|(_, counts)| counts.items() > 0) {
+                *left += counts.items();
+                queues.push((name, counts));
             }
-            Label::Line(stage) => counted(queue, format!("(what {stage} has for the broker)")),
-            Label::Queue(_) | Label::Token { .. } | Label::Held(_) | Label::Print => None,
-        });
-        queues.extend(hidden.filter(|(_, counts)| counts.items() > 0));
+        }
         let too_long = launcher.undo_log.counted_in_all().unwrap_or(0);
         let repeated = launcher.undo_log.repeated_in_all().unwrap_or(0);
         let mut closing = Closing {
             queues,
+            left,
+            unsent,
             dead_before: dead.before,
             dead_at_start: dead.at_start,
             dead_in_broker,

@@ -22,7 +22,7 @@ use crate::queue::{QueueId, StageId};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// What `mprun stop NAME STAGE` and `mprun start NAME STAGE`, and the broker, have made of a stage.
+/// What `autostart`, `mprun stop NAME STAGE` and `mprun start NAME STAGE`, and the broker, have made of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
     On,
@@ -160,7 +160,11 @@ impl StageState {
         let is_source = version.is_source();
         let is_service = version.is_service();
         let totals = StageTotals { name: spec.name.clone(), is_source, is_service, ..StageTotals::default() };
-        let switch = if spec.placed.is_some() { Switch::Elsewhere } else { Switch::On };
+        let switch = match spec.placed {
+            _ if !spec.rules.autostart => Switch::Off,
+            Some(_) => Switch::Elsewhere,
+            None => Switch::On,
+        };
         StageState {
             key,
             id: None,

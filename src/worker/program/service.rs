@@ -78,9 +78,9 @@ fn arguments(invocation: &Invocation, index: u32) -> Vec<String> {
     }
 }
 
-/// `{worker}` is its number; `{{}}` stands for `{}`.
+/// `{worker}` is its number, `{{worker}}` stands for `{worker}`, and `{{}}` for `{}`.
 fn argument(word: &str, index: u32) -> String {
-    word.replace("{worker}", &index.to_string()).replace("{{}}", "{}")
+    crate::text::numbered(word, index).replace("{{}}", "{}")
 }
 
 /// The files to try: a name without a slash may be in any folder of the program's own PATH.

@@ -193,3 +193,17 @@ fn a_request_after_a_full_queue_has_as_many_commits_as_found_room_and_twice_as_m
     assert_eq!(judged(7, 0, full), commit(7, 7));
     assert_eq!(judged(7, 1, None), commit(8, 9));
 }
+
+#[test]
+fn a_machine_that_has_nothing_for_the_broker_leaves_one_that_is_away_without_a_word() {
+    let now = Instant::now();
+    let mut link = Link::new(&Remains::default(), &[Role::default()], ACK_WAIT, now);
+    assert_eq!(link.handle(Event::Tick, now), [Effect::Join]);
+    assert_eq!(
+        (link.handle(Event::Finish, now), link.deadline()),
+        (vec![], Some(now + Duration::from_secs(1)))
+    );
+    assert_eq!(link.handle(Event::Tick, now + Duration::from_secs(1)), [Effect::Exit(None)]);
+    let mut link = after(away(now), &[Event::Tick, Event::Broken { jitter: 1.0 }, Event::Finish], now);
+    assert_eq!(link.handle(Event::Tick, now + Duration::from_secs(2)), [Effect::Join], "it holds an item");
+}

@@ -5,6 +5,7 @@ mod extends;
 mod health;
 mod service;
 mod variables;
+mod words;
 mod yaml;
 
 use std::ffi::OsStr;

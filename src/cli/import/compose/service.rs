@@ -6,6 +6,7 @@ use super::dotenv;
 use super::extends;
 use super::health;
 use super::variables::expanded;
+use super::words;
 use super::yaml::Value;
 use crate::cli::toml_text::{command, list, piece, signal, table, text, unnumbered};
 use crate::config::env_file;
@@ -314,10 +315,10 @@ fn has_no_replicas(service: &Value) -> bool {
     replicas.or_else(|| service.get("scale")).and_then(Value::text) == Some("0")
 }
 
-/// A text is split as a shell would, and is given to none.
+/// A text is split as Compose does, and is given to no shell.
 fn words_of(value: Option<&Value>) -> Result<Vec<String>, String> {
     let words = match value {
-        Some(Value::Text(line)) => shlex::split(line).ok_or("a quote without its end")?,
+        Some(Value::Text(line)) => words::of(line)?,
         Some(value) => value.texts().into_iter().map(str::to_owned).collect(),
         None => Vec::new(),
     };

@@ -3,6 +3,7 @@
 mod ini;
 mod program;
 mod values;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,8 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     for block in programs {
         let group = group_of(&block.name, &blocks).unwrap_or(&block.name);
         let processes = block.get("numprocs").map_or(1, |number| number.trim().parse().unwrap_or(u64::MAX));
-        let names = Names { here: &here, program: &block.name, group, processes, first: first_number(block) };
+        let first = first_number(block);
+        let names = Names { here: &here, program: &block.name, group, processes, numprocs: processes, first };
         match names.first > 0 && (2..=MAX_APART).contains(&processes) && is_numbered(block) {
             true => one_by_one(block, &names, &mut draft),
             false => draft.add(&block.name, stage(block, &names)),
@@ -84,7 +86,7 @@ fn stage(block: &Block, names: &Names<'_>) -> Section {
         _ => return program::stage(block, names),
     };
     let mut settings = block.clone();
-    settings.keys.retain(|(key, _)| key != "autostart");
+    settings.keys.retain(|(key, _)| key != "autostart"); // it is off
     let mut stage = program::stage(&settings, names);
     stage.note(off);
     if !stage.has("enabled") {
@@ -130,7 +132,8 @@ fn included(blocks: &[Block], here: &Path, draft: &mut Draft) -> Vec<PathBuf> {
 
 /// What holds for all programs.
 fn whole(block: &Block, here: &Path, draft: &mut Draft) {
-    let names = Names { here, program: "supervisord", group: "supervisord", processes: 1, first: 0 };
+    let names =
+        Names { here, program: "supervisord", group: "supervisord", processes: 1, numprocs: 1, first: 0 };
     for (key, value) in &block.keys {
         let from = format!("{key}={value}");
         match key.as_str() {

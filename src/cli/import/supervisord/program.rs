@@ -3,6 +3,7 @@
 use super::super::draft::Section;
 use super::ini::Block;
 use super::values::{Names, pairs, size};
+use super::words;
 use crate::cli::toml_text::{command, list, seconds, signal, table, text};
 
 /// What becomes of a setting.
@@ -25,7 +26,7 @@ const SETTINGS: [(&str, Fate); 33] = [
     ("umask", Fate::Key("umask", expanded)),
     ("user", Fate::Key("user", expanded)),
     ("environment", Fate::Nothing),
-    ("autostart", Fate::Key("enabled", autostart)),
+    ("autostart", Fate::Key("autostart", autostart)),
     ("autorestart", Fate::Key("restart", autorestart)),
     ("exitcodes", Fate::Key("success_codes", codes)),
     ("startsecs", Fate::Key("backoff", startsecs)),
@@ -55,10 +56,6 @@ const SETTINGS: [(&str, Fate); 33] = [
 ];
 
 /// The stage of a program.
-/// A stage that is off is not in the run, so no verb starts it.
-const OFF: &str =
-    "autostart=false: `mprun start` does not start it. It starts once the next line is gone, at the reload.";
-
 pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
     let mut stage = Section::default();
     run(block, names, &mut stage);
@@ -72,12 +69,7 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
             Some(Fate::Nothing) => {}
             Some(Fate::LeftOut(why)) => stage.leave_out(&from, why),
             Some(Fate::Key(key, convert)) => match convert(names, value) {
-                Ok(Some(value)) => {
-                    if (*key, value.as_str()) == ("enabled", "false") {
-                        stage.note(OFF);
-                    }
-                    stage.set(key, value, &from);
-                }
+                Ok(Some(value)) => stage.set(key, value, &from),
                 Ok(None) => {}
                 Err(why) => stage.leave_out(&from, &why),
             },
@@ -88,12 +80,11 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
     stage
 }
 
-/// Its words are split as a shell would, and none is expanded by one.
+/// Its words are those that supervisord takes, and none is expanded by a shell.
 fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
     let written = block.get("command").unwrap_or_default();
     let from = format!("command={written}");
-    let words = shlex::split(written).ok_or_else(|| "a quote without its end".to_owned());
-    let words = words.and_then(|words| {
+    let words = words::of(written).map_err(str::to_owned).and_then(|words| {
         let words = words.iter().map(|word| names.expand(word, Some("{worker}")));
         words.collect::<Result<Vec<String>, String>>()
     });

@@ -9,8 +9,10 @@ pub(super) struct Names<'a> {
     pub here: &'a Path,
     pub program: &'a str,
     pub group: &'a str,
-    /// How many processes it has; each of several has a number.
+    /// How many processes its stage has; each of several has a number.
     pub processes: u64,
+    /// How many it has on the other side, where several stages may be made of one program.
+    pub numprocs: u64,
     /// The number of the first one (`numprocs_start`).
     pub first: u64,
 }
@@ -36,15 +38,23 @@ impl Names<'_> {
             let named = rest.strip_prefix('(').and_then(|rest| rest.split_once(')'));
             let (name, after) = named.ok_or("a % that names nothing")?;
             let letter = after.find(['s', 'd']).ok_or("a % without its s or d")?;
-            // A number of one digit: the zeros before it are the same for all.
-            let zeros = after[..letter].strip_prefix('0').and_then(|width| width.parse::<usize>().ok());
-            let zeros = zeros.filter(|width| name == "process_num" && self.processes <= 10 && *width <= 20);
-            let digits = if self.processes <= 1 { self.first.to_string().len() } else { 1 };
-            out += &"0".repeat(zeros.map_or(0, |width| width.saturating_sub(digits)));
+            let width = after[..letter].strip_prefix('0').and_then(|width| width.parse::<usize>().ok());
+            let width = width.filter(|width| *width <= 20).unwrap_or(0);
+            out += &"0".repeat(width.saturating_sub(self.digits(name).unwrap_or(width)));
             out += &self.named(name, worker)?;
             rest = &after[letter + 1..];
         }
         Ok(out + &plain(rest))
+    }
+
+    /// How long a number is, if that is the same for all processes.
+    fn digits(&self, name: &str) -> Option<usize> {
+        match name {
+            "process_num" if self.processes <= 1 => Some(self.first.to_string().len()),
+            "process_num" if self.processes <= 10 => Some(1),
+            "numprocs" => Some(self.numprocs.to_string().len()),
+            _ => None,
+        }
     }
 
     /// A path, in which the home folder may be `~`.
@@ -65,6 +75,8 @@ impl Names<'_> {
             ("program_name", _) => Ok(piece(self.program)),
             ("group_name", _) => Ok(piece(self.group)),
             ("host_node_name", _) => Ok(piece(&host_name())),
+            // A number that a variable holds isn't known here.
+            ("numprocs", _) if self.numprocs < u64::MAX => Ok(self.numprocs.to_string()),
             ("process_num", _) if self.processes <= 1 => Ok(self.first.to_string()),
             ("process_num", Some(_)) if self.first > 0 => {
                 Err("the number of the first worker is 0, and its number is in no sum".to_owned())
@@ -126,13 +138,21 @@ mod tests {
 
     #[test]
     fn names_in_values() {
-        let names = Names { here: Path::new("/etc/x"), program: "p", group: "g", processes: 10, first: 0 };
+        let names = Names {
+            here: Path::new("/etc/x"),
+            program: "p",
+            group: "g",
+            processes: 10,
+            numprocs: 10,
+            first: 0,
+        };
         for (value, expanded) in [
             ("%(here)s/a %(program_name)s", "/etc/x/a p"),
             ("%(ENV_HOME)s $HOME 100%%", "${HOME} $$HOME 100%"),
             ("--port=80%(process_num)02d", "--port=800{worker}"),
             ("--port=80%(process_num)d", "--port=80{worker}"),
             ("{worker} %(process_num)d", "{{worker}} {worker}"),
+            ("%(numprocs)d of %(numprocs)03d", "10 of 010"),
         ] {
             assert_eq!(names.expand(value, Some("{worker}")).as_deref(), Ok(expanded));
         }

@@ -276,8 +276,9 @@ impl ToFile {
 
     fn log_begin(&self, path: &Path, found: Begun) {
         let shown = path.display();
-        let length = match found {
-            Begun::Now(length) => length,
+        let (length, is_emptied) = match found {
+            Begun::Emptied(length) => (length, true),
+            Begun::AddedTo(length) => (length, false),
             Begun::Elsewhere => {
                 return log::info!("adds to `{shown}`: another machine of this run has begun with it");
             }
@@ -294,13 +295,18 @@ impl ToFile {
                 let begins = if self.continues { "continues" } else { "writes" };
                 log::info!("{begins} `{shown}`, which takes its place at the end of a run that went well");
             }
-            Mode::Empty if self.continues && length > 0 => {
-                log::info!("adds to `{shown}`: the run continues an earlier one, so it is not emptied");
-            }
-            Mode::Empty if length > 0 => {
+            Mode::Empty if length == 0 => {}
+            Mode::Empty if is_emptied => {
                 log::info!("`{shown}` was emptied: it held {}", counted(length, "byte"));
             }
-            Mode::Empty | Mode::Append => {}
+            Mode::Empty => {
+                let why = match self.continues {
+                    true => "the run continues an earlier one, so it is not emptied",
+                    false => "this run has begun with it before",
+                };
+                log::info!("adds to `{shown}`: {why}");
+            }
+            Mode::Append => {}
         }
     }
 }

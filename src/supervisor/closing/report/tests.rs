@@ -33,6 +33,8 @@ fn run() -> (Outcome, Closing) {
     let counts = QueueCounts { put: 12, done: 9, dead: 1, waiting: 1, leased: 1, ..Default::default() };
     let closing = Closing {
         queues: vec![("q".into(), counts)],
+        left: 2,
+        unsent: 0,
         dead_before: 0,
         dead_at_start: 0,
         dead_in_broker: 0,

@@ -56,7 +56,13 @@ impl State {
         let parts = [(stages, "stage", services == 0), (services, "service", false)];
         let parts = parts.into_iter().filter(|(number, _, is_shown)| *number > 0 || *is_shown);
         let parts: Vec<String> = parts.map(|(number, what, _)| count(number as u64, what)).collect();
-        format!("{}, {}", parts.join(", "), count(workers as u64, worker))
+        let size = format!("{}, {}", parts.join(", "), count(workers as u64, worker));
+        let waiting = running().filter(|stage| self.waits_for_broker(stage)).count();
+        match waiting {
+            0 => size,
+            1 => format!("{size}, 1 stage waits for the broker"),
+            _ => format!("{size}, {waiting} stages wait for the broker"),
+        }
     }
 
     /// There is nothing to drain.

@@ -41,8 +41,11 @@ fn started_text(stage: &StageState, pipeline: &str) -> String {
             format!("{name}: it is paused: it starts at `mprun resume {pipeline} {name}`")
         }
         true => format!("{name}: it is started, but paused: `mprun resume {pipeline} {name}` continues it"),
-        false if stage.spec.rules.schedule.is_some() => format!("{name}: it runs at its times again"),
-        false => format!("{name}: it runs again"),
+        false => {
+            let at = if stage.spec.rules.schedule.is_some() { " at its times" } else { "" };
+            let again = if stage.is_unbegun() { "" } else { " again" };
+            format!("{name}: it runs{at}{again}")
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::broker::link::Room;
 use crate::broker::{Outage, RunOrder};
 use crate::config::Broker;
 use crate::link::{self, LinkNews, LinkPlan};
+use crate::model::Machines;
 use crate::numbers::counted;
 use crate::queue::SlotId;
 use crate::supervisor::machine::effect::{Effect, Effects, StartLink};
@@ -31,6 +32,11 @@ impl State {
     /// Whether workers have to wait for its first word: the run may have ended.
     pub(super) fn awaits_link(&self) -> bool {
         !self.is_link_over() && matches!(self.link.broker, BrokerSight::Unknown)
+    }
+
+    /// Whether the stage has not begun, as the broker has not been reached yet.
+    pub(super) fn waits_for_broker(&self, stage: &StageState) -> bool {
+        stage.switch == Switch::Elsewhere && !self.is_link_over() && !self.link.was_up()
     }
 
     /// Whether nothing is left to be brought to the broker.
@@ -187,12 +193,16 @@ impl State {
                 self.stage_named(&stage).into_iter().for_each(|stage| stage.arrive(out))
             }
             LinkNews::Elsewhere { stage } => {
-                self.stage_named(&stage).into_iter().for_each(StageState::depart);
+                let moves = self.stage_named(&stage).map(|stage| {
+                    stage.depart();
+                    stage.spec.placed == Some(Machines::One)
+                });
                 self.work_on();
-                out.log(
-                    Level::Info,
-                    format!("{stage}: its workers end, as the broker gives it to another machine"),
-                );
+                let why = match moves {
+                    Some(true) => "the broker gives it to another machine",
+                    Some(false) | None => "the broker has another position of it",
+                };
+                out.log(Level::Info, format!("{stage}: its workers end, as {why}"));
             }
             LinkNews::WorkAgain { stage } => {
                 if self.stopping() == Stopping::No {
@@ -362,7 +372,8 @@ impl State {
     fn no_broker(&mut self, why: String, out: &mut Effects) {
         self.link.process = LinkProcess::Over;
         self.failed = true;
-        out.log(Level::Error, format!("the broker: {why}"));
+        let whose = if why.starts_with("the broker") { "" } else { "the broker: " };
+        out.log(Level::Error, format!("{whose}{why}"));
         if self.phase.stop().is_none() {
             let is_usage = !self.link.was_up();
             self.stop_without_broker(StopCause::NoBroker { why, is_usage }, out);

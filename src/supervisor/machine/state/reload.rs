@@ -226,10 +226,11 @@ impl State {
 
     /// Ends the reload once everything is as wanted. Only then is anything thrown away that going back would need.
     pub(super) fn finish_reload(&mut self, out: &mut Effects) {
-        let Some(reload) = self.phase.reload_mut() else { return };
-        if !self.stages.iter().all(StageState::is_settled) {
+        // Before the first word of the broker a stage that it places is neither here nor elsewhere.
+        if self.awaits_link() || !self.stages.iter().all(StageState::is_settled) {
             return;
         }
+        let Some(reload) = self.phase.reload_mut() else { return };
         let spills = self.stages.iter().filter_map(StageState::unwanted_spill);
         let windows = self.stages.iter().flat_map(StageState::unwanted_windows);
         // Windows first: they may hold what is for a queue that goes too.

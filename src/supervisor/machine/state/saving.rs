@@ -99,7 +99,8 @@ impl State {
         self.file.refusal = saved.refusal.map(|(age, why)| (ago(age, out.now), why));
         self.counters.upgrades = saved.upgrades;
         out.history.resume(saved.history, out.now);
-        let what = if self.has_services_only() { "process" } else { "worker" };
+        let has_services = self.stages.iter().any(|stage| stage.version.is_service());
+        let what = if has_services { "process" } else { "worker" };
         let alive = counted(alive as u64, what);
         out.log(Level::Info, format!("{} took over, with {alive}", env!("CARGO_PKG_VERSION")));
     }

@@ -33,7 +33,12 @@ impl State {
             .iter()
             .map(|stage| {
                 let outage = self.failing.get(&stage.key);
-                stage::describe(stage, outage, &self.waits_for(stage), moment, counters, &named)
+                let mut described =
+                    stage::describe(stage, outage, &self.waits_for(stage), moment, counters, &named);
+                if self.waits_for_broker(stage) {
+                    described.waits_for = vec!["the broker".to_owned()];
+                }
+                described
             })
             .collect();
         let queues = self.describe_queues(counters);

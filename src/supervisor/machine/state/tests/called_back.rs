@@ -5,6 +5,7 @@ use crate::config::{Restart, Schedule};
 use crate::control::protocol::{Command, OneStage, Restart as AskedRestart, Scale};
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, service, stage};
+use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::reason::End;
 use std::time::Duration;
 
@@ -133,4 +134,45 @@ fn what_has_a_schedule_waits_for_its_time_after_it_was_stopped() {
     bench.ask(switch("nightly", true));
     end(&mut bench, "nightly", 0);
     assert_eq!(bench.running(), ["other[0]"]);
+}
+
+fn by_hand(mut stage: crate::config::Stage) -> crate::config::Stage {
+    stage.rules.autostart = false;
+    stage
+}
+
+#[test]
+fn without_autostart_a_service_begins_stopped_and_is_started_by_hand() {
+    let mut bench = Bench::up(pipeline(vec![by_hand(service("tool")), service("web")]));
+    assert_eq!(bench.running(), ["web[0]"]);
+    assert!(bench.has_said("up after"), "{:?}", bench.said);
+    assert_eq!(bench.snapshot().stages[0].state(), "stopped");
+    bench.ask(switch("tool", true));
+    bench.run_starts();
+    assert!(bench.has_said("tool: it runs"), "{:?}", bench.said);
+    assert_eq!(bench.running(), ["tool[0]", "web[0]"]);
+    bench.reload(pipeline(vec![by_hand(service("tool")), service("web"), by_hand(service("new"))]));
+    bench.run_starts();
+    assert_eq!(bench.running(), ["tool[0]", "web[0]"], "the key counts where a stage begins");
+    bench.ask(switch("new", true));
+    bench.run_starts();
+    assert_eq!(bench.running(), ["new[0]", "tool[0]", "web[0]"]);
+}
+
+#[test]
+fn without_autostart_a_reader_gets_what_came_before_and_a_run_ends_after_it() {
+    let of = || pipeline(vec![stage("s", &[], &["q"]), by_hand(stage("t", &["q"], &[]))]);
+    let mut bench = Bench::up(of());
+    assert_eq!(bench.running(), ["s[0]"]);
+    bench.say("s", 0, Ending::Finished);
+    assert!(bench.outcome.is_none(), "what waits for a start by hand is not through");
+    bench.ask(switch("t", true));
+    bench.run_starts();
+    assert_eq!(bench.running(), ["t[0]"]);
+    bench.say("t", 0, Ending::InputEnded);
+    assert!(bench.outcome.is_some());
+    let mut bench = Bench::up(of());
+    bench.send(Event::Terminate);
+    bench.obey_and_drain();
+    assert!(bench.outcome.is_some(), "a stop does not wait for it: {:?}", bench.said);
 }

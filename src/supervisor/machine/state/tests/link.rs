@@ -310,6 +310,26 @@ fn an_end_that_was_none_is_taken_back() {
 }
 
 #[test]
+fn without_autostart_a_stage_is_not_wanted_of_the_broker_before_it_is_started() {
+    let mut pipeline = shared();
+    pipeline.stages[0].placed = Some(Machines::One);
+    pipeline.stages[0].rules.autostart = false;
+    let mut bench = Bench::new();
+    bench.send(Event::Begin(wanted(pipeline, &[])));
+    bench.run_starts();
+    bench.send(Event::LinkNews(LinkNews::Up { run: 3, begun: 7, works_off: false, warnings: Vec::new() }));
+    bench.run_starts();
+    assert_eq!(bench.links.orders[..], [switched(true), stopped()]);
+    news(&mut bench, HERE);
+    assert_eq!(bench.running(), ["b[0]"]);
+    bench.ask(Command::StartStage(OneStage { stage: "a".into(), wait: false }));
+    bench.run_starts();
+    assert_eq!(bench.links.orders.last(), Some(&switched(false)));
+    news(&mut bench, HERE);
+    assert_eq!(bench.running(), ["a[0]", "b[0]"]);
+}
+
+#[test]
 fn one_that_is_stopped_by_hand_is_free_for_others_and_comes_back_only_by_the_broker() {
     let mut bench = placed();
     news(&mut bench, HERE);
