@@ -284,9 +284,12 @@ mod tests {
             Some(StopCause::Halted { stage: "show".into(), halt: "soon,fail=1".parse().unwrap() }),
             false,
         );
-        assert_eq!(closing().left(&halted, false).as_deref(), Some("not tried, of what had come: 2 items"));
-        let none = Closing { queues: Vec::new(), ..closing() };
-        assert_eq!(none.left(&halted, false), None);
+        assert_eq!(
+            closing().left_text(&halted, false).as_deref(),
+            Some("not tried, of what had come: 2 items")
+        );
+        let none = Closing { left: 0, ..closing() };
+        assert_eq!(none.left_text(&halted, false), None);
     }
 
     #[test]
