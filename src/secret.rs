@@ -206,7 +206,9 @@ fn after_user(authority: &str) -> Option<usize> {
     let after = &authority[colon + 1..];
     let digits = after.len() - after.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
     let is_port = digits > 0 && !after[digits..].starts_with(char::is_alphanumeric);
-    let is_place = !after.starts_with(char::is_alphanumeric) || after.eq_ignore_ascii_case("port");
+    // An example in a message, in its backquotes.
+    let example = after.trim_end_matches(|letter: char| "`,.;)".contains(letter));
+    let is_place = !after.starts_with(char::is_alphanumeric) || example.eq_ignore_ascii_case("port");
     (!is_port && !is_place).then_some(colon + 1)
 }
 
@@ -456,6 +458,7 @@ mod tests {
             "redis://db:6379 # x@y",
             "broker = 'db:6379'",
             "see http://db:80). http://HOST:PORT/ http://db:{port} http://db:$P",
+            "an address is `redis://HOST:PORT`, `rediss://…` (`nats://HOST:PORT`).",
             "broker = 'redis://[::1]:6379/0'",
             "broker = 'nats://a:4222,nats://b:4222'",
             "url = 'http://${HOST:-db}:${PORT:-80}/'",
