@@ -8,7 +8,7 @@ pub(crate) const DONE: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// Bad usage, or a bad pipeline file.
 pub(crate) const USAGE: u8 = 2;
-/// Done, but some items became dead letters.
+/// Done, but there are dead letters: items that have failed, and were neither put back nor dropped since.
 pub(crate) const DEAD_LETTERS: u8 = 3;
 
 /// A program's word to its worker, and a worker's to its supervisor: not now (EX_TEMPFAIL of sysexits.h).

@@ -25,7 +25,7 @@ Exit codes:
   0  done, or stopped on request
   1  a stage gave up, or mprun itself failed
   2  bad usage, or a bad pipeline file
-  3  done, but some items became dead letters
+  3  done, but there are dead letters
 
 Standard output is the pipeline's own. What mprun has to say goes to standard error:
 more with -v, less with -q, or as RUST_LOG says.";
