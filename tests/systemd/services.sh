@@ -14,9 +14,9 @@ said() { entries -u "$unit" -o cat | grep -q -- "$1"; }
 # Hung, sick, and the helper that looks at them killed.
 kill -STOP "$(main 'http.server')"
 kill -KILL "$(main '__check')"
-until_true said 'db\[0\] failed: it was unhealthy, 3 checks in a row failed: http://127.0.0.1:18480/'
+until_true said 'db\[0\] failed after .*: it was unhealthy, 3 checks in a row failed: http://127.0.0.1:18480/'
 touch /etc/mprun/sick-web
-until_true said 'web\[0\] failed: it was unhealthy'
+until_true said 'web\[0\] failed after .*: it was unhealthy'
 rm /etc/mprun/sick-web
 until_true well db healthy
 until_true well web healthy
@@ -36,5 +36,5 @@ expect "$unit" ExecMainStatus 0
 printf '[stages.db]\ncommand = "exec sleep 1000"\nready = { notify = true, timeout = "500ms" }\ngive_up = { restarts = 1, within = "1h" }\n' \
   >/etc/mprun/never.toml
 if systemctl start mprun@never 2>/dev/null; then fail 'it is up, but not ready'; fi
-entries -u mprun@never -o cat | grep -q 'db\[0\] failed: it was not ready within 500ms' || fail 'no reason is told'
+entries -u mprun@never -o cat | grep -q 'db\[0\] failed after .*: it was not ready within 500ms' || fail 'no reason is told'
 systemctl stop mprun@never
