@@ -78,7 +78,7 @@ fn changes(command: &[&Token]) -> Option<Cause> {
     };
     match () {
         () if is_word(first, "shift") => Some(Cause::Shift),
-        () if is_word(first, "set") && rest.iter().any(|token| is_argument(token)) => Some(Cause::Set),
+        () if is_word(first, "set") && rest.iter().any(is_argument) => Some(Cause::Set),
         () => None,
     }
 }
@@ -100,17 +100,17 @@ fn loop_around(tokens: &[Token], at: usize) -> Option<usize> {
 fn functions(tokens: &[Token]) -> Vec<Range<usize>> {
     let body = |rest: &[Token]| -> Option<Range<usize>> {
         let open = rest.first()?;
-        let (is_open, is_close): (fn(&Token) -> bool, fn(&Token) -> bool) = match open.kind {
-            TokenKind::Open => {
-                (|token| token.kind == TokenKind::Open, |token| token.kind == TokenKind::Close)
-            }
-            _ if is_word(open, "{") => (|token| is_word(token, "{"), |token| is_word(token, "}")),
-            _ => return None,
+        let has_braces = is_word(open, "{");
+        if !has_braces && open.kind != TokenKind::Open {
+            return None;
+        }
+        let is = |token: &Token, brace: &str, kind: TokenKind| {
+            if has_braces { is_word(token, brace) } else { token.kind == kind }
         };
         let mut depth = 0_u32;
         let end = rest.iter().find(|token| {
-            depth += u32::from(is_open(token));
-            depth -= u32::from(is_close(token) && depth > 0);
+            depth += u32::from(is(token, "{", TokenKind::Open));
+            depth -= u32::from(is(token, "}", TokenKind::Close) && depth > 0);
             depth == 0
         });
         Some(open.at.start..end.map_or(usize::MAX, |end| end.at.end))
