@@ -58,7 +58,7 @@ pub(super) enum Change {
     Tokens,
 }
 
-/// A copy of the listener of an address that could not be had at first: whoever made the other listeners takes it from here.
+/// A copy of the listener of an address that could not be had at first. The supervisor takes it from here to the others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LateListener(Arc<Mutex<Option<std::net::TcpListener>>>);
 
