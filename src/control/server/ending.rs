@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// For the last line of all clients; it fits into the buffer of a socket, so they need not read it for that.
+/// For the last line of all clients, which fits into the buffer of a socket though it is not read.
 const LIMIT: Duration = Duration::from_secs(1);
 const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 

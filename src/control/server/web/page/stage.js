@@ -54,7 +54,8 @@ export class StageView {
     if (this.buttons.dataset.wanted === wanted) return;
     this.buttons.dataset.wanted = wanted;
     const focused = document.activeElement?.dataset?.act;
-    const isOver = isReadOnly() || stage.fate === "finished";
+    // A service that has ended by itself can be started again; a stage that is done has nothing left to do.
+    const isOver = isReadOnly() || (stage.fate === "finished" && !this.isService);
     const one = this.isService ? "process" : "worker";
     const button = (label, path, body, more = {}) => element("button", { type: "button", "data-act": label, disabled: isOver, onclick: () => this.act(path, { stage: this.name, ...body }), ...more }, label);
     this.buttons.replaceChildren(
