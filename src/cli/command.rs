@@ -51,7 +51,7 @@ Examples:
     /// Let a pipeline work off all its items, then end
     #[command(after_help = "\
 Examples:
-  mprun drain shop --wait       return when all its items are done
+  mprun drain shop --wait       return at its end, with the exit code of the run
   mprun drain --all shop.toml   all machines of a run with shared queues: returns when nothing is left in them")]
     Drain(DrainArgs),
     /// Stop a running pipeline, or one stage of it

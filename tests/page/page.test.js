@@ -80,8 +80,8 @@ use = "count"
 rate = "20/s"
 output = "in"
 [stages.f]
-command = ["sh", "-c", "while read n; do exit 9; done"]
-mode = "reply"
+command = ["sh", "-c", "exit 9"]
+mode = "each"
 attempts = 3
 input = "in"
 output = "out"
