@@ -139,11 +139,14 @@ fn a_bad_request_is_answered_with_a_sentence() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_a_warning_and_no_reason_not_to_run() {
+fn an_address_that_is_taken_is_a_warning_and_had_once_it_is_free() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let run = Run::start(&PIPELINE.replace("127.0.0.1:0", &address));
-    run.wait_for_log("no metrics: failed to listen on");
+    run.wait_for_log("no metrics until this works: failed to listen on");
+    drop(taken);
+    run.wait_for_log(&format!("metrics on http://{address}/metrics"));
+    assert!(get(&address, "/metrics", "*/*").1.contains("mprun_uptime_seconds"));
     run.signal(libc::SIGINT);
 }
 

@@ -1,6 +1,7 @@
 //! `[metrics]`: the status for Prometheus, on an address of the network. Every client that can reach it may read; there
 //! are no commands.
 
+use super::late::{LateListener, listen_later};
 use super::reply::{self, with_type};
 use super::slots::{ACCEPT_RETRY_DELAY, Slot, Slots};
 use super::state::ServerState;
@@ -12,7 +13,9 @@ use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ALLOW, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, StatusCode};
+use log::{Level, log};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +24,19 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const MAX_CONNECTIONS: usize = 16;
 /// For the head of a request, and between two requests.
 const READ_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Serves from the time on at which the address can be had.
+pub(super) async fn serve_later(address: SocketAddr, state: ServerState, late: LateListener) {
+    let listener = listen_later(address).await;
+    late.set(listener.try_clone().ok());
+    match TcpListener::from_std(listener) {
+        Ok(listener) => {
+            log!(target: "mprun", Level::Info, "metrics on http://{address}/metrics");
+            serve(listener, state).await;
+        }
+        Err(error) => log!(target: "mprun", Level::Warn, "no metrics: {error}"),
+    }
+}
 
 /// Serves for ever.
 pub(super) async fn serve(listener: TcpListener, state: ServerState) {

@@ -18,6 +18,7 @@ mod ending;
 mod events;
 mod history;
 mod http;
+mod late;
 mod letter_count;
 mod letters;
 mod log_lines;
@@ -40,12 +41,13 @@ use crate::control::protocol::RunEnded;
 use crate::dead_letter::Store;
 use connection::Transport;
 use ending::Ending;
+use late::LateListener;
 use letters::LetterReader;
 use shared::Shared;
 use slots::{ACCEPT_RETRY_DELAY, Slots};
 use state::ServerState;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::thread;
 use tokio::net;
@@ -54,8 +56,8 @@ use tokio::sync::mpsc;
 pub(crate) use ask::Ask;
 pub(crate) use retry::Retrier;
 pub(crate) use shared::Place;
+use web::Change;
 pub(crate) use web::Settings;
-use web::{Change, LateListener};
 
 const MAX_CONNECTIONS: usize = 128;
 /// For a request and its reply.
@@ -68,6 +70,8 @@ pub(crate) struct Listeners {
     pub control: Option<UnixListener>,
     /// Metrics, for Prometheus.
     pub metrics: Option<TcpListener>,
+    /// The address of metrics that could not be had.
+    pub missing_metrics: Option<SocketAddr>,
     /// `[control] listen`.
     pub web: Option<TcpListener>,
 }
@@ -76,7 +80,8 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 pub(crate) struct Server {
     changes: mpsc::UnboundedSender<Change>,
-    late_listener: LateListener,
+    late_web: LateListener,
+    late_metrics: LateListener,
     ending: Ending,
 }
 
@@ -91,9 +96,10 @@ impl Server {
         let _ = self.changes.send(Change::Tokens);
     }
 
-    /// That of an address that could not be had at first, and is served by now.
-    pub(crate) fn take_late_listener(&self) -> Option<TcpListener> {
-        self.late_listener.take()
+    /// Adds those of addresses that could not be had at first, and are served by now.
+    pub(crate) fn move_late_listeners(&self, to: &mut Listeners) {
+        to.web = to.web.take().or_else(|| self.late_web.take());
+        to.metrics = to.metrics.take().or_else(|| self.late_metrics.take());
     }
 
     /// Those that wait for the end get to know what it is like; then this process may end.
@@ -110,16 +116,21 @@ impl Listeners {
     pub(crate) fn try_clone(&self) -> io::Result<Listeners> {
         let control = self.control.as_ref().map(UnixListener::try_clone).transpose()?;
         let copy = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::try_clone).transpose();
-        Ok(Listeners { control, metrics: copy(&self.metrics)?, web: copy(&self.web)? })
+        Ok(Listeners {
+            control,
+            metrics: copy(&self.metrics)?,
+            missing_metrics: self.missing_metrics,
+            web: copy(&self.web)?,
+        })
     }
 }
 
-/// Serves from now on, until this process ends; over TCP, once there are settings. `dead_letters`: their file.
+/// Serves from now on, until this process ends; `[control] listen`, once there are settings. `dead_letters`: their file.
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
 pub(crate) fn start(
-    (control, metrics): (Option<UnixListener>, Option<TcpListener>),
+    listeners: Listeners,
     place: Place,
     ask: Ask,
     dead_letters: &Store,
@@ -129,19 +140,21 @@ pub(crate) fn start(
     let ending = Ending::default();
     let shared = Shared::new(state.clone(), LetterReader::new(&dead_letters.path), place, ending.clone());
     let (to_web, changes) = mpsc::unbounded_channel();
-    let late_listener = LateListener::default();
-    let late = late_listener.clone();
+    let [late_web, late_metrics] = [LateListener::default(), LateListener::default()];
+    let late = (late_web.clone(), late_metrics.clone());
     let (control, metrics) = {
         let _context = runtime.enter();
-        let control = control.map(net::UnixListener::from_std).transpose()?;
-        (control, metrics.map(net::TcpListener::from_std).transpose()?)
+        let control = listeners.control.map(net::UnixListener::from_std).transpose()?;
+        (control, listeners.metrics.map(net::TcpListener::from_std).transpose()?)
     };
     let serve = move || {
         runtime.block_on(async {
             if let Some(metrics) = metrics {
                 tokio::spawn(metrics::serve(metrics, state));
+            } else if let Some(address) = listeners.missing_metrics {
+                tokio::spawn(metrics::serve_later(address, state, late.1));
             }
-            tokio::spawn(web::serve(changes, shared.clone(), late));
+            tokio::spawn(web::serve(changes, shared.clone(), late.0));
             match control {
                 Some(control) => accept(control, shared).await,
                 None => std::future::pending().await,
@@ -149,7 +162,7 @@ pub(crate) fn start(
         });
     };
     thread::Builder::new().name("control".to_owned()).stack_size(STACK_BYTES).spawn(serve)?;
-    Ok(Server { changes: to_web, late_listener, ending })
+    Ok(Server { changes: to_web, late_web, late_metrics, ending })
 }
 
 async fn accept(listener: net::UnixListener, shared: Shared) {

@@ -2,6 +2,7 @@
 
 use super::ending::Ending;
 use super::events::Events;
+use super::late::LISTEN_RETRY_DELAY;
 use super::letters::LetterReader;
 use super::neighbours::Neighbours;
 use super::state::ServerState;
@@ -15,9 +16,6 @@ use tokio::time::timeout;
 
 /// For tokens that are read right after the start.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Between two tries to have an address: its port is taken, or the address is not there yet.
-pub(super) const LISTEN_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// What does not change in a run.
 #[derive(Debug)]

@@ -20,9 +20,11 @@ impl Performer<'_> {
         inherited: Listeners,
     ) -> (Listeners, Option<PathBuf>) {
         let socket = claim.as_ref().map(|claim| claim.path.clone());
+        let metrics = control::metrics(pipeline, inherited.metrics);
         let listeners = Listeners {
             control: claim.and_then(Claim::listener),
-            metrics: control::metrics(pipeline, inherited.metrics),
+            missing_metrics: pipeline.metrics.filter(|_| metrics.is_none()),
+            metrics,
             web: control::web(&pipeline.control, inherited.web),
         };
         (listeners, socket)
@@ -36,16 +38,16 @@ impl Performer<'_> {
         self.server = control::serve(listeners, &self.served, &self.inbox, letters, socket);
     }
 
-    /// An address that was taken at first, and is had by now.
-    pub(super) fn adopt_late_listener(&mut self) {
-        if let (None, Some(server)) = (&self.listeners.web, &self.server) {
-            self.listeners.web = server.take_late_listener();
+    /// Addresses that were taken at first, and are had by now.
+    pub(super) fn adopt_late_listeners(&mut self) {
+        if let Some(server) = &self.server {
+            server.move_late_listeners(&mut self.listeners);
         }
     }
 
     /// The same as another file says it. An address that stays keeps its listener, with the clients that wait there.
     pub(super) fn serve_as(&mut self, new: Control) {
-        self.adopt_late_listener();
+        self.adopt_late_listeners();
         let Some(server) = &self.server else { return };
         if new == self.served {
             return server.read_tokens_again();

@@ -136,7 +136,7 @@ impl Performer<'_> {
         if !is_free {
             return Ok(NotReplaced::Interrupted);
         }
-        self.adopt_late_listener();
+        self.adopt_late_listeners();
         start_signals::block_all().map_err(|error| format!("signals can't be held back: {error}"))?;
         // What services say from here on waits in their pipes.
         let held = self.services.relay.hold();

@@ -129,6 +129,7 @@ impl UpgradeState {
         Ok(Listeners {
             control: control?.map(Into::into),
             metrics: metrics?.map(Into::into),
+            missing_metrics: None,
             web: web.map(Into::into),
         })
     }

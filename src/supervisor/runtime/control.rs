@@ -64,7 +64,7 @@ pub(crate) fn claim(
 
 /// The listener for Prometheus, if the file wants one. That it can't be had is no reason not to run.
 pub(crate) fn metrics(pipeline: &Pipeline, inherited: Option<TcpListener>) -> Option<TcpListener> {
-    let (listener, address) = listen(pipeline.metrics?, inherited, "no metrics")?;
+    let (listener, address) = listen(pipeline.metrics?, inherited, "no metrics until this works")?;
     log!(target: "mprun", Level::Info, "metrics on http://{address}/metrics");
     Some(listener)
 }
@@ -103,13 +103,14 @@ fn listen(
 
 /// Answers from now on.
 pub(crate) fn serve(
-    listeners: Listeners,
+    mut listeners: Listeners,
     control: &Control,
     inbox: &Inbox,
     dead_letters: &Store,
     socket: Option<PathBuf>,
 ) -> Option<Server> {
-    if !control.enabled && listeners.metrics.is_none() {
+    let has_metrics = listeners.metrics.is_some() || listeners.missing_metrics.is_some();
+    if !control.enabled && !has_metrics {
         return None;
     }
     let sender = inbox.sender();
@@ -119,8 +120,8 @@ pub(crate) fn serve(
     });
     let state_folder = dead_letters.path.parent().map(Path::to_owned).unwrap_or_default();
     let place = Place { socket, state_folder };
-    let Listeners { control: socket, metrics, web } = listeners;
-    let started = server::start((socket, metrics), place, ask, dead_letters);
+    let web = listeners.web.take();
+    let started = server::start(listeners, place, ask, dead_letters);
     let failed = |error: &io::Error| log!(target: "mprun", Level::Warn, "no control socket, no page and no metrics are served: {error}");
     let server = started.inspect_err(failed).ok()?;
     server.set(Settings { control: control.clone(), listener: web });

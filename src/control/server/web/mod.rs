@@ -13,8 +13,9 @@ pub(super) mod site;
 mod token;
 
 use super::connection::{self, Transport};
+use super::late::{LateListener, listen, listen_later};
 use super::reply;
-use super::shared::{LISTEN_RETRY_DELAY, NoPage, Place, Shared};
+use super::shared::{NoPage, Place, Shared};
 use super::slots::{ACCEPT_RETRY_DELAY, Slots, either};
 use crate::config::Control;
 use log::{Level, log};
@@ -25,10 +26,9 @@ use socket2::{SockRef, TcpKeepalive};
 use std::fs::{self, Permissions};
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -56,20 +56,6 @@ pub(super) enum Change {
     Settings(Settings),
     /// The files of the tokens may hold others.
     Tokens,
-}
-
-/// A copy of the listener of an address that could not be had at first. The supervisor takes it from here to the others.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LateListener(Arc<Mutex<Option<std::net::TcpListener>>>);
-
-impl LateListener {
-    pub(super) fn take(&self) -> Option<std::net::TcpListener> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn set(&self, listener: Option<std::net::TcpListener>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = listener;
-    }
 }
 
 /// One address that is served.
@@ -106,7 +92,7 @@ pub(super) async fn serve(mut changes: mpsc::UnboundedReceiver<Change>, shared: 
                 }
                 None => is_open = false,
             },
-            (control, listener) = listen_later(missing.as_ref()) => {
+            (control, listener) = listen_for(missing.as_ref()) => {
                 missing = None;
                 if let Ok(address) = listener.local_addr() {
                     log!(target: "mprun", Level::Info, "control over TCP on http://{address}/, for clients with a token");
@@ -137,23 +123,12 @@ fn with_listener(
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// Once the address can be had that is missing, if one is.
-async fn listen_later(missing: Option<&Control>) -> (Control, std::net::TcpListener) {
+async fn listen_for(missing: Option<&Control>) -> (Control, std::net::TcpListener) {
     let Some((control, address)) = missing.and_then(|control| Some((control, control.listen?))) else {
         return pending().await;
     };
-    loop {
-        tokio::time::sleep(LISTEN_RETRY_DELAY).await;
-        if let Ok(listener) = listen(address) {
-            return (control.clone(), listener);
-        }
-    }
+    (control.clone(), listen_later(address).await)
 }
 
 /// Serves with that from now on, and says so.
