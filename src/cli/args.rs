@@ -12,14 +12,14 @@ use super::{
 const EXAMPLES: &str = "\
 Examples:
   mprun init                                   write a pipeline to start from
-  mprun pipeline.toml                          run it; Ctrl-C lets its items finish, then stops
+  mprun pipeline.toml                          run it, until it is done or Ctrl-C
   mprun run pipeline.toml --set stages.parse.processes=8
   mprun do -j4 -- gzip -k {} < names           a pipeline in one line
-  mprun check pipelines/*.toml                 say what is wrong with them, all at once
+  mprun check pipelines/*.toml                 say all that is wrong
   mprun graph pipeline.toml --format mermaid   draw it
   mprun status                                 what the running pipeline does
-  mprun top                                    the same, live, on the whole screen
-  mprun scale parse=8                          more processes for a stage, while it runs
+  mprun top                                    the same, live
+  mprun scale parse=8                          eight processes, at once
 
 Exit codes:
   0  done, or stopped on request
@@ -120,7 +120,7 @@ pub(super) enum Verb {
     /// Print the JSON schema of pipeline files, for editors and validators
     #[command(after_help = "\
 Examples:
-  mprun schema > pipeline.schema.json   name it in a file: #:schema pipeline.schema.json")]
+  mprun schema > shop.schema.json   name it in a file: #:schema shop.schema.json")]
     Schema,
     /// Write a commented pipeline file to start from
     Init(init::Args),
@@ -180,6 +180,9 @@ mod tests {
             let examples =
                 help.strip_prefix("Examples:\n").unwrap_or_else(|| panic!("mprun{path} has no examples"));
             let examples = examples.split("\n\n").next().unwrap_or_default();
+            for line in examples.lines() {
+                assert!(line.len() <= 80, "{line}: wider than a terminal");
+            }
             let lines: Vec<Vec<String>> = examples.lines().filter_map(words).collect();
             assert!(
                 lines.iter().any(|line| line.join(" ").starts_with(path.trim())),

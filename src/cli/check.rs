@@ -15,7 +15,7 @@ use crate::supervisor::runtime::checks::QueueMemory;
 Examples:
   mprun check shop.toml
   mprun check pipelines/*.toml     all of them
-  mprun check --syntax shop.toml   where the programs of the file are not installed
+  mprun check --syntax shop.toml   where its programs are not installed
   mprun check --online shop.toml   ask the broker of shared queues, too")]
 pub(super) struct Args {
     /// The pipeline files

@@ -26,7 +26,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   mprun pause shop                all its stages
-  mprun pause shop parse --wait   one; return when its workers have finished their items")]
+  mprun pause shop parse --wait   one; return once it has no item in work")]
     Pause(StageArgs),
     /// Let paused workers go on
     #[command(override_usage = "mprun resume [OPTIONS] [NAME] [STAGE]")]
@@ -41,18 +41,18 @@ Examples:
     #[command(after_help = "\
 Examples:
   mprun reload shop
-  mprun reload shop --wait   return when it is done; exit 1 if it had to go back to the old file")]
+  mprun reload shop --wait   return when it is done; exit 1 if it failed")]
     Reload(PipelineArgs),
     /// Let the mprun on the disk go on in the place of the running one
     #[command(after_help = "\
 Examples:
-  mprun upgrade shop   after a newer mprun was installed; workers and queues stay")]
+  mprun upgrade shop   once a newer one is installed; workers stay")]
     Upgrade(PipelineArgs),
     /// Let a pipeline work off all its items, then end
     #[command(after_help = "\
 Examples:
   mprun drain shop --wait       return at its end, with the exit code of the run
-  mprun drain --all shop.toml   all machines of a run with shared queues: returns when nothing is left in them")]
+  mprun drain --all shop.toml   all machines; return once nothing is left")]
     Drain(DrainArgs),
     /// Stop a running pipeline, or one stage of it
     #[command(override_usage = "mprun stop [OPTIONS] [NAME]\n       mprun stop [OPTIONS] NAME STAGE")]
@@ -61,7 +61,7 @@ Examples:
   mprun stop              the only one that runs here, after its items
   mprun stop shop --now   leave what is in the queues
   mprun stop shop parse   one stage; `mprun start shop parse` starts it again
-  mprun stop --all shop.toml   all machines of a run with shared queues, from any that has the file")]
+  mprun stop --all shop.toml   all machines, from any with the file")]
     Stop(StopArgs),
     /// Start a stage again that was stopped
     #[command(after_help = "\

@@ -45,7 +45,7 @@ const ZSH_WITHOUT_SPACE: [(&str, &str); 3] = [
 #[command(after_help = "\
 Examples:
   mprun completions bash > ~/.local/share/bash-completion/completions/mprun
-  mprun completions zsh > ~/.zfunc/_mprun                          in a folder of $fpath
+  mprun completions zsh > ~/.zfunc/_mprun   in a folder of $fpath
   mprun completions fish > ~/.config/fish/completions/mprun.fish
 
 The script asks mprun at each TAB, so it knows the pipelines that run, their stages and their queues.")]

@@ -10,7 +10,7 @@ use crate::control::protocol::{Command, Scale};
 #[command(override_usage = "mprun scale [OPTIONS] [NAME] STAGE=N|+N|-N")]
 #[command(after_help = "\
 Examples:
-  mprun scale parse=8               eight processes, until the file is read again
+  mprun scale parse=8               eight, until the file is read again
   mprun scale shop parse=+2         two more than now
   mprun scale shop parse=2 --wait   return when it is done")]
 pub(super) struct Args {

@@ -11,7 +11,7 @@ use crate::status::Glimpse;
 #[command(override_usage = "mprun tap [OPTIONS] [NAME] QUEUE")]
 #[command(after_help = "\
 Examples:
-  mprun tap lines                                  items of the queue lines as they pass, until Ctrl-C
+  mprun tap lines                                  items as they pass
   mprun tap shop lines -n 1 --json | jq -r .text   the next one, for a script")]
 pub(super) struct Args {
     /// The pipeline (can be left out when only one runs), and the queue

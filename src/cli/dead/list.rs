@@ -23,8 +23,8 @@ const MAX_GROUPS: usize = 10_000;
 #[command(after_help = "\
 Examples:
   mprun dead list
-  mprun dead list shop --by cause                                how many of each cause
-  mprun dead list shop --stage parse --json | jq -r '.[].item'   the items themselves")]
+  mprun dead list shop --by cause                                how many each
+  mprun dead list shop --stage parse --json | jq -r '.[].item'   their items")]
 pub(super) struct Args {
     /// The pipeline: its name or its file. Can be left out when only one runs, or only one has dead letters
     name: Option<String>,

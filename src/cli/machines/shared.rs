@@ -51,7 +51,7 @@ struct ListArgs {
 #[command(after_help = "\
 Examples:
   mprun shared drop shop.toml
-  mprun shared drop shop --broker redis://queues.example --yes   without the file")]
+  mprun shared drop shop --broker redis://queues.example --yes   (no file)")]
 struct DropArgs {
     /// The pipeline file, or the pipeline's name with --broker
     #[arg(value_name = "FILE|PIPELINE")]

@@ -18,8 +18,8 @@ use crate::stage::Registry;
 #[command(after_help = "\
 Examples:
   mprun status                            of the only pipeline that runs here
-  mprun status shop                       of one of several, by its name or its file
-  mprun status shop --check               for a monitor: only what is wrong, and an exit code
+  mprun status shop                       of one of several
+  mprun status shop --check               what is wrong, and an exit code
   mprun status shop --json | jq .queues   for a script
   mprun status shop.toml --all            over all machines of shared queues")]
 pub(super) struct Args {
