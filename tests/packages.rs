@@ -2,6 +2,7 @@
 //! by `dist/try`. And what no engine is there to try: the image's file and the release workflow.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -35,6 +36,23 @@ fn a_kind_that_there_is_not_is_told_with_those_that_there_are() {
     let output = Command::new(project("dist/package")).args(["dev", "rpm"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("write deb, archive, wheel or crate"), "{}", said(&output));
+}
+
+#[test]
+fn a_build_that_fails_makes_no_package_of_an_older_program() {
+    let place = std::env::temp_dir().join(format!("mprun-packages-{}", std::process::id()));
+    fs::create_dir(&place).unwrap();
+    let cargo = place.join("cargo");
+    fs::write(&cargo, "#!/bin/sh\nexit 101\n").unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", place.display(), std::env::var("PATH").unwrap());
+    for kind in ["archive", "wheel", "crate"] {
+        let output =
+            Command::new(project("dist/package")).args(["dev", kind]).env("PATH", &path).output().unwrap();
+        assert_eq!(output.status.code(), Some(101), "{kind}: {}", said(&output));
+        assert!(output.stdout.is_empty(), "{kind}: {}", said(&output));
+    }
+    fs::remove_dir_all(&place).unwrap();
 }
 
 #[test]
