@@ -112,6 +112,24 @@ fn what_says_not_now_of_every_item_is_failing_and_ends_the_run_after_a_few_tries
     }
 }
 
+/// The server is away, then it is there and refuses what is left: that is an answer.
+#[test]
+fn the_last_few_items_that_said_not_now_and_fail_then_are_letters() {
+    for kind in ["mode = 'each'\ncommand = 'for n in $1", "mode = 'reply'\ncommand = 'while read n"] {
+        let folder = Folder::new();
+        let stage = format!(
+            "{kind}; do test $n -lt 40 && {{ echo $n; continue; }}; test -e up && exit 1; exit 75; done'\nattempts = 2\n\
+             processes = 2\nretry = {{ delay = '100ms', max = '200ms' }}\nfailing_timeout = '5m'"
+        );
+        file(&folder, "", "from = 20, to = 42", &stage);
+        let mut run = Run::in_folder(folder, &[]);
+        run.wait_for_log("the stage work is failing");
+        run.folder.file("up", "");
+        assert_eq!(run.wait(), 3, "{kind}: {}", run.stderr());
+        assert_eq!((run.lines().len(), letters(&run)), (20, 3), "{kind}: {}", run.stderr());
+    }
+}
+
 /// Half of the items, or the last one alone: others are done before, so nothing tells at first that it is no bad item.
 #[test]
 fn what_says_not_now_for_ever_ends_the_run_once_nothing_else_is_left() {

@@ -445,23 +445,58 @@ fn a_stop_ends_it_at_once_and_says_that_items_are_left() {
 }
 
 #[test]
-fn items_that_can_never_be_read_end_the_run_at_once() {
+fn files_that_can_not_be_what_the_line_wants_are_refused_before_anything_runs() {
     let folder = Folder::new();
     let list = folder.file("list", "a\n");
-    std::fs::set_permissions(&list, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
-    let is_denied = std::fs::File::open(&list).is_err();
-    let denied = (&["-a", "list", "echo"][..], "can't read `", "permission denied");
-    let rows = [denied, (&["-a", ".", "echo"], "is a folder", "means all files in it")];
-    for (words, why, more) in rows.iter().skip(usize::from(!is_denied)) {
-        let output = line_of(&folder, words, b"");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(why) && said.contains(more) && !said.contains("starts again"), "{said}");
+    std::fs::create_dir(folder.path().join("box")).unwrap();
+    let denied = folder.file("denied", "a\n");
+    std::fs::set_permissions(&denied, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let is_denied = std::fs::File::open(&denied).is_err();
+    let log = |path, said: &'static str| (vec!["--joblog", path, "echo", "{}", ":::", "a"], said);
+    let rows = [
+        (vec!["-a", "denied", "echo"], "the items can't be read from `denied`: permission denied"),
+        log("denied", "the job log `denied` can't be written: permission denied"),
+        (vec!["-a", "nowhere", "echo"], "there is no file `nowhere` for the items"),
+        (vec!["-a", "list/x", "echo"], "the items can't be read from `list/x`: not a directory"),
+        (
+            vec!["-a", "box", "echo"],
+            "`box` is a folder, and -a takes a file with an item a line; its files are the items of",
+        ),
+        (vec!["-a", "box", "echo"], "`mprun do … ::: box/*`"),
+        log("box", "`box` is a folder, and --joblog takes a file, such as `box/jobs.log`"),
+        log("nowhere/x", "there is no folder `nowhere` for the job log"),
+        log("list/x", "`list` is no folder, so the job log can't be in it"),
+    ];
+    for (words, why) in rows.iter().skip(if is_denied { 0 } else { 2 }) {
+        for more in [&[][..], &["--dry-run"]] {
+            let output = line_of(&folder, &[more, words].concat(), b"");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+            assert!(said.starts_with("error: ") && said.contains(why), "{words:?}: {said}");
+        }
     }
+    assert_eq!(std::fs::read(list).unwrap(), b"a\n");
     let mut command = command(&folder);
     let here = std::fs::File::open(folder.path()).unwrap();
     let output = command.args(["do", "echo"]).stdin(here).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("standard input is a folder") && !said.contains("starts again"), "{said}");
+    assert!(said.contains("standard input is a folder"), "{said}");
+}
+
+#[test]
+fn a_line_that_is_too_long_for_the_next_command_fails_with_what_to_do() {
+    let folder = Folder::new();
+    let line = ["printf '%017000000d\\n' {}", "::", "echo", "{}", ":::", "1"];
+    let output = line_of(&folder, &line, b"");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for part in [
+        "`1` is a dead letter",
+        "max_item is 16777216 bytes: raise it",
+        "mprun do --print",
+        "the name of a file",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }

@@ -35,6 +35,29 @@ fn a_run_that_fails_is_logged_and_the_next_one_comes() {
 }
 
 #[test]
+fn a_run_that_fails_is_shown_until_one_ends_well() {
+    let run = Run::start("[stages.s]\ncommand = 'test -e good || exit 3'\nschedule = '0 0 1 1 *'\n");
+    run.wait_for_log("up after");
+    assert_eq!(run.ask(&["status", "--check"]).code, Some(0));
+    run.tell(&["restart", "s"]);
+    run.wait_for_log("the next run comes at its time");
+    let status = run.tell(&["status"]);
+    let row = status.lines().find(|line| line.starts_with("s ")).unwrap_or_default();
+    assert!(row.contains("failing") && row.contains("0/1"), "{status}");
+    assert!(status.contains("s runs next at 2"), "{status}");
+    let check = run.ask(&["status", "--check"]);
+    let why = "the stage s is failing (for ";
+    let end = "now): its last run failed: it ended with exit code 3";
+    assert!(check.stdout.contains(why) && check.stdout.contains(end), "{check:?}");
+    assert_eq!(check.code, Some(1));
+    assert!(run.tell(&["why", "s"]).contains(end));
+    run.folder.file("good", "");
+    run.tell(&["restart", "s"]);
+    wait_until("a good end", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
+    assert!(run.tell(&["status"]).contains("scheduled"));
+}
+
+#[test]
 fn a_killed_run_is_followed_by_the_next_and_a_killed_supervisor_leaves_none() {
     let run = Run::start(&format!("[stages.s]\ncommand = 'echo ran; exec sleep 1000'\n{EACH_SECOND}"));
     wait_until("a run", || (run.lines().len() == 1).then_some(()));

@@ -39,8 +39,8 @@ pub(crate) struct Conditions {
 /// Why conditions could not be applied to an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Inapplicable {
-    /// It is no JSON.
-    NotJson(String),
+    /// It is no JSON, or has values that no condition can hold; in words.
+    Unread(String),
     /// This condition can't be evaluated for it.
     Failed { condition: usize, text: String },
 }
@@ -48,8 +48,7 @@ pub(crate) enum Inapplicable {
 impl fmt::Display for Inapplicable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Inapplicable::NotJson(why) => write!(f, "the item is not JSON: {why}"),
-            Inapplicable::Failed { text, .. } => f.write_str(text),
+            Inapplicable::Unread(text) | Inapplicable::Failed { text, .. } => f.write_str(text),
         }
     }
 }
@@ -64,10 +63,10 @@ impl Conditions {
     /// The place of the first condition that holds for an item.
     ///
     /// # Errors
-    /// When the item is no JSON, or a condition before that one can't be evaluated.
+    /// When the item can't be read, or a condition before that one can't be evaluated.
     pub(crate) fn first_that_holds(&self, item: &[u8]) -> Result<Option<usize>, Inapplicable> {
         let mut context = Context::with_env(Arc::clone(&ENV));
-        self.needs.read(item, &mut context).map_err(Inapplicable::NotJson)?;
+        self.needs.read(item, &mut context).map_err(Inapplicable::Unread)?;
         for (i, condition) in self.all.iter().enumerate() {
             let holds = condition.as_ref().map_or(Ok(true), |condition| condition.holds(&context));
             if holds.map_err(|text| Inapplicable::Failed { condition: i, text })? {

@@ -1,8 +1,9 @@
 //! Why a condition can't be evaluated for an item, in words: where in the condition, and of which types the values are.
 
+use super::item::{ITEM, is_item};
 use super::places::Places;
 use super::syntax;
-use super::words::{is_missing, reason};
+use super::words::{is_missing, reason, type_words};
 use crate::item::Shown;
 use cel::common::ast::{Expr, operators};
 use cel::{Context, ExecutionError, IdedExpr, Value};
@@ -22,7 +23,20 @@ pub(super) fn explain(
     } else {
         String::new()
     };
-    format!("{}, {line}character {}: {}", quoted(places), last.chars().count() + 1, reason(&error))
+    let why = no_object(culprit, &error).unwrap_or_else(|| reason(&error));
+    format!("{}, {line}character {}: {why}", quoted(places), last.chars().count() + 1)
+}
+
+/// A field of an item that has none.
+fn no_object(culprit: &IdedExpr, error: &ExecutionError) -> Option<String> {
+    let (Expr::Select(select), ExecutionError::NoSuchOverload(call)) = (&culprit.expr, error) else {
+        return None;
+    };
+    let is = type_words(call.argument_types().first().filter(|_| is_item(&select.operand))?);
+    let field = &select.field;
+    Some(format!(
+        "the item is {is}, and only an object has fields such as `{field}`: `{ITEM}` stands for all of it"
+    ))
 }
 
 fn quoted(places: &Places) -> String {

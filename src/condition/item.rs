@@ -65,9 +65,9 @@ impl Needs {
         &mut self.fields[place]
     }
 
-    /// Reads an item; what is needed of it are variables then. The error says why it is no JSON.
+    /// Reads an item; what is needed of it are variables then. The error says why it can't be read.
     pub(super) fn read<'i>(&self, item: &'i [u8], context: &mut Context<'_, 'i>) -> Result<(), String> {
-        let text = std::str::from_utf8(item).map_err(|error| error.to_string())?;
+        let text = std::str::from_utf8(item).map_err(|error| format!("the item is not JSON: {error}"))?;
         let is_object = text.trim_start().starts_with('{');
         if is_object {
             let values = read(text, |from| Fields(self).deserialize(from))?;
@@ -97,17 +97,39 @@ impl Needs {
     }
 }
 
-fn is_item(expression: &IdedExpr) -> bool {
+pub(super) fn is_item(expression: &IdedExpr) -> bool {
     matches!(&expression.expr, Expr::Ident(name) if name == ITEM)
 }
 
-/// One value, and nothing behind it.
+/// One value, and nothing behind it. The error is about the item.
 fn read<'i, T>(
     text: &'i str,
     read: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::StrRead<'i>>) -> serde_json::Result<T>,
 ) -> Result<T, String> {
     let mut from = serde_json::Deserializer::from_str(text);
-    read(&mut from).and_then(|value| from.end().map(|()| value)).map_err(|error| error.to_string())
+    read(&mut from).and_then(|value| from.end().map(|()| value)).map_err(|error| unread(text, &error))
+}
+
+/// What `serde_json` refuses to make a value of may be JSON all the same: its grammar bounds no number, knows nothing of
+/// characters, and has no deepest place.
+fn unread(text: &str, error: &serde_json::Error) -> String {
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        return format!("the item is not JSON: {error}");
+    }
+    let (said, line, column) = (error.to_string(), error.line(), error.column());
+    let (what, then) = if said.starts_with("number out of range") {
+        ("a number that is beyond ±1.8e308", "conditions have no such number; write it as a text")
+    } else if said.contains("hex escape") {
+        (
+            "half of a surrogate pair in a text",
+            "that is no character; write both halves (\\ud83d\\ude00), or the character itself",
+        )
+    } else if said.starts_with("recursion limit") {
+        ("more than 127 lists and objects in each other", "conditions read no field that is deeper")
+    } else {
+        return format!("the item can't be read: {error}");
+    };
+    format!("the item has {what}, at line {line} column {column}: {then}")
 }
 
 /// Reads the fields of an object that are needed, in their order.

@@ -115,7 +115,7 @@ fn sign(operator: &str) -> &str {
     }
 }
 
-fn type_words(name: &str) -> &str {
+pub(super) fn type_words(name: &str) -> &str {
     match name {
         "string" => "a text",
         "int" | "uint" => "a whole number",

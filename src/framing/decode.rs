@@ -24,7 +24,11 @@ impl fmt::Display for BadFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BadFrame::TooLong { least, most } => {
-                write!(f, "it wrote an item of {least} bytes or more; max_item is {most} bytes")
+                write!(
+                    f,
+                    "it wrote an item of {least} bytes or more; max_item is {most} bytes: raise it (of a line, in the file that \
+                     `mprun do --print` prints), or let it put out the name of a file"
+                )
             }
             BadFrame::Malformed(framing) => write!(f, "what it wrote is no {}", framing.noun()),
             BadFrame::Truncated(framing) => {

@@ -83,7 +83,8 @@ fn processes(seen: &Snapshot, out: &mut Families<'_, '_>) -> fmt::Result {
     let failing = each(seen, |stage| i64::from(stage.failing.is_some() || stage.killed_in_a_row.is_some()));
     out.gauge(
         "stage_failing",
-        "Whether different items of the stage fail one after the other, or its workers are killed again and again",
+        "Whether different items of the stage fail one after the other, its workers are killed again and again, or its \
+         last run by its schedule failed",
         failing,
     )?;
     let ready = each(seen, |stage| i64::try_from(stage.ready()).unwrap_or(i64::MAX));

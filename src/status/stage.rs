@@ -67,7 +67,7 @@ pub(crate) struct StageStatus {
     /// once that is too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub killed_in_a_row: Option<u32>,
-    /// Different items of it fail one after the other.
+    /// Different items of it fail one after the other; or, of a stage with a schedule, its last run has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
     /// Health checks that have failed.
@@ -249,12 +249,12 @@ impl OrderStatus {
     }
 }
 
-/// A stage is failing: it tries one item at a time, until one is done.
+/// A stage is failing: it tries one item at a time, until one is done; or its runs by a schedule fail, until one ends well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Failing {
     /// Since so many seconds.
     pub since: f64,
-    /// Why the last item failed.
+    /// Why the last item or run failed.
     pub last_words: String,
 }
 

@@ -11,6 +11,7 @@ mod other_arguments;
 mod shell;
 
 use super::output::{self, Failure};
+use crate::config::diagnostic::reason;
 use crate::config::{self, LoadOptions, Loaded};
 use crate::exit;
 use crate::logs::Logging;
@@ -18,6 +19,7 @@ use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::{self, RunOptions};
 pub(in crate::cli) use file::Around;
+use nix::unistd::{AccessFlags, access};
 pub(in crate::cli) use options::{Args, instead, instead_of};
 pub(in crate::cli) use shell::{has_group_placeholder, without_needless_quotes};
 use std::io::ErrorKind;
@@ -44,21 +46,56 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     Ok(supervisor::run(options, registry))
 }
 
-/// A file or folder that is not there is a slip of the line.
+/// A file that is not there, is a folder or may not be used is a slip of the line.
 fn check_files(line: &file::Line) -> Result<(), Failure> {
-    let is_missing =
-        |path: &Path| std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
-    if let file::Items::File(path) = &line.items
-        && is_missing(path)
-    {
-        return Err(Failure::usage(format!("there is no file `{}` for the items", path.display())));
+    if let file::Items::File(path) = &line.items {
+        check_items(path).map_err(Failure::usage)?;
     }
-    let logs = line.stages.iter().filter_map(|stage| stage.joblog.as_ref());
-    let folders = logs.filter_map(|log| Path::new(&log.path).parent()).filter(|path| *path != Path::new(""));
-    match folders.into_iter().find(|path| is_missing(path)) {
-        Some(path) => Err(Failure::usage(format!("there is no folder `{}` for the job log", path.display()))),
-        None => Ok(()),
+    let mut logs = line.stages.iter().filter_map(|stage| stage.joblog.as_ref());
+    logs.try_for_each(|log| check_job_log(Path::new(&log.path)).map_err(Failure::usage))
+}
+
+fn check_items(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(format!("there is no file `{shown}` for the items"))
+        }
+        Ok(about) if about.is_dir() => Err(format!(
+            "`{shown}` is a folder, and -a takes a file with an item a line; its files are the items of `mprun do … ::: {}`",
+            path.join("*").display()
+        )),
+        Err(error) => Err(format!("the items can't be read from `{shown}`: {}", reason(&error))),
+        Ok(_) => may(path, AccessFlags::R_OK)
+            .map_err(|why| format!("the items can't be read from `{shown}`: {why}")),
     }
+}
+
+fn check_job_log(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let writes = |path, more| {
+        let rights = AccessFlags::W_OK | more;
+        may(path, rights).map_err(|why| format!("the job log `{shown}` can't be written: {why}"))
+    };
+    match (std::fs::metadata(path), std::fs::metadata(folder)) {
+        (Ok(about), _) if about.is_dir() => Err(format!(
+            "`{shown}` is a folder, and --joblog takes a file, such as `{}`",
+            path.join("jobs.log").display()
+        )),
+        (Ok(_), _) => writes(path, AccessFlags::R_OK),
+        (_, Err(error)) if error.kind() == ErrorKind::NotFound => {
+            Err(format!("there is no folder `{}` for the job log", folder.display()))
+        }
+        (_, Ok(about)) if !about.is_dir() => {
+            Err(format!("`{}` is no folder, so the job log can't be in it", folder.display()))
+        }
+        (Err(_), _) => writes(folder, AccessFlags::X_OK),
+    }
+}
+
+fn may(path: &Path, rights: AccessFlags) -> Result<(), String> {
+    access(path, rights).map_err(|errno| reason(&errno.into()))
 }
 
 /// Whether this program could resume the run of such a line.

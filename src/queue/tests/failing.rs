@@ -440,6 +440,9 @@ fn whatever_fails_or_dies_the_words_say_what_is_there() {
                         break;
                     }
                     1 => worker.give_back(0, false).unwrap(),
+                    2..4 if seed % 2 == 0 => {
+                        worker.not_now(0, Duration::ZERO, &settings(), "away").unwrap();
+                    }
                     _ if is_up => {
                         worker.commit(1, Wait::No).unwrap();
                         worker.settle().unwrap();

@@ -63,6 +63,8 @@ pub(crate) struct Failed {
     /// Its word from now on.
     pub record: u64,
     pub is_failing: bool,
+    /// The stage was failing until then: its workers are to be woken.
+    pub has_recovered: bool,
     /// It waits for a verdict: others must pass it, whatever `retry` says, for that is how one comes.
     pub lets_pass: bool,
 }
@@ -112,7 +114,8 @@ impl Place {
         }
         let is_failing = after.since != 0;
         let lets_pass = is_failing || charge != Charge::Attempt || failures >= tuning.attempts;
-        Failed { failures, verdict, record: record(self.stage, item), is_failing, lets_pass }
+        let has_recovered = before.since != 0 && !is_failing;
+        Failed { failures, verdict, record: record(self.stage, item), is_failing, has_recovered, lets_pass }
     }
 
     /// Whether the item has not failed yet since the last success.
@@ -125,7 +128,13 @@ impl Place {
         match how {
             End::Done if self.done(tx, parts) => ended.recovered = Some(self.event()),
             End::Done => {}
-            End::Dead => parts.iter().for_each(|part| self.died(tx, self.slot.entry(part.entry))),
+            End::Dead => {
+                for part in parts {
+                    if self.died(tx, self.slot.entry(part.entry)) {
+                        ended.recovered = Some(self.event());
+                    }
+                }
+            }
         }
     }
 
@@ -147,12 +156,13 @@ impl Place {
         was_failing
     }
 
-    /// The lease of this entry ends as a dead letter.
-    fn died(&self, tx: &mut Tx<'_>, at: EntryAt) {
+    /// The lease of this entry ends as a dead letter; true: the stage was failing until now.
+    fn died(&self, tx: &mut Tx<'_>, at: EntryAt) -> bool {
         let before = load(tx, self.stage);
         let mut after = before;
         after.died(&self.item(tx, at));
         save(tx, self.stage, &before, &after);
+        before.since != 0 && after.since == 0
     }
 
     /// What the worker may take now.
@@ -296,7 +306,7 @@ pub(crate) fn failed_alone(meta: Meta, charge: Charge, tuning: &Tuning) -> Faile
     let failures = meta.failures() + u32::from(is_charged);
     let is_dead = is_charged && failures >= tuning.attempts;
     let verdict = if is_dead { Verdict::Dead } else { Verdict::Again };
-    Failed { failures, verdict, record: 0, is_failing: false, lets_pass: false }
+    Failed { failures, verdict, record: 0, is_failing: false, has_recovered: false, lets_pass: false }
 }
 
 fn probe_delay(tuning: &Tuning) -> ProbeDelay {

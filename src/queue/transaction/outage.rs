@@ -18,6 +18,10 @@
 //!
 //! *Not now* charges nothing, so no letter ever ends it. Where no more will come and all that is there says so, the stage is
 //! failing however few they are, and whatever is known of them.
+//!
+//! A program that says *not now* knows an outage when it sees one. So while a stage is failing for that, any other failure of an
+//! item is an *answer*: it is charged as if the stage were not failing. Many answers of different items, and none done, are a
+//! new outage: a program that has broken meanwhile makes no letters of all that waits.
 
 /// Failures of different items that make a stage failing.
 const MANY: u64 = 5;
@@ -129,25 +133,33 @@ impl StageFailures {
     /// An item failed; returns its failed attempts from now on.
     pub(crate) fn failed(&mut self, item: &mut ItemFailures, failures: u32, terms: &Terms) -> (u32, Verdict) {
         let mut failures = self.settled(item, failures);
+        let may_be_answer = terms.charge == Charge::Attempt && self.put_off > 0;
         if item.failed_in != self.epoch {
             self.failed += u32::from(!item.is_known_bad);
             item.is_put_off = false;
         }
         item.failed_in = self.epoch;
         self.tries = self.tries.saturating_add(1);
-        self.note_put_off(item, terms.charge == Charge::NotNow);
+        self.note_put_off(item, terms.charge);
         if terms.charges_always {
             self.since = 0;
             let is_charged = terms.charge == Charge::Attempt;
             failures += u32::from(is_charged);
             return (failures, verdict(is_charged && failures >= terms.attempts));
         }
-        if self.since != 0 {
-            self.next_probe = terms.now + terms.probes.after(self.probes);
-            return (failures, Verdict::Again);
-        }
         // While more may come, all that there are will do, if they are two at least.
         let many = if terms.has_ended { MANY } else { terms.present.clamp(2, MANY) };
+        if self.since != 0 {
+            self.next_probe = terms.now + terms.probes.after(self.probes);
+            if !may_be_answer || self.answered() >= many {
+                return (failures, Verdict::Again);
+            }
+            let is_among_few = terms.present < MANY;
+            if self.put_off == 0 {
+                self.since = 0;
+            }
+            return self.charged(item, failures, terms, is_among_few);
+        }
         let is_tried = u64::from(self.put_off) >= terms.present && u64::from(self.tries) >= MANY;
         if u64::from(self.failed) >= many || terms.has_ended && is_tried {
             failures -= item.charged.min(failures);
@@ -159,10 +171,26 @@ impl StageFailures {
         if terms.charge != Charge::Attempt {
             return (failures, Verdict::Again);
         }
-        failures += 1;
+        self.charged(item, failures, terms, true)
+    }
+
+    /// An attempt of the item is used up. `may_be_last`: if nothing else can be tried, the last one makes a letter.
+    fn charged(
+        &self,
+        item: &mut ItemFailures,
+        failures: u32,
+        terms: &Terms,
+        may_be_last: bool,
+    ) -> (u32, Verdict) {
         item.charged += 1;
-        let is_last_hope = terms.has_ended && self.all_failed() >= terms.present;
+        let failures = failures + 1;
+        let is_last_hope = may_be_last && terms.has_ended && self.all_failed() >= terms.present;
         (failures, verdict(failures >= terms.attempts && (item.is_known_bad || is_last_hope)))
+    }
+
+    /// Items that are not known to be bad, and whose last word in this epoch was another than "not now".
+    fn answered(&self) -> u64 {
+        u64::from(self.failed.saturating_sub(self.fresh_put_off))
     }
 
     /// No more will come, and too few are left to tell an outage from bad items.
@@ -176,9 +204,10 @@ impl StageFailures {
         u64::from(self.failed) + u64::from(self.put_off) - u64::from(self.fresh_put_off.min(self.put_off))
     }
 
-    /// Whether the item's last word is "not now". While the stage is failing, what made it so stands.
-    fn note_put_off(&mut self, item: &mut ItemFailures, is_put_off: bool) {
-        if item.is_put_off == is_put_off || self.since != 0 && item.is_put_off {
+    /// Whether the item's last word is "not now". While the stage is failing, a failure that may be another's is no word of it.
+    fn note_put_off(&mut self, item: &mut ItemFailures, charge: Charge) {
+        let is_put_off = charge == Charge::NotNow;
+        if item.is_put_off == is_put_off || self.since != 0 && charge == Charge::Nothing {
             return;
         }
         self.forget_put_off(item);
@@ -212,6 +241,10 @@ impl StageFailures {
         if item.failed_in == self.epoch {
             self.failed -= u32::from(!item.is_known_bad).min(self.failed);
             self.forget_put_off(item);
+            // It was the last one for which the stage was failing. If it is so for others as well, the next failure tells.
+            if item.is_put_off && self.put_off == 0 && self.answered() < MANY {
+                self.since = 0;
+            }
         }
     }
 

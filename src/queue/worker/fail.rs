@@ -113,8 +113,11 @@ impl WorkerHandle {
         tx.commit()?;
         leases.remove(i);
         tx.notify(queue + queue::NOT_EMPTY);
+        if let Some(place) = place.as_ref().filter(|_| failed.has_recovered) {
+            tx.notify_all(place.event());
+        }
         drop(tx);
-        if failed.verdict == Verdict::BeginsToFail {
+        if failed.verdict == Verdict::BeginsToFail || failed.has_recovered {
             self.tell();
         }
         let charged = failed.failures > meta.failures();

@@ -53,7 +53,7 @@ impl Stage for Route {
 fn words(why: &Inapplicable) -> String {
     match why {
         Inapplicable::Failed { condition, .. } => format!("rule {}: {why}", condition + 1),
-        Inapplicable::NotJson(_) => why.to_string(),
+        Inapplicable::Unread(_) => why.to_string(),
     }
 }
 

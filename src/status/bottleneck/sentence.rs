@@ -60,7 +60,7 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
 }
 
 fn nothing(now: &Snapshot) -> String {
-    if let Some(stage) = now.stages.iter().find(|stage| stage.failing.is_some()) {
+    if let Some(stage) = now.stages.iter().find(|stage| stage.failing.is_some() && !stage.scheduled) {
         return format!(
             "No stage is the bottleneck: {} is failing, and tries one item at a time until one is done.",
             stage.name

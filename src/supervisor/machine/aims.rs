@@ -34,8 +34,8 @@ impl Aims {
         }
     }
 
-    /// The file says `wanted` now. What reads only queues that go, those of `goes`, reads them first: with the settings of now, unless it
-    /// `is_ordered`.
+    /// The file says `wanted` now. What reads only queues that go, those of `goes`, reads them first, with the settings of now. One that
+    /// `is_ordered` and has written elsewhere does so as before: outputs of one order stay in one queue.
     pub(super) fn set(
         &mut self,
         wanted: Version,
@@ -44,8 +44,10 @@ impl Aims {
     ) {
         let wanted = Rc::new(wanted);
         let comes_first = |old: &Rc<Version>| old.reads_only(&goes) && old.inputs != wanted.inputs;
-        let of_now =
-            |old: Rc<Version>| if is_ordered(&old) { old } else { Rc::new(wanted.with_inputs_of(&old)) };
+        let of_now = |old: Rc<Version>| match is_ordered(&old) && old.outputs != wanted.outputs {
+            true => old,
+            false => Rc::new(wanted.with_inputs_of(&old)),
+        };
         let before = std::mem::take(&mut self.0).into_iter().filter(comes_first);
         self.0 = before.map(of_now).collect();
         self.0.push(wanted);

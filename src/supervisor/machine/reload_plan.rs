@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     SharedStages,
     /// Items would be lost.
     QueueHolds(String, u64),
+    /// Items of this queue would come to stages that they are not meant for.
+    Moved(Moved),
     /// The queues would have to move from memory into a file, or back.
     Durable(bool),
     /// Whether, and how, the queues are saved.
@@ -69,6 +71,17 @@ impl fmt::Display for Refusal {
                     f,
                     "the queue {queue} would go, but it holds {} that no stage would work off first",
                     counted(*items, "item")
+                )
+            }
+            Refusal::Moved(Moved { queue, stage, again }) => {
+                let comes = match again {
+                    true => format!("would come to the stage {stage} once more"),
+                    false => format!("would never come to the stage {stage}"),
+                };
+                write!(
+                    f,
+                    "the queue {queue} would stand at another place in the pipeline: what is in it now {comes}. \
+                     Give the queue that stands there a new name: what is in {queue} is worked off first then"
                 )
             }
             Refusal::OrderedOutput(stage) => {
@@ -137,6 +150,7 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
         return Err(Refusal::Sync);
     }
     refuse_to_lose_items(old, new, held)?;
+    refuse_to_move_queues(old, new)?;
     refuse_to_lose_order(old, new)?;
     let mut steps = Vec::new();
     steps.extend(drain_timeout.map(|ValueChange { old, new }| {
@@ -251,6 +265,64 @@ fn refuse_to_lose_items(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) 
         }
     }
     Ok(())
+}
+
+/// A queue whose name stands for another one in the new file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub queue: String,
+    /// It has read the queue, or has written into it.
+    pub stage: String,
+    /// It would get what it has written; else it would not get what is written for it.
+    pub again: bool,
+}
+
+/// Two queues that change their names, and the like: other stages write a queue and others read it, and the way on from it leaves out
+/// one that has read it, or comes to one that has written it.
+fn refuse_to_move_queues(old: &Pipeline, new: &Pipeline) -> Result<(), Refusal> {
+    for queue in old.queues.iter().map(|queue| &queue.name) {
+        let [(written, read), (writes, reads)] =
+            [old, new].map(|pipeline| (ends(pipeline, queue, false), ends(pipeline, queue, true)));
+        let are_others =
+            |before: &[&str], now: &[&str]| !now.is_empty() && !before.iter().any(|name| now.contains(name));
+        if !(are_others(&written, &writes) && are_others(&read, &reads)) {
+            continue;
+        }
+        let behind = stages_behind(new, queue);
+        let is_there = |name: &&&str| new.stages.iter().any(|stage| stage.name == **name);
+        let left_out =
+            read.iter().filter(is_there).find(|name| !behind.contains(**name)).map(|name| (name, false));
+        let again = || written.iter().find(|name| behind.contains(**name)).map(|name| (name, true));
+        if let Some((stage, again)) = left_out.or_else(again) {
+            let (queue, stage) = (queue.clone(), (*stage).to_owned());
+            return Err(Refusal::Moved(Moved { queue, stage, again }));
+        }
+    }
+    Ok(())
+}
+
+/// The stages that read a queue, or those that write it.
+fn ends<'p>(pipeline: &'p Pipeline, queue: &String, read: bool) -> Vec<&'p str> {
+    let queues = |stage: &'p Stage| if read { &stage.work.inputs } else { &stage.work.outputs };
+    pipeline
+        .stages
+        .iter()
+        .filter(|stage| queues(stage).contains(queue))
+        .map(|stage| stage.name.as_str())
+        .collect()
+}
+
+/// The stages that items of a queue may come to.
+fn stages_behind<'p>(pipeline: &'p Pipeline, queue: &'p String) -> BTreeSet<&'p str> {
+    let (mut behind, mut queues) = (BTreeSet::new(), vec![queue]);
+    while let Some(queue) = queues.pop() {
+        for stage in pipeline.stages.iter().filter(|stage| stage.work.inputs.contains(queue)) {
+            if behind.insert(stage.name.as_str()) {
+                queues.extend(&stage.work.outputs);
+            }
+        }
+    }
+    behind
 }
 
 /// Its readers read the old output to its end first, so outputs of the two settings must not alternate.

@@ -1,7 +1,7 @@
 //! What one program of a run leaves to the next: the machine's part of the upgrade state. A format: its words stay.
 
 use super::history::SavedTransition;
-use super::reason::StartReason;
+use super::reason::{End, StartReason};
 use super::totals::StageTotals;
 use super::worker_state::Over;
 use crate::config::{FileVariables, IncludedText, Recycle, Work};
@@ -73,6 +73,9 @@ pub(crate) struct SavedWorker {
     pub recycle: Recycle,
     pub trial: bool,
     pub bad_runs: u32,
+    /// How long ago the first run of its schedule ended of those that have failed one after the other, and how the last one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_runs: Option<(Duration, End)>,
     /// Its process is its program. A program before this one may have given a worker to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_service: bool,

@@ -11,6 +11,7 @@ mod steps;
 
 use super::aims::Aims;
 use super::condition::{Condition, Goal};
+use super::failing::FailedRuns;
 use super::ids::{StageKey, WorkerId};
 use super::reason::{StartReason, StopReason};
 use super::restart::{self, Intensity};
@@ -109,6 +110,8 @@ pub(super) struct Worker {
     pub is_service: bool,
     /// Its process is a run that its stage's schedule has begun.
     is_run: bool,
+    /// Such runs that have failed one after the other, up to the last one.
+    pub failed_runs: Option<FailedRuns>,
     /// How far that is, as checks tell.
     pub condition: Condition,
     /// What is to be found out about it now.
@@ -136,6 +139,7 @@ impl Worker {
             at_rest,
             is_service,
             is_run,
+            failed_runs: None,
             condition,
             goal,
             epoch: 0,

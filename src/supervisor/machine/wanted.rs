@@ -112,6 +112,14 @@ impl Version {
         version
     }
 
+    /// The same, but it reads and writes what `other` does.
+    pub(crate) fn with_queues_of(&self, other: &Version) -> Version {
+        let mut version = self.with_inputs_of(other);
+        version.work.outputs.clone_from(&other.work.outputs);
+        version.outputs.clone_from(&other.outputs);
+        version
+    }
+
     /// The queues that a worker of this version is attached to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = QueueId> {
         self.inputs

@@ -299,10 +299,105 @@ fn where_all_that_is_left_says_not_now_the_stage_is_failing_whatever_is_known_of
         assert!(verdicts.len() >= 5, "one word of a single item is too early: {present}");
         let last = Terms { present: present as u64, ..terms() };
         assert!(!stage.has_failed_all(&last));
-        stage.failed(&mut items[0], 0, &last);
-        assert!(!stage.has_failed_all(&last), "another failure is no news while it is failing");
+        stage.failed(&mut items[0], 0, &Terms { charge: Charge::Nothing, ..last });
+        assert!(stage.since != 0 && !stage.has_failed_all(&last), "that may be another's");
         assert!(stage.succeeded(&items[0]), "it ends with the first that is done");
     }
+}
+
+/// A stage that is failing since all of these items say not now. `known_bad`: others were done meanwhile.
+fn put_off(items: &mut [ItemFailures], known_bad: bool) -> StageFailures {
+    let (mut stage, present) = (stage(), items.len() as u64);
+    for item in items.iter_mut() {
+        not_now(&mut stage, item, present + 1);
+        if known_bad {
+            stage.succeeded(&ItemFailures::default());
+        }
+    }
+    while stage.since == 0 {
+        for item in items.iter_mut() {
+            not_now(&mut stage, item, present);
+        }
+    }
+    stage
+}
+
+#[test]
+fn where_a_few_are_left_that_said_not_now_each_of_them_that_fails_has_its_attempts_and_is_a_letter() {
+    for known_bad in [false, true] {
+        for present in 1..=4 {
+            let mut items = vec![ItemFailures::default(); present];
+            let mut stage = put_off(&mut items, known_bad);
+            let mut left: Vec<_> = items.into_iter().map(|item| (item, 0)).collect();
+            for round in 0..20 {
+                for i in (0..left.len()).rev() {
+                    let terms = Terms { present: left.len() as u64, ..terms() };
+                    let (item, failures) = &mut left[i];
+                    let verdict;
+                    (*failures, verdict) = stage.failed(item, *failures, &terms);
+                    assert_eq!(*failures, round + 1, "{known_bad} {present}");
+                    if verdict == Verdict::Dead {
+                        stage.died(&left.remove(i).0);
+                    }
+                }
+            }
+            let StageFailures { failed, put_off, fresh_put_off, since, .. } = stage;
+            assert_eq!((left.len(), failed, put_off, fresh_put_off, since), (0, 0, 0, 0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_program_that_breaks_while_its_stage_is_failing_for_not_now_makes_no_letters() {
+    for attempts in [1, 2] {
+        let mut items = vec![ItemFailures::default(); 12];
+        let mut stage = put_off(&mut items, false);
+        let last = Terms { present: 12, attempts, ..terms() };
+        let mut charged = 0;
+        for _ in 0..10 {
+            for item in &mut items {
+                let (failures, verdict) = stage.failed(item, 0, &last);
+                assert_eq!(verdict, Verdict::Again);
+                charged += failures;
+            }
+        }
+        assert!(stage.since != 0 && charged == 4, "the fifth answer is one too many: {charged}");
+    }
+}
+
+#[test]
+fn an_item_that_is_known_to_be_bad_is_a_letter_while_others_say_not_now_and_none_while_they_fail() {
+    for (charge, is_dead) in [(Charge::NotNow, true), (Charge::Attempt, false)] {
+        let (mut stage, mut bad) = (stage(), ItemFailures::default());
+        let open = Terms { has_ended: false, attempts: 2, ..terms() };
+        let (mut failures, _) = stage.failed(&mut bad, 0, &open);
+        stage.succeeded(&ItemFailures::default());
+        for _ in 0..5 {
+            stage.failed(&mut ItemFailures::default(), 0, &Terms { charge, ..open });
+        }
+        assert_ne!(stage.since, 0);
+        let verdict;
+        (failures, verdict) = stage.failed(&mut bad, failures, &open);
+        let expected = if is_dead { (2, Verdict::Dead) } else { (1, Verdict::Again) };
+        assert_eq!((failures, verdict), expected);
+    }
+}
+
+#[test]
+fn no_stage_fails_on_once_the_last_item_for_which_it_does_has_an_answer_or_is_dead() {
+    let two = Terms { present: 2, attempts: 2, ..terms() };
+    let mut items = [ItemFailures::default(); 2];
+    let mut stage = put_off(&mut items, true);
+    assert_eq!(stage.failed(&mut items[0], 0, &two), (1, Verdict::Again));
+    assert_ne!(stage.since, 0);
+    let mut answered = stage;
+    assert_eq!(answered.failed(&mut items[1].clone(), 0, &two), (1, Verdict::Again));
+    assert_eq!(answered.since, 0);
+    // What makes a letter changes nothing before that is written.
+    let (mut tried, mut item) = (stage, items[1]);
+    assert_eq!(tried.failed(&mut item, 1, &two), (2, Verdict::Dead));
+    stage.died(&items[1]);
+    assert_eq!((stage.put_off, stage.since), (0, 0));
 }
 
 #[test]

@@ -129,6 +129,44 @@ fn a_stage_that_keeps_an_order_gets_another_output_with_one_process_or_another_i
     assert!(plan(&ordered(&["p"], &["q"], 3), &ordered(&["p"], &["q"], 2), &[]).is_ok());
 }
 
+fn line(stages: &[(&str, &[&str], &[&str])]) -> Pipeline {
+    pipeline(stages.iter().map(|(name, inputs, outputs)| stage(name, inputs, outputs)).collect())
+}
+
+#[test]
+fn queues_that_change_their_names_with_each_other_are_refused_and_new_names_are_not() {
+    let moved = |old: &Pipeline, new: &Pipeline| match plan(old, new, &[]) {
+        Err(Refusal::Moved(Moved { queue, stage, again })) => Some((queue, stage, again)),
+        other => {
+            other.unwrap();
+            None
+        }
+    };
+    let with =
+        |p: &'static str, q: &'static str| line(&[("a", &[], &[p]), ("b", &[p], &[q]), ("c", &[q], &[])]);
+    assert_eq!(moved(&with("p", "q"), &with("q", "p")), Some(("p".into(), "b".into(), false)));
+    assert_eq!(moved(&with("p", "q"), &with("q", "n")), Some(("q".into(), "b".into(), true)));
+    assert_eq!(moved(&with("p", "q"), &with("n", "p")), Some(("p".into(), "b".into(), false)));
+    assert_eq!(moved(&with("p", "q"), &with("n", "m")), None);
+    // Stages that come in, go out, or take over what another one has read or written.
+    let longer =
+        line(&[("a", &[], &["p"]), ("n", &["p"], &["m"]), ("b", &["m"], &["q"]), ("c", &["q"], &[])]);
+    let others = line(&[("x", &[], &["p"]), ("y", &["p"], &["q"]), ("c", &["q"], &[])]);
+    let shorter = line(&[("a", &[], &["p"]), ("c", &["p"], &[])]);
+    let further =
+        line(&[("x", &[], &["p"]), ("y", &["p"], &["m"]), ("b", &["m"], &["q"]), ("c", &["q"], &[])]);
+    for new in [&longer, &others, &shorter, &further] {
+        assert_eq!(moved(&chain(), new), None);
+    }
+    assert_eq!(moved(&longer, &chain()), None);
+    // Two stages that change places.
+    let swapped =
+        line(&[("a", &[], &["p"]), ("c", &["p"], &["q"]), ("b", &["q"], &["r"]), ("d", &["r"], &[])]);
+    let straight =
+        line(&[("a", &[], &["p"]), ("b", &["p"], &["q"]), ("c", &["q"], &["r"]), ("d", &["r"], &[])]);
+    assert_eq!(moved(&straight, &swapped), Some(("q".into(), "c".into(), false)));
+}
+
 #[test]
 fn more_processes_than_a_file_may_ask_for_are_refused() {
     let mut new = chain();

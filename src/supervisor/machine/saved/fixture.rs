@@ -82,6 +82,8 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         },
         trial: n % 2 == 1,
         bad_runs: n as u32,
+        failed_runs: (n == 1)
+            .then(|| (Duration::from_secs(7), End::Said(Ending::Failed("of no use".to_owned())))),
         is_service: false,
     });
     SavedStage {

@@ -2,7 +2,7 @@
 //!
 //! A queue that goes may hold items, and more come until its writers write elsewhere. So a stage of which all input queues go reads
 //! these to their end first, and then those that another file has named meanwhile, in this order, with the settings of now. A stage that
-//! keeps the order of its input does so with its settings of before: its outputs stay in one queue.
+//! keeps the order of its input, and is to write elsewhere, does so with its settings of before: its outputs stay in one queue.
 
 use super::{Fate, StageState, Worker};
 use crate::queue::QueueId;
@@ -52,6 +52,12 @@ impl StageState {
     /// Whether it reads queues that go, before it does what the file says.
     pub(crate) fn reads_others_first(&self) -> bool {
         self.aims.are_several()
+    }
+
+    /// Whether it does that with its settings of before, and others are to come.
+    pub(crate) fn waits_with_settings(&self) -> bool {
+        let now = self.versions_to_come().last().map(|wanted| wanted.with_queues_of(&self.version));
+        now.is_some_and(|now| now != *self.version)
     }
 
     /// What it will do after what it does now.

@@ -95,6 +95,9 @@ impl StageState {
             }
             next => next,
         };
+        if next == Next::Wait {
+            self.note_run(i, &exit.end, exit.end.is_failure() || lived.killed_externally, out.now);
+        }
         let verdict = self.follow(i, exit, lived, next, out);
         self.has_run |= shows_a_start(exit);
         let failed = verdict == Verdict::GaveUp || (exit.end.is_failure() && !lived.killed_externally);

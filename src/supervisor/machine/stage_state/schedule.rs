@@ -6,7 +6,8 @@
 
 use super::{StageState, Worker};
 use crate::supervisor::machine::effect::{Effect, Effects};
-use crate::supervisor::machine::reason::{StartReason, spoken};
+use crate::supervisor::machine::failing::FailedRuns;
+use crate::supervisor::machine::reason::{End, StartReason, spoken};
 use crate::supervisor::machine::worker_state::{Life, Over};
 use log::Level;
 use std::time::{Duration, Instant};
@@ -35,6 +36,13 @@ impl StageState {
         for worker in self.workers.iter_mut().filter(|worker| is_waiting(worker)) {
             worker.life = Life::BackOff { until: at, why: StartReason::Scheduled };
         }
+    }
+
+    /// A run has ended by itself. One that has failed is shown until one ends well.
+    pub(super) fn note_run(&mut self, i: usize, end: &End, has_failed: bool, now: Instant) {
+        let runs = &mut self.workers[i].failed_runs;
+        let since = runs.as_ref().map_or(now, |runs| runs.since);
+        *runs = has_failed.then(|| FailedRuns { since, last: end.clone() });
     }
 
     /// The times that have come, but must not begin a run, are left out.
@@ -80,6 +88,7 @@ impl StageState {
                 None if is_waiting(worker) => Life::Due(StartReason::Changed),
                 Some(_) | None => worker.life,
             };
+            worker.failed_runs = worker.failed_runs.take().filter(|_| waits.is_some());
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{Retrying, State};
 use crate::numbers::counted;
 use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects};
+use crate::supervisor::machine::failing::FailedRuns;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::phase::Reload;
 use crate::supervisor::machine::restart::Intensity;
@@ -173,12 +174,15 @@ fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {
     let Version { work, recycle, .. } = worker.version.as_ref().clone();
     let (index, trial, bad_runs, is_service) =
         (worker.index, worker.trial, worker.bad_runs, worker.is_service);
-    (!worker.leaving).then_some(SavedWorker { index, life, work, recycle, trial, bad_runs, is_service })
+    let failed_runs = worker.failed_runs.as_ref();
+    let failed_runs = failed_runs.map(|runs| (now.saturating_duration_since(runs.since), runs.last.clone()));
+    let saved = SavedWorker { index, life, work, recycle, trial, bad_runs, failed_runs, is_service };
+    (!worker.leaving).then_some(saved)
 }
 
 fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Worker {
     let version = version_of(&saved, version);
-    let SavedWorker { index, life, trial, bad_runs, is_service, .. } = saved;
+    let SavedWorker { index, life, trial, bad_runs, failed_runs, is_service, .. } = saved;
     let requested = StopRequest::Nothing;
     let life = match life {
         SavedLife::Due(why) => Life::Due(why),
@@ -190,6 +194,7 @@ fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Wor
     };
     let mut worker = Worker::new(index, version, life);
     (worker.trial, worker.bad_runs, worker.is_service) = (trial, bad_runs, is_service);
+    worker.failed_runs = failed_runs.map(|(age, last)| FailedRuns { since: ago(age, now), last });
     if worker.life.process().is_some_and(|process| process.ready) {
         worker.condition = Condition::Ready(Health::Unknown);
     }

@@ -66,8 +66,16 @@ impl State {
             stage.note_run_under_way(out);
         }
         if stage.reads_others_first() {
-            let inputs = stage.version.work.inputs.join(", ");
-            out.log(Level::Info, format!("{} reads {inputs} to the end first", spec.name));
+            let (name, inputs) = (&spec.name, stage.version.work.inputs.join(", "));
+            let (level, how) = match stage.waits_with_settings() {
+                true => (
+                    Level::Warn,
+                    ", as the file before this one has it: it keeps the order of its input, and its output has another name, too. A file \
+                     that leaves the names of its queues has its other changes made at once",
+                ),
+                false => (Level::Info, ""),
+            };
+            out.log(level, format!("{name} reads {inputs} to the end first{how}"));
         }
         stage.named(changed);
     }

@@ -557,6 +557,43 @@ fn a_stage_that_kept_an_order_reads_its_old_queue_as_it_was() {
 }
 
 #[test]
+fn a_stage_that_keeps_an_order_reads_its_old_queue_with_its_new_program_if_it_writes_where_it_did() {
+    let mut bench = Bench::up(b_in_order(2));
+    let with = |outputs: &str| {
+        let mut new = pipeline(vec![
+            stage("a", &[], &["n"]),
+            stage("b", &["n"], &[outputs]),
+            stage("c", &[outputs], &[]),
+        ]);
+        new.stages[1].processes = 2;
+        new.stages[1].order = OutputOrder { order: Some(OrderOf::Input), order_window: 10 };
+        new.stages[1].work.task = crate::config::Task::of("mended");
+        new
+    };
+    bench.reload(with("q"));
+    for n in 0..2 {
+        bench.say("b", n, Ending::Ordered);
+        bench.ready(bench.pid("b", n));
+    }
+    assert_eq!(inputs(&bench, "b"), [["p"], ["p"]]);
+    let of_b = |bench: &Bench| {
+        let procs = bench.procs.values().filter(|proc| proc.spawn.stage == "b");
+        procs.map(|proc| proc.spawn.version.work.task.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of_b(&bench), vec![crate::config::Task::of("mended"); 2]);
+    assert!(bench.has_said("INFO: b reads p to the end first"), "{:?}", bench.said);
+    let mut other = Bench::up(b_in_order(2));
+    other.reload(with("r"));
+    assert_eq!(inputs(&other, "b"), [["p"], ["p"]]);
+    assert_ne!(of_b(&other), of_b(&bench));
+    assert!(
+        other.has_said("WARN: b reads p to the end first, as the file before this one has it"),
+        "{:?}",
+        other.said
+    );
+}
+
+#[test]
 fn a_run_that_ends_with_items_that_no_stage_reads_has_not_gone_well() {
     let mut bench = Bench::up(chain());
     bench.reload(renamed());

@@ -1,8 +1,8 @@
-use super::bench::{Bench, EVERY};
+use super::bench::{Bench, EVERY, segv};
 use super::keeping::upgraded_with;
 use crate::config::pipeline::Invocation;
 use crate::config::{self, Pipeline, Schedule, Task, Work};
-use crate::control::protocol::{Command, Restart, StageOrAll};
+use crate::control::protocol::{Command, OneStage, Restart, StageOrAll};
 use crate::queue::Ending;
 use crate::supervisor::fixture::{pipeline, service, stage};
 use crate::supervisor::machine::event::Event;
@@ -69,6 +69,45 @@ fn a_failed_run_is_told_and_counts_for_nothing() {
     bench.send(Event::Terminate);
     bench.obey_and_drain();
     assert!(!bench.outcome.unwrap().failed);
+}
+
+fn job() -> Pipeline {
+    let mut job = service("job");
+    job.rules.schedule = Some(Schedule::parse("* * * * *").unwrap());
+    pipeline(vec![job])
+}
+
+/// How the service that is started by the clock is failing, as the status has it.
+fn failing(bench: &Bench) -> Option<(f64, String)> {
+    let stage = bench.snapshot().stages.remove(0);
+    assert_eq!(stage.state() == "failing", stage.failing.is_some());
+    stage.failing.map(|failing| (failing.since, failing.last_words))
+}
+
+#[test]
+fn a_failed_run_is_shown_until_one_ends_well_also_by_the_next_program() {
+    let mut bench = Bench::up(job());
+    assert_eq!(failing(&bench), None);
+    bench.pass(EVERY);
+    bench.end_idle(bench.pid("job", 0), segv());
+    bench.pass(EVERY);
+    let since = EVERY.as_secs_f64();
+    let died = Some((since, "its last run was killed by SIGSEGV".to_owned()));
+    assert_eq!(failing(&bench), died, "while the next one runs");
+    bench.all_ready();
+    bench.end_idle(bench.pid("job", 0), End::Said(Ending::Failed("no disk".into())));
+    let said = Some((since, "its last run failed: no disk".to_owned()));
+    assert_eq!(failing(&bench), said, "since the first of them");
+    let mut next = upgraded_with(bench, job());
+    next.run_starts();
+    assert_eq!(failing(&next), said);
+    next.ask(Command::StopStage(OneStage { stage: "job".into(), wait: false }));
+    assert_eq!(failing(&next), None, "it was stopped by hand");
+    next.ask(Command::StartStage(OneStage { stage: "job".into(), wait: false }));
+    next.pass(EVERY);
+    next.all_ready();
+    next.end_idle(next.pid("job", 0), End::Said(Ending::Finished));
+    assert_eq!(failing(&next), None);
 }
 
 #[test]

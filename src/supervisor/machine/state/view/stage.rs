@@ -74,7 +74,8 @@ pub(super) fn describe(
         killed_in_a_row: killed_in_a_row(stage, &workers),
         failing: outage
             .filter(|_| stage.fate == Fate::Wanted)
-            .map(|outage| failing(stage, outage, moment, counters)),
+            .map(|outage| failing(stage, outage, moment, counters))
+            .or_else(|| failed_runs(stage, moment)),
         workers,
     }
 }
@@ -129,6 +130,16 @@ fn failing(
         since: moment.now.saturating_duration_since(outage.since).as_secs_f64(),
         last_words: latest.unwrap_or_else(|| outage.last_words.clone()),
     }
+}
+
+/// Of a stage with a schedule: as long as the last run of one of its workers has failed.
+fn failed_runs(stage: &StageState, moment: Moment) -> Option<status::Failing> {
+    let is_there = stage.fate == Fate::Wanted && !stage.is_off();
+    let runs = stage.workers.iter().filter_map(|worker| worker.failed_runs.as_ref()).filter(|_| is_there);
+    runs.min_by_key(|runs| runs.since).map(|runs| status::Failing {
+        since: moment.now.saturating_duration_since(runs.since).as_secs_f64(),
+        last_words: format!("its last run {}", runs.last),
+    })
 }
 
 /// As long as none of its workers has done an item since, or has lived for long.
