@@ -359,6 +359,38 @@ fn the_answer_about_many_large_letters_is_bounded() {
 }
 
 #[test]
+fn what_programs_have_said_is_a_part_of_the_bounded_answer() {
+    let folder = support::Folder::new();
+    let words = "n=0; while [ $n -lt 20 ]; do head -c 2900 /dev/zero | tr '\\0' x >&2; echo \" word-$n\" >&2; n=$((n+1)); done; exit 1";
+    folder.file("fail.sh", words);
+    folder.file(
+        "pipeline.toml",
+        "[stages.make]\nuse = 'count'\nwith = { from = 1, to = 100 }\noutput = 'a'\n\
+         [stages.stay]\ncommand = 'sleep 1000'\noutput = 'a'\n\
+         [stages.fail]\ncommand = ['sh', 'fail.sh']\nmode = 'each'\nattempts = 1\nwhen_failing = 'dead-letter'\ninput = 'a'\n",
+    );
+    let run = Run::in_folder(folder, &[]);
+    run.wait_for_log("up after");
+    let asked = |path: &str| {
+        let stream = UnixStream::connect(run.socket()).unwrap();
+        exchange(stream, &request("GET", path, "host: x\r\n", "")).2
+    };
+    let found = wait_until("100 letters", || {
+        let body = asked("/v1/dead?most=1000");
+        let letters = serde_json::from_str::<Vec<Value>>(&body).ok()?;
+        (letters.len() == 100).then_some((body.len(), letters))
+    });
+    let (length, letters) = found;
+    assert!(length < 600 * 1024, "{length} bytes");
+    let first: Vec<&str> =
+        letters[0]["stderr"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(first.last().unwrap().ends_with(" word-19") && first.len() == 3, "{first:?}");
+    assert!(first[0].ends_with('…'), "{first:?}");
+    let logged = asked("/v1/logs?lines=1000");
+    assert!(logged.len() < 600 * 1024, "{} bytes", logged.len());
+}
+
+#[test]
 fn clients_that_send_a_byte_a_second_or_too_much_do_not_keep_others_out() {
     let (run, address) = up("listen = '127.0.0.1:0'");
     let full = bearer(&token(&run, "token"));
