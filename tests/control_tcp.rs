@@ -292,6 +292,13 @@ fn a_reload_takes_another_token_over_from_the_same_file_and_ends_the_sessions_of
     assert_eq!((code("0123456789abcdef-one"), code("0123456789abcdef-two")), (401, 200));
     assert_eq!(tcp(&address, "GET", "/v1/status", &session, "").0, 401);
     let _ = open.read_to_end(&mut Vec::new()); // it ends
+    // Whatever else is wrong in the pipeline file: a token is taken back.
+    fs::write(run.folder.path().join("mine"), "0123456789abcdef-three").unwrap();
+    run.edit("[stages.tick]\ncapasity = 1\n");
+    assert_eq!(run.ask(&["reload"]).code, Some(2));
+    wait_until("the third token", || (code("0123456789abcdef-three") == 200).then_some(()));
+    assert_eq!(code("0123456789abcdef-two"), 401);
+    run.edit(&text("listen = '127.0.0.1:0'\ntoken_file = 'mine'"));
     // One that mprun has made: another one is made.
     let made = token(&run, "read-token");
     fs::remove_file(run.folder.path().join("state/mprun/pipeline/read-token")).unwrap();
