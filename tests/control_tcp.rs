@@ -308,6 +308,50 @@ fn a_reload_takes_another_token_over_from_the_same_file_and_ends_the_sessions_of
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_token_is_logged_and_other_clients_are_served() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let full = bearer(&token(&run, "token"));
+    let path = run.folder.path().join("state/mprun/pipeline/read-token");
+    let reader = bearer(&token(&run, "read-token"));
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    run.tell(&["reload"]);
+    run.wait_for_log("this is no file");
+    wait_until("the end of its right", || {
+        (tcp(&address, "GET", "/v1/status", &reader, "").0 == 401).then_some(())
+    });
+    assert_eq!(tcp(&address, "GET", "/v1/status", &full, "").0, 200);
+}
+
+#[test]
+fn a_link_outlives_a_reload_that_leaves_the_token() {
+    let (run, first) = up("listen = '127.0.0.1:0'");
+    let made = |run: &Run| {
+        let link = run.tell(&["open", "--print"]);
+        format!("{{\"code\":\"{}\"}}", link.trim().rsplit_once('#').unwrap().1)
+    };
+    let (body, other) = (made(&run), made(&run));
+    let host = "host: shop.example\r\n";
+    run.edit(&text("listen = '127.0.0.1:0'\nhosts = ['shop.example']"));
+    run.tell(&["reload", "--wait"]);
+    let open =
+        |body: &str| exchange(TcpStream::connect(&first).unwrap(), &request("POST", "/open", host, body)).0;
+    wait_until("the new name", || (open("{\"code\":\"x\"}") == 403).then_some(()));
+    wait_until("the new name", || {
+        let asked = request("GET", "/v1/status", &format!("{host}{}", bearer(&token(&run, "token"))), "");
+        (exchange(TcpStream::connect(&first).unwrap(), &asked).0 == 200).then_some(())
+    });
+    assert_eq!(open(&body), 200);
+    // Its right was that of the old token.
+    fs::remove_file(run.folder.path().join("state/mprun/pipeline/token")).unwrap();
+    run.tell(&["reload"]);
+    run.wait_for_log("a token is another one");
+    let (code, _, said) = tcp(&first, "POST", "/open", "", &other);
+    assert_eq!(code, 403);
+    assert!(said.contains("a change of its token"), "{said}");
+}
+
+#[test]
 fn a_link_to_all_addresses_of_the_machine_names_one_that_a_browser_can_open() {
     let (run, address) = up("listen = '0.0.0.0:0'\nallow_plain = true");
     let link = run.tell(&["open", "--print"]);
@@ -504,6 +548,8 @@ fn a_link_is_exchanged_once_for_a_session_whose_cookie_alone_reads_nothing() {
             "the key alone"
         );
         assert_eq!(tcp(&address, "GET", "/v1/status", &session, "").0, 200);
+        let behind_a_password = format!("authorization: Basic YTpi\r\n{session}");
+        assert_eq!(tcp(&address, "GET", "/v1/status", &behind_a_password, "").0, 200);
         assert_eq!(tcp(&address, "POST", "/v1/resume", &session, "{}").0, code_of_change);
         let from_a_page = format!("{session}origin: http://evil.example\r\n");
         assert_eq!(tcp(&address, "POST", "/v1/resume", &from_a_page, "{}").0, 403);
