@@ -558,6 +558,12 @@ fn a_link_is_exchanged_once_for_a_session_whose_cookie_alone_reads_nothing() {
     assert_eq!(code, 401, "{head}");
     assert!(page.contains("mprun open") && !page.contains("main.js"), "{page}");
     assert_eq!(tcp(&address, "GET", "/page/main.js", "", "").0, 401);
+    // What a client without a right sends is not held.
+    let large = format!("{{\"code\":\"{}\"}}", "x".repeat(2000));
+    let refused = tcp(&address, "POST", "/open", "", &large);
+    assert_eq!(refused.0, 413, "{}", refused.2);
+    assert!(refused.2.contains("at most 1024 bytes"), "{}", refused.2);
+    assert_eq!(tcp(&address, "GET", "/page/page.css", "", &large).0, 413);
     assert_eq!(tcp(&address, "POST", "/v1/open", &bearer(&token(&run, "token")), "{}").0, 403);
 }
 
