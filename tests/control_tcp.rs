@@ -489,6 +489,46 @@ fn the_sockets_group_and_permissions_can_be_given_and_taken_away() {
     assert!(is(0o600).is_some());
 }
 
+/// One who may use the socket, and read no file of the run.
+fn as_a_member(run: &Run, arguments: &[&str]) -> support::Said {
+    let socket = run.folder.path().join("team.sock");
+    let arguments = [arguments, &["--socket", socket.to_str().unwrap()]].concat();
+    let logs = run.folder.path().join("team.logs");
+    if !nix::unistd::geteuid().is_root() {
+        fs::set_permissions(&logs, fs::Permissions::from_mode(0)).unwrap();
+        let said = run.ask(&arguments);
+        fs::set_permissions(&logs, fs::Permissions::from_mode(0o700)).unwrap();
+        return said;
+    }
+    let program = run.folder.path().join("member");
+    support::copy_program(support::binary().as_ref(), &program);
+    for path in [run.folder.path(), &program] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = std::process::Command::new("setpriv");
+    let group = nix::unistd::getegid().to_string();
+    command.args(["--reuid", "65534", "--regid", &group, "--clear-groups"]).arg(&program).args(arguments);
+    let output = command.current_dir("/").output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    support::Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn a_member_of_the_sockets_group_reads_the_log_by_the_socket() {
+    let run = Run::start(&text("socket = 'team.sock'\nsocket_mode = '0660'"));
+    run.wait_for_log("up after");
+    let socket = run.folder.path().join("team.sock");
+    wait_until("the socket to be shared", || {
+        (fs::metadata(&socket).ok()?.permissions().mode() & 0o777 == 0o660).then_some(())
+    });
+    let said = as_a_member(&run, &["logs"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("up after"), "{said:?}");
+    let said = as_a_member(&run, &["logs", "--follow"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("without `--follow`"), "{said:?}");
+}
+
 #[test]
 fn other_pipelines_are_listed_for_the_token_for_everything_and_the_socket_and_no_other_users_is_asked() {
     let (run, address) = up("listen = '127.0.0.1:0'");
