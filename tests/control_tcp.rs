@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use support::control_api::{address, bearer, exchange, request, tcp, text, token, up};
+use support::pty::Pty;
 use support::{Run, wait_until};
 
 /// What looks, and what changes; with what the change is shown by.
@@ -618,6 +619,42 @@ fn session(address: &str, run: &Run, arguments: &[&str]) -> (String, String) {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     (cookie.split(';').next().unwrap().to_owned(), body.to_owned())
+}
+
+/// `mprun open` on a terminal with a screen, where this script opens pages.
+fn opened(run: &Run, opener: &str) -> String {
+    let script = run.folder.file("opener", &format!("#!/bin/sh\n{opener}\n"));
+    let path = run.folder.file("bin/xdg-open", "");
+    fs::remove_file(&path).unwrap();
+    support::copy_program(&script, &path);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = support::command(&run.folder);
+    command.args(["open"]).env("DISPLAY", ":9");
+    let folder = path.parent().unwrap().display().to_string();
+    command.env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()));
+    let mut pty = Pty::open();
+    pty.take(&mut command);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    assert!(child.wait().unwrap().success());
+    pty.end()
+}
+
+#[test]
+fn open_leaves_the_shell_to_its_user_and_says_what_it_has_done() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let said = opened(&run, "exit 4");
+    assert!(said.contains("/open#") && said.contains("\nthis link is good once"), "{said}");
+    assert!(!said.contains("error"), "{said}");
+    // Without a desktop, the browser itself, which stays. The wait ends though it does.
+    let said = opened(&run, "echo $$ > browser; exec sleep 1000 > /dev/null 2>&1");
+    assert!(said.contains(&format!("the page at http://{address} opens in the browser")), "{said}");
+    let browser: u32 = fs::read_to_string(run.folder.path().join("browser")).unwrap().trim().parse().unwrap();
+    assert!(support::process::is_alive(browser));
+    assert!(support::process::kill(browser, libc::SIGKILL));
+    let said = run.ask(&["open", "--base", "mprun.example.com"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("like https://mprun.example.com"), "{said:?}");
 }
 
 #[test]
