@@ -6,7 +6,8 @@
 //! | [`location`] | which file holds the letters of which pipeline file |
 //! | [`store`] | how one more letter gets into it, and what happens when it is full |
 //! | [`letters`] | how they are read, one at a time, beside others who write |
-//! | [`change`] | how one is marked, crossed out, or many are dropped |
+//! | [`finder`] | how one is found again, marked and crossed out |
+//! | [`change`] | how many are dropped, and what is gone is taken away |
 //! | [`rewrite`] | how the file is written anew, without what is gone |
 //!
 //! # The file
@@ -31,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod finder;
 mod letters;
 pub(crate) mod location;
 mod rewrite;
@@ -43,7 +45,8 @@ use serde::Serialize;
 use std::io;
 use std::time::SystemTime;
 
-pub(crate) use change::{cross_out, drop_some, find, mark, tidy};
+pub(crate) use change::{drop_some, tidy};
+pub(crate) use finder::Finder;
 pub(crate) use letters::{Entry, Letter, Letters};
 pub(crate) use store::{Amount, Appended, Store, WhenFull, amount, append_line, probe};
 

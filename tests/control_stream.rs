@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
-use support::control_api::{address, bearer, tcp, token, up};
+use support::control_api::{address, bearer, tcp, text, token, up};
 use support::{Run, wait_until};
 
 /// A stream of events, up to `count` snapshots.
@@ -37,6 +37,28 @@ fn the_event_stream_has_the_layout_first_and_a_snapshot_a_second_on_both_transpo
     }
     let (code, _, _) = tcp(&address, "GET", "/v1/events", "", "");
     assert_eq!(code, 401);
+}
+
+/// A proxy ends a stream that is silent for a minute.
+#[test]
+fn a_stream_in_which_nothing_comes_has_an_empty_line_now_and_then() {
+    let run = Run::start(&text(""));
+    run.wait_for_log("up after");
+    run.tell(&["pause", "--wait"]);
+    let open = |path: &str| {
+        let mut stream = UnixStream::connect(run.socket()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        stream
+    };
+    for mut stream in [open("/v1/tap?queue=a"), open("/v1/end")] {
+        let mut text = String::new();
+        while !text.contains("\r\n1\r\n\n\r\n") {
+            let mut part = [0; 4096];
+            let length = stream.read(&mut part).unwrap();
+            assert!(length > 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+    }
 }
 
 /// Connections that the run's process has, and the bytes of memory that it has needed at most.

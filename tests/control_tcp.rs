@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use support::control_api::{address, bearer, exchange, request, tcp, text, token, up};
+use support::pty::Pty;
 use support::{Run, wait_until};
 
 /// What looks, and what changes; with what the change is shown by.
@@ -292,12 +293,63 @@ fn a_reload_takes_another_token_over_from_the_same_file_and_ends_the_sessions_of
     assert_eq!((code("0123456789abcdef-one"), code("0123456789abcdef-two")), (401, 200));
     assert_eq!(tcp(&address, "GET", "/v1/status", &session, "").0, 401);
     let _ = open.read_to_end(&mut Vec::new()); // it ends
+    // Whatever else is wrong in the pipeline file: a token is taken back.
+    fs::write(run.folder.path().join("mine"), "0123456789abcdef-three").unwrap();
+    run.edit("[stages.tick]\ncapasity = 1\n");
+    assert_eq!(run.ask(&["reload"]).code, Some(2));
+    wait_until("the third token", || (code("0123456789abcdef-three") == 200).then_some(()));
+    assert_eq!(code("0123456789abcdef-two"), 401);
+    run.edit(&text("listen = '127.0.0.1:0'\ntoken_file = 'mine'"));
     // One that mprun has made: another one is made.
     let made = token(&run, "read-token");
     fs::remove_file(run.folder.path().join("state/mprun/pipeline/read-token")).unwrap();
     run.tell(&["reload"]);
     wait_until("another token", || (code(&made) == 401).then_some(()));
     assert_ne!(token(&run, "read-token"), made);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_token_is_logged_and_other_clients_are_served() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let full = bearer(&token(&run, "token"));
+    let path = run.folder.path().join("state/mprun/pipeline/read-token");
+    let reader = bearer(&token(&run, "read-token"));
+    fs::remove_file(&path).unwrap();
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    run.tell(&["reload"]);
+    run.wait_for_log("this is no file");
+    wait_until("the end of its right", || {
+        (tcp(&address, "GET", "/v1/status", &reader, "").0 == 401).then_some(())
+    });
+    assert_eq!(tcp(&address, "GET", "/v1/status", &full, "").0, 200);
+}
+
+#[test]
+fn a_link_outlives_a_reload_that_leaves_the_token() {
+    let (run, first) = up("listen = '127.0.0.1:0'");
+    let made = |run: &Run| {
+        let link = run.tell(&["open", "--print"]);
+        format!("{{\"code\":\"{}\"}}", link.trim().rsplit_once('#').unwrap().1)
+    };
+    let (body, other) = (made(&run), made(&run));
+    let host = "host: shop.example\r\n";
+    run.edit(&text("listen = '127.0.0.1:0'\nhosts = ['shop.example']"));
+    run.tell(&["reload", "--wait"]);
+    let open =
+        |body: &str| exchange(TcpStream::connect(&first).unwrap(), &request("POST", "/open", host, body)).0;
+    wait_until("the new name", || (open("{\"code\":\"x\"}") == 403).then_some(()));
+    wait_until("the new name", || {
+        let asked = request("GET", "/v1/status", &format!("{host}{}", bearer(&token(&run, "token"))), "");
+        (exchange(TcpStream::connect(&first).unwrap(), &asked).0 == 200).then_some(())
+    });
+    assert_eq!(open(&body), 200);
+    // Its right was that of the old token.
+    fs::remove_file(run.folder.path().join("state/mprun/pipeline/token")).unwrap();
+    run.tell(&["reload"]);
+    run.wait_for_log("a token is another one");
+    let (code, _, said) = tcp(&first, "POST", "/open", "", &other);
+    assert_eq!(code, 403);
+    assert!(said.contains("a change of its token"), "{said}");
 }
 
 #[test]
@@ -359,6 +411,38 @@ fn the_answer_about_many_large_letters_is_bounded() {
 }
 
 #[test]
+fn what_programs_have_said_is_a_part_of_the_bounded_answer() {
+    let folder = support::Folder::new();
+    let words = "n=0; while [ $n -lt 20 ]; do head -c 2900 /dev/zero | tr '\\0' x >&2; echo \" word-$n\" >&2; n=$((n+1)); done; exit 1";
+    folder.file("fail.sh", words);
+    folder.file(
+        "pipeline.toml",
+        "[stages.make]\nuse = 'count'\nwith = { from = 1, to = 100 }\noutput = 'a'\n\
+         [stages.stay]\ncommand = 'sleep 1000'\noutput = 'a'\n\
+         [stages.fail]\ncommand = ['sh', 'fail.sh']\nmode = 'each'\nattempts = 1\nwhen_failing = 'dead-letter'\ninput = 'a'\n",
+    );
+    let run = Run::in_folder(folder, &[]);
+    run.wait_for_log("up after");
+    let asked = |path: &str| {
+        let stream = UnixStream::connect(run.socket()).unwrap();
+        exchange(stream, &request("GET", path, "host: x\r\n", "")).2
+    };
+    let found = wait_until("100 letters", || {
+        let body = asked("/v1/dead?most=1000");
+        let letters = serde_json::from_str::<Vec<Value>>(&body).ok()?;
+        (letters.len() == 100).then_some((body.len(), letters))
+    });
+    let (length, letters) = found;
+    assert!(length < 600 * 1024, "{length} bytes");
+    let first: Vec<&str> =
+        letters[0]["stderr"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(first.last().unwrap().ends_with(" word-19") && first.len() == 3, "{first:?}");
+    assert!(first[0].ends_with('…'), "{first:?}");
+    let logged = asked("/v1/logs?lines=1000");
+    assert!(logged.len() < 600 * 1024, "{} bytes", logged.len());
+}
+
+#[test]
 fn clients_that_send_a_byte_a_second_or_too_much_do_not_keep_others_out() {
     let (run, address) = up("listen = '127.0.0.1:0'");
     let full = bearer(&token(&run, "token"));
@@ -404,6 +488,46 @@ fn the_sockets_group_and_permissions_can_be_given_and_taken_away() {
     run.tell(&["reload", "--wait"]);
     run.wait_for_log("is for its owner alone: there is no group no-such-group");
     assert!(is(0o600).is_some());
+}
+
+/// One who may use the socket, and read no file of the run.
+fn as_a_member(run: &Run, arguments: &[&str]) -> support::Said {
+    let socket = run.folder.path().join("team.sock");
+    let arguments = [arguments, &["--socket", socket.to_str().unwrap()]].concat();
+    let logs = run.folder.path().join("team.logs");
+    if !nix::unistd::geteuid().is_root() {
+        fs::set_permissions(&logs, fs::Permissions::from_mode(0)).unwrap();
+        let said = run.ask(&arguments);
+        fs::set_permissions(&logs, fs::Permissions::from_mode(0o700)).unwrap();
+        return said;
+    }
+    let program = run.folder.path().join("member");
+    support::copy_program(support::binary().as_ref(), &program);
+    for path in [run.folder.path(), &program] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = std::process::Command::new("setpriv");
+    let group = nix::unistd::getegid().to_string();
+    command.args(["--reuid", "65534", "--regid", &group, "--clear-groups"]).arg(&program).args(arguments);
+    let output = command.current_dir("/").output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    support::Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn a_member_of_the_sockets_group_reads_the_log_by_the_socket() {
+    let run = Run::start(&text("socket = 'team.sock'\nsocket_mode = '0660'"));
+    run.wait_for_log("up after");
+    let socket = run.folder.path().join("team.sock");
+    wait_until("the socket to be shared", || {
+        (fs::metadata(&socket).ok()?.permissions().mode() & 0o777 == 0o660).then_some(())
+    });
+    let said = as_a_member(&run, &["logs"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.stdout.contains("up after"), "{said:?}");
+    let said = as_a_member(&run, &["logs", "--follow"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("without `--follow`"), "{said:?}");
 }
 
 #[test]
@@ -465,6 +589,8 @@ fn a_link_is_exchanged_once_for_a_session_whose_cookie_alone_reads_nothing() {
             "the key alone"
         );
         assert_eq!(tcp(&address, "GET", "/v1/status", &session, "").0, 200);
+        let behind_a_password = format!("authorization: Basic YTpi\r\n{session}");
+        assert_eq!(tcp(&address, "GET", "/v1/status", &behind_a_password, "").0, 200);
         assert_eq!(tcp(&address, "POST", "/v1/resume", &session, "{}").0, code_of_change);
         let from_a_page = format!("{session}origin: http://evil.example\r\n");
         assert_eq!(tcp(&address, "POST", "/v1/resume", &from_a_page, "{}").0, 403);
@@ -473,6 +599,12 @@ fn a_link_is_exchanged_once_for_a_session_whose_cookie_alone_reads_nothing() {
     assert_eq!(code, 401, "{head}");
     assert!(page.contains("mprun open") && !page.contains("main.js"), "{page}");
     assert_eq!(tcp(&address, "GET", "/page/main.js", "", "").0, 401);
+    // What a client without a right sends is not held.
+    let large = format!("{{\"code\":\"{}\"}}", "x".repeat(2000));
+    let refused = tcp(&address, "POST", "/open", "", &large);
+    assert_eq!(refused.0, 413, "{}", refused.2);
+    assert!(refused.2.contains("at most 1024 bytes"), "{}", refused.2);
+    assert_eq!(tcp(&address, "GET", "/page/page.css", "", &large).0, 413);
     assert_eq!(tcp(&address, "POST", "/v1/open", &bearer(&token(&run, "token")), "{}").0, 403);
 }
 
@@ -487,6 +619,42 @@ fn session(address: &str, run: &Run, arguments: &[&str]) -> (String, String) {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     let cookie = head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
     (cookie.split(';').next().unwrap().to_owned(), body.to_owned())
+}
+
+/// `mprun open` on a terminal with a screen, where this script opens pages.
+fn opened(run: &Run, opener: &str) -> String {
+    let script = run.folder.file("opener", &format!("#!/bin/sh\n{opener}\n"));
+    let path = run.folder.file("bin/xdg-open", "");
+    fs::remove_file(&path).unwrap();
+    support::copy_program(&script, &path);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = support::command(&run.folder);
+    command.args(["open"]).env("DISPLAY", ":9");
+    let folder = path.parent().unwrap().display().to_string();
+    command.env("PATH", format!("{folder}:{}", std::env::var("PATH").unwrap()));
+    let mut pty = Pty::open();
+    pty.take(&mut command);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    assert!(child.wait().unwrap().success());
+    pty.end()
+}
+
+#[test]
+fn open_leaves_the_shell_to_its_user_and_says_what_it_has_done() {
+    let (run, address) = up("listen = '127.0.0.1:0'");
+    let said = opened(&run, "exit 4");
+    assert!(said.contains("/open#") && said.contains("\nthis link is good once"), "{said}");
+    assert!(!said.contains("error"), "{said}");
+    // Without a desktop, the browser itself, which stays. The wait ends though it does.
+    let said = opened(&run, "echo $$ > browser; exec sleep 1000 > /dev/null 2>&1");
+    assert!(said.contains(&format!("the page at http://{address} opens in the browser")), "{said}");
+    let browser: u32 = fs::read_to_string(run.folder.path().join("browser")).unwrap().trim().parse().unwrap();
+    assert!(support::process::is_alive(browser));
+    assert!(support::process::kill(browser, libc::SIGKILL));
+    let said = run.ask(&["open", "--base", "mprun.example.com"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("like https://mprun.example.com"), "{said:?}");
 }
 
 #[test]

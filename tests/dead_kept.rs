@@ -3,8 +3,11 @@
 mod support;
 
 use nix::fcntl::{Flock, FlockArg};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 use support::{Folder, Run, wait_until};
@@ -109,6 +112,60 @@ fn a_worker_waits_for_the_lock_and_still_obeys() {
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 0, "{}", run.stderr());
     assert!(run.stderr().contains("left waiting"), "{}", run.stderr());
+}
+
+/// What the descriptors of a process that are sockets lead to.
+fn sockets(pid: u32) -> BTreeSet<PathBuf> {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let links = links.filter_map(|link| fs::read_link(link.path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with("socket:")).collect()
+}
+
+/// The body of an answer, on a connection that stays.
+fn asked(stream: &mut UnixStream, head: &str) -> String {
+    stream.write_all(format!("{head} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut text = String::new();
+    loop {
+        let mut bytes = [0; 4096];
+        let read = stream.read(&mut bytes).unwrap();
+        text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        if let Some((_, body)) = text.split_once("\r\n\r\n")
+            && body.ends_with('\n')
+        {
+            return body.to_owned();
+        }
+    }
+}
+
+#[test]
+fn of_a_client_that_has_left_only_the_letter_under_way_is_put_back() {
+    let run = Run::start(&format!("{}[stages.stay]\ncommand = 'sleep 1000'\noutput = 'a'\n", words(6)));
+    let file = dead_file(&run.folder);
+    let letters = || fs::read_to_string(&file).unwrap_or_default().matches("{\"time\"").count();
+    wait_until("six letters", || (letters() == 6).then_some(()));
+    run.tell(&["pause", "--wait"]);
+    let before = sockets(run.pid());
+    let mut stream = UnixStream::connect(run.socket()).unwrap();
+    let keys: Vec<Value> = serde_json::from_str(&asked(&mut stream, "GET /v1/dead?keys=true")).unwrap();
+    let keys: Vec<&Value> = keys.iter().map(|letter| &letter["key"]).collect();
+    assert_eq!(keys.len(), 6);
+    let own: BTreeSet<PathBuf> = sockets(run.pid()).difference(&before).cloned().collect();
+    // The first letter waits for the lock.
+    let lock = held(&run.folder);
+    let request = |keys: &[&Value]| {
+        let body = serde_json::json!({ "keys": keys }).to_string();
+        let length = body.len();
+        format!("POST /v1/dead/retry HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    stream.write_all(request(&keys).as_bytes()).unwrap();
+    drop(stream);
+    wait_until("the client to be given up", || sockets(run.pid()).is_disjoint(&own).then_some(()));
+    drop(lock);
+    // One retry at a time: this one is answered after the other.
+    let mut next = UnixStream::connect(run.socket()).unwrap();
+    next.write_all(request(&[]).as_bytes()).unwrap();
+    assert!(next.read(&mut [0]).unwrap() > 0);
+    assert!(letters() >= 5, "{}", letters());
 }
 
 #[test]

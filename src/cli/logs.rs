@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 /// Shows what workers, their programs and the supervisor have said.
 pub(super) fn run(args: &Args) -> Result<u8, Failure> {
-    let (recent_logs, stage) = find(args)?;
+    let Found { recent_logs, mut client, stage } = find(args)?;
     let read = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => {
             Failure::failed("the run keeps no lines for `mprun logs` (its log says why), or it is over")
@@ -35,11 +35,24 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
         _ => Failure::io(&format!("read the lines in {}", recent_logs.folder().display()), &error),
     };
     if !args.follow {
-        show(&recent_logs.last(stage.as_deref(), args.lines).map_err(read)?)?;
+        let lines = match (recent_logs.last(stage.as_deref(), args.lines), &mut client) {
+            // A member of the socket's group: the files are their user's alone.
+            (Err(error), Some(client)) if error.kind() == ErrorKind::PermissionDenied => {
+                client.logs(stage.as_deref(), args.lines)?.lines
+            }
+            (lines, _) => lines.map_err(read)?,
+        };
+        show(&lines)?;
         return Ok(exit::DONE);
     }
-    let (mut follower, before) =
-        Follower::new(recent_logs.folder(), stage.as_deref(), args.lines).map_err(read)?;
+    let followed = Follower::new(recent_logs.folder(), stage.as_deref(), args.lines);
+    let (mut follower, before) = match followed {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let why = "new lines come from files that only the user of the run may read: without `--follow`, the last ones are shown";
+            return Err(Failure::failed(why));
+        }
+        followed => followed.map_err(read)?,
+    };
     if !show(&before)? {
         return Ok(exit::DONE);
     }
@@ -51,7 +64,15 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
     Ok(exit::DONE)
 }
 
-fn find(args: &Args) -> Result<(RecentLogs, Option<String>), Failure> {
+/// Whose lines are meant.
+struct Found {
+    recent_logs: RecentLogs,
+    /// None: the run was killed.
+    client: Option<Client>,
+    stage: Option<String>,
+}
+
+fn find(args: &Args) -> Result<Found, Failure> {
     let alive = args.whom.find();
     match (alive, args.whom.words()) {
         (Ok((mut client, stage)), _) => {
@@ -59,11 +80,14 @@ fn find(args: &Args) -> Result<(RecentLogs, Option<String>), Failure> {
             if let Some(stage) = &stage {
                 check(stage, &recent_logs, &mut client)?;
             }
-            Ok((recent_logs, stage))
+            Ok(Found { recent_logs, client: Some(client), stage })
         }
         // One that was killed can't answer, but its last lines are there.
         (Err(failure), [name, rest @ ..]) => match target::left_behind(name) {
-            Some(socket) => Ok((RecentLogs::beside(&socket), rest.first().cloned())),
+            Some(socket) => {
+                let recent_logs = RecentLogs::beside(&socket);
+                Ok(Found { recent_logs, client: None, stage: rest.first().cloned() })
+            }
             None => Err(failure),
         },
         (Err(failure), []) => Err(failure),

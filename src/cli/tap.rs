@@ -47,6 +47,10 @@ pub(super) fn run(args: &Args) -> Result<u8, Failure> {
             && let Some(end) = pending.iter().position(|byte| *byte == b'\n')
         {
             let line: Vec<u8> = pending.drain(..=end).collect();
+            // While nothing passes, empty lines come.
+            if line == b"\n" {
+                continue;
+            }
             left -= 1;
             outcome = show(&line, args.json);
         }

@@ -1,7 +1,8 @@
 //! The client: one connection to a running pipeline, for the verbs of the command line.
 
 use super::protocol::{
-    self, Audit, Command, Done, Open, Opened, Plan, Reason, Refused, ReloadSteps, Retried, Retry, RunEnded,
+    self, Audit, Command, Done, LogLines, Open, Opened, Plan, Reason, Refused, ReloadSteps, Retried, Retry,
+    RunEnded,
 };
 use crate::status::{Phase, Snapshot};
 use http_body_util::{BodyExt, Full};
@@ -103,6 +104,12 @@ impl Client {
     /// The same for one who can't wait.
     pub(crate) fn status_within(&mut self, limit: Duration) -> Result<Snapshot, ClientError> {
         self.request(Method::GET, protocol::STATUS, Bytes::new(), Some(limit))
+    }
+
+    /// The last lines of the log, for one who can't read its files.
+    pub(crate) fn logs(&mut self, stage: Option<&str>, lines: usize) -> Result<LogLines, ClientError> {
+        let stage = stage.map(|stage| format!("&stage={}", utf8_percent_encode(stage, NOT_IN_NAMES)));
+        self.get(&format!("{}?lines={lines}{}", protocol::LOGS, stage.unwrap_or_default()))
     }
 
     pub(crate) fn audit(&mut self) -> Result<Audit, ClientError> {

@@ -174,7 +174,7 @@ pub(crate) struct Logs {
 }
 
 /// The answer: oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogLines {
     pub lines: Vec<String>,
 }

@@ -244,6 +244,12 @@ impl Letters {
         }))
     }
 
+    /// The number of the next line, without a look at what it says; none: it is no letter.
+    pub(super) fn next_number(&mut self) -> Option<io::Result<Option<u64>>> {
+        let next = self.next_line()?;
+        Some(next.map(|(_, _, raw)| unmarked(raw).map(|(raw, _)| number(&raw))))
+    }
+
     /// The next line that is not gone: its number, where it begins, what it says.
     fn next_line(&mut self) -> Option<io::Result<(u64, u64, Vec<u8>)>> {
         let reader = self.reader.as_mut()?;
@@ -323,6 +329,17 @@ fn settled_length(file: &File) -> io::Result<u64> {
 
 /// The letter at a place, if it stands there.
 pub(super) fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Letter>> {
+    let letter = Letter::parse(line_at(file, offset)?, 0, offset);
+    Ok(letter.filter(|letter| letter.number == number))
+}
+
+/// Whether the letter stands at a place.
+pub(super) fn is_at(file: &File, number: u64, offset: u64) -> io::Result<bool> {
+    let found = unmarked(line_at(file, offset)?);
+    Ok(found.is_some_and(|(raw, _)| self::number(&raw) == number))
+}
+
+fn line_at(file: &File, offset: u64) -> io::Result<Vec<u8>> {
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(offset))?;
     let mut raw = Vec::new();
@@ -330,7 +347,7 @@ pub(super) fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Let
     if raw.last() == Some(&b'\n') {
         raw.pop();
     }
-    Ok(Letter::parse(raw, 0, offset).filter(|letter| letter.number == number))
+    Ok(raw)
 }
 
 /// Never 0.

@@ -117,21 +117,54 @@ fn a_letter_is_crossed_out_once_and_the_others_keep_their_lines() {
     let letters = read(&store);
     let bytes: Vec<_> = letters.iter().map(|letter| letter.bytes().unwrap()).collect();
     assert_eq!(bytes, [&b"one"[..], b"\xff\0", b"three"]);
-    assert!(mark(&store.path, &letters[1], true).unwrap() && read(&store)[1].marked);
-    assert!(cross_out(&store.path, &letters[1]).unwrap());
-    assert!(!cross_out(&store.path, &letters[1]).unwrap(), "it is gone");
+    let mut finder = Finder::default();
+    letters.iter().for_each(|letter| finder.add(letter));
+    let numbers: Vec<u64> = letters.iter().map(|letter| letter.number).collect();
+    assert!(finder.mark(&store.path, numbers[1], true).unwrap() && read(&store)[1].marked);
+    assert!(finder.cross_out(&store.path, numbers[1]).unwrap());
+    assert!(!finder.cross_out(&store.path, numbers[1]).unwrap(), "it is gone");
     append(&store, b"four", 4).unwrap();
     assert_eq!(lines(&store), [1, 3, 4]);
-    let (found, _) = find(&store.path, &letters[2].key(), 0).unwrap().unwrap();
-    assert_eq!(found, letters[2]);
+    assert_eq!(finder.letter(&store.path, numbers[2]).unwrap().unwrap(), letters[2]);
     // A rewriting changes where they stand, and not what they are called.
     let dropped = drop_some(&store.path, &mut |letter| letter.line == 1).unwrap();
     assert_eq!((dropped.dropped, dropped.left), (1, 2));
     assert_eq!(lines(&store), [3, 4]);
-    let (found, moved) = find(&store.path, &letters[2].key(), 0).unwrap().unwrap();
-    assert!(moved < 0 && found.line == 3 && cross_out(&store.path, &letters[2]).unwrap());
+    let found = finder.letter(&store.path, numbers[2]).unwrap().unwrap();
+    assert!(found.offset < letters[2].offset && found.line == 3);
+    assert!(finder.cross_out(&store.path, numbers[2]).unwrap());
     drop_some(&store.path, &mut |_| true).unwrap();
     assert_eq!(fs::metadata(&store.path).unwrap().len(), 0);
+}
+
+#[test]
+fn one_read_of_the_file_answers_for_all_letters_until_it_is_rewritten() {
+    let folder = Folder::new("finder");
+    let (store, other) = (folder.store(), Store { path: folder.0.join("other.jsonl"), ..folder.store() });
+    for id in 0..3 {
+        append(&store, b"x", id).unwrap();
+    }
+    append(&other, b"x", 4).unwrap();
+    let (letters, late) = (read(&store), read(&other).swap_remove(0));
+    let mut finder = Finder::default();
+    letters.iter().chain([&late]).for_each(|letter| finder.add(letter));
+    assert_eq!(finder.letter(&store.path, late.number).unwrap(), None);
+    // A letter that is gone does not come back, so the file is not read again for it.
+    let text = fs::read(&store.path).unwrap();
+    fs::write(&store.path, [text.as_slice(), &fs::read(&other.path).unwrap()].concat()).unwrap();
+    assert_eq!(read(&store).len(), 4);
+    assert_eq!(finder.letter(&store.path, late.number).unwrap(), None);
+    assert!(!finder.mark(&store.path, late.number, true).unwrap());
+    // Moved by a rewriting: found again, and at its new place.
+    drop_some(&store.path, &mut |letter| letter.number == letters[0].number).unwrap();
+    assert!(!finder.mark(&store.path, letters[0].number, true).unwrap());
+    assert!(finder.mark(&store.path, letters[2].number, true).unwrap());
+    assert_eq!(read(&store).iter().map(|letter| letter.marked).collect::<Vec<_>>(), [false, true, false]);
+    // A key of mprun 0.1.0 has no place.
+    let mut finder = Finder::default();
+    let number = finder.add_key(&format!("{:016x}", letters[1].number)).unwrap();
+    assert_eq!(finder.letter(&store.path, number).unwrap().map(|letter| letter.line), Some(2));
+    assert_eq!(finder.add_key("none"), None);
 }
 
 #[test]
@@ -142,7 +175,10 @@ fn full_letters_wait_until_some_are_gone() {
     assert!((2..10).contains(&written), "{written}");
     let error = append(&store, b"x", 99).unwrap_err();
     assert!(error.passes() && error.to_string().contains("max_size is 1000"), "{error}");
-    cross_out(&store.path, &read(&store)[0]).unwrap();
+    let first = read(&store).swap_remove(0);
+    let mut finder = Finder::default();
+    finder.add(&first);
+    assert!(finder.cross_out(&store.path, first.number).unwrap());
     append(&store, b"x", 100).unwrap();
     assert_eq!(read(&store).len(), written);
 }

@@ -10,7 +10,7 @@ use crate::sys::start_signals;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -141,8 +141,14 @@ impl Poller {
         match self.client.status(false) {
             Ok(snapshot) => {
                 self.missed = 0;
-                // A run without recent logs shows none.
-                let lines = self.recent_logs.last(None, LOG_LINES).unwrap_or_default();
+                let lines = match self.recent_logs.last(None, LOG_LINES) {
+                    // A member of the socket's group.
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        self.client.logs(None, LOG_LINES).map(|answer| answer.lines).unwrap_or_default()
+                    }
+                    // A run without recent logs shows none.
+                    lines => lines.unwrap_or_default(),
+                };
                 Update::Snapshot(Box::new(snapshot), lines, self.commands_sent)
             }
             Err(error @ (ClientError::Gone(_) | ClientError::NotConnected(..))) => self.connect_again(&error),

@@ -1,14 +1,21 @@
 //! `[control]`: what its keys mean to each other.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::diagnostic::{Diagnostic, Report};
 use crate::config::elements::At;
-use crate::config::keys::ControlKeys;
+use crate::config::keys::{ControlKeys, MetricsKeys};
 use crate::config::pipeline::Control;
 
 /// Makes it, with its faults in the report.
-pub(super) fn compile(keys: &ControlKeys, folder: &Path, report: &mut Report) -> Control {
+pub(super) fn compile(
+    keys: &ControlKeys,
+    metrics: &MetricsKeys,
+    folder: &Path,
+    report: &mut Report,
+) -> Control {
+    check_address(keys, metrics, report);
     check_plain(keys, report);
     check_without_effect(keys, report);
     let path = |text: &String| folder.join(text);
@@ -23,6 +30,21 @@ pub(super) fn compile(keys: &ControlKeys, folder: &Path, report: &mut Report) ->
         read_token_file: keys.read_token_file.value.as_ref().map(path),
         allow_plain: keys.allow_plain.value,
     }
+}
+
+/// One of the two would wait for ever for what the other has. Port 0 is another one each time.
+fn check_address(keys: &ControlKeys, metrics: &MetricsKeys, report: &mut Report) {
+    let (Some(page), Some(at)) = (keys.listen.value, &keys.listen.at) else { return };
+    let (Some(address), Some(metrics_at)) = (metrics.listen.value, &metrics.listen.at) else { return };
+    let is_all = |ip: IpAddr| ip.is_unspecified();
+    let overlaps = page.ip() == address.ip() || is_all(page.ip()) || is_all(address.ip());
+    if page.port() == 0 || page.port() != address.port() || !overlaps {
+        return;
+    }
+    let fault = Diagnostic::error("`[control] listen` has the address of `[metrics] listen`");
+    let fault = fault.at(&at.value).also(&metrics_at.value, "the address of the metrics");
+    let help = "give one of them another port, or leave `[metrics]` out: /metrics is served here, too, to clients with a token";
+    report.push(fault.help(help));
 }
 
 /// What other machines reach is read on the way.

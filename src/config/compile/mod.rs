@@ -68,7 +68,7 @@ pub(super) fn compile(
     cautions::programs_before_kept_queues(&drafts, &queues, report);
     limits::check(&drafts, &stages, &queues, registry, &selection.start, report);
 
-    let control = control::compile(&keys.control.value, &selection.folder, report);
+    let control = control::compile(&keys.control.value, &keys.metrics.value, &selection.folder, report);
     let on = drafts.iter().map(|draft| draft.off.is_none());
     let disabled = drafts.iter().filter(|draft| draft.off == Some(Off::Disabled));
     let pipeline = Pipeline {

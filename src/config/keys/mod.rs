@@ -8,7 +8,7 @@ mod route;
 mod stage;
 
 pub(super) use broker::{BrokerKeys, BrokerText};
-pub(super) use file::{ControlKeys, FileKeys};
+pub(super) use file::{ControlKeys, FileKeys, MetricsKeys};
 pub(super) use policies::{
     BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
     RetryKeys,

@@ -23,24 +23,24 @@ impl TokenFile {
     /// # Errors
     /// When it can't be read, or holds no token.
     pub(crate) fn read(path: &Path) -> io::Result<TokenFile> {
-        // A named pipe without a writer must not block.
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        let about = file.metadata()?;
-        if !about.is_file() {
-            return Err(invalid("this is no file".to_owned()));
-        }
-        let mode = about.mode() & 0o777;
+        let file = open(path)?;
+        let mode = file.metadata()?.mode() & 0o777;
         let caution = (mode & 0o007 != 0)
             .then(|| format!("every user of this machine can read {} (mode {mode:04o})", path.display()));
         Ok(TokenFile { token: token(&file)?, caution })
     }
 }
 
-/// The token in an open file.
-///
-/// # Errors
-/// When it can't be read, or holds no token.
-pub(crate) fn token(file: &File) -> io::Result<String> {
+/// A regular file: a named pipe in its place is not waited for.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(invalid("this is no file".to_owned())),
+    }
+}
+
+fn token(file: &File) -> io::Result<String> {
     let mut text = String::new();
     file.take(LONGEST_FILE).read_to_string(&mut text)?;
     let token = text.trim();

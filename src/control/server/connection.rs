@@ -4,6 +4,7 @@ use super::reply::{self, BoxError, Response};
 use super::route::{Route, no_such_path, route};
 use super::shared::Shared;
 use super::slots::Slot;
+use super::web::access::Right;
 use super::web::files::Target;
 use super::web::site::Site;
 use super::web::{access, page};
@@ -22,6 +23,8 @@ use tokio::time::timeout;
 
 /// The body of a request.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+/// The same of a client without a right: the code of a link has a few words.
+const MAX_BODY_BYTES_WITHOUT_TOKEN: usize = 1024;
 /// For the head of a request, for its body, and between two requests.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -56,7 +59,7 @@ async fn answer(
     let target = transport.target(head.uri.path());
     // Before the body: a stranger's costs no memory.
     let body = match transport.check(&head, &target) {
-        Ok(()) => read(body).await,
+        Ok(most) => read(body, most).await,
         Err(refused) => Err(refused),
     };
     let busy = slot.busy();
@@ -87,11 +90,12 @@ impl Transport {
         page.unwrap_or_else(|| reply::refused(head.uri.path(), refused))
     }
 
-    fn check(&self, head: &Parts, target: &Target) -> Result<(), Refused> {
-        match self {
-            Transport::Socket => Ok(()),
-            Transport::Tcp(site) => access::check(site.client(&head.headers)?, target),
-        }
+    /// The most bytes that the body may have.
+    fn check(&self, head: &Parts, target: &Target) -> Result<usize, Refused> {
+        let Transport::Tcp(site) = self else { return Ok(MAX_BODY_BYTES) };
+        let client = site.client(&head.headers)?;
+        access::check(client, target)?;
+        Ok(if client.right == Right::Nothing { MAX_BODY_BYTES_WITHOUT_TOKEN } else { MAX_BODY_BYTES })
     }
 }
 
@@ -133,14 +137,13 @@ async fn respond(
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Refused> {
-    match timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+async fn read(body: Incoming, most: usize) -> Result<Bytes, Refused> {
+    match timeout(READ_TIMEOUT, Limited::new(body, most).collect()).await {
         Err(_) => Err(Refused::new(Reason::TooSlow, "the body of the request did not come in time")),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Refused::new(
-            Reason::TooLarge,
-            format!("a request's body has at most {MAX_BODY_BYTES} bytes"),
-        )),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Refused::new(Reason::TooLarge, format!("the body of this request has at most {most} bytes")))
+        }
         Ok(Err(error)) => Err(Refused::new(Reason::Malformed, format!("the body can't be read: {error}"))),
     }
 }

@@ -2,11 +2,14 @@
 
 use super::reply::{self, Frames, Response};
 use super::slots::either;
+use super::stream::HEARTBEAT_INTERVAL;
 use crate::control::protocol::RunEnded;
+use hyper::body::Bytes;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 /// For the last line of all clients, which fits into the buffer of a socket though it is not read.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -26,13 +29,20 @@ impl Ending {
         }
     }
 
-    /// A reply of one line at the end of the run. It ends only with this process: by that a client sees that it is gone.
+    /// A reply of one line at the end of the run, and of empty lines before it. It ends only with this process: by that a client sees that it is gone.
     pub(super) fn reply(&self) -> Response {
         let (sender, receiver) = mpsc::channel(1);
         let mut ended = self.0.subscribe();
         tokio::spawn(async move {
             let sent = async {
-                let Ok(ended) = ended.wait_for(Option::is_some).await.map(|ended| *ended) else { return };
+                let ended = loop {
+                    match timeout(HEARTBEAT_INTERVAL, ended.wait_for(Option::is_some)).await {
+                        Ok(Ok(ended)) => break *ended,
+                        Ok(Err(_)) => return,
+                        // A client that does not read has the last one still.
+                        Err(_) => drop(sender.try_send(Bytes::from_static(b"\n"))),
+                    }
+                };
                 let Ok(line) = serde_json::to_vec(&ended) else { return };
                 if sender.send([line, vec![b'\n']].concat().into()).await.is_ok() {
                     // There is room again: the connection has taken the line, and has written it before it lets others run.

@@ -20,7 +20,11 @@ const MOST_KEYS: u32 = 20_000;
 const USUAL: u32 = 50;
 /// Of an item, in an answer.
 const SHOWN_BYTES: usize = 64 * 1024;
-/// Of all items of an answer. A byte of an item may be six of the answer, and many clients may wait for one.
+/// Of the last words of a program, from their end; and of a cause.
+const SHOWN_WORDS_BYTES: usize = 8 * 1024;
+/// Of the cause that names a group.
+const GROUP_CAUSE_BYTES: usize = 1024;
+/// Of all texts of an answer. A byte of them may be six of the answer, and many clients may wait for one.
 const ANSWER_BYTES: usize = 512 * 1024;
 
 /// The letters of a run.
@@ -102,6 +106,7 @@ fn groups(path: &Path) -> io::Result<Vec<DeadGroup>> {
         if groups.len() >= MAX_GROUPS && !groups.contains_key(&group) {
             return true; // as many as a page shows
         }
+        let cause = cut(&cause, GROUP_CAUSE_BYTES);
         let (stage, time) = (letter.text.stage, letter.text.time);
         let first = time.clone();
         let new = DeadGroup { group: group.clone(), stage, cause, letters: 0, first, last: String::new() };
@@ -135,12 +140,22 @@ fn some(path: &Path, wanted: &Dead) -> io::Result<Vec<Value>> {
     Ok(letters)
 }
 
-/// `room`: bytes of items that the answer may still have.
+/// `room`: bytes of texts that the answer may still have. What is short comes first: a letter without its item says more
+/// than an item alone.
 fn shown(letter: &Letter, room: &mut usize) -> Value {
+    let mut take = |most: usize| {
+        let taken = most.min(*room);
+        *room -= taken;
+        taken
+    };
+    let names = [&letter.text.time, &letter.text.stage, &letter.text.queue];
+    take(names.map(String::len).iter().sum());
+    let cause = letter.cause();
+    let cause = cut(&cause, take(cause.len().min(SHOWN_WORDS_BYTES)));
+    let words: usize = letter.text.stderr.iter().map(String::len).sum();
+    let stderr = last_lines(&letter.text.stderr, take(words.min(SHOWN_WORDS_BYTES)));
     let bytes = letter.beginning().unwrap_or_default();
-    let beginning = &bytes[..bytes.len().min(SHOWN_BYTES).min(*room)];
-    *room -= beginning.len();
-    let item = String::from_utf8_lossy(beginning);
+    let item = String::from_utf8_lossy(&bytes[..take(bytes.len().min(SHOWN_BYTES))]);
     json!({
         "key": letter.key(),
         "line": letter.line,
@@ -148,10 +163,36 @@ fn shown(letter: &Letter, room: &mut usize) -> Value {
         "stage": letter.text.stage,
         "queue": letter.text.queue,
         "attempts": letter.text.attempts,
-        "cause": letter.cause(),
-        "stderr": letter.text.stderr,
+        "cause": cause,
+        "stderr": stderr,
         "bytes": bytes.len(),
         "item": text::words(&item).unwrap_or_else(|| item.into_owned()),
         "retrying": letter.marked,
     })
+}
+
+/// At most so many bytes of its beginning, and a sign that there is more.
+fn cut(text: &str, most: usize) -> String {
+    match text.len() <= most {
+        true => text.to_owned(),
+        false => {
+            let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+            format!("{}…", &text[..end])
+        }
+    }
+}
+
+/// The last lines that have at most so many bytes together, and a sign that there are more.
+fn last_lines(lines: &[String], mut most: usize) -> Vec<String> {
+    let mut shown = Vec::new();
+    for line in lines.iter().rev() {
+        let is_whole = line.len() <= most;
+        shown.push(cut(line, most));
+        most = most.saturating_sub(line.len());
+        if !is_whole {
+            break;
+        }
+    }
+    shown.reverse();
+    shown
 }

@@ -9,6 +9,8 @@ use std::path::Path;
 
 const MOST: u32 = 1000;
 const USUAL: u32 = 50;
+/// Of all lines of an answer: many clients may wait for one.
+const ANSWER_BYTES: usize = 512 * 1024;
 
 /// Those beside the control socket.
 pub(super) async fn last(
@@ -27,10 +29,21 @@ pub(super) async fn last(
     }
     let read = tokio::task::spawn_blocking(move || recent_logs.last(wanted.stage.as_deref(), most));
     match read.await.map_err(|error| failed(&error))? {
-        Ok(lines) => Ok(LogLines { lines }),
+        Ok(lines) => Ok(LogLines { lines: newest(lines, ANSWER_BYTES) }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(LogLines { lines: Vec::new() }),
         Err(error) => Err(failed(&error)),
     }
+}
+
+/// The last lines that have at most so many bytes together.
+fn newest(mut lines: Vec<String>, mut room: usize) -> Vec<String> {
+    let fits = |line: &&String| {
+        let is_fitting = line.len() <= room;
+        room = room.saturating_sub(line.len());
+        is_fitting
+    };
+    let count = lines.iter().rev().take_while(fits).count();
+    lines.split_off(lines.len() - count)
 }
 
 /// A stage that a reload has removed may have said something, too.

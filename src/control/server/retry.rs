@@ -20,24 +20,27 @@
 //! | between the mark and the put | the letter, marked | the queue remembers another one, or none: the mark is taken away |
 //! | between the put and the erasure | the same, and its item in the queue | the queue remembers it: it is erased |
 //! | while erasing | a letter whose first byte is gone | that byte is what counts |
-//! | the client, anywhere | a request whose reply goes nowhere | it is done all the same |
+//! | the client, anywhere | a request whose reply goes nowhere | the letter that is under way is put and erased; the others wait as before |
 //! | the supervisor, with queues in memory | the letter, marked or not | the next run's queues remember none: it waits as before |
 
 use super::ask::{Ask, ask};
+use super::slots::either;
 use crate::control::protocol::{Answer, Put, Reason, Refused, Reply, Request, Retried, Retry};
-use crate::dead_letter::{self, Entry, Letter, Letters};
+use crate::dead_letter::{self, Entry, Finder, Letter, Letters};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{self, Arc, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 /// For room in the queue of a letter, before the letter is refused.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two tries to put, the first and the longest.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(200);
+/// Letters that are found with one read of the file where all are tried again.
+const LOT: usize = 4096;
 
 /// Puts letters back, one at a time. There is one of it in a run.
 pub(crate) struct Retrier {
@@ -56,11 +59,22 @@ enum RetryOutcome {
     Refused(Refused),
 }
 
-/// Puts back the letters of these keys, in the order of the keys.
+/// Letters that are tried again one after the other, found together.
+type Lot = Arc<sync::Mutex<Finder>>;
+
+/// Puts back the letters of these keys, in the order of the keys, as long as the client waits for it.
 pub(super) async fn retry(retrier: Arc<Mutex<Retrier>>, wanted: Retry) -> Result<Retried, Refused> {
+    let (mut sender, receiver) = oneshot::channel();
     // On its own: a client that goes away must not leave a letter half-way.
-    let work = tokio::spawn(async move { retrier.lock().await.named(wanted).await });
-    work.await.unwrap_or_else(|error| Err(failed(&error)))
+    tokio::spawn(async move {
+        let mut own = None;
+        either(async { own = Some(retrier.lock().await) }, sender.closed()).await;
+        if let Some(mut retrier) = own {
+            let retried = retrier.named(&wanted, &|| sender.is_closed()).await;
+            let _ = sender.send(retried);
+        }
+    });
+    receiver.await.unwrap_or_else(|error| Err(failed(&error)))
 }
 
 impl Retrier {
@@ -69,20 +83,33 @@ impl Retrier {
         Retrier { ask, path: path.into(), unsettled: true, erased_bytes: 0 }
     }
 
-    async fn named(&mut self, wanted: Retry) -> Result<Retried, Refused> {
+    async fn named(
+        &mut self,
+        wanted: &Retry,
+        client_has_left: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Retried, Refused> {
         self.settle().await?;
         let mut retried = Retried::default();
         let mut full = BTreeSet::new();
-        let mut moved = 0;
-        for key in &wanted.keys {
-            let Some(letter) = self.find(key, &mut moved).await? else {
+        let mut finder = Finder::default();
+        let numbers: Vec<Option<u64>> = wanted.keys.iter().map(|key| finder.add_key(key)).collect();
+        let lot = Lot::new(finder.into());
+        for number in numbers {
+            if client_has_left() {
+                break;
+            }
+            let found = match number {
+                Some(number) => self.with(&lot, move |lot, path| lot.letter(path, number)).await?,
+                None => None,
+            };
+            let Some(letter) = found else {
                 retried.missing += 1;
                 continue;
             };
             // One wait for room in vain is enough for a queue.
             let timeout = if full.contains(&letter.text.queue) { Duration::ZERO } else { ROOM_TIMEOUT };
             let (queue, line) = (letter.text.queue.clone(), letter.line);
-            match self.one(letter, Some(timeout)).await? {
+            match self.one(&lot, letter, Some(timeout)).await? {
                 RetryOutcome::Put => retried.put += 1,
                 RetryOutcome::Missing => retried.missing += 1,
                 RetryOutcome::Refused(refused) => {
@@ -111,23 +138,45 @@ impl Retrier {
         let mut put = 0;
         let mut letters = self.aside(Letters::open).await?;
         loop {
-            let (entry, rest) = tokio::task::spawn_blocking(move || (letters.next(), letters))
-                .await
-                .map_err(|error| failed(&error))?;
-            letters = rest;
-            let Some(entry) = entry else { break };
-            let Entry::Letter(letter) = entry.map_err(|error| self.failed(&error))? else { continue };
-            if !chosen(&letter) {
-                continue;
+            let (mut finder, mut numbers) = (Finder::default(), Vec::new());
+            while numbers.len() < LOT {
+                let (entry, rest) = tokio::task::spawn_blocking(move || (letters.next(), letters))
+                    .await
+                    .map_err(|error| failed(&error))?;
+                letters = rest;
+                let Some(entry) = entry else { break };
+                let Entry::Letter(letter) = entry.map_err(|error| self.failed(&error))? else { continue };
+                if chosen(&letter) {
+                    finder.add(&letter);
+                    numbers.push(letter.number);
+                }
             }
+            if numbers.is_empty() {
+                break;
+            }
+            put += self.lot(&Lot::new(finder.into()), numbers, refused).await?;
+        }
+        self.tidy().await?;
+        Ok(put)
+    }
+
+    async fn lot(
+        &mut self,
+        lot: &Lot,
+        numbers: Vec<u64>,
+        refused: &mut (dyn FnMut(u64, String) + Send),
+    ) -> Result<u64, Refused> {
+        let mut put = 0;
+        for number in numbers {
+            let found = self.with(lot, move |lot, path| lot.letter(path, number)).await?;
+            let Some(letter) = found else { continue };
             let line = letter.line;
-            match self.one(letter, None).await? {
+            match self.one(lot, letter, None).await? {
                 RetryOutcome::Put => put += 1,
                 RetryOutcome::Missing => {}
                 RetryOutcome::Refused(why) => refused(line, why.error),
             }
         }
-        self.tidy().await?;
         Ok(put)
     }
 
@@ -136,11 +185,17 @@ impl Retrier {
         if !self.unsettled {
             return Ok(());
         }
-        for letter in self.aside(marked).await? {
+        let marked = self.aside(marked).await?;
+        let mut finder = Finder::default();
+        marked.iter().for_each(|letter| finder.add(letter));
+        let lot = Lot::new(finder.into());
+        for letter in marked {
             let (queue, key) = (letter.text.queue.clone(), letter.number);
             match self.put(Put { queue, item: Vec::new(), origin: None, key, only_asks: true }).await {
-                Ok(_) => self.erase(letter).await.map(drop)?,
-                Err(refused) if is_certain(refused.reason) => self.mark(letter, false).await.map(drop)?,
+                Ok(_) => self.erase(&lot, &letter).await?,
+                Err(refused) if is_certain(refused.reason) => {
+                    self.mark(&lot, &letter, false).await?;
+                }
                 Err(refused) => return Err(refused),
             };
         }
@@ -148,14 +203,19 @@ impl Retrier {
         Ok(())
     }
 
-    async fn one(&mut self, letter: Letter, timeout: Option<Duration>) -> Result<RetryOutcome, Refused> {
+    async fn one(
+        &mut self,
+        lot: &Lot,
+        letter: Letter,
+        timeout: Option<Duration>,
+    ) -> Result<RetryOutcome, Refused> {
         let Some(item) = letter.bytes() else {
             let error =
                 "it was too long to be an item, and only its beginning is here: raise `max_item`, and read it again".to_owned();
             return Ok(RetryOutcome::Refused(Refused::new(Reason::Failed, error)));
         };
         self.unsettled = true;
-        if !self.mark(letter.clone(), true).await? {
+        if !self.mark(lot, &letter, true).await? {
             self.unsettled = false;
             return Ok(RetryOutcome::Missing);
         }
@@ -163,11 +223,11 @@ impl Retrier {
         let put = Put { queue, item, origin, key, only_asks: false };
         let fate = match self.put_within(put, timeout).await {
             Ok(_) => {
-                self.erase(letter).await?;
+                self.erase(lot, &letter).await?;
                 RetryOutcome::Put
             }
             Err(refused) if is_certain(refused.reason) => {
-                self.mark(letter, false).await?;
+                self.mark(lot, &letter, false).await?;
                 RetryOutcome::Refused(refused)
             }
             // It may be put still, or is put and not safe: that is found out before the next one.
@@ -197,8 +257,9 @@ impl Retrier {
         ask(&self.ask, Request::Put(put)).await
     }
 
-    async fn mark(&self, letter: Letter, marked: bool) -> Result<bool, Refused> {
-        self.aside(move |path| dead_letter::mark(path, &letter, marked)).await
+    async fn mark(&self, lot: &Lot, letter: &Letter, marked: bool) -> Result<bool, Refused> {
+        let number = letter.number;
+        self.with(lot, move |lot, path| lot.mark(path, number, marked)).await
     }
 
     async fn tidy(&mut self) -> Result<(), Refused> {
@@ -209,19 +270,19 @@ impl Retrier {
         Ok(())
     }
 
-    async fn erase(&mut self, letter: Letter) -> Result<bool, Refused> {
+    async fn erase(&mut self, lot: &Lot, letter: &Letter) -> Result<(), Refused> {
         self.erased_bytes += letter.length as u64 + 1;
-        self.aside(move |path| dead_letter::cross_out(path, &letter)).await
+        let number = letter.number;
+        self.with(lot, move |lot, path| lot.cross_out(path, number)).await.map(drop)
     }
 
-    /// The letter of this key. `moved`: how far the last one was from where it had been seen.
-    async fn find(&self, key: &str, moved: &mut i64) -> Result<Option<Letter>, Refused> {
-        let (key, hint) = (key.to_owned(), *moved);
-        let found = self.aside(move |path| dead_letter::find(path, &key, hint)).await?;
-        Ok(found.map(|(letter, by)| {
-            *moved = by;
-            letter
-        }))
+    async fn with<T: Send + 'static>(
+        &self,
+        lot: &Lot,
+        act: impl FnOnce(&mut Finder, &Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let lot = Arc::clone(lot);
+        self.aside(move |path| act(&mut lot.lock().unwrap_or_else(PoisonError::into_inner), path)).await
     }
 
     /// On a thread of its own: a wait for the file's lock must not delay the other requests.

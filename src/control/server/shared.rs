@@ -75,11 +75,22 @@ impl Shared {
         self.site.send_replace(Some(site));
     }
 
+    /// What the file says is yet to be done.
+    pub(super) fn unset_site(&self) {
+        self.state.set_page(None, None);
+        self.site.send_replace(None);
+    }
+
     /// A link that opens the page once.
     pub(super) async fn open(&self, wanted: &Open) -> Result<Opened, Refused> {
         let mut site = self.site.subscribe();
         let served = timeout(START_TIMEOUT, site.wait_for(Option::is_some)).await;
-        let site = served.ok().and_then(Result::ok).and_then(|site| site.clone());
+        let site = served.map_err(|_| {
+            let why =
+                "there is no page yet: the files of its tokens are not read, is their file system there?";
+            Refused::new(Reason::NotServed, why)
+        })?;
+        let site = site.ok().and_then(|site| site.clone());
         let site = site.unwrap_or(Err(NoPage::NotWanted)).map_err(|absent| {
             let help = "there is no page: add `[control] listen = \"127.0.0.1:7070\"` to the pipeline file";
             Refused::new(Reason::NotServed, absent.fault().unwrap_or_else(|| help.to_owned()))

@@ -5,14 +5,17 @@ use super::state::ServerState;
 use crate::control::protocol::{Answer, Refused, Request, Tap};
 use crate::status::Glimpse;
 use hyper::body::Bytes;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Between two looks at a tapped queue: quick for the eye, nothing for the queue.
 const TAP_INTERVAL: Duration = Duration::from_millis(100);
+/// Of a stream in which nothing else comes. Most proxies wait for a minute.
+pub(super) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What passes through a queue, a line for each item that is seen, until the client goes or the run ends.
+/// What passes through a queue, a line for each item that is seen, until the client goes or the run ends. While none
+/// passes, an empty line now and then: a proxy ends a stream that is silent.
 pub(super) async fn tap(state: &ServerState, tap: Tap) -> Result<Response, Refused> {
     // The first look finds out whether there is such a queue.
     let first = look(state, &tap).await?;
@@ -23,13 +26,15 @@ pub(super) async fn tap(state: &ServerState, tap: Tap) -> Result<Response, Refus
 }
 
 async fn watch(state: &ServerState, tap: &Tap, mut seen: Option<Glimpse>, lines: mpsc::Sender<Bytes>) {
+    let mut last = Instant::now();
     loop {
-        if let Some(glimpse) = &seen {
-            let mut line = serde_json::to_vec(glimpse).unwrap_or_default();
+        if seen.is_some() || last.elapsed() >= HEARTBEAT_INTERVAL {
+            let mut line = seen.as_ref().and_then(|seen| serde_json::to_vec(seen).ok()).unwrap_or_default();
             line.push(b'\n');
             if lines.send(line.into()).await.is_err() {
                 return;
             }
+            last = Instant::now();
         }
         if timeout(TAP_INTERVAL, lines.closed()).await.is_ok() {
             return;

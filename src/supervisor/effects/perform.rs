@@ -102,6 +102,7 @@ impl Performer<'_> {
             Effect::RemoveQueues(queues) => self.remove_queues(queues),
             Effect::LimitDeadLetters(bounds) => self.limit_dead_letters(bounds),
             Effect::Serve(control) => self.serve_as(*control),
+            Effect::ReadTokens => self.read_tokens(),
             Effect::Load => self.load(),
             Effect::ReleaseMemory => {
                 memory::trim_heap();

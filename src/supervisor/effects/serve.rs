@@ -3,7 +3,7 @@
 use super::performer::Performer;
 use crate::config::{Control, Pipeline};
 use crate::control::claim::Claim;
-use crate::control::server::{Listeners, Settings};
+use crate::control::server::{Listeners, Server, Settings};
 use crate::supervisor::runtime::control;
 use nix::sys::socket::{Shutdown, shutdown};
 use std::net::TcpListener;
@@ -43,6 +43,11 @@ impl Performer<'_> {
         if let Some(server) = &self.server {
             server.move_late_listeners(&mut self.listeners);
         }
+    }
+
+    /// The tokens are those that their files hold now.
+    pub(super) fn read_tokens(&self) {
+        self.server.iter().for_each(Server::read_tokens_again);
     }
 
     /// The same as another file says it. An address that stays keeps its listener, with the clients that wait there.

@@ -90,6 +90,8 @@ pub(crate) enum Effect {
     LimitDeadLetters(config::DeadLetters),
     /// Clients are served in this way from now on.
     Serve(Box<config::Control>),
+    /// Clients over TCP need the tokens from now on that their files hold now.
+    ReadTokens,
     /// Read the pipeline file; answered by `Loaded`.
     Load,
     /// Ask the wall clock when a stage runs next; answered by `NextRun`.

@@ -32,6 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const MAX_CONNECTIONS: usize = 256;
 /// What the kernel holds for a client that does not read; it would grow to megabytes.
@@ -58,50 +60,74 @@ pub(super) enum Change {
     Tokens,
 }
 
+/// For the files of the tokens to be read, before the log says that they are not.
+const FILE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// One address that is served.
 struct Current {
-    listener: TcpListener,
     site: Arc<Site>,
     /// Dropped, it ends the connections.
     until: watch::Sender<()>,
 }
 
-/// Serves for ever.
+/// Tokens that are being read: a file may be on a network that does not answer. None: no address is served.
+type Opening = JoinHandle<Option<Site>>;
+
+/// Serves for ever. Only the clients themselves, or no listener, keep it from accepting.
 pub(super) async fn serve(mut changes: mpsc::UnboundedReceiver<Change>, shared: Shared, late: LateListener) {
     let slots = Slots::new(MAX_CONNECTIONS);
-    let mut current = None;
+    let socket = watch::Sender::new(Control::default());
+    tokio::spawn(share_as_wanted(socket.subscribe(), Arc::clone(&shared.place)));
     let mut wanted = Control::default();
+    let (mut listener, mut current, mut opening): (Option<TcpListener>, Option<Current>, Option<Opening>) =
+        (None, None, None);
+    // Links outlive a change that leaves the tokens.
+    let mut last: Option<Arc<Site>> = None;
     let mut missing = None;
     let mut is_open = true;
     loop {
         tokio::select! {
             change = changes.recv(), if is_open => match change {
-                Some(Change::Settings(Settings { control, listener })) => {
+                Some(Change::Settings(Settings { control, listener: new })) => {
                     late.set(None);
                     // The old address first: the new one may need its port.
-                    drop(current.take());
-                    let served = with_listener(&control, listener);
-                    wanted.clone_from(&control);
-                    missing = served.is_err().then(|| control.clone());
-                    current = set(served, control, &shared).await;
+                    drop((listener.take(), current.take()));
+                    socket.send_replace(control.clone());
+                    let found = with_listener(&control, new);
+                    missing = found.is_err().then(|| control.clone());
+                    wanted = control;
+                    listener = offer(found, &wanted, &shared);
+                    opening = open(listener.as_ref(), &wanted, &shared.place);
                 }
-                Some(Change::Tokens) => {
-                    if let Some(before) = current.take() {
-                        current = Some(with_tokens_of_now(before, &wanted, &shared).await);
-                    }
-                }
+                Some(Change::Tokens) => opening = open(listener.as_ref(), &wanted, &shared.place),
                 None => is_open = false,
             },
-            (control, listener) = listen_for(missing.as_ref()) => {
+            (control, new) = listen_for(missing.as_ref()) => {
                 missing = None;
-                if let Ok(address) = listener.local_addr() {
+                if let Ok(address) = new.local_addr() {
                     log!(target: "mprun", Level::Info, "control over TCP on http://{address}/, for clients with a token");
                 }
-                late.set(listener.try_clone().ok());
-                current = set(Ok(Some(listener)), control, &shared).await;
+                late.set(new.try_clone().ok());
+                listener = offer(Ok(Some(new)), &control, &shared);
+                opening = open(listener.as_ref(), &control, &shared.place);
             }
-            stream = accept(current.as_ref(), &slots) => {
-                let Some(Current { site, until, .. }) = &current else { continue };
+            site = opened(&mut opening) => {
+                let before = current.as_ref().map(|current| &current.site);
+                if !before.is_some_and(|before| site.has_tokens_of(before)) {
+                    if before.is_some() {
+                        log!(target: "mprun", Level::Info, "control over TCP: a token is another one, and clients with the old one are disconnected");
+                    }
+                    if let Some(last) = last.filter(|last| site.has_tokens_of(last)) {
+                        site.take_links(&last);
+                    }
+                    let site = Arc::new(site);
+                    last = Some(Arc::clone(&site));
+                    shared.set_site(Ok(Arc::clone(&site)));
+                    current = Some(Current { site, until: watch::Sender::new(()) });
+                }
+            }
+            stream = accept(listener.as_ref().filter(|_| current.is_some()), &slots) => {
+                let Some(Current { site, until }) = &current else { continue };
                 let (transport, mut until, shared) = (Transport::Tcp(Arc::clone(site)), until.subscribe(), shared.clone());
                 slots.admit(stream, reply::too_many, |stream, slot| async move {
                     let over = async { drop(until.changed().await) };
@@ -110,6 +136,61 @@ pub(super) async fn serve(mut changes: mpsc::UnboundedReceiver<Change>, shared: 
             }
         }
     }
+}
+
+/// The listener as the server needs it. Until its tokens are read, and where there is none, there is no page.
+fn offer(
+    found: io::Result<Option<std::net::TcpListener>>,
+    control: &Control,
+    shared: &Shared,
+) -> Option<TcpListener> {
+    let listener = found.map_err(|error| {
+        let address = control.listen.map(|address| address.to_string()).unwrap_or_default();
+        format!("failed to listen on {address}: {error}")
+    });
+    let listener = listener.and_then(|listener| {
+        listener.map(TcpListener::from_std).transpose().map_err(|error| {
+            log!(target: "mprun", Level::Warn, "no control over TCP: {error}");
+            error.to_string()
+        })
+    });
+    match listener {
+        Ok(Some(listener)) => {
+            shared.unset_site();
+            return Some(listener);
+        }
+        Ok(None) => shared.set_site(Err(NoPage::NotWanted)),
+        Err(why) => shared.set_site(Err(NoPage::NoAddress(why))),
+    }
+    None
+}
+
+/// Reads the tokens of a listener, on a thread of its own.
+fn open(listener: Option<&TcpListener>, control: &Control, place: &Arc<Place>) -> Option<Opening> {
+    let address = listener?.local_addr().ok()?;
+    let (control, place) = (control.clone(), Arc::clone(place));
+    let mut opened =
+        tokio::task::spawn_blocking(move || Site::open_at(address, &control, &place.state_folder));
+    Some(tokio::spawn(async move {
+        if let Ok(site) = timeout(FILE_TIMEOUT, &mut opened).await {
+            return site.ok();
+        }
+        let seconds = FILE_TIMEOUT.as_secs();
+        log!(target: "mprun", Level::Warn, "control over TCP: the files of the tokens were not read within {seconds} s: until they are, the tokens before them hold, and without such there is no page");
+        opened.await.ok()
+    }))
+}
+
+/// Once the tokens are read that are being read, if any are.
+async fn opened(opening: &mut Option<Opening>) -> Site {
+    if let Some(reading) = opening {
+        let site = reading.await;
+        *opening = None;
+        if let Ok(Some(site)) = site {
+            return site;
+        }
+    }
+    pending().await
 }
 
 /// The listener that the file wants, if it wants one.
@@ -131,27 +212,11 @@ async fn listen_for(missing: Option<&Control>) -> (Control, std::net::TcpListene
     (control.clone(), listen_later(address).await)
 }
 
-/// Serves with that from now on, and says so.
-async fn set(
-    listener: io::Result<Option<std::net::TcpListener>>,
-    control: Control,
-    shared: &Shared,
-) -> Option<Current> {
-    let no_address = |error: &io::Error| {
-        let address = control.listen.map(|address| address.to_string()).unwrap_or_default();
-        NoPage::NoAddress(format!("failed to listen on {address}: {error}"))
-    };
-    let absent = listener.as_ref().err().map_or(NoPage::NotWanted, no_address);
-    let current = apply(Settings { control, listener: listener.ok().flatten() }, &shared.place).await;
-    shared.set_site(current.as_ref().map(|current| Arc::clone(&current.site)).ok_or(absent));
-    current
-}
-
-async fn accept(current: Option<&Current>, slots: &Slots) -> TcpStream {
-    let Some(current) = current else { return pending().await };
+async fn accept(listener: Option<&TcpListener>, slots: &Slots) -> TcpStream {
+    let Some(listener) = listener else { return pending().await };
     loop {
         slots.room().await;
-        match current.listener.accept().await {
+        match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true); // answers are short
                 let _ = setsockopt(&stream, sockopt::SndBuf, &SEND_BUFFER_BYTES);
@@ -171,37 +236,14 @@ async fn accept(current: Option<&Current>, slots: &Slots) -> TcpStream {
     }
 }
 
-async fn apply(settings: Settings, place: &Arc<Place>) -> Option<Current> {
-    let Settings { control, listener } = settings;
-    let place = Arc::clone(place);
-    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-    // A file or a group may be on the network.
-    let opened = tokio::task::spawn_blocking(move || {
-        if let Some(socket) = &place.socket {
-            share(socket, &control);
-        }
-        address.map(|address| Site::open_at(address, &control, &place.state_folder))
-    });
-    let site = Arc::new(opened.await.ok()??);
-    let listener = TcpListener::from_std(listener?);
-    let listener = listener.inspect_err(|error| {
-        log!(target: "mprun", Level::Warn, "no control over TCP: {error}");
-    });
-    Some(Current { listener: listener.ok()?, site, until: watch::Sender::new(()) })
-}
-
-/// The same address with the tokens that their files hold now. Clients of others are disconnected.
-async fn with_tokens_of_now(before: Current, control: &Control, shared: &Shared) -> Current {
-    let (address, control, place) = (before.site.address, control.clone(), Arc::clone(&shared.place));
-    let opened = tokio::task::spawn_blocking(move || Site::open_at(address, &control, &place.state_folder));
-    let Ok(site) = opened.await else { return before };
-    if site.has_tokens_of(&before.site) {
-        return before;
+/// Shares the socket as the file says, each time it says another thing: a group may be on the network.
+async fn share_as_wanted(mut wanted: watch::Receiver<Control>, place: Arc<Place>) {
+    while wanted.changed().await.is_ok() {
+        let (control, place) = (wanted.borrow_and_update().clone(), Arc::clone(&place));
+        let share = move || place.socket.as_deref().map(|socket| share(socket, &control));
+        // A panic there leaves the socket as it was.
+        let _ = tokio::task::spawn_blocking(share).await;
     }
-    log!(target: "mprun", Level::Info, "control over TCP: a token is another one, and clients with the old one are disconnected");
-    let site = Arc::new(site);
-    shared.set_site(Ok(Arc::clone(&site)));
-    Current { listener: before.listener, site, until: watch::Sender::new(()) }
 }
 
 /// Gives the socket its group and its permissions. Until then, and where that fails, it is for its owner alone.

@@ -48,7 +48,7 @@ fn open(site: &Site, body: &[u8]) -> Result<Response, Refused> {
     let Some((right, session)) = site.redeem(&code) else {
         return Err(Refused::new(
             Reason::NotAllowed,
-            "this link was used, or is too old: `mprun open` makes another",
+            "this link was used, is too old, or was made before an upgrade of mprun or a change of its token: `mprun open` makes another",
         ));
     };
     let mut response = reply::value(&json!({ "key": session.key, "read_only": right != Right::All }));

@@ -67,9 +67,10 @@ impl Site {
     pub(in crate::control::server) fn client(&self, headers: &HeaderMap) -> Result<Client, Refused> {
         origin::check(headers, &self.hosts)?;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        if let Some(bearer) = text(AUTHORIZATION.as_str()) {
-            let token = bearer.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-            let right = token.map_or(Right::Nothing, |(_, token)| self.right_of(token.trim()));
+        // Another scheme is for a proxy that asks for a password of its own.
+        let shown = text(AUTHORIZATION.as_str()).and_then(|shown| shown.split_once(' '));
+        if let Some((_, token)) = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
+            let right = self.right_of(token.trim());
             return Ok(Client { right, session: right });
         }
         let mut client = Client { right: Right::Nothing, session: Right::Nothing };
@@ -99,6 +100,11 @@ impl Site {
             true if found == Right::Nothing => *right,
             _ => found,
         })
+    }
+
+    /// Those that wait there are good here from now on.
+    pub(super) fn take_links(&self, other: &Site) {
+        *self.lock() = std::mem::take(&mut *other.lock());
     }
 
     pub(super) fn has_tokens_of(&self, other: &Site) -> bool {

@@ -9,10 +9,10 @@
 //! | while a new token is written | a file with the process's number in its name | nothing reads it; the next start makes a token |
 //! | between the link and the removal of that file | the token, and the same under the other name | for its owner alone, as the token itself |
 
-use crate::config::token_file::{self, TokenFile};
+use crate::config::token_file::TokenFile;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -67,10 +67,9 @@ impl Token {
     /// When it can't be read or made.
     pub(super) fn keep(folder: &Path, name: &str) -> io::Result<Token> {
         let path = folder.join(name);
-        match File::open(&path) {
-            Ok(file) => return token_file::token(&file).map(|text| Token::of(&text)),
+        match Token::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            found => return found.map(|(token, _)| token),
         }
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let new = folder.join(format!("{name}.{}", std::process::id()));
@@ -81,7 +80,7 @@ impl Token {
         });
         let _ = fs::remove_file(&new);
         made?;
-        token_file::token(&File::open(&path)?).map(|text| Token::of(&text))
+        Token::read(&path).map(|(token, _)| token)
     }
 }
 
@@ -121,6 +120,8 @@ mod tests {
         assert!(again.is(text.trim()) && !again.is(""), "the next start has the same");
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "nothing else is left behind");
         assert!(!Token::keep(&state, "read-token").unwrap().is(text.trim()));
+        nix::unistd::mkfifo(&state.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(Token::keep(&state, "pipe").is_err(), "it does not wait for a writer");
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -333,7 +333,7 @@ impl State {
     }
 
     fn reload_file_requested(&mut self, id: RequestId, waits: bool, out: &mut Effects) -> Reply {
-        self.refuse_if_stopping()?;
+        self.refuse_if_stopping().inspect_err(|_| out.push(Effect::ReadTokens))?;
         self.requests.loads.push((id, waits));
         self.reload_requested(out);
         Ok(None)

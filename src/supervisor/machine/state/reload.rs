@@ -25,6 +25,8 @@ impl State {
     }
 
     pub(super) fn reload_requested(&mut self, out: &mut Effects) {
+        // Whatever the file says, and also while the pipeline stops: a token is taken back that way.
+        out.push(Effect::ReadTokens);
         if self.phase.stop().is_some() {
             return out.log(Level::Info, "SIGHUP: no reload while the pipeline stops");
         }
@@ -92,10 +94,6 @@ impl State {
         };
         if new.texts == old.texts && is_same {
             self.nothing_to_do(forced, out);
-            if forced {
-                // The files of its tokens may have others in them.
-                out.push(Effect::Serve(Box::new(new.pipeline.control)));
-            }
             return Ok(Vec::new());
         }
         if self.file.said.as_deref() == Some(new.source().as_str()) {

@@ -202,7 +202,7 @@ impl Bench {
                 self.dead_letter_requests.push(release.slot);
             }
             Effect::KillDeadLetterWriter(slot) => self.killed_writers.push(slot),
-            Effect::LimitDeadLetters(_) | Effect::Serve(_) | Effect::ReleaseMemory => {}
+            Effect::LimitDeadLetters(_) | Effect::Serve(_) | Effect::ReadTokens | Effect::ReleaseMemory => {}
             Effect::SetQueue(id, spec) => drop(self.queues.insert(id, spec.name)),
             Effect::AddHidden(id, Label::Spill(stage)) => {
                 drop(self.queues.insert(id, format!("outbox of {stage}")));
