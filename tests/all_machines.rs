@@ -172,8 +172,21 @@ fn a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_
     assert!(said.stderr.contains("is alive"), "{}", said.stderr);
     gone.signal(9);
     gone.wait();
-    let mut stays = machine(&text, "work");
     wait_until("silence", || (ids(&looker.status(), "silent") == [name.clone()]).then_some(()));
+    let limit = looker.status()["bottleneck"].clone();
+    assert_eq!(
+        (limit["limit"].as_str(), limit["stage"].as_str()),
+        (Some("missing"), Some("work")),
+        "{limit}"
+    );
+    let text_of = limit["text"].as_str().unwrap();
+    assert!(
+        text_of.starts_with("work is the bottleneck: no machine that is heard of runs it, and "),
+        "{limit}"
+    );
+    let mut stays = machine(&text, "work");
+    let is_at_work = || (looker.status()["bottleneck"]["limit"] != "missing").then_some(());
+    wait_until("a machine that works", is_at_work);
     let shown = looker.tell(&["status", "--all", "pipeline.toml"]);
     let expected = format!("`mprun forget pipeline.toml {}`", &name[..8]);
     assert!(shown.contains("has fallen silent") && shown.contains(&expected), "{shown}");
@@ -374,6 +387,27 @@ fn dead_letters_in_the_broker_are_seen_to_from_any_machine(kind: BrokerKind) {
     ] {
         assert_eq!(looker.ask(bad).code, Some(2), "{bad:?}");
     }
+}
+
+fn letters_of_shared_queues_count_as_long_as_the_broker_has_them(kind: BrokerKind) {
+    let server = server(kind);
+    let work = "command = 'if [ \"$1\" = 7 ]; then exit 1; fi; echo \"$1\"'\nmode = 'each'\nattempts = 1";
+    let text = file(&server, 100_000, work).replace("use = 'count'", "use = 'count'\nsleep = '100ms'");
+    let looker = Looker::new(&text);
+    let mut run = Run::start(&text);
+    // Until it is up there is no status.
+    let status =
+        || -> Value { serde_json::from_str(&run.ask(&["status", "--json"]).stdout).unwrap_or_default() };
+    let seen =
+        wait_until("a dead letter", || Some(status()).filter(|seen| seen["letters"]["in_broker"] == 1));
+    assert_eq!((&seen["dead_letters"], &seen["letters"]["letters"]), (&1.into(), &0.into()), "{seen}");
+    let check = run.ask(&["status", "--check"]);
+    assert_eq!(check.code, Some(3), "{}", check.stdout);
+    assert!(check.stdout.contains("in the broker") && !check.stdout.contains("jsonl"), "{}", check.stdout);
+    looker.tell(&["dead", "drop", "--shared", "pipeline.toml", "--all"]);
+    wait_until("a count without it", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
 }
 
 /// 20 items, of which 7 fails as long as `fixed` is not there.
@@ -702,6 +736,7 @@ on_both!(
     a_machine_that_was_away_obeys_once_it_is_there_again,
     five_machines_are_summed_and_each_is_there_with_what_it_runs,
     one_machine_is_seen_until_its_run_has_ended_and_after_that,
+    letters_of_shared_queues_count_as_long_as_the_broker_has_them,
     a_killed_machine_falls_silent_is_named_and_struck_off_and_its_items_are_done_by_another,
     a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on,
     a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error,

@@ -57,6 +57,21 @@ fn without_autostart_a_service_waits_for_its_start_and_keeps_running_under_the_n
 }
 
 #[test]
+fn a_service_that_was_never_started_is_stopped_while_the_run_ends_too() {
+    let text = "[stages.held]\ncommand = ['sleep', '1000']\nautostart = false\n\
+                [stages.slow]\ncommand = 'trap \"while [ ! -e go ]; do sleep 0.05; done; exit\" TERM; echo up >&2; while :; do sleep 0.05; done'\n\
+                stop_timeout = '60s'\n";
+    let mut run = Run::start(text);
+    run.wait_for_log("slow[0] up");
+    run.signal(libc::SIGTERM);
+    let phase = || -> serde_json::Value { serde_json::from_str(&run.tell(&["status", "--json"])).unwrap() };
+    wait_until("the drain", || (phase()["phase"] == "draining").then_some(()));
+    assert_eq!(state(&run, "held"), "stopped");
+    run.folder.file("go", "");
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}
+
+#[test]
 fn a_service_that_is_started_before_it_has_ended_runs_again_and_its_restart_is_counted() {
     let mut run = Run::start(
         "[stages.web]\ncommand = \"trap '' TERM; echo up; while :; do sleep 0.05; done\"\nstop_timeout = '300ms'\n\

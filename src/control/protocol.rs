@@ -163,6 +163,14 @@ pub(crate) struct Retried {
     pub refused: Vec<String>,
 }
 
+/// What became of a [`Drop`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    pub done: String,
+    /// Letters that were there, and are gone.
+    pub dropped: u64,
+}
+
 /// `GET /v1/logs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -52,8 +52,15 @@ fn live() -> Result<End, String> {
     let tasks = LocalSet::new();
     let end = tasks.block_on(&runtime, async {
         let board = Board(File::from(board));
+        let last_shown = board.0.try_clone().map(Board).map_err(|error| error.to_string())?;
+        let last_look = looks.clone();
         let pipes = Pipes::new(orders, news, board, looks).map_err(|error| error.to_string())?;
-        serve(request, arena, pipes).await
+        let end = serve(request, arena, pipes).await?;
+        let has_letters = last_shown.read().is_some_and(|seen| seen.letters_written_to_broker() > 0);
+        if matches!(end, End::Left) && has_letters {
+            last_look.take_last().await;
+        }
+        Ok(end)
     });
     // What is under way goes with its connection.
     drop(tasks);

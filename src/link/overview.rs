@@ -22,7 +22,11 @@ use tokio::time::timeout;
 /// A broker that does not answer is a fault by then.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The last look holds up the end of the run.
+const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Looks at the whole run, one at a time.
+#[derive(Clone)]
 pub(super) struct Looks {
     request: Rc<LinkRequest>,
     board: Rc<Board>,
@@ -39,21 +43,29 @@ impl Looks {
         if self.is_looking.replace(true) {
             return;
         }
-        let (request, board) = (Rc::clone(&self.request), Rc::clone(&self.board));
-        let is_looking = Rc::clone(&self.is_looking);
+        let looks = self.clone();
         tokio::task::spawn_local(async move {
-            let found = timeout(LOOK_TIMEOUT, look(&request)).await;
-            let late = || Err(Fault::Away(format!("no answer within {} s", LOOK_TIMEOUT.as_secs())));
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let at = now.as_millis() as u64;
-            let seen = match found.unwrap_or_else(|_| late()) {
-                Ok(run) => json!({ "at": at, "run": run }),
-                Err(fault) => json!({ "at": at, "fault": format!("{}: {fault}", request.plan.broker.url) }),
-            };
-            // Without memory the one before stays, and its age says so.
-            let _ = board.write_text(seen.to_string().as_bytes());
-            is_looking.set(false);
+            looks.take(LOOK_TIMEOUT).await;
+            looks.is_looking.set(false);
         });
+    }
+
+    /// What the machine leaves behind in the broker is known then.
+    pub(super) async fn take_last(&self) {
+        self.take(LAST_LOOK_TIMEOUT).await;
+    }
+
+    async fn take(&self, limit: Duration) {
+        let found = timeout(limit, look(&self.request)).await;
+        let late = || Err(Fault::Away(format!("no answer within {} s", limit.as_secs())));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let at = now.as_millis() as u64;
+        let seen = match found.unwrap_or_else(|_| late()) {
+            Ok(run) => json!({ "at": at, "run": run }),
+            Err(fault) => json!({ "at": at, "fault": format!("{}: {fault}", self.request.plan.broker.url) }),
+        };
+        // Without memory the one before stays, and its age says so.
+        let _ = self.board.write_text(seen.to_string().as_bytes());
     }
 }
 

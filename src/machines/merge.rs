@@ -1,11 +1,11 @@
 //! What several machines do, as if one did it. Pure.
 
 use super::snapshot;
-use super::whole::{MachineView, QueueSum, RunView, StageSum, Whole, alive};
+use super::whole::{LEFT, MachineView, QueueSum, RunView, SILENT, StageSum, Whole, alive};
 use crate::broker::{MemberState, Overview};
 use crate::config::BrokerUrl;
 use crate::model::Totals;
-use crate::status::{Bottleneck, Cpus, Fate, MachineStage, Rate, find_bottleneck};
+use crate::status::{Bottleneck, Cpus, Fate, MachineStage, QueueStatus, Rate, StageStatus, find_bottleneck};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -91,9 +91,9 @@ fn state(here: &[&MachineStage], known: &[&MachineStage], machines: &[MachineVie
         |machine: &&MachineView| machine.state == MemberState::Silent && machine.stage(name).is_some();
     match known {
         [] => NOWHERE,
-        _ if machines.iter().any(|machine| is_silent(&machine)) => "silent",
+        _ if machines.iter().any(|machine| is_silent(&machine)) => SILENT,
         known if known.iter().all(|stage| stage.fate == Fate::Finished) => "finished",
-        _ => "left",
+        _ => LEFT,
     }
     .to_owned()
 }
@@ -104,10 +104,24 @@ fn bottleneck(whole: &Whole) -> Option<Bottleneck> {
     if whole.run.ended.is_some() || whole.alive().next().is_none() {
         return None;
     }
+    let missing = whole.stages.iter().filter(|stage| stage.is_missing());
+    let waited_for = missing.filter_map(|missing| {
+        let stage = snapshot.stages.iter().find(|stage| stage.name == missing.name)?;
+        Some((stage, waiting_for(stage, &snapshot.queues))).filter(|(_, items)| *items > 0)
+    });
+    if let Some((stage, items)) = waited_for.max_by_key(|(_, items)| *items) {
+        return Some(Bottleneck::missing(&stage.name, items));
+    }
     let found = find_bottleneck(&snapshot, &BTreeMap::new(), None);
     let Some(stage) = found.stage.clone() else { return Some(found) };
     // Another process of it needs a CPU on a machine that runs it.
     Some(find_bottleneck(&snapshot, &BTreeMap::new(), cpus_of(whole, &stage)))
+}
+
+/// Items that wait for a stage, also those that a silent machine holds.
+fn waiting_for(stage: &StageStatus, queues: &[QueueStatus]) -> u64 {
+    let inputs = queues.iter().filter(|queue| stage.inputs.contains(&queue.name));
+    inputs.map(|queue| queue.waiting + queue.leased).sum()
 }
 
 fn cpus_of(whole: &Whole, stage: &str) -> Option<Cpus> {

@@ -2,9 +2,11 @@
 //! show it.
 #![forbid(unsafe_code)]
 
+mod letters;
 mod merge;
 pub(crate) mod snapshot;
 mod whole;
 
+pub(crate) use letters::LettersSeen;
 pub(crate) use merge::{Known, NOWHERE, whole};
 pub(crate) use whole::{MachineView, OpenWriter, QueueSum, StageSum, Whole};

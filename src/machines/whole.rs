@@ -5,6 +5,11 @@ use crate::model::Totals;
 use crate::status::{Bottleneck, MachineStage, MachineStatus, Rate};
 use serde::Serialize;
 
+/// A stage whose machines are not heard of.
+pub(super) const SILENT: &str = "silent";
+/// A stage whose machines have left the run before its end.
+pub(super) const LEFT: &str = "left";
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Whole {
     pub pipeline: String,
@@ -127,6 +132,13 @@ impl MachineView {
             None | Some("") => self.short(),
             Some(host) => format!("{} ({host})", self.short()),
         }
+    }
+}
+
+impl StageSum {
+    /// Machines have run it, and none that is there does.
+    pub(super) fn is_missing(&self) -> bool {
+        [SILENT, LEFT].contains(&self.state.as_str())
     }
 }
 

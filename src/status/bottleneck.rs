@@ -71,9 +71,13 @@ pub(crate) fn find(now: &Snapshot, before: &BTreeMap<String, Times>, cpus: Optio
     let next = next(&loads, &load, limit);
     let (one_more, no_more_because) = match limit {
         Limit::Work | Limit::Pauses => gain(&load, limit, next.as_ref(), cpus),
-        Limit::Rate | Limit::Input | Limit::Output | Limit::Failing | Limit::Nothing | Limit::Unknown => {
-            (0.0, None)
-        }
+        Limit::Rate
+        | Limit::Input
+        | Limit::Output
+        | Limit::Failing
+        | Limit::Missing
+        | Limit::Nothing
+        | Limit::Unknown => (0.0, None),
     };
     let stage = Some(load.stage.name.clone());
     let mut found = Bottleneck { limit, stage, share, next, one_more, no_more_because, text: String::new() };

@@ -16,6 +16,10 @@ pub(crate) struct Letters {
     pub drops_old: bool,
     /// Letters that were dropped for that, since there were none.
     pub dropped: u64,
+    /// Letters of shared queues that lie in the broker, of all machines; none: there are none of this machine, or the broker
+    /// has not said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_broker: Option<u64>,
     /// Items of dead workers that wait for their letters to be written, and why.
     pub waiting: Vec<String>,
 }

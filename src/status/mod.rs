@@ -141,18 +141,33 @@ pub(crate) struct Refusal {
 }
 
 impl Snapshot {
-    /// The letters of the run that are there still. What the broker holds of shared queues is not known here: of those, as
-    /// many as have been written.
+    /// The letters of the run that are there still. Where the broker has not said how many it holds, they are as many as have
+    /// been written there.
     pub(crate) fn letters_left(&self) -> DeadLetterCounts {
-        let shared = self.queues.iter().filter(|queue| queue.shared).map(|queue| queue.dead).sum::<u64>();
-        let own = self.dead_letters.saturating_sub(shared);
-        let written = DeadLetterCounts { items: own, too_long: self.totals.too_long };
+        let too_long = self.totals.too_long;
+        let written = DeadLetterCounts { items: self.letters_written_here() - too_long, too_long };
         let left = match self.dead_letter_file.as_str() {
             "" => written,
             // What was dropped to make room was not dropped by hand.
             _ => written.among(self.letters.letters + self.letters.dropped),
         };
-        DeadLetterCounts { items: left.items + shared, ..left }
+        DeadLetterCounts { items: left.items + self.letters_left_in_broker(), ..left }
+    }
+
+    /// Letters that this run has written on this machine.
+    pub(crate) fn letters_written_here(&self) -> u64 {
+        self.dead_letters.saturating_sub(self.letters_written_to_broker()) + self.totals.too_long
+    }
+
+    /// Letters that this machine has written to the broker: those of shared queues.
+    pub(crate) fn letters_written_to_broker(&self) -> u64 {
+        self.queues.iter().filter(|queue| queue.shared).map(|queue| queue.dead).sum()
+    }
+
+    /// Those of them that are there still. Other machines write there as well, so this can be too many, as long as the broker
+    /// has that many.
+    pub(crate) fn letters_left_in_broker(&self) -> u64 {
+        self.letters_written_to_broker().min(self.letters.in_broker.unwrap_or(u64::MAX))
     }
 }
 
@@ -172,6 +187,12 @@ mod tests {
         let not_kept = Snapshot { dead_letter_file: String::new(), ..seen.clone() };
         assert_eq!(not_kept.letters_left().items, 3);
         let shared = QueueStatus { dead: 2, shared: true, ..queue("jobs", 0) };
-        assert_eq!(Snapshot { queues: vec![shared], ..seen }.letters_left().items, 2);
+        let shared = Snapshot { queues: vec![shared], ..seen };
+        assert_eq!((shared.letters_left().items, shared.letters_written_here()), (2, 1));
+        let with = |in_broker| {
+            let letters = Letters { in_broker: Some(in_broker), ..Letters::default() };
+            Snapshot { letters, ..shared.clone() }.letters_left().items
+        };
+        assert_eq!((with(0), with(1), with(9)), (0, 1, 2));
     }
 }

@@ -172,6 +172,7 @@ test("a chain of 200 stages is in rows that fit every window, and the way to a s
   return shown(Array.from({ length: 200 }, (_, n) => stage(n)).join(""), async (page) => {
     const troubled = page.getByRole("button", { name: /^step-150: failing/ });
     await troubled.waitFor();
+    await page.locator("[data-node='stage/step-150'] .marks", { hasText: "restart" }).waitFor();
     await sizes(page, async (width) => {
       assert.deepEqual(await clashes(page), [], `${width}`);
       assert.deepEqual(await cut(page), [], `${width}`);

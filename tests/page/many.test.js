@@ -48,6 +48,18 @@ test("the other pipelines of a user are listed, with links to pages that want th
     assert.equal(code, 403);
     assert.equal(await looking.locator("#pipelines").isVisible(), false);
     await looking.context().close();
+    // At the other end of a tunnel, the loopback is another machine's.
+    const port = await freePort();
+    const tunnel = net.createServer((here) => {
+      const there = net.connect(new URL(pipeline.base).port, "127.0.0.1");
+      here.pipe(there).pipe(here);
+      for (const end of [here, there]) end.on("error", () => [here, there].forEach((one) => one.destroy()));
+    }).listen(port, "127.0.0.1");
+    const far = await visit(browser, pipeline, { args: ["--base", `http://localhost:${port}`] });
+    await far.locator("#pipeline-list li", { hasText: "mail" }).filter({ hasText: "workers" }).waitFor();
+    assert.equal(await far.locator("#pipeline-list a").count(), 0);
+    await far.context().close();
+    tunnel.close();
     await mail.kill();
     await card("mail").waitFor({ state: "detached" });
   } finally {
@@ -116,6 +128,7 @@ test("a run on two machines is on the page of each, and what the broker's absenc
       // What runs on the other one is no worker that is missing here.
       await page.locator("[data-node='stage/make'] .badge", { hasText: "elsewhere" }).waitFor();
       assert.equal(await page.locator("#summary dd").first().textContent(), "1");
+      await page.locator("#bottleneck", { hasText: /^On this machine: / }).waitFor();
       const queue = machines.getByRole("row").filter({ hasText: "jobs" }).filter({ hasText: "1024" });
       await until("items in the broker", async () => Number(await queue.getByRole("cell").nth(1).textContent()) > 20);
       await machines.getByRole("row").filter({ hasText: "2/2" }).filter({ hasText: "work" }).waitFor();

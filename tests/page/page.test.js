@@ -178,6 +178,46 @@ test("a drop takes the letters that were there at the question, and none that ca
   assert.ok(letters() > 3);
 }));
 
+test("a drop says how many letters were there, though another has dropped them at the question", () => shown(FAILS, async (page, pipeline) => {
+  await until("some letters", () => pipeline.status().letters.letters >= 3);
+  await page.getByRole("button", { name: "dead letters" }).click();
+  await page.getByRole("button", { name: /^Drop / }).first().click();
+  await page.getByRole("dialog").waitFor();
+  pipeline.tell("dead", "drop", pipeline.file.toString(), "--all");
+  await page.getByRole("dialog").getByRole("button", { name: "Yes" }).click();
+  await page.getByRole("status").filter({ hasText: /^0 dropped; \d+ were not there any more$/ }).waitFor();
+}));
+
+test("a letter that is read stays where it is while others come", () => shown(FAILS.replace('echo "no article $n" >&2', 'for i in $(seq 19); do echo "line $i of what was wrong with $n" >&2; done'), async (page, pipeline) => {
+  await until("a letter", () => pipeline.status().letters.letters > 0);
+  await page.getByRole("button", { name: "dead letters" }).click();
+  await page.getByRole("button", { name: /^Show / }).first().click();
+  const words = page.locator(".letters .words").first();
+  await words.evaluate((one) => {
+    one.focus();
+    one.scrollTop = 60;
+    one.id = "before";
+  });
+  await page.locator("#before").waitFor({ state: "detached" });
+  assert.deepEqual(await words.evaluate((one) => [one === document.activeElement, one.scrollTop]), [true, 60]);
+}));
+
+test("the way back leads over what was selected before, and the address to what it says", () => shown(SHOP, async (page) => {
+  const panel = (text) => page.locator("#panel h2", { hasText: text }).waitFor();
+  await open(page, "stage/check");
+  await open(page, "queue/orders");
+  await panel("Queue orders");
+  await page.goBack();
+  await panel("Stage check");
+  await page.goForward();
+  await panel("Queue orders");
+  await page.evaluate(() => { location.hash = "#stage/book"; });
+  await panel("Stage book");
+  for (let n = 0; n < 3; n++) await page.goBack();
+  await page.locator("#panel").waitFor({ state: "hidden" });
+  assert.equal(new URL(page.url()).hash, "");
+}));
+
 test("text that is selected stays while the page goes on", () => shown(SHOP, async (page, pipeline) => {
   await open(page, "stage/check");
   await page.locator("#panel table td").nth(1).waitFor();
@@ -303,4 +343,7 @@ test("for looking only, nothing can be pressed that changes anything", () => sho
   assert.ok(await page.locator("header").getByRole("button", { name: "Pause" }).isDisabled());
   const code = await page.evaluate(async () => (await fetch("/v1/pause", { method: "POST", body: "{}", headers: { "x-mprun-key": localStorage.getItem("mprun-key") } })).status);
   assert.equal(code, 403);
+  await page.evaluate(() => { location.hash = "#reload/"; });
+  await page.locator("#panel", { hasText: "This page is for looking only." }).waitFor();
+  assert.equal(await page.getByText("can't be used").count(), 0);
 }, { args: ["--read-only"] }));

@@ -212,9 +212,11 @@ export async function shown(browser, text, use, { pipeline: place, ...options } 
 
 export const shot = (page, name) => process.env.MPRUN_SCREENSHOTS && page.screenshot({ path: path.join(process.env.MPRUN_SCREENSHOTS, name) });
 
-// What is wider than its place without a sign of that, and so can't be read whole.
-export const cut = (page) => page.evaluate(() => [document.documentElement, ...document.querySelectorAll("body *")]
-  .filter((one) => one.checkVisibility() && !one.matches(".spoken, .node") && one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline" && getComputedStyle(one).textOverflow !== "ellipsis" && (one === document.documentElement || getComputedStyle(one).overflowX !== "visible"))
+// What is wider than its place without a sign of that, or below its box in the graph, and so can't be read whole.
+export const cut = (page) => page.evaluate(() => [
+  ...[...document.querySelectorAll(".node.stage :is(.label, .badge, .figures, .marks)")].filter((one) => one.checkVisibility() && one.getBoundingClientRect().bottom > one.closest(".node").getBoundingClientRect().bottom),
+  ...[document.documentElement, ...document.querySelectorAll("body *")]
+  .filter((one) => one.checkVisibility() && !one.matches(".spoken, .node") && one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline" && getComputedStyle(one).textOverflow !== "ellipsis" && (one === document.documentElement || getComputedStyle(one).overflowX !== "visible"))]
   .map((one) => `${one.localName}#${one.id}.${one.className} ${one.textContent.slice(0, 60)}`));
 
 // What axe finds. It runs in a world of its own, where the page's policy does not hold.

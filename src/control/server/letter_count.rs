@@ -41,8 +41,7 @@ impl LetterCount {
         }
         let last = self.last.lock().ok().and_then(|last| *last);
         // Not counted yet, or not readable: as many as have been written.
-        let unknown =
-            || Amount { letters: snapshot.dead_letters + snapshot.totals.too_long, ..Amount::default() };
+        let unknown = || Amount { letters: snapshot.letters_written_here(), ..Amount::default() };
         let amount = last.map_or_else(unknown, |(_, amount)| amount);
         let letters = &mut snapshot.letters;
         (letters.letters, letters.bytes, letters.dropped) = (amount.letters, amount.bytes, amount.dropped);

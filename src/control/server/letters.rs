@@ -1,7 +1,7 @@
 //! Dead letters as they are looked at and forgotten, on threads of their own: a slow disk delays no other client.
 
 use super::reply::{self, Response};
-use crate::control::protocol::{Dead, DeadGroup, Done, Drop, Reason, Refused};
+use crate::control::protocol::{Dead, DeadGroup, Drop, Dropped, Reason, Refused};
 use crate::dead_letter::{self, Entry, Letter, Letters};
 use crate::hash::fnv1a;
 use crate::text;
@@ -50,14 +50,15 @@ impl LetterReader {
         Ok(reply::value(&letters))
     }
 
-    pub(super) async fn drop_some(&self, wanted: Drop) -> Result<Done, Refused> {
+    pub(super) async fn drop_some(&self, wanted: Drop) -> Result<Dropped, Refused> {
         let keys: BTreeSet<String> = wanted.keys.iter().map(|key| number_of(key).to_owned()).collect();
-        let dropped = self
+        let gone = self
             .aside(move |path| {
                 dead_letter::drop_some(path, &mut |letter| keys.contains(number_of(&letter.key())))
             })
             .await?;
-        Ok(Done { done: format!("{} dropped", dropped.dropped), steps: Vec::new() })
+        let dropped = gone.dropped;
+        Ok(Dropped { done: format!("{dropped} dropped"), dropped })
     }
 
     async fn aside<T: Send + 'static>(

@@ -11,6 +11,7 @@
 //! | does not read its answer | it is disconnected after a while, and before others when a slot is wanted |
 
 mod ask;
+mod broker_letters;
 mod closing;
 mod connection;
 mod drawing;

@@ -1,6 +1,7 @@
 //! What all connections share.
 
 use super::ask::{Ask, ask};
+use super::broker_letters;
 use super::letter_count::LetterCount;
 use super::retry::Retrier;
 use crate::control::protocol::{Answer, Refused, Reply, Request, Status};
@@ -50,6 +51,7 @@ impl ServerState {
             let page = self.page.lock().unwrap_or_else(PoisonError::into_inner).clone();
             (snapshot.page, snapshot.page_fault) = page;
             self.letters.fill_in(snapshot).await;
+            broker_letters::fill_in(&self.supervisor, snapshot).await;
         }
         Ok(answer)
     }

@@ -3,7 +3,7 @@
 use super::queues::QueueAdmin;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::last_words;
-use crate::queue::arena::layout::{SlotAt, StageAt, stage};
+use crate::queue::arena::layout::{SlotAt, StageAt, slot, stage};
 use crate::queue::{SlotId, StageId};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 pub struct Failing {
     /// Since this moment.
     pub since: SystemTime,
-    /// Why its last item failed.
+    /// Why its last item failed; empty: not known any more, as another worker has taken its slot over.
     pub last_words: String,
 }
 
@@ -29,8 +29,10 @@ impl QueueAdmin {
         }
         let last =
             memory.load(stage + stage::LAST_SLOT).checked_sub(1).and_then(|last| u16::try_from(last).ok());
-        let last_words =
-            last.and_then(|last| SlotAt::of(SlotId(last)).ok()).map(|last| last_words::load(memory, last));
+        let last = last.and_then(|last| SlotAt::of(SlotId(last)).ok());
+        // The worker that was there may be gone, and its slot another stage's.
+        let is_its = |slot: &SlotAt| StageAt::named_by(memory.load(*slot + slot::STAGE)) == Some(stage);
+        let last_words = last.filter(is_its).map(|slot| last_words::load(memory, slot));
         let since = SystemTime::UNIX_EPOCH + Duration::from_millis(since);
         Ok(Some(Failing { since, last_words: last_words.unwrap_or_default() }))
     }

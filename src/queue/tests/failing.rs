@@ -199,6 +199,11 @@ fn workers_that_die_each_of_another_item_make_a_stage_failing_too() {
         check(&mut admin);
         if n == 4 {
             assert_eq!(admin.failing(STAGE).unwrap().unwrap().last_words, "killed");
+            // The slot is another stage's from here on, and what is said there no word of this one.
+            admin.open_slot(SlotId(0), &settings()).unwrap();
+            admin.set_stage_of(SlotId(0), StageId(1)).unwrap();
+            admin.set_last_words(SlotId(0), "of another").unwrap();
+            assert_eq!(admin.failing(STAGE).unwrap().unwrap().last_words, "");
             return;
         }
     }

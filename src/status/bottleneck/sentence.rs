@@ -54,7 +54,8 @@ pub(super) fn of(found: &Bottleneck, now: &Snapshot, cpus: Option<Cpus>) -> Stri
             return format!("{stage} is the bottleneck: it is failing, and {how}.");
         }
         Limit::Nothing => return nothing(now),
-        Limit::Unknown => return unknown(now),
+        // Its own words say it.
+        Limit::Missing | Limit::Unknown => return unknown(now),
     };
     format!("{first}{}{}", room(found.next.as_ref()), one_more(found, processes, cpus))
 }

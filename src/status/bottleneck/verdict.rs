@@ -1,5 +1,6 @@
 //! What was found to limit a pipeline, as a view shows it.
 
+use crate::numbers::counted;
 use serde::{Deserialize, Serialize};
 
 /// What limits a pipeline.
@@ -21,6 +22,25 @@ pub(crate) struct Bottleneck {
     pub text: String,
 }
 
+impl Bottleneck {
+    /// A stage of all machines that none of them works at. `items`: those that wait for it.
+    pub(crate) fn missing(stage: &str, items: u64) -> Bottleneck {
+        let wait = if items == 1 { "waits" } else { "wait" };
+        Bottleneck {
+            limit: Limit::Missing,
+            stage: Some(stage.to_owned()),
+            share: 1.0,
+            next: None,
+            one_more: 0.0,
+            no_more_because: None,
+            text: format!(
+                "{stage} is the bottleneck: no machine that is heard of runs it, and {} {wait} for it.",
+                counted(items, "item")
+            ),
+        }
+    }
+}
+
 /// What kind of limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +57,8 @@ pub(crate) enum Limit {
     Output,
     /// A stage that is failing, though items wait for it.
     Failing,
+    /// A stage that no machine runs which is heard of, though items wait for it.
+    Missing,
     /// There is less to do than could be done.
     Nothing,
     /// The pipeline was told to pause, to drain, or has not worked yet.

@@ -24,8 +24,10 @@ pub(crate) struct Closing {
     /// Those that kept queues counted before this run began, where it only works off what is left: they are what it tries
     /// again.
     pub dead_at_start: u64,
-    /// Those whose letters lie in the broker.
-    pub dead_in_broker: u64,
+    /// Those of shared queues: their letters lie in the broker.
+    pub dead_shared: u64,
+    /// Letters that the broker holds, of all machines; `None`: unknown.
+    pub letters_in_broker: Option<u64>,
     /// What was too long to become an item.
     pub too_long: u64,
     /// Lines that may be twice in a file.
@@ -40,15 +42,20 @@ impl Closing {
     /// Dead letters that are there still: neither put back nor dropped by hand.
     pub(crate) fn dead(&self) -> DeadLetterCounts {
         let here = self.dead_here();
-        DeadLetterCounts { items: here.items + self.dead_in_broker, ..here }
+        DeadLetterCounts { items: here.items + self.dead_in_broker(), ..here }
     }
 
     /// Those on this machine.
     fn dead_here(&self) -> DeadLetterCounts {
         let counted = self.dead_before + self.queues.iter().map(|(_, counts)| counts.dead).sum::<u64>();
-        let items = counted.saturating_sub(self.dead_at_start).saturating_sub(self.dead_in_broker);
+        let items = counted.saturating_sub(self.dead_at_start).saturating_sub(self.dead_shared);
         let written = DeadLetterCounts { items, too_long: self.too_long };
         self.letters_in_file.map_or(written, |in_file| written.among(in_file))
+    }
+
+    /// Those in the broker.
+    fn dead_in_broker(&self) -> u64 {
+        self.dead_shared.min(self.letters_in_broker.unwrap_or(u64::MAX))
     }
 
     /// What the run ends with.
@@ -145,7 +152,7 @@ impl Closing {
             true => format!("{dead}, not kept"),
             false => format!("{dead}, in {}", self.dead_letters.display()),
         });
-        let there = dead_letters(DeadLetterCounts { items: self.dead_in_broker, too_long: 0 })
+        let there = dead_letters(DeadLetterCounts { items: self.dead_in_broker(), too_long: 0 })
             .map(|dead| format!("{dead} in the broker, which `mprun dead list --shared FILE` shows"));
         match (here, there) {
             (Some(here), Some(there)) => Some(format!("{here}, and {there}")),
@@ -194,7 +201,8 @@ mod tests {
             unsent: 0,
             dead_before: 1,
             dead_at_start: 0,
-            dead_in_broker: 0,
+            dead_shared: 0,
+            letters_in_broker: None,
             too_long: 0,
             repeated: 0,
             dead_letters: "/s/dead.jsonl".into(),
@@ -252,11 +260,11 @@ mod tests {
 
     #[test]
     fn what_was_too_long_is_told_apart_and_counts_for_the_exit_code() {
-        let closing = Closing { dead_in_broker: 1, ..closing() };
+        let closing = Closing { dead_shared: 1, ..closing() };
         let there = "1 dead letter in the broker, which `mprun dead list --shared FILE` shows";
         assert_eq!(closing.warning().unwrap(), format!("1 dead letter, in /s/dead.jsonl, and {there}"));
         assert_eq!(
-            Closing { dead_in_broker: 2, ..closing }.warning().unwrap(),
+            Closing { dead_shared: 2, ..closing }.warning().unwrap(),
             there.replace("1 dead letter", "2 dead letters")
         );
         let closing = Closing { queues: Vec::new(), dead_before: 0, too_long: 2, ..self::closing() };
@@ -274,8 +282,10 @@ mod tests {
         let one = Closing { letters_in_file: Some(1), ..closing() };
         assert_eq!(one.warning().as_deref(), Some("1 dead letter, in /s/dead.jsonl"));
         assert_eq!(one.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
-        let in_broker = Closing { dead_in_broker: 1, ..gone };
+        let in_broker = Closing { dead_shared: 1, ..gone };
         assert_eq!(in_broker.exit_code(&outcome(None, false)), exit::DEAD_LETTERS);
+        let dropped = Closing { letters_in_broker: Some(0), ..in_broker };
+        assert_eq!((dropped.exit_code(&outcome(None, false)), dropped.warning()), (exit::DONE, None));
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub(crate) struct DeadCounters {
     pub before: u64,
     /// Those that recovered queues had counted before a run that only works off dead letters.
     pub at_start: u64,
+    /// Letters that the broker held when the link left the run; `None`: it was not asked, or has not answered.
+    pub in_broker: Option<u64>,
     /// Items that were given up on behalf of dead workers, by stage.
     pub by_stage: BTreeMap<String, u64>,
 }
@@ -295,7 +297,7 @@ impl Performer<'_> {
         let mut counted = |queue, name| Some((name, store.admin.counts(queue).ok()?));
         let mut queues: Vec<_> = names.into_iter().filter_map(|(queue, name)| counted(queue, name)).collect();
         let is_shared = |name: &String| tokens.iter().any(|(_, label)| *label == Label::Held(name.clone()));
-        let dead_in_broker =
+        let dead_shared =
             queues.iter().filter(|(name, _)| is_shared(name)).map(|(_, counts)| counts.dead).sum();
         // What lies in the broker, or waits for it, is not left here.
         let here = queues.iter().filter(|(name, _)| !is_shared(name));
@@ -323,7 +325,8 @@ impl Performer<'_> {
             unsent,
             dead_before: dead.before,
             dead_at_start: dead.at_start,
-            dead_in_broker,
+            dead_shared,
+            letters_in_broker: dead.in_broker,
             too_long,
             repeated,
             letters_in_file: None,

@@ -3,6 +3,7 @@
 use super::inbox::{Notice, Sender};
 use crate::link::{self, Board, LinkOrder, LinkRequest};
 use crate::logs::writer;
+use crate::machines::LettersSeen;
 use crate::status::Snapshot;
 use crate::sys::fd;
 use crate::sys::group;
@@ -15,6 +16,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::SystemTime;
 
 /// A link that was started.
 pub(crate) struct LinkProcess {
@@ -91,6 +93,11 @@ impl LinkProcess {
     pub(crate) fn overview(&mut self) -> Option<Vec<u8>> {
         let _ = self.order(&LinkOrder::Overview);
         self.shown.read_text()
+    }
+
+    /// The dead letters that its last look has found in the broker.
+    pub(crate) fn letters(&self) -> Option<u64> {
+        LettersSeen::read(&self.shown.read_text()?, SystemTime::now())?.letters
     }
 
     pub(crate) fn kill(&self) {

@@ -38,6 +38,11 @@ impl State {
                 if self.waits_for_broker(stage) {
                     described.waits_for = vec!["the broker".to_owned()];
                 }
+                // A stop starts no worker of a stage that had none.
+                let has_none = stage.workers.is_empty() && described.fate == status::Fate::Wanted;
+                if has_none && self.stopping() != Stopping::No {
+                    described.fate = status::Fate::Stopped;
+                }
                 described
             })
             .collect();

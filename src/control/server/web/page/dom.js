@@ -41,6 +41,18 @@ export function set(where, name, value) {
   else if (where.getAttribute(name) !== String(value)) where.setAttribute(name, value);
 }
 
+// New elements in the place of old ones. What has the same `data-act` has the focus still, and is scrolled to the same place.
+export function renew(where, ...children) {
+  const all = () => [...where.querySelectorAll("[data-act]")];
+  const focused = where.contains(document.activeElement) && document.activeElement.dataset.act;
+  const scrolled = new Map(all().filter((one) => one.scrollTop).map((one) => [one.dataset.act, one.scrollTop]));
+  where.replaceChildren(...children);
+  for (const one of all()) {
+    if (scrolled.has(one.dataset.act)) one.scrollTop = scrolled.get(one.dataset.act);
+    if (one.dataset.act === focused) one.focus({ preventScroll: true });
+  }
+}
+
 export const byId = (id) => document.getElementById(id);
 
 // With roles, which a table keeps when the styles make blocks of it.

@@ -1,6 +1,6 @@
 // Dead letters: by stage and cause; shown, tried again, or dropped.
 import { get, isReadOnly, post } from "./api.js";
-import { element, isSelected } from "./dom.js";
+import { element, isSelected, renew } from "./dom.js";
 import { bytes, counted, moment, number, quoted } from "./words.js";
 
 const BATCH = 500;
@@ -35,15 +35,13 @@ export class LettersView {
   async draw() {
     const groups = await get("/v1/dead/groups").catch((error) => this.answer(error.message));
     if (!groups) return;
-    const focused = document.activeElement?.dataset?.act;
     const shared = this.machines.letters();
     const list = groups.length && element("ul", { class: "groups" }, ...await Promise.all(groups.map((group) => this.group(group))));
     const elsewhere = shared > 0 && element("p", {}, `${counted(shared, "dead letter")} of shared queues in the broker: mprun dead list --shared ${quoted(this.file)}`);
     const rest = this.total - groups.reduce((sum, group) => sum + group.letters, 0);
     const others = groups.length >= MOST_GROUPS && rest > 0 && element("p", { class: "hint" }, `${counted(rest, "more letter")} in other groups: mprun dead list`);
-    this.body.replaceChildren(...[elsewhere, others, list].filter(Boolean));
-    if (!list && !elsewhere) this.body.replaceChildren(element("p", {}, "There are no dead letters."));
-    if (focused) [...this.body.querySelectorAll("button")].find((one) => one.dataset.act === focused)?.focus();
+    const none = !list && !elsewhere && element("p", {}, "There are no dead letters.");
+    renew(this.body, ...[elsewhere, others, list, none].filter(Boolean));
   }
 
   async group(group) {
@@ -65,8 +63,8 @@ export class LettersView {
     const letters = await get(`/v1/dead?group=${group.group}&most=20`).catch(() => []);
     return letters.map((letter) => element("li", {},
       element("p", { class: "hint" }, `Line ${letter.line}, ${moment(letter.time)}, from ${letter.queue || "no queue"}, tried ${letter.attempts === 1 ? "once" : `${letter.attempts} times`}, ${bytes(letter.bytes)}`),
-      element("pre", { tabindex: 0, "aria-label": "Item" }, letter.item.slice(0, 4096) + (letter.bytes > 4096 ? " …" : "")),
-      letter.stderr.length > 0 && element("pre", { class: "words", tabindex: 0, "aria-label": "Last words" }, letter.stderr.join("\n"))));
+      element("pre", { tabindex: 0, "aria-label": "Item", "data-act": `item ${letter.key}` }, letter.item.slice(0, 4096) + (letter.bytes > 4096 ? " …" : "")),
+      letter.stderr.length > 0 && element("pre", { class: "words", tabindex: 0, "aria-label": "Last words", "data-act": `words ${letter.key}` }, letter.stderr.join("\n"))));
   }
 
   // Those that are there now: a letter that comes later, or again, was not meant.
@@ -97,7 +95,7 @@ export class LettersView {
         const batch = keys.slice(at, at + BATCH);
         if (keys.length > BATCH) this.answer(`${number(done)} of ${number(keys.length)} ${word} …`);
         const said = await post(`/v1/dead/${what}`, { keys: batch });
-        done += what === "retry" ? said.put : batch.length;
+        done += what === "retry" ? said.put : said.dropped;
         const refused = said.refused ?? [];
         [stay, why] = [stay + refused.length, why ?? refused[0]];
         // The rest would be refused as well.
@@ -106,9 +104,12 @@ export class LettersView {
           break;
         }
       }
+      // Another tab or a command was there first.
+      const missing = keys.length - done - stay;
+      const gone = missing > 0 && `; ${number(missing)} ${missing === 1 ? "was" : "were"} not there any more`;
       const rest = stay && `; ${number(stay)} ${stay === 1 ? "stays" : "stay"}: ${why}`;
       const more = keys.length === MOST_KEYS && `; these were the oldest ${number(MOST_KEYS)}`;
-      this.answer([`${number(done)} ${word}`, rest, more].filter(Boolean).join(""));
+      this.answer([`${number(done)} ${word}`, gone, rest, more].filter(Boolean).join(""));
     } catch (error) {
       this.answer(`${done ? `${number(done)} ${word}; then: ` : ""}${error.message}`);
     } finally {

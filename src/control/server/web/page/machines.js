@@ -74,7 +74,7 @@ function tables({ run, broker, bottleneck, machines, stages, queues }, { own, fi
     element("p", { class: "hint" }, head.filter(Boolean).join(" · ")),
     ...silent.map(({ id, leased }) => element("p", { "data-state": "warning", class: "lead" },
       `${short(id)} has fallen silent and holds ${counted(leased, "item")}. If it is gone for good: mprun forget ${quoted(file)} ${short(id)}`)),
-    bottleneck?.text && element("p", {}, `On all machines, ${bottleneck.text}`),
+    bottleneck?.text && element("p", {}, `On all machines: ${bottleneck.text}`),
     table("On each machine", ["machine", "host", "state", "seen", "up", "leased", "commits to send", "runs"], rows),
     table("Shared queues", ["queue", "waiting", "leased", "of", "oldest", "put", "done", "dead letters"], queues.map((queue) => [
       queue.name, number(queue.waiting), number(queue.leased), number(queue.capacity), queue.oldest === null ? "–" : time(queue.oldest), number(queue.put), number(queue.done), number(queue.letters)])),

@@ -60,7 +60,7 @@ function show() {
   set(byId("state"), "data-state", kind);
   const whole = machines.over(snapshot);
   showSummary(whole, dead);
-  say(byId("bottleneck"), bottleneck ? `${broker ? "On this machine, " : ""}${bottleneck.text}` : "");
+  say(byId("bottleneck"), bottleneck ? `${broker ? "On this machine: " : ""}${bottleneck.text}` : "");
   say(byId("letters"), dead ? counted(dead, "dead letter") : "Dead letters");
   set(byId("letters"), "data-some", dead ? "" : null);
   say(byId("pause"), snapshot.paused ? "Resume" : "Pause");
@@ -216,13 +216,19 @@ addEventListener("online", again);
 addEventListener("storage", ({ key: name }) => name === "mprun-key" && renew());
 for (const button of document.querySelectorAll("[data-changes]")) button.disabled = isReadOnly();
 
-followPipelines(() => goneSince === null);
+followPipelines(() => goneSince === null && snapshot?.page);
 // The broker knows this machine by an id.
 machines.follow(() => goneSince === null && snapshot?.broker && { own: snapshot.broker.machine, file: snapshot.file });
 
-// What was selected before a page was loaded again. Another page may link here with any fragment.
-const [, kind, name] = /^#(stage|queue|letters|reload)\/([\w-]*)$/.exec(location.hash) ?? [];
-if (kind) select(kind, name);
+// What the address says: what was selected before the page was loaded again, or on the way back. Another page may link here with
+// any fragment.
+function selectByAddress() {
+  const [, kind, name] = /^#(stage|queue|letters|reload)\/([\w-]*)$/.exec(location.hash) ?? [];
+  if (!kind) return view && unselect();
+  if (selected !== `${kind}/${name}`) select(kind, name);
+}
+addEventListener("hashchange", selectByAddress);
+selectByAddress();
 
 let [retry, reportShown] = [];
 if (window.SharedWorker) {

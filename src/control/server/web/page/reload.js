@@ -2,6 +2,9 @@
 import { isReadOnly, post } from "./api.js";
 import { element } from "./dom.js";
 
+// Refusals that are about the file.
+const OF_FILE = ["bad-file", "file-refused"];
+
 export class ReloadView {
   constructor(act) {
     this.body = element("div", { class: "view" }, element("p", {}, "reading the file …"));
@@ -10,6 +13,7 @@ export class ReloadView {
   }
 
   async plan() {
+    if (isReadOnly()) return this.body.replaceChildren(element("p", {}, "This page is for looking only. What a reload would change is shown on a page that `mprun open` opens without --read-only."));
     const again = element("button", { type: "button", onclick: () => this.plan() }, "Look again");
     try {
       const { steps } = await post("/v1/plan");
@@ -19,7 +23,7 @@ export class ReloadView {
         element("p", { class: "lead" }, steps.length ? "The pipeline file would change this:" : "The pipeline file is what runs: nothing to do."),
         list, element("div", { class: "buttons" }, steps.length > 0 && apply, again));
     } catch (error) {
-      this.body.replaceChildren(element("p", { class: "lead", "data-state": "bad" }, "The file can't be used:"), element("pre", { tabindex: 0, "aria-label": "Faults" }, error.message), element("div", { class: "buttons" }, again));
+      this.body.replaceChildren(element("p", { class: "lead", "data-state": "bad" }, OF_FILE.includes(error.reason) ? "The file can't be used:" : "What it would change is not known:"), element("pre", { tabindex: 0, "aria-label": "Faults" }, error.message), element("div", { class: "buttons" }, again));
     }
   }
 

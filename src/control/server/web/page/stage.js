@@ -1,6 +1,6 @@
 // One stage: its workers, its rates, what went wrong, its log, and what can be done to it.
 import { get, isReadOnly } from "./api.js";
-import { drawn, element, isSelected, say, set, table } from "./dom.js";
+import { drawn, element, isSelected, renew, say, set, table } from "./dom.js";
 import { changes, happened, line } from "./events.js";
 import { SPAN, bar, curves, picture, shares } from "./times.js";
 import { isService, number, obstacle, rate, rest, stateOf, time } from "./words.js";
@@ -53,12 +53,11 @@ export class StageView {
     const wanted = `${stage.processes} ${stage.paused} ${stopped} ${stage.fate}`;
     if (this.buttons.dataset.wanted === wanted) return;
     this.buttons.dataset.wanted = wanted;
-    const focused = document.activeElement?.dataset?.act;
     // A service that has ended by itself can be started again; a stage that is done has nothing left to do.
     const isOver = isReadOnly() || (stage.fate === "finished" && !this.isService);
     const one = this.isService ? "process" : "worker";
     const button = (label, path, body, more = {}) => element("button", { type: "button", "data-act": label, disabled: isOver, onclick: () => this.act(path, { stage: this.name, ...body }), ...more }, label);
-    this.buttons.replaceChildren(
+    renew(this.buttons,
       element("span", { class: "scale" },
         button("−", "/v1/scale", { by: -1 }, { "aria-label": `One ${one} fewer`, disabled: isOver || stage.processes < 2 || stopped }),
         element("output", { "aria-label": this.isService ? "Processes" : "Workers" }, String(stage.processes)),
@@ -66,7 +65,6 @@ export class StageView {
       stage.paused ? button("Resume", "/v1/resume", {}) : button("Pause", "/v1/pause", {}),
       button("Restart", "/v1/restart", {}),
       stopped ? button("Start", "/v1/start-stage", {}) : button("Stop", "/v1/stop-stage", {}));
-    if (focused) [...this.buttons.querySelectorAll("button")].find((one) => one.dataset.act === focused)?.focus();
   }
 
   showWorkers(stage) {
@@ -92,8 +90,8 @@ export class StageView {
     if (!events) return void (this.seen = null);
     const lines = events.slice(0, 12).map((event) => line(event,
       event.item && element("span", { class: "item" }, ` at item ${event.item.id} of ${event.item.queue}, try ${event.item.attempt}: ${event.item.text}`),
-      event.stderr?.length && element("pre", { tabindex: 0, "aria-label": "Last words" }, event.stderr.join("\n"))));
-    this.events.replaceChildren(lines.length ? element("ul", { class: "events" }, ...lines) : element("p", {}, "Nothing yet."));
+      event.stderr?.length && element("pre", { tabindex: 0, "aria-label": "Last words", "data-act": `${event.index} ${event.time}` }, event.stderr.join("\n"))));
+    renew(this.events, lines.length ? element("ul", { class: "events" }, ...lines) : element("p", {}, "Nothing yet."));
   }
 
   async showLog() {
