@@ -83,6 +83,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         trial: n % 2 == 1,
         bad_runs: n as u32,
         is_service: false,
+        restarted: Vec::new(),
     });
     SavedStage {
         name: name.to_owned(),

@@ -9,7 +9,7 @@ use crate::supervisor::machine::condition::{Condition, Health};
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::phase::Reload;
-use crate::supervisor::machine::restart::Intensity;
+use crate::supervisor::machine::restart::{CountedFor, Intensity};
 use crate::supervisor::machine::saved::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::supervisor::machine::stage_state::{Fate, StageState, Switch, Worker};
 use crate::supervisor::machine::totals::StageTotals;
@@ -66,7 +66,8 @@ impl State {
         if matches!(stage.fate, Fate::Removed { .. }) {
             return None;
         }
-        let workers: Option<_> = stage.workers.iter().map(|worker| save_worker(worker, now)).collect();
+        let workers: Option<_> =
+            stage.workers.iter().map(|worker| save_worker(worker, &stage.intensity, now)).collect();
         Some(SavedStage {
             name: stage.spec.name.clone(),
             gave_up: stage.fate == Fate::GaveUp,
@@ -76,7 +77,7 @@ impl State {
             processes: stage.spec.processes,
             totals: stage.totals.clone(),
             restarts: stage.restarts.clone(),
-            restarted: stage.intensity.ages(now),
+            restarted: stage.intensity.ages(CountedFor::Stage, now),
             killed_in_a_row: stage.killed_in_a_row,
             failing,
             id: stage.id,
@@ -112,7 +113,10 @@ impl State {
         };
         stage.totals = StageTotals { is_service: stage.version.is_service(), ..saved.totals };
         stage.restarts = saved.restarts;
-        stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
+        stage.intensity.add_ages(&saved.restarted, CountedFor::Stage, out.now);
+        for worker in &saved.workers {
+            stage.intensity.add_ages(&worker.restarted, CountedFor::Process(worker.index), out.now);
+        }
         stage.killed_in_a_row = saved.killed_in_a_row;
         if let Some(age) = saved.failing {
             self.failing_before.insert(stage.key, ago(age, out.now));
@@ -158,7 +162,7 @@ fn ago(age: Duration, now: Instant) -> Instant {
     now.checked_sub(age).unwrap_or(now)
 }
 
-fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {
+fn save_worker(worker: &Worker, intensity: &Intensity, now: Instant) -> Option<SavedWorker> {
     let life = match worker.life {
         Life::Due(why) => SavedLife::Due(why),
         Life::BackOff { until, why } => {
@@ -171,9 +175,22 @@ fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {
         Life::Alive(_) | Life::Forking { .. } => return None,
     };
     let Version { work, recycle, .. } = worker.version.as_ref().clone();
+    let restarted = match worker.counted_for() {
+        CountedFor::Stage => Vec::new(),
+        own @ CountedFor::Process(_) => intensity.ages(own, now),
+    };
     let (index, trial, bad_runs, is_service) =
         (worker.index, worker.trial, worker.bad_runs, worker.is_service);
-    (!worker.leaving).then_some(SavedWorker { index, life, work, recycle, trial, bad_runs, is_service })
+    (!worker.leaving).then_some(SavedWorker {
+        index,
+        life,
+        work,
+        recycle,
+        trial,
+        bad_runs,
+        is_service,
+        restarted,
+    })
 }
 
 fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Worker {
