@@ -309,6 +309,43 @@ fn a_line_of_xargs_or_parallel_becomes_a_file_that_runs() {
 }
 
 #[test]
+fn words_of_a_shell_that_come_to_none_are_no_item() {
+    let run = |line: &str| {
+        let folder = Folder::new();
+        folder.file("empty", "");
+        folder.file("lines", "a\n\n \nb\n");
+        let printed = command(&folder).args(["import", "parallel", line]).output().unwrap();
+        assert!(printed.status.success(), "{line}: {}", String::from_utf8_lossy(&printed.stderr));
+        folder.file("pipeline.toml", &String::from_utf8(printed.stdout).unwrap());
+        let ran = command(&folder).args(["run", "pipeline.toml"]).env_remove("UNSET").output().unwrap();
+        assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    for words in ["$(cat empty)", "`cat empty`", "$UNSET", "${UNSET}", "$UNSET $(cat empty)"] {
+        for line in
+            [format!("parallel echo rm old/{{}} ::: {words}"), format!("parallel -n2 echo {{1}} ::: {words}")]
+        {
+            assert_eq!(run(&line), "", "{line}");
+        }
+    }
+    assert_eq!(run("parallel -k echo x{} ::: $(cat empty) 'a b' $UNSET c"), "xa b\nxc\n");
+    assert_eq!(run("parallel -k -r echo x{} :::: lines"), "xa\nxb\n");
+    assert_eq!(run("cat lines empty | parallel -k -r echo x{}"), "xa\nxb\n");
+}
+
+#[test]
+fn a_line_end_in_the_variables_of_a_procfile_stays_one() {
+    let folder = Folder::new();
+    folder.file(".env", "A=\"a\\nb\"\nB='a\\nb'\nC=plain\nD=\"plain\"\nAPI_KEY=\"a\\nb\"\n");
+    folder.file("Procfile", "web: serve\n");
+    let said = mprun(&folder, &["import", "procfile"]);
+    let text = String::from_utf8(said.stdout).unwrap();
+    assert!(text.contains("env_file = \".env\"\n"), "{text}");
+    assert!(text.contains("# not carried over: .env: API_KEY (a Procfile's tools and mprun read"), "{text}");
+    assert!(text.contains("env = { A = \"a\\nb\" }\n"), "{text}");
+}
+
+#[test]
 fn settings_mean_the_same_on_both_sides() {
     let (folder, _) = import(&["procfile"]);
     let of = |kind: &str, name: &str, file: &str| {
@@ -326,6 +363,7 @@ fn settings_mean_the_same_on_both_sides() {
     );
     for line in [
         "cwd = \"/srv\"\n",
+        "backoff = { reset_after = \"1s\" }\n",
         "# not carried over: files=none/*.conf (there is no such file on this machine)\n",
         "command = [\"serve\", \"127.0.0.1:800{worker}\"]\n",
         "autostart = \"${ON}\"\n",
@@ -340,7 +378,8 @@ fn settings_mean_the_same_on_both_sides() {
                    depends_on: {job: {condition: service_completed_successfully}}\n  job:\n    command: migrate\n";
     let text = of("compose", "c.yaml", compose);
     for line in [
-        "[defaults]\n# A program that gives up leaves the others alone.\non_give_up = \"continue\"\n",
+        "[defaults]\n# A program that gives up leaves the others alone.\non_give_up = \"continue\"\n# As Docker: ",
+        "give_up = { restarts = 1000000 }\nbackoff = { max = \"1m\", reset_after = \"10s\" }\n",
         "# not carried over: environment: B (${C:+x} has no counterpart)\nenv = { A = \"1\" }\n",
         "# not carried over: depends_on: job: service_completed_successfully (`after` does not wait for an end",
     ] {

@@ -1,10 +1,13 @@
 //! A Procfile: `NAME: COMMAND` on each line, for a shell.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
+use super::compose::may_be_written;
 use super::draft::{Draft, Section};
-use super::input::origin;
-use crate::cli::toml_text::{command, literal, table, text, unnumbered};
+use super::input::{origin, read};
+use crate::cli::toml_text::{command, literal, piece, table, text, unnumbered};
 use crate::config::env_file;
 use crate::config::pipeline::shell_line;
 
@@ -71,6 +74,52 @@ fn stage(name: &str, run: &str, port: u32) -> Section {
     stage
 }
 
+/// Variables that tools of a Procfile read in another way than mprun are written out, where that may be done.
+fn differing(draft: &mut Draft, file: &Path, ours: &env_file::Variables) {
+    let Ok(theirs) = read(file) else { return };
+    let last = |name: &str| ours.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value);
+    let theirs: BTreeMap<&str, String> = theirs.lines().filter_map(variable).collect();
+    let (written, secret): (Vec<_>, Vec<_>) = theirs
+        .into_iter()
+        .filter(|(name, value)| last(name).is_some_and(|ours| ours.as_os_str() != OsStr::new(value)))
+        .partition(|(name, value)| may_be_written(name, value));
+    for (name, _) in secret {
+        draft.defaults.leave_out(
+            &format!("{ENV_FILE}: {name}"),
+            "a Procfile's tools and mprun read its line in different ways, and its value may be a secret: write that line as for \
+             systemd's EnvironmentFile=",
+        );
+    }
+    draft
+        .defaults
+        .set_env(written.into_iter().map(|(name, value)| (name.to_owned(), Ok(piece(&value)))), ENV_FILE);
+}
+
+/// A line as foreman reads it: quotes around all of the value are none of it, and in double ones `\n` is a line end.
+fn variable(line: &str) -> Option<(&str, String)> {
+    let (name, value) = line.split_once('=')?;
+    let inner = |quote: char| value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote));
+    let value = match (inner('\''), inner('"')) {
+        (Some(plain), _) => plain.to_owned(),
+        (None, Some(quoted)) => unescaped(quoted),
+        // A quote that ends elsewhere: they read it in different ways themselves.
+        (None, None) if value.starts_with(['\'', '"']) => return None,
+        (None, None) => value.trim().to_owned(),
+    };
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    (!name.is_empty() && name.chars().all(fits)).then_some((name, value))
+}
+
+fn unescaped(value: &str) -> String {
+    let mut letters = value.chars();
+    let mut plain = String::new();
+    while let Some(letter) = letters.next() {
+        let escaped = (letter == '\\').then(|| letters.next()).flatten();
+        plain.push(if escaped == Some('n') { '\n' } else { escaped.unwrap_or(letter) });
+    }
+    plain
+}
+
 /// Takes over the variables beside the file; the first port.
 fn environment(draft: &mut Draft, path: &Path) -> u32 {
     let file = path.parent().unwrap_or(Path::new("")).join(ENV_FILE);
@@ -80,6 +129,7 @@ fn environment(draft: &mut Draft, path: &Path) -> u32 {
     match env_file::load(&file) {
         Ok(variables) => {
             draft.defaults.set("env_file", text(ENV_FILE), ENV_FILE);
+            differing(draft, &file, &variables);
             let port = variables.iter().rev().find(|(name, _)| name == "PORT");
             port.and_then(|(_, port)| port.to_str()?.trim().parse().ok()).unwrap_or(FIRST_PORT)
         }

@@ -1,7 +1,7 @@
 //! The words of a line: options, stages and arguments; and what other tools have that is not there.
 
 use super::file::{Around, Items, JobLog, Line, LineStage};
-use super::shell::{has_group_placeholder, is_line};
+use super::shell::{self, has_group_placeholder};
 use crate::cli::output::Failure;
 use crate::config::diagnostic::quote;
 use crate::config::pipeline::Placeholders;
@@ -73,7 +73,7 @@ struct StageOptions {
     #[arg(short, long, value_name = "N", default_value = "1")]
     jobs: String,
     /// Items for each command: a command waits until it has them all
-    #[arg(short = 'n', long, alias = "max-replace-args", short_alias = 'N', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(short = 'n', long, alias = "max-replace-args", short_alias = 'N', value_name = "N", value_parser = max_args)]
     max_args: Option<u32>,
     /// Put out what the commands write in the order of the items
     #[arg(short, long)]
@@ -82,7 +82,7 @@ struct StageOptions {
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout: Option<Duration>,
     /// How often a command is tried that fails
-    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = retries)]
     retries: u32,
     /// Begin each line that a command writes with its item and a tab
     #[arg(long)]
@@ -119,7 +119,10 @@ const INSTEAD: [(&[&str], &str); 37] = [
     (&["-d", "--delimiter"], "an item is a line; `tr` makes lines of other delimiters"),
     (&["-L", "--max-lines", "-l"], "use -n N: each line is one item"),
     (&["-X", "-m", "--xargs", "-s", "--max-chars"], "use -n N"),
-    (&["-r", "--no-run-if-empty"], "leave it out: without items no command is run"),
+    (
+        &["-r", "--no-run-if-empty"],
+        "leave it out: without items no command is run; for parallel's, which leaves out empty lines as well, write `grep '[^[:space:]]'` before it",
+    ),
     (&["-t", "--verbose", "--silent"], "use --dry-run for the commands, or -v, which logs what happens"),
     (
         &["-p", "--interactive", "--fg", "--tmux", "--tmuxpane"],
@@ -396,12 +399,17 @@ impl StageOptions {
             );
             return Err(Failure::usage(why));
         }
-        let is_line = words.len() == 1 && is_line(&words[0]);
+        let is_line = words.len() == 1 && shell::is_line(&words[0]);
         let program = words.first().filter(|word| !is_line && has_argument(word, Placeholders::Parallel));
         if let Some(word) = program {
-            let why = format!(
-                "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
-            );
+            let why = match words.get(1).filter(|_| shell::is_line(word)) {
+                Some(next) => format!(
+                    "`{word}` is a line for the shell only where no word follows it, and `{next}` does: options stand before it"
+                ),
+                None => format!(
+                    "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
+                ),
+            };
             return Err(Failure::usage(why));
         }
         let processes = processes(&self.jobs)?;
@@ -464,6 +472,21 @@ fn processes(jobs: &str) -> Result<String, Failure> {
             "-j {jobs}: it is a number from 1, a share of the CPUs (50%), or `cpus`"
         ))),
     }
+}
+
+fn max_args(text: &str) -> Result<u32, String> {
+    number(text, 100_000, "for commands without their item, name it where it does nothing: 'COMMAND; : {}'")
+}
+
+fn retries(text: &str) -> Result<u32, String> {
+    number(text, 1_000_000, "GNU parallel's 0, which tries without end, is 1000000 here")
+}
+
+/// `instead`: what to write in place of 0.
+fn number(text: &str, most: u32, instead: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    let instead = if text.trim_matches('0').is_empty() { format!("; {instead}") } else { String::new() };
+    number.ok_or_else(|| format!("it is a number from 1 to {most}{instead}"))
 }
 
 /// `never` is no halt.
@@ -554,5 +577,9 @@ mod tests {
             of(&["echo", "::", "-I{}", "cat"]),
             "`mprun do` has no -I: `{}` always is the placeholder"
         );
+        assert!(of(&["gzip {}", "-j2", ":::", "a"]).contains("and `-j2` does: options stand before it"));
+        assert!(of(&["{}", "x"]).contains("`env {}` runs one"));
+        assert!(of(&["--retries", "0", "x"]).contains("is 1000000 here"), "{}", of(&["--retries", "0", "x"]));
+        assert!(of(&["-N0", "x"]).contains("'COMMAND; : {}'"));
     }
 }

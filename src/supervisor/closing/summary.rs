@@ -116,18 +116,19 @@ impl Closing {
     /// failed has said it itself.
     pub(crate) fn left_text(&self, outcome: &Outcome, keeps: bool) -> Option<String> {
         let items = count(self.left, "item");
+        let (stay, are) = if self.left == 1 { ("stays", "is") } else { ("stay", "are") };
         let has_items = self.left > 0;
         match outcome.stopped.as_ref()? {
             StopCause::Halted { .. } => has_items.then(|| format!("not tried, of what had come: {items}")),
             cause if keeps => {
                 let is_news = matches!(cause, StopCause::Failing { .. }) || has_items && outcome.is_drain();
-                is_news.then(|| format!("{items} stay in the queues: the next run continues with them"))
+                is_news.then(|| format!("{items} {stay} in the queues: the next run continues with them"))
             }
             cause => {
                 let is_asked_for =
                     matches!(cause, StopCause::Signal(_) | StopCause::Requested(_) | StopCause::TerminalGone);
                 let is_news = matches!(cause, StopCause::Failing { .. }) || is_asked_for && has_items;
-                is_news.then(|| format!("{items} are lost with the queues, which were kept in memory only"))
+                is_news.then(|| format!("{items} {are} lost with the queues, which were kept in memory only"))
             }
         }
     }

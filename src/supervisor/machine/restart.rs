@@ -157,29 +157,44 @@ pub(crate) fn delay(backoff: &Backoff, bad_runs: u32, jitter: f64) -> Duration {
 
 /// The restarts of a stage in the last while: Erlang's restart intensity.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Intensity(VecDeque<Instant>);
+pub(crate) struct Intensity(VecDeque<(Instant, CountedFor)>);
+
+/// Beside which other restarts one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedFor {
+    /// Those of all workers: they do the same work, and fail of it.
+    Stage,
+    /// Those of this process, by its index: the processes of a service work each by itself.
+    Process(u32),
+}
 
 impl Intensity {
     /// Counts one more restart. True: too many within the window, the stage gives up.
-    pub(crate) fn exceeded(&mut self, limit: &GiveUp, now: Instant) -> bool {
-        self.0.push_back(now);
-        while self.0.front().is_some_and(|&oldest| now.saturating_duration_since(oldest) > limit.within) {
-            self.0.pop_front();
-        }
-        self.0.len() > usize::try_from(limit.restarts).unwrap_or(usize::MAX)
+    pub(crate) fn exceeded(&mut self, limit: &GiveUp, counted_for: CountedFor, now: Instant) -> bool {
+        self.0.push_back((now, counted_for));
+        self.0.retain(|&(at, _)| now.saturating_duration_since(at) <= limit.within);
+        self.of(counted_for).count() > usize::try_from(limit.restarts).unwrap_or(usize::MAX)
+    }
+
+    fn of(&self, counted_for: CountedFor) -> impl Iterator<Item = Instant> {
+        self.0.iter().filter(move |(_, other)| *other == counted_for).map(|&(at, _)| at)
     }
 
     /// How long ago each of them was.
-    pub(crate) fn ages(&self, now: Instant) -> Vec<Duration> {
-        self.0.iter().map(|&at| now.saturating_duration_since(at)).collect()
+    pub(crate) fn ages(&self, counted_for: CountedFor, now: Instant) -> Vec<Duration> {
+        self.of(counted_for).map(|at| now.saturating_duration_since(at)).collect()
     }
 
-    /// Restarts that another program has counted.
-    pub(crate) fn of_ages(ages: &[Duration], now: Instant) -> Intensity {
-        Intensity(ages.iter().filter_map(|&age| now.checked_sub(age)).collect())
+    /// Takes over restarts that another program has counted.
+    pub(crate) fn add_ages(&mut self, ages: &[Duration], counted_for: CountedFor, now: Instant) {
+        self.0.extend(ages.iter().filter_map(|&age| Some((now.checked_sub(age)?, counted_for))));
     }
 
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self, counted_for: CountedFor) {
+        self.0.retain(|(_, other)| *other != counted_for);
+    }
+
+    pub(crate) fn forget_all(&mut self) {
         self.0.clear();
     }
 }

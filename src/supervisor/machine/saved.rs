@@ -79,6 +79,9 @@ pub(crate) struct SavedWorker {
     /// Its process is its program. A program before this one may have given a worker to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_service: bool,
+    /// How long ago those of its restarts were that `give_up` counts for it alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarted: Vec<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

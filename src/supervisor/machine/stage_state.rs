@@ -14,7 +14,7 @@ use super::condition::{Condition, Goal};
 use super::failing::FailedRuns;
 use super::ids::{StageKey, WorkerId};
 use super::reason::{StartReason, StopReason};
-use super::restart::{self, Intensity};
+use super::restart::{self, CountedFor, Intensity};
 use super::totals::StageTotals;
 use super::wanted::Version;
 use super::worker_state::{Life, Over, StopRequest};
@@ -123,7 +123,17 @@ pub(super) struct Worker {
     is_first: bool,
 }
 
+/// One kill is none in a row.
+const LEAST_KILLS: u32 = 2;
+/// A stage that is never to give up allows any number of restarts.
+const MOST_KILLS: u32 = 10;
+
 impl Worker {
+    /// Beside which other restarts one of it counts.
+    pub(super) fn counted_for(&self) -> CountedFor {
+        if self.is_service { CountedFor::Process(self.index) } else { CountedFor::Stage }
+    }
+
     /// One with nothing behind it.
     pub(super) fn new(index: u32, version: Rc<Version>, life: Life) -> Worker {
         let trial = !life.is_over();
@@ -332,9 +342,9 @@ impl StageState {
         self.workers.iter().any(|worker| worker.life == Life::Over(Over::GaveUp))
     }
 
-    /// From this number on, kills in a row are shown: as many as restarts are allowed.
+    /// From this number on, kills in a row are shown: as many as restarts are allowed, within bounds.
     pub(super) fn many_kills(&self) -> u32 {
-        self.spec.rules.give_up.restarts.max(1)
+        self.spec.rules.give_up.restarts.clamp(LEAST_KILLS, MOST_KILLS)
     }
 
     /// Whether it has come to nothing: all its workers are over, and none of them saw the end of the work.

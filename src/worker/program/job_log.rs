@@ -16,8 +16,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const HEAD: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
-/// Bytes of a row that are read: what a command says can't fill the memory.
-const MAX_ROW_BYTES: u64 = 1 << 20;
+/// Bytes of a row that are looked at, for its first columns: a command has no bound, and can't fill the memory.
+const MAX_HEAD_BYTES: u64 = 4 << 10;
 /// Numbers above this are no items of any run.
 const MAX_SEQUENCE: u64 = 1 << 36;
 
@@ -137,18 +137,31 @@ fn done(mut rows: impl BufRead, resume: Resume) -> io::Result<Bitmap> {
     let (mut done, mut row) = (Bitmap::default(), Vec::new());
     loop {
         row.clear();
-        if rows.by_ref().take(MAX_ROW_BYTES).read_until(b'\n', &mut row)? == 0 {
+        if rows.by_ref().take(MAX_HEAD_BYTES).read_until(b'\n', &mut row)? == 0 {
             return Ok(done);
         }
-        if let Some((sequence, is_good)) = read(&row) {
+        let is_whole = row.ends_with(b"\n") || skip_line(&mut rows)?;
+        if let Some((sequence, is_good)) = read(&row).filter(|_| is_whole) {
             done.set(sequence, is_good || resume == Resume::Done);
+        }
+    }
+}
+
+/// Reads the rest of a line away. Whether it has an end: else it is torn.
+fn skip_line(rows: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = rows.fill_buf()?;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (taken, is_over) = (end.map_or(bytes.len(), |end| end + 1), end.is_some() || bytes.is_empty());
+        rows.consume(taken);
+        if is_over {
+            return Ok(end.is_some());
         }
     }
 }
 
 /// The item of a whole row, and whether its command has succeeded.
 fn read(row: &[u8]) -> Option<(u64, bool)> {
-    let row = row.strip_suffix(b"\n")?;
     let columns: Vec<&str> =
         row.splitn(9, |byte| *byte == b'\t').take(8).map_while(|c| str::from_utf8(c).ok()).collect();
     let [sequence, _, _, _, _, _, code, signal] = columns[..] else { return None };
@@ -206,6 +219,14 @@ mod tests {
         };
         assert_eq!(of(Resume::Done), [1, 3, 4, 5]);
         assert_eq!(of(Resume::Failed), [1, 5]);
+    }
+
+    #[test]
+    fn a_row_of_any_length_says_what_is_done_and_a_torn_one_does_not() {
+        let long = "x".repeat(3 << 20);
+        let rows = format!("1\t:\t1.0\t 1\t0\t2\t0\t0\techo {long}\n2\t:\t1.0\t 1\t0\t2\t0\t0\techo {long}");
+        let done = done(BufReader::new(rows.as_bytes()), Resume::Done).unwrap();
+        assert_eq!((0..9).filter(|number| done.has(*number)).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

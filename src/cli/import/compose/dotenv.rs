@@ -211,6 +211,11 @@ fn secret_name(name: &str) -> bool {
     SECRET.iter().any(|word| name.contains(word))
 }
 
+/// Whether a file that may be passed on can have this value.
+pub(in crate::cli::import) fn may_be_written(name: &str, value: &str) -> bool {
+    !secret_name(name) && is_writable(name, value)
+}
+
 /// Whether a value is no secret, and can be a default.
 fn is_writable(name: &str, value: &str) -> bool {
     let is_secret = is_secret(value) || !secret::places(&format!("{name}={value}")).is_empty();
@@ -257,7 +262,7 @@ pub(super) fn differing(
         value.is_some() && value.as_ref() == last
     };
     let written = |(name, value): (String, Option<String>)| {
-        let value = value.filter(|value| !secret_name(&name) && is_writable(&name, value));
+        let value = value.filter(|value| may_be_written(&name, value));
         (name, value)
     };
     Ok(read.into_iter().filter(|each| !is_same(each)).map(written).collect())

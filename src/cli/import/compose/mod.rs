@@ -14,8 +14,9 @@ use std::path::Path;
 use super::draft::Draft;
 use super::input::origin;
 use crate::cli::output::Failure;
-use crate::cli::toml_text::text;
+use crate::cli::toml_text::{table, text};
 use dotenv::Dotenv;
+pub(super) use dotenv::may_be_written;
 use service::Services;
 use yaml::Value;
 
@@ -51,6 +52,9 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     }
     draft.defaults.note("A program that gives up leaves the others alone.");
     draft.defaults.set("on_give_up", text("continue"), "");
+    draft.defaults.note("As Docker: without a number in `restart` no program gives up, and a run of 10 seconds is a good one.");
+    draft.defaults.set("give_up", table([("restarts", NEVER.to_owned())]), "");
+    draft.defaults.set("backoff", table([("max", text("1m")), ("reset_after", text("10s"))]), "");
     let folder = (path != Path::new("-")).then(|| path.parent().unwrap_or(Path::new("")));
     let services = Services::of(&services, folder);
     for (name, service) in services.all() {
@@ -58,6 +62,9 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     }
     Ok(draft)
 }
+
+/// Restarts that no program comes to within a minute.
+const NEVER: &str = "1000000";
 
 /// The file that Compose merges into one of the usual name, if it is there.
 fn override_beside(path: &Path) -> Option<String> {

@@ -409,7 +409,8 @@ fn restart(service: &Value, stage: &mut Section) {
     let policy =
         service.get("deploy").and_then(|deploy| deploy.get("restart_policy")).unwrap_or(&Value::Null);
     let of = |key: &str| policy.get(key).and_then(Value::text);
-    let most = of("max_attempts").or(Some(most).filter(|most| !most.is_empty()));
+    // 0 is no bound.
+    let most = of("max_attempts").or(Some(most)).filter(|most| !most.is_empty() && *most != "0");
     let window = of("window").map(text);
     let pairs = [("restarts", most.map(str::to_owned)), ("within", window)];
     let pairs: Vec<_> = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();

@@ -35,6 +35,10 @@ pub(super) enum Split {
 const SPLIT_AT_BLANKS: &str = "xargs -r printf '%s\\0'";
 /// The same of its lines.
 const SPLIT_QUOTED_LINES: &str = "xargs -I{} printf '%s\\0' {}";
+const SOURCE_FAILS: &str = "where what prints the items ends with another exit code than 0, the run ends with 1; a pipe of a shell takes no \
+                            notice of it, and `; true` at its end does the same here";
+/// For `sed`: without what is empty, or only blanks.
+const WITHOUT_EMPTY: &str = "'/^[[:space:]]*$/d'";
 
 impl Carried {
     pub(super) fn of(around: Surroundings, tail: String, notes: Vec<String>) -> Carried {
@@ -74,42 +78,49 @@ impl Carried {
                     .to_owned(),
             );
         }
+        if line.contains("echo") && line.contains('\\') {
+            self.notes.push(
+                "a shell's own `echo` may read `\\t` and the like as one character, as that of sh does here: `printf '%s\\n'` does not"
+                    .to_owned(),
+            );
+        }
     }
 
-    /// Where the items come from, and what ends one.
-    pub(super) fn items(&mut self, input: Input, split: &Split) {
+    /// Where the items come from, and what ends one. `without_empty`: what is empty, or only blanks, is no item.
+    pub(super) fn items(&mut self, input: Input, split: &Split, without_empty: bool) {
         let quoted = |path: &str| shlex::try_quote(path).unwrap_or_default().into_owned();
+        if *split != Split::Line {
+            self.option("-0", None);
+        }
         let by = match split {
-            Split::Line => None,
-            Split::Nul => {
-                self.option("-0", None);
-                None
-            }
+            Split::Line | Split::Nul => None,
             Split::Blanks => Some(SPLIT_AT_BLANKS.to_owned()),
             Split::QuotedLines => Some(SPLIT_QUOTED_LINES.to_owned()),
             Split::By(end) => Some(format!("tr {} '\\0'", quoted(end))),
         };
-        match (input, by) {
-            (Input::Stdin, None) => {}
-            (Input::File(path), None) => {
+        let without = if *split == Split::Line { "sed" } else { "sed -z" };
+        let without = without_empty.then(|| format!("{without} {WITHOUT_EMPTY}"));
+        let by: Vec<String> = by.into_iter().chain(without).collect();
+        match (input, &by[..]) {
+            (Input::Stdin, []) => {}
+            (Input::File(path), []) => {
                 let path = joined(self.around.cwd.as_deref(), &path);
                 self.option("-a", Some(&path));
             }
-            (Input::Shell(text), None) => self.source = Some(text),
-            (Input::Stdin, Some(by)) => {
-                self.option("-0", None);
+            (Input::Shell(text), []) => self.source = Some(text),
+            (Input::Stdin, [first, rest @ ..]) => {
+                let end =
+                    if *split == Split::Line { "lines here" } else { "what ends with a zero byte here" };
+                let rest: String = rest.iter().map(|program| format!(" | {program}")).collect();
                 self.notes.push(format!(
-                    "items end with a zero byte here; with a list as the line had it: {by} < LIST | mprun run FILE"
+                    "items are {end}; with a list as the line had it: {first} < LIST{rest} | mprun run FILE"
                 ));
             }
-            (Input::File(path), Some(by)) => {
-                self.option("-0", None);
-                self.source = Some(format!("{by} < {}", quoted(&path)));
+            (Input::File(path), [first, rest @ ..]) => {
+                let rest: String = rest.iter().map(|program| format!(" | {program}")).collect();
+                self.source = Some(format!("{first} < {}{rest}", quoted(&path)));
             }
-            (Input::Shell(text), Some(by)) => {
-                self.option("-0", None);
-                self.source = Some(format!("{text} | {by}"));
-            }
+            (Input::Shell(text), by) => self.source = Some(format!("{text} | {}", by.join(" | "))),
         }
     }
 
@@ -128,6 +139,9 @@ impl Carried {
         }
         let mut notes: Vec<String> = vec![shown];
         notes.extend(self.notes);
+        if self.source.is_some() {
+            notes.push(SOURCE_FAILS.to_owned());
+        }
         if !self.tail.is_empty() {
             notes.push(format!("the rest of the line stands behind the run: mprun run FILE{}", self.tail));
         }
@@ -151,6 +165,13 @@ pub(super) fn marked(word: &str, mark: Option<&str>, escaped: fn(&str) -> String
         ));
     }
     Ok(parts.join("{}"))
+}
+
+/// Why an option can't be carried over, and what to write.
+pub(super) fn refused(name: &str, own: &[(&[&str], &str)]) -> String {
+    let own = own.iter().find(|(names, _)| names.contains(&name)).map(|(_, instead)| *instead);
+    let instead = own.or_else(|| one_line::instead_of(name)).unwrap_or("it is not known here: leave it out");
+    format!("{name} can't be carried over: {instead}")
 }
 
 /// What `-a` or `::::` names.

@@ -1,6 +1,6 @@
 //! A line of GNU parallel.
 
-use super::carried::{Carried, Split, input_of, jobs, marked};
+use super::carried::{Carried, Split, input_of, jobs, marked, refused};
 use super::combine::{List, combinations};
 use super::options::{Grammar, options};
 use super::place::{Input, Placed, joined};
@@ -70,8 +70,50 @@ const GRAMMAR: Grammar = Grammar {
     ],
 };
 
-/// What changes the items or how a command gets them: without it the file would do another thing.
-const REFUSED: [(&[&str], &str); 6] = [
+/// What only changes when a command runs, or what a run looks like: the commands and their items are the same without it.
+const LEFT_OUT: [&str; 38] = [
+    "--delay",
+    "--load",
+    "--memfree",
+    "--memsuspend",
+    "--noswap",
+    "--limit",
+    "--use-cpus-instead-of-cores",
+    "--use-cores-instead-of-threads",
+    "--use-sockets-instead-of-threads",
+    "--tagstring",
+    "--tag-string",
+    "--color",
+    "--colour",
+    "--color-failed",
+    "--colour-failed",
+    "--cf",
+    "--ctag",
+    "--ctagstring",
+    "-u",
+    "--ungroup",
+    "--line-buffer",
+    "--linebuffer",
+    "--lb",
+    "--latest-line",
+    "--ll",
+    "-t",
+    "-v",
+    "--verbose",
+    "--silent",
+    "--env",
+    "--total-jobs",
+    "--total",
+    "--tmpdir",
+    "--tempdir",
+    "--compress",
+    "--compress-program",
+    "--termseq",
+    "--term-seq",
+];
+
+/// What to write for an option that can't be carried over, where that is another thing than for `mprun do`.
+const REFUSED: [(&[&str], &str); 7] = [
     (
         &["--pipe", "--pipepart", "--pipe-part", "--spreadstdin", "--cat", "--fifo", "--tee"],
         "the command reads items on its standard input: write a stage with `mode = \"stream\"` or \"batch\"",
@@ -87,6 +129,7 @@ const REFUSED: [(&[&str], &str); 6] = [
     ),
     (&["--semaphore", "--fg", "--bg"], "`flock` makes commands wait for each other"),
     (&["--dry-run", "--dryrun"], "`mprun do --dry-run` shows the commands; leave it out to import the line"),
+    (&["--workdir", "--wd"], "write `cd DIR && parallel …`, with paths as they are seen from there"),
 ];
 
 /// What of the line matters beyond its options.
@@ -95,7 +138,11 @@ struct Sources {
     lists: Vec<List>,
     /// The items of a file, or what a command prints.
     other: Option<Input>,
+    /// Its items have a zero byte behind each, whatever the options say.
+    is_expanded: bool,
     all_linked: bool,
+    /// `-r`: what is empty, or only blanks, is no item.
+    without_empty: bool,
 }
 
 pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
@@ -107,9 +154,6 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
         (false, false, false, false, None, false);
     for option in given {
         let (name, value) = (option.name.as_str(), option.value.text.as_str());
-        if let Some((_, instead)) = REFUSED.iter().find(|(names, _)| names.contains(&name)) {
-            return Err(format!("{name} can't be carried over: {instead}"));
-        }
         match name {
             "-j" | "-P" | "--jobs" | "--max-procs" => match jobs(&option.value) {
                 Some(jobs) => {
@@ -148,9 +192,11 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
                 Ok(nice) => carried.around.nice = Some(nice),
                 Err(_) => carried.leave_out(name, value),
             },
-            "--will-cite" | "--group" | "-r" | "--no-run-if-empty" | "--gnu" | "--bar" | "--progress"
-            | "--eta" | "--no-notice" => {}
-            _ => carried.leave_out(name, value),
+            "-r" | "--no-run-if-empty" => sources.without_empty = true,
+            "--will-cite" | "--group" | "--no-keep-order" | "--gnu" | "--bar" | "--progress" | "--eta"
+            | "--no-notice" => {}
+            _ if LEFT_OUT.contains(&name) => carried.leave_out(name, value),
+            _ => return Err(refused(name, &REFUSED)),
         }
     }
     if !has_jobs {
@@ -188,7 +234,12 @@ impl Sources {
             match how.raw.trim_end_matches('+') {
                 ":::" if list.iter().any(|word| word.is_live) => {
                     let raw: Vec<&str> = list.iter().map(|word| word.raw.as_str()).collect();
-                    self.add(Input::Shell(format!("printf '%s\\n' {}", raw.join(" "))))?;
+                    self.is_expanded = true;
+                    // Where the words come to none, there is no item; and a name may have a line end in it.
+                    let words = raw.join(" ");
+                    self.add(Input::Shell(format!(
+                        "for item in {words}; do printf '%s\\0' \"$item\"; done"
+                    )))?;
                 }
                 ":::" => {
                     let items = list.iter().map(|word| word.text.clone()).collect();
@@ -204,15 +255,17 @@ impl Sources {
         self.lists.len() + usize::from(self.other.is_some())
     }
 
-    fn into(self, carried: &mut Carried, stdin: Input, split: &Split) -> Result<(), String> {
+    fn into(mut self, carried: &mut Carried, stdin: Input, split: &Split) -> Result<(), String> {
+        if self.without_empty {
+            self.lists.iter_mut().for_each(|list| list.items.retain(|item| !item.trim().is_empty()));
+        }
         match (self.other, &self.lists[..]) {
             (Some(_), [_, ..]) => return Err(SEVERAL.to_owned()),
-            (Some(Input::Stdin) | None, []) => carried.items(stdin, split),
-            (Some(Input::Shell(text)), []) if text.starts_with("printf '%s\\n' ") => {
-                // A name may have a line end in it.
-                carried.items(Input::Shell(text.replacen("\\n", "\\0", 1)), &Split::Nul);
+            (Some(Input::Stdin) | None, []) => carried.items(stdin, split, self.without_empty),
+            (Some(input), []) => {
+                let split = if self.is_expanded { &Split::Nul } else { split };
+                carried.items(input, split, self.without_empty);
             }
-            (Some(input), []) => carried.items(input, split),
             (None, [list]) => carried.arguments = Some(list.items.clone()),
             (None, lists) => {
                 carried.option("-n", Some(&lists.len().to_string()));
@@ -282,6 +335,10 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
         return Ok(());
     }
     let line = texts.join(" ");
+    if line.contains("$PARALLEL_") || line.contains("${PARALLEL_") {
+        return Err("parallel's own variables can't be carried over: `{#}` is the number of the item, `{%}` that of the worker"
+            .to_owned());
+    }
     let line = if line.contains("{=") { with_perl(&line, carried)? } else { line };
     carried.note_bash(&line);
     let needs_shell = line.split(' ').count() != texts.len()

@@ -65,6 +65,10 @@ pub(super) enum Input {
 /// # Errors
 /// The line can't be read, or it has the tool not once.
 pub(super) fn place(line: &str, tool: &str) -> Result<Placed, String> {
+    let backslashes = line.len() - line.trim_end_matches('\\').len();
+    if backslashes % 2 == 1 {
+        return Err("the line ends in a backslash: is there more of it?".to_owned());
+    }
     let tokens = tokens(line)?;
     let steps = steps(&tokens);
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! A line of xargs.
 
-use super::carried::{Carried, Split, input_of, jobs, marked};
+use super::carried::{Carried, Split, input_of, jobs, marked, refused};
 use super::options::{Grammar, options};
 use super::place::Placed;
 use crate::cli::one_line::without_needless_quotes;
@@ -23,6 +23,11 @@ const GRAMMAR: Grammar = Grammar {
         "process-slot-var",
     ],
 };
+
+/// What changes neither the commands nor their items, but for how many of them a command gets.
+const LEFT_OUT: [&str; 7] = ["-t", "--verbose", "-s", "--max-chars", "-x", "--exit", "--show-limits"];
+const STOPS_AT_ONCE: &str = "xargs tries no further item once a command has ended with 255; here that is a failure as any other, and \
+                             `halt = \"soon,fail=1\"` ends the run at the first of any kind";
 
 /// What the options say of the items, of which each takes the place of those before it.
 #[derive(Default)]
@@ -63,14 +68,17 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
                 items = Items { mark: Some(or("{}")), count: None, are_lines: false, ..items };
             }
             "-r" | "--no-run-if-empty" => items.is_run_without = false,
-            name => carried.leave_out(name, value),
+            "-e" | "-E" | "--eof" if value.is_empty() => {}
+            name if LEFT_OUT.contains(&name) => carried.leave_out(name, value),
+            name => return Err(refused(name, &[])),
         }
     }
     if split == Split::Blanks && (items.are_lines || items.mark.is_some()) {
         split = Split::QuotedLines;
     }
     items.note(&split, &mut carried);
-    carried.items(input, &split);
+    carried.items(input, &split, false);
+    carried.notes.push(STOPS_AT_ONCE.to_owned());
     carried.note_live(&command);
     if command.iter().any(|word| word.is_live) {
         carried.note_bash(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::draft::{Draft, Section};
 use super::input::{origin, read};
 use crate::cli::output::Failure;
-use crate::cli::toml_text::{literal, text};
+use crate::cli::toml_text::{literal, table, text};
 use ini::Block;
 use values::Names;
 
@@ -28,6 +28,10 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     }
     draft.defaults.note("A program that gives up leaves the others alone.");
     draft.defaults.set("on_give_up", text("continue"), "");
+    draft.defaults.note(
+        "A run of `startsecs` (1 if not set) is a good one: what was before it counts for `give_up` no more.",
+    );
+    draft.defaults.set("backoff", table([("reset_after", text("1s"))]), "");
     for block in &blocks {
         match block.kind.as_str() {
             "program" | "fcgi-program" | "eventlistener" => {}

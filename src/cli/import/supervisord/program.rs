@@ -231,7 +231,10 @@ fn codes(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
 fn startsecs(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
     match seconds(value) {
         Some(seconds) if seconds != "\"0s\"" => Ok(Some(table([("reset_after", seconds)]))),
-        Some(_) => Err("a program that ends at once is restarted as any other".to_owned()),
+        Some(_) => Err(
+            "each run is a good one there; here one that ends at once counts for `give_up`: restarts = 1000000 is never too many"
+                .to_owned(),
+        ),
         None => Err("no number".to_owned()),
     }
 }

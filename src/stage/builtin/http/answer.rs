@@ -50,8 +50,9 @@ impl Answer {
     /// `Retry-After`: seconds, or a date.
     fn pause(&self, now: SystemTime) -> Option<Duration> {
         let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More than a number holds is longer than any pause.
+            return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
         }
         httpdate::parse_http_date(text).ok()?.duration_since(now).ok()
     }
@@ -139,6 +140,10 @@ mod tests {
         for text in ["Sun, 06 Nov 1994 08:49:00 GMT", "soon", "-1", "1.5", ""] {
             assert_eq!(pause(text), None, "{text}");
         }
-        assert_eq!(pause("99999999999999999999"), None);
+        assert_eq!(
+            pause("99999999999999999999"),
+            Some(Duration::from_secs(u64::MAX)),
+            "`retry.max` bounds it"
+        );
     }
 }

@@ -26,10 +26,28 @@ fn only_more_restarts_than_allowed_within_the_window_are_too_many() {
     let limit = GiveUp { restarts: 3, within: Duration::from_secs(60) };
     let start = Instant::now();
     let mut intensity = Intensity::default();
-    let mut restart_at = |seconds| intensity.exceeded(&limit, start + Duration::from_secs(seconds));
+    let mut restart_at =
+        |seconds| intensity.exceeded(&limit, CountedFor::Stage, start + Duration::from_secs(seconds));
     assert!(![0, 10, 20].map(&mut restart_at).contains(&true));
     assert!(!restart_at(61), "the first one is out of the window");
     assert!(restart_at(62));
+}
+
+#[test]
+fn restarts_of_other_processes_count_for_none() {
+    let limit = GiveUp { restarts: 1, within: Duration::from_secs(60) };
+    let now = Instant::now();
+    let mut intensity = Intensity::default();
+    let mut restarted = |index| intensity.exceeded(&limit, CountedFor::Process(index), now);
+    assert!(![0, 1, 2, 3].map(&mut restarted).contains(&true));
+    assert!(restarted(2));
+    intensity.forget(CountedFor::Process(2));
+    assert!(!intensity.exceeded(&limit, CountedFor::Process(2), now));
+    assert!(intensity.exceeded(&limit, CountedFor::Process(3), now));
+    let mut next = Intensity::default();
+    next.add_ages(&intensity.ages(CountedFor::Process(3), now), CountedFor::Process(3), now);
+    assert_eq!(next.ages(CountedFor::Process(3), now), [Duration::ZERO; 2]);
+    assert_eq!(next.ages(CountedFor::Stage, now), []);
 }
 
 fn ends() -> Vec<End> {

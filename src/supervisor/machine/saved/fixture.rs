@@ -85,6 +85,7 @@ fn stage(name: &str, tasks: Vec<Task>, lives: Vec<SavedLife>) -> SavedStage {
         failed_runs: (n == 1)
             .then(|| (Duration::from_secs(7), End::Said(Ending::Failed("of no use".to_owned())))),
         is_service: false,
+        restarted: Vec::new(),
     });
     SavedStage {
         name: name.to_owned(),

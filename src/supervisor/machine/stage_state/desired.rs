@@ -257,7 +257,7 @@ impl StageState {
     pub(crate) fn reset_give_up(&mut self) {
         self.fate = Fate::Wanted;
         self.depart(); // where it goes on is asked for anew
-        self.intensity.forget();
+        self.intensity.forget_all();
         for worker in &mut self.workers {
             worker.bad_runs = 0;
         }

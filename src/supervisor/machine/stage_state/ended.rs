@@ -9,7 +9,7 @@ use crate::supervisor::machine::effect::{Effect, Effects, Release};
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::ids::WorkerId;
 use crate::supervisor::machine::reason::{End, StartReason, StopReason, spoken};
-use crate::supervisor::machine::restart::{self, Circumstances, Next, Stopping};
+use crate::supervisor::machine::restart::{self, Circumstances, CountedFor, Next, Stopping};
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::{Life, Over, WorkerEvent};
 use crate::sys::wait::Exit;
@@ -250,12 +250,22 @@ impl StageState {
             Next::Now(why) => Life::Due(why),
             Next::Over(over) => Life::Over(over),
             Next::Wait => self.wait_for_time(out).unwrap_or(Life::Due(StartReason::Changed)),
-            Next::Restart(_) if self.intensity.exceeded(&self.spec.rules.give_up, now) => {
+            Next::Restart(_) if self.is_restarted_too_often(i, lived, now) => {
                 return (Some(Life::Over(Over::GaveUp)), Verdict::GaveUp);
             }
             Next::Restart(why) | Next::Uncounted(why) => rest(self.backoff(i, exit, lived), why, now),
         };
         (Some(life), Verdict::Fine)
+    }
+
+    /// Counts one more restart, but not that of a service's process after a good run: with it the count of that process begins anew.
+    fn is_restarted_too_often(&mut self, i: usize, lived: Lived, now: Instant) -> bool {
+        let counted_for = self.workers[i].counted_for();
+        if lived.long && counted_for != CountedFor::Stage {
+            self.intensity.forget(counted_for);
+            return false;
+        }
+        self.intensity.exceeded(&self.spec.rules.give_up, counted_for, now)
     }
 
     /// A fork that fails would fail again at once: it waits even the first time.
@@ -275,7 +285,7 @@ impl StageState {
 
     /// Starts all over. One restart, for the intensity.
     pub(crate) fn start_over(&mut self, jitter: f64, out: &mut Effects) -> Verdict {
-        if self.intensity.exceeded(&self.spec.rules.give_up, out.now) {
+        if self.intensity.exceeded(&self.spec.rules.give_up, CountedFor::Stage, out.now) {
             return Verdict::GaveUp;
         }
         self.totals.progress = None;

@@ -127,15 +127,19 @@ impl State {
 
     fn scale_requested(&mut self, id: RequestId, scale: &Scale, out: &mut Effects) -> Reply {
         let Scale { stage: name, processes, by, wait } = scale;
+        let pipeline = self.pipeline_name();
         let stage = self.stage_to_change(name)?;
         if stage.fate == Fate::GaveUp {
-            let why = format!("the stage {name} gave up: `mprun restart {name}` gives it another chance");
+            let why = format!(
+                "the stage {name} gave up: `mprun restart {pipeline} {name}` gives it another chance"
+            );
             return Err(refused(Reason::GaveUp, why));
         }
         let before = stage.spec.processes;
         let processes = processes.unwrap_or_else(|| before.saturating_add_signed(by.unwrap_or(0)));
         if processes == 0 {
-            let why = format!("a stage needs one process at least; `mprun pause {name}` makes it wait");
+            let why =
+                format!("a stage needs one process at least; `mprun pause {pipeline} {name}` makes it wait");
             return Err(refused(Reason::TooFew, why));
         }
         if processes > 1 && stage.spec.order.order.is_some() && stage.spec.window().is_none() {

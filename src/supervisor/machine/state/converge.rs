@@ -204,9 +204,11 @@ impl State {
         }
         self.failed = true;
         let letters = count(self.dead_letters.count(), "dead letter");
-        let then = match self.keeps {
-            true => "their items stay in the queues",
-            false => "their items are lost with the queues",
+        let then = match (self.keeps, self.dead_letters.count()) {
+            (true, 1) => "its item stays in the queues",
+            (true, _) => "their items stay in the queues",
+            (false, 1) => "its item is lost with the queues",
+            (false, _) => "their items are lost with the queues",
         };
         out.log(Level::Error, format!("{letters} could not be written: {then}"));
     }

@@ -160,7 +160,8 @@ impl State {
         self.failed = true;
         let (name, limit) = (stage.spec.name.clone(), stage.spec.rules.give_up);
         let window = spoken(limit.within);
-        let restarts = count(limit.restarts.into(), "restart");
+        let one = if stage.version.is_service() && stage.workers.len() > 1 { " of one process" } else { "" };
+        let restarts = format!("{}{one}", count(limit.restarts.into(), "restart"));
         out.log(Level::Error, format!("the stage {name} gives up: more than {restarts} within {window}"));
         self.follow_give_up(s, out);
     }

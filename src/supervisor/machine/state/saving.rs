@@ -10,7 +10,7 @@ use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::failing::FailedRuns;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::machine::phase::Reload;
-use crate::supervisor::machine::restart::Intensity;
+use crate::supervisor::machine::restart::{CountedFor, Intensity};
 use crate::supervisor::machine::saved::{SavedLife, SavedMachine, SavedStage, SavedWorker};
 use crate::supervisor::machine::stage_state::{Fate, StageState, Switch, Worker};
 use crate::supervisor::machine::totals::StageTotals;
@@ -67,7 +67,8 @@ impl State {
         if matches!(stage.fate, Fate::Removed { .. }) {
             return None;
         }
-        let workers: Option<_> = stage.workers.iter().map(|worker| save_worker(worker, now)).collect();
+        let workers: Option<_> =
+            stage.workers.iter().map(|worker| save_worker(worker, &stage.intensity, now)).collect();
         Some(SavedStage {
             name: stage.spec.name.clone(),
             gave_up: stage.fate == Fate::GaveUp,
@@ -77,7 +78,7 @@ impl State {
             processes: stage.spec.processes,
             totals: stage.totals.clone(),
             restarts: stage.restarts.clone(),
-            restarted: stage.intensity.ages(now),
+            restarted: stage.intensity.ages(CountedFor::Stage, now),
             killed_in_a_row: stage.killed_in_a_row,
             failing,
             id: stage.id,
@@ -113,7 +114,10 @@ impl State {
         };
         stage.totals = StageTotals { is_service: stage.version.is_service(), ..saved.totals };
         stage.restarts = saved.restarts;
-        stage.intensity = Intensity::of_ages(&saved.restarted, out.now);
+        stage.intensity.add_ages(&saved.restarted, CountedFor::Stage, out.now);
+        for worker in &saved.workers {
+            stage.intensity.add_ages(&worker.restarted, CountedFor::Process(worker.index), out.now);
+        }
         stage.killed_in_a_row = saved.killed_in_a_row;
         if let Some(age) = saved.failing {
             self.failing_before.insert(stage.key, ago(age, out.now));
@@ -159,7 +163,7 @@ fn ago(age: Duration, now: Instant) -> Instant {
     now.checked_sub(age).unwrap_or(now)
 }
 
-fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {
+fn save_worker(worker: &Worker, intensity: &Intensity, now: Instant) -> Option<SavedWorker> {
     let life = match worker.life {
         Life::Due(why) => SavedLife::Due(why),
         Life::BackOff { until, why } => {
@@ -172,12 +176,25 @@ fn save_worker(worker: &Worker, now: Instant) -> Option<SavedWorker> {
         Life::Alive(_) | Life::Forking { .. } => return None,
     };
     let Version { work, recycle, .. } = worker.version.as_ref().clone();
+    let restarted = match worker.counted_for() {
+        CountedFor::Stage => Vec::new(),
+        own @ CountedFor::Process(_) => intensity.ages(own, now),
+    };
     let (index, trial, bad_runs, is_service) =
         (worker.index, worker.trial, worker.bad_runs, worker.is_service);
     let failed_runs = worker.failed_runs.as_ref();
     let failed_runs = failed_runs.map(|runs| (now.saturating_duration_since(runs.since), runs.last.clone()));
-    let saved = SavedWorker { index, life, work, recycle, trial, bad_runs, failed_runs, is_service };
-    (!worker.leaving).then_some(saved)
+    (!worker.leaving).then_some(SavedWorker {
+        index,
+        life,
+        work,
+        recycle,
+        trial,
+        bad_runs,
+        failed_runs,
+        is_service,
+        restarted,
+    })
 }
 
 fn resume_worker(saved: SavedWorker, version: &Rc<Version>, now: Instant) -> Worker {

@@ -84,6 +84,52 @@ fn a_kill_from_outside_counts_for_no_give_up_and_a_failure_does() {
     assert!(bench.outcome.is_some_and(|outcome| outcome.failed));
 }
 
+/// A service of processes that end well, of which one restart is one too many within an hour.
+fn pool(processes: u32) -> Bench {
+    let mut pool = service("pool");
+    pool.processes = processes;
+    pool.rules.give_up = GiveUp { restarts: 1, within: Duration::from_secs(3600) };
+    pool.rules.restart = Restart::Always;
+    Bench::up(pipeline(vec![pool]))
+}
+
+fn end_well(bench: &mut Bench, index: u32) {
+    bench.end_idle(bench.pid("pool", index), End::Said(Ending::Finished));
+    bench.pass(Duration::from_secs(31));
+    bench.run_starts();
+    bench.all_ready();
+}
+
+#[test]
+fn each_process_is_counted_by_itself_for_give_up() {
+    let mut bench = pool(4);
+    (1..4).for_each(|index| bench.end_idle(bench.pid("pool", index), End::Said(Ending::Finished)));
+    end_well(&mut bench, 0);
+    assert_eq!(bench.running().len(), 4, "{:?}", bench.said);
+    end_well(&mut bench, 2);
+    assert!(
+        bench.has_said("the stage pool gives up: more than 1 restart of one process within"),
+        "{:?}",
+        bench.said
+    );
+}
+
+#[test]
+fn a_process_that_ran_well_begins_anew_for_give_up() {
+    let mut bench = pool(1);
+    for _ in 0..5 {
+        end_well(&mut bench, 0);
+        bench.pass(Duration::from_secs(61));
+        end_well(&mut bench, 0);
+        bench.pass(Duration::from_secs(61));
+        assert_eq!(bench.running(), ["pool[0]"], "{:?}", bench.said);
+    }
+    end_well(&mut bench, 0);
+    end_well(&mut bench, 0);
+    end_well(&mut bench, 0);
+    assert!(bench.outcome.is_some_and(|outcome| outcome.failed));
+}
+
 #[test]
 fn a_paused_one_is_suspended_and_none_takes_its_place_before_it_is_resumed() {
     let mut bench = Bench::up(pipeline(vec![service("web")]));
