@@ -100,13 +100,17 @@ impl StoreOptions<'_> {
         let (mut refused, mut restored) = (false, false);
         loop {
             let location = Location::File(path.clone());
-            let Opened { arena, kept, migrated_from, replaced } =
+            let Opened { arena, kept, migrated_from, replaced, restored: taken } =
                 Arena::open_file(&path, whose, PREVIOUS_RUN_LIMIT, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
             if let Some(replaced) = replaced {
                 refused = true;
                 restored |= replaced.saved.is_some();
                 refused::tell(&path.display().to_string(), &replaced);
+            }
+            if let Some(taken) = taken {
+                restored = true;
+                refused::tell_of_missing(&path, taken);
             }
             if let Some(version) = migrated_from {
                 let text = format!(
