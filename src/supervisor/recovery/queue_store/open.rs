@@ -1,6 +1,6 @@
 //! The queue store is found or made: in memory, with the service manager, or in a file.
 
-use super::{Location, QueueStore, end_processes_of, refused};
+use super::{Location, QueueStore, end_processes_of, no_room, refused};
 use crate::config::Pipeline;
 use crate::queue::{Arena, Fault, Identity, LabelledQueue, Opened, User};
 use crate::service::{NotifySocket, Received};
@@ -146,9 +146,7 @@ impl StoreOptions<'_> {
             Fault::Unusable(_) => refused::unusable(path, &fault),
             Fault::Version { .. } => refused::version(path, &fault),
             Fault::OtherPipeline(other) => refused::other_pipeline(&other, path),
-            Fault::DiskFull(_, error) => {
-                Fault::File("no room on the disk for", path.to_owned(), error).into()
-            }
+            Fault::DiskFull(_, error) => no_room(path, error).into(),
             other => other.into(),
         }
     }
