@@ -44,12 +44,42 @@ fn pipeline(sleep: &str) -> String {
 fn a_full_disk_is_a_full_queue() {
     let mut run = on_small_disk(&pipeline("1h"), 8000, 6200);
     run.wait_for_log("waiting for room");
+    support::wait_until("the reason", || {
+        let said = run.ask(&["status", "--check"]);
+        let is_said = said.stdout.contains("number[0] waits: no room on the disk for ");
+        (is_said && said.code == Some(1)).then_some(())
+    });
     let state = run.folder.path().join("state/ballast");
     let seen_by_it = format!("/proc/{}/root{}", run.pid(), state.display());
     std::fs::remove_file(seen_by_it).unwrap();
     run.edit(&pipeline("0s"));
+    support::wait_until("room", || {
+        let said = run.ask(&["status", "--check"]);
+        (!said.stdout.contains("no room on the disk")).then_some(())
+    });
     assert_eq!(run.finish(), ["18003000"]);
     assert!(!run.stderr().contains("SIGBUS"), "{}", run.stderr());
+}
+
+/// A state folder that has room for little more than the workers' places.
+const COUNTED: &str = "[queues.q]\ndurable = true\ncapacity = 64\n[stages.read]\nuse = 'count'\nwith = { to = 3000 }\noutput = 'q'\n\
+                       [stages.write]\nuse = 'file'\ninput = 'q'\nwith = { path = 'out.txt' }\n";
+
+#[test]
+fn on_a_small_disk_the_room_of_what_is_done_serves_what_comes() {
+    let mut run = on_small_disk(COUNTED, 720, 0);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    let written = std::fs::read_to_string(run.folder.path().join("out.txt")).unwrap();
+    assert_eq!(written.lines().count(), 3000);
+}
+
+#[test]
+fn a_disk_without_room_for_the_first_processes_is_an_error_at_once() {
+    let mut run = on_small_disk(COUNTED, 440, 0);
+    assert_eq!(run.wait(), 1);
+    let said = run.stderr();
+    assert!(said.contains("no room on the disk for") && said.contains("/queues: No space left"), "{said}");
+    assert!(!said.contains("starts again"), "{said}");
 }
 
 #[test]
@@ -73,10 +103,15 @@ fn a_copy_that_finds_no_room_is_said_and_made_good_and_nobody_goes_on_before() {
     };
     let mut run = on_small_disk(&saved("1h"), 5000, 3000);
     run.wait_for_log("the queues can't be saved: failed to write");
+    let said = run.ask(&["status", "--check"]);
+    let unsaved = "the queues can't be saved, which is tried again: failed to write";
+    assert!(said.code == Some(1) && said.stdout.contains(unsaved), "{}", said.stdout);
+    assert!(run.tell(&["why"]).contains(unsaved));
     let state = run.folder.path().join("state/ballast");
     let seen_by_it = format!("/proc/{}/root{}", run.pid(), state.display());
     std::fs::remove_file(seen_by_it).unwrap();
     run.wait_for_log("the queues are saved again");
+    assert!(!run.tell(&["why"]).contains(unsaved));
     run.edit(&saved("0s"));
     assert_eq!(run.finish(), ["125250"]);
 }

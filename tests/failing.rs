@@ -220,6 +220,8 @@ fn a_built_in_stage_is_failing_too_and_a_reload_of_the_setting_is_obeyed_at_once
     run.folder.file("pipeline.toml", &text("dead-letter"));
     wait_until("forty letters", || (status(&run)["totals"]["dead"] == 40).then_some(()));
     wait_until("no word of failing", || status(&run)["stages"][1]["failing"].is_null().then_some(()));
+    // All processes go by the new setting at once.
+    assert_eq!(run.stderr().matches("the stage work is failing").count(), 1, "{}", run.stderr());
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 3);
 }

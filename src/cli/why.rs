@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     let snapshot = status::look(&mut client, true)?;
     let bottleneck = snapshot.bottleneck.clone();
     let mut faults = snapshot.letters.faults();
+    faults.extend(snapshot.unsaved());
     faults.extend(snapshot.broker.as_ref().and_then(BrokerStatus::note));
     let pipeline = snapshot.pipeline.clone();
     let stages = choose(snapshot, wanted.as_deref())?;

@@ -41,6 +41,7 @@ pub(crate) fn of(whole: &Whole) -> Snapshot {
         broker: None,
         page: None,
         page_fault: None,
+        save_fault: None,
     }
 }
 

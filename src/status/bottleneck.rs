@@ -133,7 +133,10 @@ fn limit<'a>(loads: &[Load<'a>], queues: &[QueueStatus]) -> Option<(Load<'a>, Li
             false => Limit::Work,
         };
         let input = load.stage.is_source().then_some((Limit::Input, load.starved));
-        let output = load.stage.outputs.is_empty().then_some((Limit::Output, load.blocked));
+        // A stage in the middle may wait for the world outside, too: for room on the disk of durable queues.
+        let is_held_up = load.stage.workers.iter().any(|worker| worker.obstacle.is_some());
+        let writes = load.stage.outputs.is_empty() || is_held_up;
+        let output = writes.then_some((Limit::Output, load.blocked));
         for (limit, share) in [Some((own, load.busy())), input, output].into_iter().flatten() {
             let wins = best.as_ref().is_none_or(|(before, _, most)| {
                 share > most + SHARE_TOLERANCE

@@ -29,6 +29,7 @@ pub fn snapshot() -> Snapshot {
         broker: None,
         page: None,
         page_fault: None,
+        save_fault: None,
     }
 }
 

@@ -88,6 +88,9 @@ pub(crate) struct Snapshot {
     /// Why it has none, though the file wants one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page_fault: Option<String>,
+    /// Why its queues can't be saved now, as `sync` asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_fault: Option<String>,
 }
 
 /// How far a pipeline is.
@@ -141,6 +144,11 @@ pub(crate) struct Refusal {
 }
 
 impl Snapshot {
+    /// What is to be said of queues that can't be saved.
+    pub(crate) fn unsaved(&self) -> Option<String> {
+        self.save_fault.as_ref().map(|why| format!("the queues can't be saved, which is tried again: {why}"))
+    }
+
     /// The letters of the run that are there still. Where the broker has not said how many it holds, they are as many as have
     /// been written there.
     pub(crate) fn letters_left(&self) -> DeadLetterCounts {

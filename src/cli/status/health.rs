@@ -119,6 +119,7 @@ pub(super) fn of(snapshot: &Snapshot) -> Health {
         }
     }
     faults.extend(snapshot.letters.faults());
+    faults.extend(snapshot.unsaved());
     faults.extend(snapshot.broker.as_ref().and_then(BrokerStatus::fault));
     let unsound = snapshot.queues.iter().filter(|queue| queue.unaccounted() != 0);
     faults.extend(unsound.map(|queue| format!("the ledger of queue {} does not add up", queue.name)));

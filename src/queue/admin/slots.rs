@@ -58,6 +58,23 @@ impl QueueAdmin {
         Ok(())
     }
 
+    /// Takes the room on the disk for the slots of new workers, and for stages that are not open yet.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::open_slot`].
+    pub fn reserve_places(&mut self, places: &[(SlotId, Option<StageId>)]) -> Result<(), Fault> {
+        let memory = self.session.memory();
+        for &(slot, stage) in places {
+            if u64::from(slot.0) >= memory.load(layout::OPENED) {
+                memory.reserve(SlotAt::of(slot)?.area())?;
+            }
+            if let Some(stage) = stage {
+                memory.reserve(StageAt::of(stage)?.area())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Notes which queues the worker will use, before its fork: orders to it, and its death, then concern no others.
     /// Its items come from the first of them, the `inputs`.
     ///
@@ -113,8 +130,19 @@ impl QueueAdmin {
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
     pub fn tune(&mut self, id: SlotId, tuning: &Tuning) -> Result<(), Fault> {
-        tuning::store(*tuning, self.session.memory(), SlotAt::of(id)?);
-        self.announce_orders(&[id])
+        self.tune_all(&[(id, *tuning)])
+    }
+
+    /// The same for many, who are woken once all of them have theirs.
+    ///
+    /// # Errors
+    /// See [`QueueAdmin::set_queue`].
+    pub fn tune_all(&mut self, workers: &[(SlotId, Tuning)]) -> Result<(), Fault> {
+        for (id, tuning) in workers {
+            tuning::store(*tuning, self.session.memory(), SlotAt::of(*id)?);
+        }
+        let ids: Vec<SlotId> = workers.iter().map(|(id, _)| *id).collect();
+        self.announce_orders(&ids)
     }
 
     /// Gives a worker an order; it wakes wherever it sleeps in the queue.

@@ -16,8 +16,10 @@ impl Arena {
     /// When the system refuses.
     pub fn forget_saved(queues: &Path) -> io::Result<()> {
         match fs::remove_file(disk::beside(queues, SAVED)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            // Else after a power cut it could be there alone, without the file that is removed next.
+            Ok(()) => disk::sync_folder(queues),
         }
     }
 }

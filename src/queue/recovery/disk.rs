@@ -52,13 +52,34 @@ pub(in crate::queue) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut options = OpenOptions::new();
+    let mut file = open_new(path, options.write(true).create(true).truncate(true).mode(0o600))?;
     note!(FileOperation::Create(path.to_owned()));
     file.write_all(bytes)?;
     note!(FileOperation::Write(path.to_owned(), bytes.to_vec()));
     file.sync_all()?;
     note!(FileOperation::Sync(path.to_owned()));
     Ok(())
+}
+
+/// Opens a file under a name that is there for a new one. A link under that name leads to a file that is none of this pipeline's: the
+/// link goes, its file stays as it is.
+pub(super) fn open_new(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let found = fs::symlink_metadata(path).ok();
+    match &found {
+        Some(found) if found.is_symlink() => fs::remove_file(path)?,
+        Some(found) if !found.is_file() => {
+            return Err(io::Error::other("it is no file: move it away"));
+        }
+        _ => {}
+    }
+    let opened = options.custom_flags(libc::O_NOFOLLOW).open(path);
+    opened.map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied if found.is_some_and(|found| found.is_file()) => {
+            io::Error::other(format!("{error}: if it is another user's, remove it"))
+        }
+        _ => error,
+    })
 }
 
 /// Gives a file that is on the disk another's name.

@@ -15,7 +15,10 @@
 //! | before the rename of a file that is set aside | that file | sets it aside again |
 //! | while what was saved is made into a file | `queues.new`, of no use | makes it anew |
 //!
-//! So a file that has the name and is no arena, be it empty, was spoiled by something else. With what was saved of it the run continues.
+//! The end of a run removes first what was saved, then the file. So what was saved alone is that of a file that is missing: the next run
+//! continues with it, or is refused where it can't be used.
+//!
+//! A file that has the name and is no arena, be it empty, was spoiled by something else. With what was saved of it the run continues.
 //! Without, it is refused and stays where it is: only a file that the power cut has torn makes way for an empty one.
 
 use super::checkpoint::SAVED;
@@ -42,6 +45,18 @@ pub struct Opened {
     pub migrated_from: Option<u64>,
     /// What was there instead.
     pub replaced: Option<Replaced>,
+    /// There was nothing but what had been saved, at this moment: the arena holds that.
+    pub restored: Option<SystemTime>,
+}
+
+/// What became of a file that was not there.
+enum Made {
+    /// It is empty.
+    Empty(Arena),
+    /// It has its name, and holds what was saved at this moment.
+    Restored(SystemTime),
+    /// Another start was faster.
+    ByAnother,
 }
 
 /// Queues whose file can't be used, and has made way.
@@ -68,16 +83,22 @@ impl Arena {
         timeout: Duration,
         is_alive: &mut dyn FnMut(User) -> bool,
     ) -> Result<Opened, Fault> {
-        let (mut replaced, mut migrated_from) = (None, None);
+        let (mut replaced, mut migrated_from, mut restored) = (None, None, None);
         loop {
-            let Some(fd) = open_locked(path, &options(), timeout, is_alive)? else {
+            let Some(fd) = open_locked(path, || options().open(path), timeout, is_alive)? else {
                 match make(path, owner, timeout, is_alive)? {
-                    Some(arena) => return Ok(Opened { arena, kept: false, migrated_from, replaced }),
-                    None => continue,
+                    Made::Empty(arena) => {
+                        return Ok(Opened { arena, kept: false, migrated_from, replaced, restored });
+                    }
+                    Made::Restored(taken) => restored = Some(taken),
+                    Made::ByAnother => {}
                 }
+                continue;
             };
             match recognise(&fd, path, owner) {
-                Ok(Some(arena)) => return Ok(Opened { arena, kept: true, migrated_from, replaced }),
+                Ok(Some(arena)) => {
+                    return Ok(Opened { arena, kept: true, migrated_from, replaced, restored });
+                }
                 Ok(None) => migrated_from = Some(migrate::OLDER),
                 Err(fault @ (Fault::Foreign(_) | Fault::Torn)) => {
                     replaced = Some(replace(path, owner, fault)?)
@@ -124,12 +145,12 @@ fn options() -> OpenOptions {
 /// The locked file that has the name; `None`: none has it any more.
 fn open_locked(
     path: &Path,
-    options: &OpenOptions,
+    open: impl FnOnce() -> io::Result<File>,
     timeout: Duration,
     is_alive: &mut dyn FnMut(User) -> bool,
 ) -> Result<Option<OwnedFd>, Fault> {
     let at = |what| move |error| Fault::File(what, path.to_owned(), error);
-    let fd = match options.open(path) {
+    let fd = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => OwnedFd::from(file.map_err(at("failed to open"))?),
     };
@@ -148,34 +169,56 @@ fn is_named(fd: &OwnedFd, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// A new file, which gets the name once it is whole. `None`: another start was faster.
+/// A new file, which gets the name once it is whole: with what was saved, if that is all that there is.
 fn make(
     path: &Path,
     owner: &Identity,
     timeout: Duration,
     is_alive: &mut dyn FnMut(User) -> bool,
-) -> Result<Option<Arena>, Fault> {
+) -> Result<Made, Fault> {
     let at = |what| move |error| Fault::File(what, path.to_owned(), error);
     if let Some(folder) = path.parent() {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(at("failed to make the folder of"))?;
     }
     let new = disk::beside(path, NEW);
-    let Some(fd) = open_locked(&new, options().create(true), timeout, is_alive)? else { return Ok(None) };
+    let open = || disk::open_new(&new, options().create(true));
+    let Some(fd) = open_locked(&new, open, timeout, is_alive)? else { return Ok(Made::ByAnother) };
     // Under the lock of the new one no other start makes a file.
     if path.exists() {
-        return Ok(None);
+        return Ok(Made::ByAnother);
     }
-    // What was saved of others, before, would come back after a power cut.
-    Arena::forget_saved(path).map_err(at("failed to remove what was saved beside"))?;
-    let made = fresh::prepare(fd, owner);
+    let made = match read_saved(path)? {
+        Some(bytes) => restore_alone(path, owner, &bytes).map(Made::Restored),
+        None => fresh::prepare(fd, owner).map(|memory| Made::Empty(Arena(Arc::new(memory)))),
+    };
     if made.is_err() {
         let _ = fs::remove_file(&new); // on a full disk the half of it would take the room of others
     }
-    let memory = made?;
+    let made = made?;
     // The name too must be there after a power cut.
     disk::rename(&new, path).map_err(at("failed to write to the disk the folder of"))?;
-    Ok(Some(Arena(Arc::new(memory))))
+    Ok(made)
+}
+
+/// What was saved of a file that is gone.
+fn restore_alone(path: &Path, owner: &Identity, bytes: &[u8]) -> Result<SystemTime, Fault> {
+    restore(path, owner, bytes)?.map_err(|why| {
+        let saved = disk::beside(path, SAVED);
+        Fault::Unusable(format!(
+            "the file is not there, and {}, which was saved of it, can't take its place: {why}",
+            saved.display()
+        ))
+    })
+}
+
+/// The bytes of what was saved, if there is something.
+fn read_saved(path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    let saved = disk::beside(path, SAVED);
+    match fs::read(&saved) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(|error| Fault::File("failed to read", saved, error)),
+    }
 }
 
 /// The arena in the file; `None`: one of this version has taken its place.

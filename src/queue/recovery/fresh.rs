@@ -1,5 +1,6 @@
 //! A fresh arena in a file: an empty one, or one with what an image holds.
 
+use super::disk;
 use super::image::Image;
 use crate::queue::admin::QueueAdmin;
 use crate::queue::arena::attach::{self, Arena};
@@ -34,7 +35,8 @@ pub(super) fn make(
     last_user: Option<User>,
 ) -> Result<(), Fault> {
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(new);
+    options.read(true).write(true).create(true).truncate(true).mode(0o600);
+    let file = disk::open_new(new, &mut options);
     let fd = OwnedFd::from(file.map_err(|error| Fault::File("failed to open", new.to_owned(), error))?);
     let arena = Arena(Arc::new(prepare(fd, owner)?));
     if let Some(user) = last_user {

@@ -310,13 +310,54 @@ fn what_was_saved_of_other_queues_or_is_spoiled_is_not_used() {
     let why = "queues.saved, which was saved of them, can't be used either: its checksum is wrong";
     assert!(matches!(&refused, Some(Fault::Unusable(text)) if text.ends_with(why)), "{refused:?}");
     assert!(saved.exists() && folder.arena().exists());
-    // A fresh arena has nothing to do with what was saved before.
+    // Nor alone, and it stays there: what it is, is for a person to decide.
     fs::remove_file(folder.arena()).unwrap();
+    let alone = |why: &str| {
+        let refused = Arena::open_file(&folder.arena(), &owner(), Duration::ZERO, &mut |_| true).err();
+        assert!(matches!(&refused, Some(Fault::Unusable(text)) if text.ends_with(why)), "{refused:?}");
+        assert!(saved.exists() && !folder.arena().exists());
+    };
+    alone("queues.saved, which was saved of it, can't take its place: its checksum is wrong");
     let (arena, mut admin) = arena(3);
     put(&mut attach(&arena, &mut admin, 0), A, &[b"old"]);
     admin.save(&folder.arena()).unwrap();
+    alone("can't take its place: it belongs to another pipeline");
+}
+
+#[test]
+fn where_the_file_is_gone_what_was_saved_takes_its_place_wherever_the_next_start_is_killed() {
+    for at in 0.. {
+        let folder = Folder::new("alone");
+        let kept = cut_off(&folder);
+        fs::remove_file(folder.arena()).unwrap();
+        let died = killed(at, || drop(open(&folder)));
+        let Opened { arena, kept: is_kept, restored, .. } = open(&folder);
+        assert!(is_kept, "store {at}");
+        assert_eq!(restored.is_some(), died, "store {at}");
+        let mut admin = QueueAdmin::open(arena).unwrap();
+        admin.recover().unwrap();
+        assert_eq!(said(&admin.image().unwrap().1), kept, "store {at}");
+        if !died {
+            assert!(at > 50, "{at}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn the_name_of_a_new_file_leads_nowhere_else() {
+    let folder = Folder::new("new-name");
+    fs::create_dir_all(&folder.0).unwrap();
+    let (new, other) = (disk::beside(&folder.arena(), "new"), folder.0.join("other"));
+    fs::write(&other, "precious").unwrap();
+    std::os::unix::fs::symlink(&other, &new).unwrap();
     drop(open(&folder));
-    assert!(!saved.exists());
+    assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+    fs::remove_file(folder.arena()).unwrap();
+    fs::create_dir(&new).unwrap();
+    let refused = Arena::open_file(&folder.arena(), &owner(), Duration::ZERO, &mut |_| true).err();
+    let said = refused.map(|fault| fault.to_string()).unwrap_or_default();
+    assert!(said.ends_with("queues.new: it is no file: move it away"), "{said}");
 }
 
 #[test]

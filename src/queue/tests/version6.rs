@@ -47,7 +47,7 @@ struct Found {
 fn migrated(listed: &str, edits: &[(u64, u64)]) -> (Vec<Found>, Arena, QueueAdmin) {
     let folder = Folder::new(&format!("six-{:?}", std::thread::current().id()));
     file::write(listed, &folder.arena(), edits);
-    let Opened { arena, kept, migrated_from, replaced } = opened(&folder.arena()).unwrap();
+    let Opened { arena, kept, migrated_from, replaced, .. } = opened(&folder.arena()).unwrap();
     assert!(replaced.is_none(), "{replaced:?}");
     assert_eq!((kept, migrated_from), (true, Some(6)));
     assert_eq!(arena.identity().unwrap(), owner());

@@ -13,6 +13,8 @@ use std::cmp::Ordering;
 
 /// Bytes of blocks that a file makes room for at once.
 const PREPARED_BYTES: u64 = 64 << 10;
+/// Blocks of this size are whole pages.
+const PAGE: u64 = 4096;
 
 /// The bytes that a payload charges to its queue.
 pub(crate) fn charged(len: usize) -> u64 {
@@ -160,9 +162,16 @@ fn prepare(memory: &Memory, class: Class, carved: u64) -> Result<u64, Fault> {
 }
 
 fn prepare_blocks(memory: &Memory, class: Class, carved: u64, n: u64) -> Result<u64, Fault> {
-    memory.reserve(class.blocks_area(carved, n))?;
+    let blocks = class.blocks_area(carved, n);
+    memory.reserve(blocks)?;
     for stack in [FreeStack::Hot, FreeStack::Cold] {
-        memory.reserve(class.cells_area(stack, carved, n))?;
+        if let Err(full) = memory.reserve(class.cells_area(stack, carved, n)) {
+            // Another class can use their pages. Smaller blocks share theirs with blocks that are in use.
+            if class.block_size() >= PAGE {
+                memory.discard(blocks);
+            }
+            return Err(full);
+        }
     }
     Ok(carved + n)
 }

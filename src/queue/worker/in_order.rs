@@ -105,6 +105,12 @@ impl WorkerHandle {
         if let Some(smaller) = self.staging.list.take() {
             self.free_blocks(&[smaller.entry])?;
         }
+        let reserved = self.reserve_list_or_wait(window, class, wait);
+        self.end_wait_for_disk();
+        reserved
+    }
+
+    fn reserve_list_or_wait(&mut self, window: QueueAt, class: Class, wait: Wait) -> Result<bool, Fault> {
         loop {
             match self.try_reserve_list(window, class) {
                 Err(full @ (Fault::DiskFull(..) | Fault::Exhausted(_))) => {

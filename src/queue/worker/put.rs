@@ -8,7 +8,7 @@ use crate::model::WhenFull;
 use crate::queue::QueueId;
 use crate::queue::arena::descriptor::{Meta, inline_word};
 use crate::queue::arena::layout::{
-    BlockAt, Class, EventAt, HOLDINGS, INLINE, MAX_FAN, MAX_ITEM, QueueAt, queue,
+    BlockAt, Class, EventAt, FreeStack, HOLDINGS, INLINE, MAX_FAN, MAX_ITEM, QueueAt, queue,
 };
 use crate::queue::arena::memory::{Memory, copy};
 use crate::queue::arena::prefetch::PREFETCH_ITEMS;
@@ -263,8 +263,8 @@ impl WorkerHandle {
         let piece = if len <= INLINE {
             Piece::Item { data: payload.word(self.session.memory(), len)?, meta, entry: NO_ENTRY }
         } else {
-            match self.reserve(q, Class::for_len(len))? {
-                Ok((block, entry)) => {
+            match self.reserve(q, Class::for_len(len), None)? {
+                Ok((block, _, entry)) => {
                     payload.write(self.session.memory(), block, len)?;
                     Piece::Item { data: block.word(), meta, entry }
                 }
@@ -314,8 +314,8 @@ impl WorkerHandle {
         payload: &mut Payload<F>,
     ) -> Result<(), PutError> {
         let q = self.staging.queues[i].queue;
-        match self.reserve(q, class)? {
-            Ok((block, entry)) => {
+        match self.reserve(q, class, Some(len))? {
+            Ok((block, class, entry)) => {
                 let max_item = self.longest(q)?.min(most as u64);
                 let extent = StagedExtent::new(block, class, entry, max_item as usize);
                 self.staging.add_block();
@@ -355,15 +355,42 @@ impl WorkerHandle {
         Ok(class.filter(has_room))
     }
 
-    /// A block and its table entry; or what becomes of the put without one.
-    fn reserve(&mut self, q: QueueId, class: Class) -> Result<Result<(BlockAt, u16), Piece>, PutError> {
+    /// A block, its class and its table entry; or what becomes of the put without one. `extent_of`: it is for an extent that begins
+    /// with an item of so many bytes. Where the disk is full, another class that has a free block will do for that.
+    fn reserve(
+        &mut self,
+        q: QueueId,
+        class: Class,
+        extent_of: Option<usize>,
+    ) -> Result<Result<Reserved, Piece>, PutError> {
+        let reserved = self.reserve_or_wait(q, class, extent_of);
+        // What is tried again as a whole waits elsewhere, for the same room.
+        if !matches!(reserved, Err(PutError::NoRoom)) {
+            self.end_wait_for_disk();
+        }
+        reserved
+    }
+
+    pub(super) fn end_wait_for_disk(&mut self) {
+        if std::mem::take(&mut self.staging.waits_for_disk) {
+            self.set_obstacle("");
+        }
+    }
+
+    fn reserve_or_wait(
+        &mut self,
+        q: QueueId,
+        wanted: Class,
+        extent_of: Option<usize>,
+    ) -> Result<Result<Reserved, Piece>, PutError> {
+        let (mut class, mut tried) = (wanted, Vec::new());
         let spares = &mut self.staging.spares;
         if let Some(i) = spares.iter().rposition(|spare| spare.class == class && spare.queue == q) {
             let spare = spares.swap_remove(i);
             if let Some(soon) = spares.len().checked_sub(PREFETCH_ITEMS).and_then(|soon| spares.get(soon)) {
                 self.session.memory().will_write(soon.block, soon.class.block_size() as usize);
             }
-            return Ok(Ok((spare.block, spare.entry)));
+            return Ok(Ok((spare.block, class, spare.entry)));
         }
         if self.free_entries() == 0 {
             self.free_spares()?; // of no use here, and in the way
@@ -372,11 +399,18 @@ impl WorkerHandle {
         let mut slept = false;
         loop {
             let (events, wait) = match self.try_reserve(queue, class, slept) {
-                Ok(Attempt::Reserved(block, entry)) => return Ok(Ok((block, entry))),
+                Ok(Attempt::Reserved(block, entry)) => return Ok(Ok((block, class, entry))),
                 Ok(Attempt::No(decided)) => return Ok(Err(decided)),
                 Ok(Attempt::Again) => continue,
                 Ok(Attempt::Wait(events)) => (events, Wait::Forever),
                 Err(full @ (Fault::DiskFull(..) | Fault::Exhausted(_))) => {
+                    tried.push(class);
+                    let other = extent_of.and_then(|len| self.free_class(wanted, len, &tried));
+                    class = other.unwrap_or(wanted);
+                    if other.is_some() {
+                        continue;
+                    }
+                    tried.clear();
                     let (event, sequence, wait) = self.register_for_disk(queue, &full)?;
                     (vec![(event, sequence)], wait)
                 }
@@ -404,8 +438,24 @@ impl WorkerHandle {
         }
     }
 
+    /// The class that has free blocks for an extent with an item of so many bytes, next to the one that is wanted.
+    #[cold]
+    fn free_class(&self, wanted: Class, len: usize, tried: &[Class]) -> Option<Class> {
+        let memory = self.session.memory();
+        let has_free = |class: Class| {
+            [FreeStack::Hot, FreeStack::Cold].iter().any(|&stack| memory.load(class.free(stack)) > 0)
+        };
+        let serves = |class: &Class| {
+            let size = class.block_size();
+            let fits = size <= MAX_EXTENT_BYTES && extent::fits(size as usize, 0, 0, len);
+            fits && !tried.contains(class) && has_free(*class)
+        };
+        Class::all().filter(serves).min_by_key(|class| class.index().abs_diff(wanted.index()))
+    }
+
     /// The disk is full, or all blocks of the size are in use, maybe by other queues: for now that is as if this queue were
-    /// full. A block of it may become free, or room elsewhere, which no event reports.
+    /// full. A block of it may become free, or room elsewhere, which no event reports. The wait has an end once the caller has
+    /// its block.
     #[cold]
     pub(super) fn register_for_disk(
         &mut self,
@@ -414,6 +464,9 @@ impl WorkerHandle {
     ) -> Result<(EventAt, u32, Wait), Fault> {
         if !std::mem::replace(&mut self.staging.disk_is_full, true) {
             log::warn!("{full}: waiting for room");
+        }
+        if !std::mem::replace(&mut self.staging.waits_for_disk, true) {
+            self.set_obstacle(&full.to_string());
         }
         self.free_spares()?;
         let event = queue + queue::BYTES_FREE;
@@ -476,6 +529,9 @@ impl WorkerHandle {
         reserved.ok_or_else(|| Fault::damaged("a worker's free holdings", *slot, 0))
     }
 }
+
+/// A block, its class, and its entry in the worker's table.
+type Reserved = (BlockAt, Class, u16);
 
 /// What came of one transaction.
 enum Attempt {

@@ -245,6 +245,8 @@ pub(super) struct Staging {
     pub lacked_room: bool,
     /// The full disk was logged.
     pub disk_is_full: bool,
+    /// The slot says that the worker waits for room on the disk.
+    pub waits_for_disk: bool,
 }
 
 impl Staging {

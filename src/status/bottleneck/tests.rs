@@ -253,3 +253,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_stage_in_the_middle_that_waits_for_the_disk_is_said_to_and_why() {
+    let mut now = chain([0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]);
+    assert_eq!(found(&now).limit, Limit::Nothing);
+    let obstacle = Some("no room on the disk".to_owned());
+    let waits = WorkerStatus { state: crate::status::WorkerState::Working, obstacle, ..worker("") };
+    now.stages[0].workers = vec![waits];
+    let bottleneck = found(&now);
+    assert_eq!((bottleneck.limit, bottleneck.stage.as_deref()), (Limit::Output, Some("in")));
+    assert_eq!(bottleneck.text, "in is the bottleneck: no room on the disk. It waits, and tries it again.");
+}

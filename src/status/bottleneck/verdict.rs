@@ -53,7 +53,7 @@ pub(crate) enum Limit {
     Rate,
     /// What a source reads comes no faster.
     Input,
-    /// The reader of standard output.
+    /// The reader of standard output, or the disk that a stage waits for.
     Output,
     /// A stage that is failing, though items wait for it.
     Failing,

@@ -63,6 +63,7 @@ impl Performer<'_> {
             stage.totals.too_long = self.launcher.undo_log.counted(&stage.name).unwrap_or(0);
             stage.totals.repeated = self.launcher.undo_log.repeated(&stage.name).unwrap_or(0);
         }
+        snapshot.save_fault = self.store.save_fault();
         let store = &self.launcher.dead_letters;
         snapshot.letters.max_size = store.max_size;
         snapshot.letters.drops_old = store.when_full == WhenFull::DropOld;

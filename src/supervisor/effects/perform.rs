@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 impl Performer<'_> {
     /// Does all of it. Some: that was the end of the run.
     pub(crate) fn perform(&mut self, actions: Vec<Effect>) -> Option<Outcome> {
+        self.reserve_places(&actions);
         let mut actions = actions.into_iter().peekable();
         while let Some(action) = actions.next() {
             match action {
@@ -24,6 +25,15 @@ impl Performer<'_> {
                         same.push((slot, pid));
                     }
                     self.order(&same, order);
+                }
+                Effect::Tune(slot, pid, tuning) => {
+                    let mut tuned = vec![(slot, pid, tuning)];
+                    while let Some(Effect::Tune(slot, pid, tuning)) =
+                        actions.next_if(|next| matches!(next, Effect::Tune(..)))
+                    {
+                        tuned.push((slot, pid, tuning));
+                    }
+                    self.tune(&tuned);
                 }
                 Effect::End(outcome) => {
                     self.settle_notes();
@@ -72,10 +82,7 @@ impl Performer<'_> {
                 self.signal(pid, Signal::SIGKILL);
                 self.wait_no_longer(pid);
             }
-            Effect::Tune(slot, pid, tuning) => {
-                self.admin(|admin| admin.tune(slot, &tuning));
-                self.wake_worker(pid);
-            }
+            Effect::Tune(slot, pid, tuning) => self.tune(&[(slot, pid, tuning)]),
             Effect::Release(release) => self.release(&release),
             Effect::WriteDeadLetter(release) => self.write_dead_letter(&release),
             Effect::KillDeadLetterWriter(slot) => self.kill_dead_letter_writer(slot),

@@ -274,8 +274,9 @@ impl Performer<'_> {
 
     /// The value; a fault becomes an event.
     pub(super) fn unless_damaged<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        let store = &self.store;
         let event = |fault: Fault| match &fault {
-            Fault::DiskFull(..) => Event::NoRoom(fault.to_string()),
+            Fault::DiskFull(..) => Event::NoRoom(store.with_place(fault).to_string()),
             _ => Event::Damaged(fault.to_string()),
         };
         result.map_err(|fault| self.events.push_back(event(fault))).ok()

@@ -1,8 +1,9 @@
 //! Starts workers, gives them orders, and ends them.
 
 use super::performer::Performer;
+use crate::config::Tuning;
 use crate::queue::{Fault, Order, QueueId, SlotId};
-use crate::supervisor::machine::effect::Spawn;
+use crate::supervisor::machine::effect::{Effect, Spawn};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::ids::{Pid, WorkerId};
 use crate::supervisor::runtime::children::{Auxiliary, Child, Since};
@@ -34,16 +35,37 @@ impl Performer<'_> {
         self.events.push_back(event);
     }
 
+    /// The places of workers that start together are there before any of them takes room for items: else one that waits for a place
+    /// could wait for those. Where the first ones of a run find none, it is the disk that is too small.
+    pub(super) fn reserve_places(&mut self, actions: &[Effect]) {
+        let spawns = actions.iter().filter_map(|action| match action {
+            Effect::Spawn(spawn) if !spawn.version.is_service() => Some(spawn),
+            _ => None,
+        });
+        // What is in a stage's place that is open already must stay.
+        let new_stage = |spawn: &Spawn| {
+            spawn.stage_id.filter(|id| self.opened_stages.get(id) != Some(&spawn.worker.stage))
+        };
+        let places: Vec<_> = spawns.map(|spawn| (spawn.slot, new_stage(spawn))).collect();
+        let reserved = self.store.admin.reserve_places(&places);
+        let is_first = self.opened_stages.is_empty() && !self.is_resumed;
+        match reserved {
+            // Each is tried again on its own.
+            Err(Fault::DiskFull(..)) if !is_first => {}
+            reserved => drop(self.unless_damaged(reserved)),
+        }
+    }
+
     fn try_spawn(&mut self, spawn: &Spawn) -> Result<u32, SpawnError> {
         let version = &spawn.version;
         if version.queues().any(|queue| self.unmade.contains(&queue)) {
-            return Err(SpawnError::preparing(&Errno::ENOSPC.into()));
+            return Err(SpawnError::no_room(&Errno::ENOSPC.into()));
         }
         let damaged = SpawnError::preparing(&io::Error::from(Errno::EIO));
         let opened = self.open_stage(spawn);
         let opened = opened.and_then(|()| self.store.admin.open_slot(spawn.slot, &spawn.tuning));
         if let Err(Fault::DiskFull(_, error)) = &opened {
-            return Err(SpawnError::preparing(error));
+            return Err(SpawnError::no_room(error));
         }
         self.unless_damaged(opened).ok_or(damaged)?;
         let (queues, inputs): (Vec<QueueId>, _) = (version.queues().collect(), version.inputs.len());
@@ -85,6 +107,14 @@ impl Performer<'_> {
         let slots: Vec<SlotId> = workers.iter().map(|(slot, _)| *slot).collect();
         self.admin(|admin| admin.order_all(&slots, order));
         workers.iter().for_each(|(_, pid)| self.wake_worker(*pid));
+    }
+
+    /// All of them have their new settings before the first one wakes: workers of a stage that go by different ones would judge its
+    /// failures by turns.
+    pub(super) fn tune(&mut self, workers: &[(SlotId, Pid, Tuning)]) {
+        let tuned: Vec<_> = workers.iter().map(|(slot, _, tuning)| (*slot, *tuning)).collect();
+        self.admin(|admin| admin.tune_all(&tuned));
+        workers.iter().for_each(|(_, pid, _)| self.wake_worker(*pid));
     }
 
     pub(super) fn wake_worker(&mut self, pid: Pid) {

@@ -28,7 +28,8 @@ use log::{Level, log};
 use nix::sys::signal::Signal;
 use serde_json::Map;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The queues of a run, and what there is of an earlier one.
 pub(crate) struct QueueStore {
@@ -155,6 +156,19 @@ impl QueueStore {
         self.arena.enter(User { pid, since, run: u64::from_str_radix(run, 16).unwrap_or(0) })
     }
 
+    /// Why the queues can't be saved now, if they are to be.
+    pub(crate) fn save_fault(&self) -> Option<String> {
+        self.saver.as_ref().and_then(Saver::failure)
+    }
+
+    /// The fault, with the file that has no room instead of a number of bytes.
+    pub(crate) fn with_place(&self, fault: Fault) -> Fault {
+        match (fault, &self.location) {
+            (Fault::DiskFull(_, error), Location::File(path)) => no_room(path, error),
+            (fault, _) => fault,
+        }
+    }
+
     /// From now on the queues are saved, if they are to be.
     pub(crate) fn begin_saving(&mut self, sync: Sync) -> Result<(), SetUpError> {
         if let Location::File(path) = &self.location {
@@ -162,6 +176,10 @@ impl QueueStore {
         }
         Ok(())
     }
+}
+
+fn no_room(path: &Path, error: io::Error) -> Fault {
+    Fault::File("no room on the disk for", path.to_owned(), error)
 }
 
 /// One queue of an earlier run; `None`: it is of no use to another process.

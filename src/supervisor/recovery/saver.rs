@@ -13,8 +13,8 @@ use log::{Level, log};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,12 @@ pub(crate) struct Saver {
     arena: Arena,
     path: PathBuf,
     ends: Arc<AtomicBool>,
+    failure: Failure,
     thread: JoinHandle<()>,
 }
+
+/// Why the queues can't be saved now, for who looks.
+type Failure = Arc<Mutex<Option<String>>>;
 
 impl Saver {
     /// Saves them for the first time, before anybody works on them, and from now on. `None`: nothing is to be saved, and
@@ -49,12 +53,19 @@ impl Saver {
         let mut files = CountedFiles::default();
         let saved = admin.save_after(path, &mut |tokens| files.sync(tokens))?;
         let ends = Arc::new(AtomicBool::new(false));
-        let of_thread = (arena.clone(), path.to_owned(), Arc::clone(&ends));
+        let failure = Failure::default();
+        let of_thread = (arena.clone(), path.to_owned(), Arc::clone(&ends), Arc::clone(&failure));
         let thread = thread::Builder::new().name("saver".to_owned());
-        let thread =
-            thread.spawn(move || keep_saving(&of_thread.0, &of_thread.1, &of_thread.2, saved, files));
+        let thread = thread.spawn(move || {
+            keep_saving((&of_thread.0, &of_thread.1), &of_thread.2, &of_thread.3, saved, files)
+        });
         let thread = thread.map_err(|error: io::Error| SetUpError::System("start a thread", error))?;
-        Ok(Some(Saver { arena: arena.clone(), path: path.to_owned(), ends, thread }))
+        Ok(Some(Saver { arena: arena.clone(), path: path.to_owned(), ends, failure, thread }))
+    }
+
+    /// Why the queues can't be saved now.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All workers have ended: from now on only what is requested is saved.
@@ -115,7 +126,13 @@ impl CountedFiles {
     }
 }
 
-fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64, mut files: CountedFiles) {
+fn keep_saving(
+    (arena, path): (&Arena, &Path),
+    ends: &AtomicBool,
+    shown: &Mutex<Option<String>>,
+    mut saved: u64,
+    mut files: CountedFiles,
+) {
     let mut admin = match QueueAdmin::open(arena.clone()) {
         Ok(admin) => admin,
         Err(fault) => return log!(target: "mprun", Level::Error, "the queues can't be saved: {fault}"),
@@ -136,6 +153,7 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64, mu
             Ok(change) => {
                 saved = change;
                 if failure.take().is_some() {
+                    *shown.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     log!(target: "mprun", Level::Info, "the queues are saved again");
                 }
             }
@@ -147,6 +165,7 @@ fn keep_saving(arena: &Arena, path: &Path, ends: &AtomicBool, mut saved: u64, mu
                         Level::Error,
                         "the queues can't be saved: {why}; until they are, a power cut costs more than `sync` says"
                     );
+                    *shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
                     failure = Some(why);
                 }
                 // A waiting put makes the next save due at once; but a disk that refuses does so the next moment, too.

@@ -19,6 +19,9 @@ pub(crate) struct SpawnError {
 pub(crate) enum StartStep {
     /// What has to be there before the fork.
     Prepare,
+    /// Its place in queue memory.
+    #[serde(rename(serialize = "Prepare"))]
+    QueueMemory,
     /// The process itself.
     Fork,
     /// Its group, the signals that it blocks, its death with its parent.
@@ -79,8 +82,9 @@ impl StartFailure {
 }
 
 impl StartStep {
-    const ALL: [StartStep; 12] = [
+    const ALL: [StartStep; 13] = [
         StartStep::Prepare,
+        StartStep::QueueMemory,
         StartStep::Fork,
         StartStep::SetUp,
         StartStep::Session,
@@ -117,10 +121,16 @@ impl SpawnError {
         SpawnError { step: StartStep::Prepare, errno }
     }
 
+    /// The disk has no room for its place in queue memory.
+    pub(crate) fn no_room(error: &std::io::Error) -> SpawnError {
+        SpawnError { step: StartStep::QueueMemory, ..SpawnError::preparing(error) }
+    }
+
     /// What failed and why, without a hint.
     pub(crate) fn cause(self) -> String {
         let step = match self.step {
             StartStep::Prepare => "prepare a new process",
+            StartStep::QueueMemory => "find room on the disk for a new process in the file of the queues",
             StartStep::Fork => "fork",
             StartStep::SetUp => "set up a new process",
             StartStep::Session => "begin a session",
@@ -139,7 +149,7 @@ impl SpawnError {
     /// Whether another try may do better, though nothing is changed: for want of something that others give back.
     pub(crate) fn passes(self) -> bool {
         match self.step {
-            StartStep::Orphaned => true,
+            StartStep::Orphaned | StartStep::QueueMemory => true,
             StartStep::Prepare
             | StartStep::Fork
             | StartStep::SetUp

@@ -55,6 +55,7 @@ fn advice_on(error: SpawnError) -> Option<&'static str> {
     match error.step {
         StartStep::Folder | StartStep::Orphaned | StartStep::Exec => None,
         StartStep::Prepare
+        | StartStep::QueueMemory
         | StartStep::Fork
         | StartStep::SetUp
         | StartStep::Session

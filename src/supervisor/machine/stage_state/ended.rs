@@ -12,6 +12,7 @@ use crate::supervisor::machine::reason::{End, StartReason, StopReason, spoken};
 use crate::supervisor::machine::restart::{self, Circumstances, CountedFor, Next, Stopping};
 use crate::supervisor::machine::totals::ProcessWork;
 use crate::supervisor::machine::worker_state::{Life, Over, WorkerEvent};
+use crate::sys::process::StartStep;
 use crate::sys::wait::Exit;
 use crate::text::with_time;
 use log::Level;
@@ -111,10 +112,11 @@ impl StageState {
         exit.is_failing || exit.work.with_another
     }
 
-    /// Another process can't be had now (a full disk, a limit of the system), and others of the stage are at work: it is tried again and
-    /// again, and they go on.
+    /// Another process can't be had now (a limit of the system), and others of the stage are at work: it is tried again and again, and
+    /// they go on. A full disk is waited for in any case, as it is by those that are at work.
     fn is_one_too_many(&self, exit: &WorkerExit) -> bool {
-        matches!(exit.end, End::NotStarted(error) if error.passes()) && self.workers.iter().any(is_ready)
+        let End::NotStarted(error) = exit.end else { return false };
+        error.step == StartStep::QueueMemory || error.passes() && self.workers.iter().any(is_ready)
     }
 
     /// Logged once when it becomes too much; the status shows it as long as it lasts.

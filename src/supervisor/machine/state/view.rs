@@ -72,6 +72,7 @@ impl State {
             broker: self.describe_broker(identity, moment, counters),
             page: None,
             page_fault: None,
+            save_fault: None,
             stages,
             queues,
             totals,

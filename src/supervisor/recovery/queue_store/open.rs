@@ -1,6 +1,6 @@
 //! The queue store is found or made: in memory, with the service manager, or in a file.
 
-use super::{Location, QueueStore, end_processes_of, refused};
+use super::{Location, QueueStore, end_processes_of, no_room, refused};
 use crate::config::Pipeline;
 use crate::queue::{Arena, Fault, Identity, LabelledQueue, Opened, User};
 use crate::service::{NotifySocket, Received};
@@ -100,13 +100,17 @@ impl StoreOptions<'_> {
         let (mut refused, mut restored) = (false, false);
         loop {
             let location = Location::File(path.clone());
-            let Opened { arena, kept, migrated_from, replaced } =
+            let Opened { arena, kept, migrated_from, replaced, restored: taken } =
                 Arena::open_file(&path, whose, PREVIOUS_RUN_LIMIT, &mut lives)
                     .map_err(|fault| self.refusal(&path, fault))?;
             if let Some(replaced) = replaced {
                 refused = true;
                 restored |= replaced.saved.is_some();
                 refused::tell(&path.display().to_string(), &replaced);
+            }
+            if let Some(taken) = taken {
+                restored = true;
+                refused::tell_of_missing(&path, taken);
             }
             if let Some(version) = migrated_from {
                 let text = format!(
@@ -142,9 +146,7 @@ impl StoreOptions<'_> {
             Fault::Unusable(_) => refused::unusable(path, &fault),
             Fault::Version { .. } => refused::version(path, &fault),
             Fault::OtherPipeline(other) => refused::other_pipeline(&other, path),
-            Fault::DiskFull(_, error) => {
-                Fault::File("no room on the disk for", path.to_owned(), error).into()
-            }
+            Fault::DiskFull(_, error) => no_room(path, error).into(),
             other => other.into(),
         }
     }

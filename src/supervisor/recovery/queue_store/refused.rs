@@ -5,6 +5,7 @@ use crate::supervisor::error::SetUpError;
 use log::{Level, log};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Reports what became of them.
 pub(super) fn tell(what: &str, replaced: &Replaced) {
@@ -18,6 +19,16 @@ pub(super) fn tell(what: &str, replaced: &Replaced) {
     };
     let aside = aside.display();
     log!(target: "mprun", level, "the queues in {what} can't be used: {why}; they are set aside as {aside}, {then}");
+}
+
+/// Reports that the file was not there, but what had been saved of it.
+pub(super) fn tell_of_missing(path: &Path, saved: SystemTime) {
+    let (path, time) = (path.display(), humantime::format_rfc3339_millis(saved));
+    log!(
+        target: "mprun",
+        Level::Warn,
+        "the durable queues in {path} are not there, but what was saved of them at {time}: this run continues from that"
+    );
 }
 
 /// Copies memory that the service manager kept into the state folder.
@@ -34,13 +45,18 @@ pub(super) fn save(fd: &OwnedFd, folder: &Path, why: Fault) {
 
 /// Nothing can take their place: what they held, and what follows for the files that stages have written, is for a person to decide.
 pub(super) fn unusable(path: &Path, fault: &Fault) -> SetUpError {
-    let saved = path.with_extension("saved");
-    let both = if saved.exists() { format!(" and {}", saved.display()) } else { String::new() };
+    let both = and_saved(path);
     SetUpError::Refused(format!(
         "the durable queues in {path} can't be used: {fault}. They stay where they are; to begin a new run, which empties the files \
          that its stages write, move {path}{both} away",
         path = path.display()
     ))
+}
+
+/// What was saved has to go with the file: alone it would take the file's place.
+fn and_saved(path: &Path) -> String {
+    let saved = path.with_extension("saved");
+    if saved.exists() { format!(" and {}", saved.display()) } else { String::new() }
 }
 
 /// Another pipeline's queues of the same name are refused.
@@ -53,8 +69,9 @@ pub(super) fn refuse_other_pipeline(arena: &Arena, whose: &Identity, path: &Path
 pub(super) fn other_pipeline(other: &str, path: &Path) -> SetUpError {
     SetUpError::Refused(format!(
         "the durable queues in {} are those of {other}: give one of the two pipelines another `name` (or, if the file was \
-         moved, remove the queues to start anew)",
-        path.display()
+         moved, remove them{also} to start anew)",
+        path.display(),
+        also = and_saved(path)
     ))
 }
 
@@ -70,7 +87,8 @@ pub(super) fn in_use(path: &Path) -> SetUpError {
 pub(super) fn version(path: &Path, fault: &Fault) -> SetUpError {
     SetUpError::Refused(format!(
         "the durable queues in {} can't be used: {fault}; let the version of mprun that made them finish its work, or \
-         remove the file to start anew",
-        path.display()
+         remove the file{also} to start anew",
+        path.display(),
+        also = and_saved(path)
     ))
 }

@@ -86,6 +86,8 @@ pub struct Bench {
     pub handed_over: Option<SavedMachine>,
     pub held: BTreeMap<String, u64>,
     pub forks_fail: bool,
+    /// At which step they do.
+    pub failing_step: StartStep,
     pub outcome: Option<Outcome>,
     pub requested: u64,
     pub answers: BTreeMap<RequestId, Result<Done, Refused>>,
@@ -118,6 +120,7 @@ impl Bench {
             handed_over: None,
             held: BTreeMap::new(),
             forks_fail: false,
+            failing_step: StartStep::Fork,
             outcome: None,
             requested: 0,
             answers: BTreeMap::new(),
@@ -270,7 +273,8 @@ impl Bench {
             "{worker:?} has a process already"
         );
         if self.forks_fail {
-            return Event::SpawnFailed(worker, SpawnError { step: StartStep::Fork, errno: Errno::EAGAIN });
+            let error = SpawnError { step: self.failing_step, errno: Errno::EAGAIN };
+            return Event::SpawnFailed(worker, error);
         }
         let is_service = |spawn: &Spawn| spawn.version.is_service();
         let is_free = !self.procs.values().any(|proc| proc.spawn.slot == spawn.slot);

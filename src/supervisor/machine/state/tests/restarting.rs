@@ -6,6 +6,7 @@ use crate::supervisor::fixture::{pipeline, stage, wanted};
 use crate::supervisor::machine::event::Event;
 use crate::supervisor::machine::history::TransitionKind;
 use crate::supervisor::machine::reason::{End, StartReason, StopReason};
+use crate::sys::process::StartStep;
 use std::time::Duration;
 
 fn two() -> crate::config::Pipeline {
@@ -248,6 +249,18 @@ fn a_fork_that_always_fails_ends_the_pipeline() {
     bench.send(Event::Begin(wanted(two(), &[])));
     bench.pass(Duration::from_secs(600));
     assert!(bench.outcome.unwrap().failed);
+}
+
+#[test]
+fn a_disk_without_room_for_a_process_is_waited_for_however_long() {
+    let mut bench = Bench::new();
+    (bench.forks_fail, bench.failing_step) = (true, StartStep::QueueMemory);
+    bench.send(Event::Begin(wanted(two(), &[])));
+    bench.pass(Duration::from_secs(600));
+    assert!(bench.outcome.is_none() && bench.has_said("find room on the disk"), "{:?}", bench.said);
+    bench.forks_fail = false;
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.running(), ["read[0]", "read[1]", "write[0]"]);
 }
 
 #[test]
