@@ -9,7 +9,7 @@ use super::diagnostic::{Report, Source, Span};
 use super::document::{self, Content, Environment, Node, Parsed, Table};
 use super::elements::{Element, PatternText, PipelineName};
 use super::include::{self, Included, IncludedText, Texts, Watched};
-use super::keys::FileKeys;
+use super::keys::{self, FileKeys};
 use super::machine::MachineNeeds;
 use super::pipeline::Pipeline;
 use super::source;
@@ -171,6 +171,7 @@ fn tree(main: Parsed, included: &[Included], options: &LoadOptions, report: &mut
         document::apply_sets(&mut table, &options.sets, report);
     }
     document::expand(&mut table, &ProcessEnvironment, report);
+    document::check_home_folders(&table, report);
     (table, is_partial)
 }
 
@@ -186,6 +187,7 @@ fn load_sources(
     let start = Span::new(&main, 0..0);
     let top = Node { span: start.clone(), content: Content::Table(table) };
     let keys = FileKeys::read(&top, &mut report);
+    report.explain_keys(|key| keys::help_for(key, registry));
 
     let mut pipeline = None;
     if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {

@@ -5,7 +5,7 @@ use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Source, Span, list, nearest, reason};
@@ -15,8 +15,9 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Reads a file as text.
 pub(super) fn read(path: &Path) -> Result<Arc<Source>, Diagnostic> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    not_empty(text(path, bytes(path, file)?)?)
+    let from = Path::new("");
+    let file = File::open(path).map_err(|error| unreadable(path, from, &error))?;
+    not_empty(text(path, bytes(path, from, file)?)?)
 }
 
 fn text(path: &Path, bytes: Vec<u8>) -> Result<Arc<Source>, Diagnostic> {
@@ -40,29 +41,30 @@ fn not_empty(source: Arc<Source>) -> Result<Arc<Source>, Diagnostic> {
 
 /// Reads a file that must be a regular one: nothing else can be read a second time. It waits for none.
 pub(super) fn read_again(path: &Path) -> Result<Arc<Source>, Diagnostic> {
-    not_empty(read_regular(path)?)
+    not_empty(read_regular(path, Path::new(""))?)
 }
 
-/// The same for a file that may be empty: another one is there to hold what a pipeline needs.
-pub(super) fn read_included(path: &Path) -> Result<Arc<Source>, Diagnostic> {
-    read_regular(path)
+/// The same for a file that may be empty: another one is there to hold what a pipeline needs. Its path starts at the
+/// folder `from`, as one that is proposed instead has to.
+pub(super) fn read_included(path: &Path, from: &Path) -> Result<Arc<Source>, Diagnostic> {
+    read_regular(path, from)
 }
 
-fn read_regular(path: &Path) -> Result<Arc<Source>, Diagnostic> {
-    let fail = |error: std::io::Error| unreadable(path, &error);
+fn read_regular(path: &Path, from: &Path) -> Result<Arc<Source>, Diagnostic> {
+    let fail = |error: std::io::Error| unreadable(path, from, &error);
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(fail)?;
     let about = file.metadata().map_err(fail)?;
     match about.is_file() || about.is_dir() {
-        true => text(path, bytes(path, file)?),
+        true => text(path, bytes(path, from, file)?),
         false => {
             Err(Diagnostic::error(format!("{} is no regular file: it can't be read again", shown(path))))
         }
     }
 }
 
-fn bytes(path: &Path, file: File) -> Result<Vec<u8>, Diagnostic> {
-    let fail = |error: std::io::Error| unreadable(path, &error);
+fn bytes(path: &Path, from: &Path, file: File) -> Result<Vec<u8>, Diagnostic> {
+    let fail = |error: std::io::Error| unreadable(path, from, &error);
     let mut bytes = Vec::new();
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() > MAX_BYTES {
@@ -71,23 +73,28 @@ fn bytes(path: &Path, file: File) -> Result<Vec<u8>, Diagnostic> {
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
+fn unreadable(path: &Path, from: &Path, error: &std::io::Error) -> Diagnostic {
     let name = shown(path);
     match error.kind() {
         ErrorKind::NotFound => match std::fs::read_link(path) {
             Ok(to) => Diagnostic::error(format!("{name} is a link to {}, which is not there", shown(&to))),
             Err(_) => {
-                let near = similar_file(path).map(|near| format!("`{near}`"));
+                let near = similar_file(path).map(|near| format!("`{}`", written(&near, from)));
                 Diagnostic::error(format!("there is no file {name}")).did_you_mean(near)
             }
         },
-        ErrorKind::IsADirectory => folder(path),
+        ErrorKind::IsADirectory => folder(path, from),
         _ => Diagnostic::error(format!("failed to read {name}: {}", reason(error))),
     }
 }
 
-fn folder(path: &Path) -> Diagnostic {
-    let inside = toml_files(path).into_iter().map(|name| shown(&path.join(name))).collect::<Vec<_>>();
+/// A path as it has to be written where paths start at this folder.
+fn written(path: &Path, from: &Path) -> String {
+    shown(path.strip_prefix(from).unwrap_or(path))
+}
+
+fn folder(path: &Path, from: &Path) -> Diagnostic {
+    let inside = toml_files(path).into_iter().map(|name| written(&path.join(name), from)).collect::<Vec<_>>();
     let fault = Diagnostic::error(format!("{} is a folder, not a file", shown(path)));
     match inside.as_slice() {
         [] => fault,
@@ -97,7 +104,7 @@ fn folder(path: &Path) -> Diagnostic {
 }
 
 /// A file of the same folder with a name like it.
-fn similar_file(path: &Path) -> Option<String> {
+fn similar_file(path: &Path) -> Option<PathBuf> {
     let parent = path.parent()?;
     let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let wanted = path.file_name()?.to_string_lossy();
@@ -105,7 +112,7 @@ fn similar_file(path: &Path) -> Option<String> {
     let with_ending = format!("{wanted}.toml");
     let near = names.iter().find(|name| **name == with_ending).map(String::as_str);
     let near = near.or_else(|| nearest(&wanted, names.iter().map(String::as_str)))?;
-    Some(shown(&parent.join(near)))
+    Some(parent.join(near))
 }
 
 fn toml_files(folder: &Path) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! All stages that a pipeline file can name with `use`.
 
-use super::settings::{Findings, Settings};
+use super::settings::{self, Findings, Settings};
 use super::{Context, Delivery, Failure, KeyDoc, Persistence, Source, Stage, WithFault};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -173,6 +173,11 @@ impl Registry {
     /// The parameters of the named stage.
     pub fn keys(&self, name: &str) -> &[KeyDoc] {
         self.find(name).map_or(&[], |entry| &entry.described().keys)
+    }
+
+    /// The parameter of the named stage that has this name, or that people call so.
+    pub(crate) fn parameter_called(&self, name: &str, word: &str) -> Option<&'static str> {
+        settings::called(word, self.keys(name))
     }
 
     /// Everything that is wrong with these parameters. Has no effect outside.

@@ -39,6 +39,21 @@ pub(super) fn item_as_code(words: &[String], placeholders: Placeholders, at: &At
     report.push(caution.help(help));
 }
 
+/// Words that mean something to a shell, in a command that none reads.
+pub(super) fn words_of_a_shell(words: &[String], at: &At, report: &mut Report) {
+    const OF_A_SHELL: [&str; 9] = ["|", "||", "&&", ">", ">>", "<", "2>", "2>&1", "&"];
+    /// For these some of them are operators.
+    const CALCULATES: [&str; 4] = ["expr", "test", "[", "find"];
+    let program = words.first().map_or("", String::as_str);
+    if CALCULATES.contains(&program.rsplit('/').next().unwrap_or_default()) {
+        return;
+    }
+    let Some(place) = words.iter().position(|word| OF_A_SHELL.contains(&word.as_str())) else { return };
+    let title = format!("`{program}` gets `{}` as an argument: no shell reads a list of words", words[place]);
+    let caution = Diagnostic::warning(title).at(at.element(place));
+    report.push(caution.help("a line for the shell stands in quotes, without brackets: command = \"… | …\""));
+}
+
 /// Kept queues make a promise that a program which is a source can't keep.
 pub(super) fn programs_before_kept_queues(drafts: &[Draft], queues: &[Queue], report: &mut Report) {
     if !queues.iter().any(|queue| queue.durable) {

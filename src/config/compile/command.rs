@@ -7,6 +7,7 @@ use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::elements::{ModeWord, Part};
 use crate::config::keys::StageKeys;
 use crate::config::pipeline::{self, Command, JobLog, Placeholders, placeholder, shell_line};
+use crate::numbers::counted;
 
 /// The checked command of a stage that has one.
 pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
@@ -15,6 +16,7 @@ pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
     mode::check(draft, report);
     check_arguments(&invocation, keys, report);
     check_codes(keys, report);
+    check_memory(keys, report);
     check_schedule(draft, report);
     let framing = mode::framing(draft);
     Some(Command {
@@ -27,6 +29,20 @@ pub(super) fn compile(draft: &Draft, report: &mut Report) -> Option<Command> {
         joblog: job_log(keys, report),
         ..keys.part()
     })
+}
+
+/// Less address space than any program needs to begin.
+fn check_memory(keys: &StageKeys, report: &mut Report) {
+    const LEAST: u64 = 1 << 20;
+    let memory = &keys.limits.value.memory;
+    let (Some(bytes), Some(at)) = (memory.value.filter(|bytes| *bytes < LEAST), &memory.at) else { return };
+    let title = format!("no program begins with {} of memory", counted(bytes, "byte"));
+    let fault = Diagnostic::error(title).at(&at.value);
+    let is_bare = at.value.text().trim().bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+    report.push(match is_bare {
+        true => fault.help(format!("a number alone is of bytes: did you mean \"{bytes}MiB\"?")),
+        false => fault.help("it is for all that a process maps, libraries included: such as \"1GiB\""),
+    });
 }
 
 /// A job log needs a name, and items that end one by one.
@@ -97,6 +113,7 @@ fn check_arguments(invocation: &pipeline::Invocation, keys: &StageKeys, report: 
         pipeline::Invocation::Direct(words) => words,
         pipeline::Invocation::Shell(line) => return check_line(line, keys, &at.value, report),
     };
+    cautions::words_of_a_shell(words, at, report);
     let placeholders = keys.placeholders.value;
     let Some(word) = words.iter().position(|word| placeholder::takes_item(word, placeholders)) else {
         return without_placeholder(keys, &at.value, report);

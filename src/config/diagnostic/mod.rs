@@ -4,13 +4,15 @@ mod excerpt;
 mod render;
 mod report;
 mod span;
+mod unknown_key;
 mod words;
 
 use crate::secret;
 pub use report::Report;
 pub(crate) use span::{Source, Span};
 use std::borrow::Cow;
-pub(crate) use words::{list, nearest, no_such_stage, quote, reason};
+pub(crate) use unknown_key::{Beside, UnknownKey};
+pub(crate) use words::{is_same_word, list, nearest, nearly, no_such_stage, quote, reason};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub struct Diagnostic {
     label: Box<str>,
     also: Vec<(Span, String)>,
     notes: Vec<Note>,
+    unknown_key: Option<Box<UnknownKey>>,
 }
 
 /// What stands below the lines of the file.
@@ -62,8 +65,8 @@ impl Diagnostic {
 
     fn new(severity: Severity, title: String) -> Diagnostic {
         let title = without_secrets(title);
-        let (span, label, also, notes) = Default::default();
-        Diagnostic { severity, title, span, label, also, notes }
+        let (span, label, also, notes, unknown_key) = Default::default();
+        Diagnostic { severity, title, span, label, also, notes, unknown_key }
     }
 
     /// Whether it is about the same thing at the same place.
@@ -119,6 +122,13 @@ impl Diagnostic {
             Some(guess) => self.help(format!("did you mean {guess}?")),
             None => self,
         }
+    }
+
+    /// It is about this key: who knows all tables may have better help ([`Report::explain_keys`]).
+    #[must_use]
+    pub(in crate::config) fn about(mut self, key: UnknownKey) -> Diagnostic {
+        self.unknown_key = Some(Box::new(key));
+        self
     }
 
     /// Whether the file can't be used for it.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Diagnostic, Source, render};
+use super::{Diagnostic, Note, Source, UnknownKey, render};
 
 /// Some diagnostics; `Display` shows them without colour.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +72,17 @@ impl Report {
     /// Adds all of another one.
     pub(in crate::config) fn append(&mut self, other: Report) {
         self.diagnostics.extend(other.diagnostics);
+    }
+
+    /// Puts the help that all tables together give in the place of what one table alone could say.
+    pub(in crate::config) fn explain_keys(&mut self, help: impl Fn(&UnknownKey) -> Option<String>) {
+        for diagnostic in &mut self.diagnostics {
+            let better = diagnostic.unknown_key.take().and_then(|key| help(&key));
+            if let Some(better) = better {
+                diagnostic.notes.retain(|note| matches!(note, Note::Accepted(_)));
+                *diagnostic = diagnostic.clone().help(better);
+            }
+        }
     }
 
     /// The same order within each file.

@@ -20,6 +20,18 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     (near(&best).0 <= allowed(wanted.len())).then_some(best)
 }
 
+/// Whether it is this word, but for one typo.
+pub(crate) fn nearly(wanted: &str, word: &str) -> bool {
+    const LONG_ENOUGH: usize = 5;
+    let (wanted, word) = (plain(wanted), plain(word));
+    wanted.len() >= LONG_ENOUGH && wanted.len() <= 64 && strsim::damerau_levenshtein(&wanted, &word) <= 1
+}
+
+/// Whether it is this word, in upper or lower case, with `-` or `_`.
+pub(crate) fn is_same_word(one: &str, other: &str) -> bool {
+    plain(one) == plain(other)
+}
+
 /// What to say of a stage that there is not, where these are.
 pub(crate) fn no_such_stage<'a>(wanted: &str, stages: impl IntoIterator<Item = &'a str>) -> String {
     let hint = nearest(wanted, stages)

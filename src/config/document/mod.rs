@@ -2,6 +2,8 @@
 //! Nothing here knows what a pipeline is.
 
 mod depth;
+mod foreign_file;
+mod home_folder;
 mod json;
 mod node;
 mod parse;
@@ -11,6 +13,7 @@ mod set;
 mod syntax_hints;
 mod variables;
 
+pub(super) use home_folder::check as check_home_folders;
 pub(super) use json::to_json;
 pub(super) use node::{Content, Entry, Node, Table};
 pub(super) use parse::{Parsed, parse};

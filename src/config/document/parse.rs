@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::{Content, Entry, Node, Table, depth, recovery};
+use super::{Content, Entry, Node, Table, depth, foreign_file, recovery};
 use crate::config::diagnostic::{Report, Source, Span};
 
 /// A parsed text.
@@ -23,7 +23,15 @@ pub(crate) fn parse(source: &Arc<Source>, report: &mut Report) -> Parsed {
         report.push(fault);
         return Parsed { table: Table::default(), is_partial: true };
     }
-    let recovered = recovery::recover(source, report);
+    let mut faults = Report::new();
+    let recovered = recovery::recover(source, &mut faults);
+    if !faults.is_empty()
+        && let Some(fault) = foreign_file::fault(source)
+    {
+        report.push(fault);
+        return Parsed { table: Table::default(), is_partial: true };
+    }
+    report.append(faults);
     let (document, _) = DeTable::parse_recoverable(&recovered.text);
     Parsed {
         table: Tree { source, offset: 0 }.table(document.into_inner()),

@@ -10,6 +10,8 @@ use crate::config::document::{Content, Entry, Node};
 pub(crate) trait Tables: Fields {
     /// Its key at the top of the file.
     const KEY: &'static str;
+    /// The key that a text in the place of such a table is probably meant for.
+    const VALUE_IS: Option<&'static str> = None;
 }
 
 /// Named tables in the order of the file.
@@ -43,7 +45,13 @@ impl<T: Tables> Element for Named<T> {
 
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         let Content::Table(table) = &node.content else {
-            report.push(wrong_kind::<Self>(node, "tables with names"));
+            let fault = wrong_kind::<Self>(node, "tables with names");
+            report.push(match &node.content {
+                Content::List(_) => {
+                    fault.help(format!("write `[{0}.NAME]` in the place of each `[[{0}]]`", T::KEY))
+                }
+                _ => fault,
+            });
             return None;
         };
         let mut named = Named::default();
@@ -91,8 +99,15 @@ fn read_item<T: Tables>(entry: &Entry, report: &mut Report) -> Option<Item<T>> {
 /// `[stages]` with a key of a stage below it: the name is missing.
 fn not_a_table<T: Tables>(entry: &Entry) -> Diagnostic {
     let fault = Diagnostic::error(format!("`{}` is no table", entry.key)).at(&entry.key_span);
-    match T::keys().iter().any(|key| key.name == entry.key) {
-        true => fault.help(format!("`[{}]` needs a name: write `[{}.NAME]` above this line", T::KEY, T::KEY)),
-        false => fault.accepted(format!("`[{}.NAME]`", T::KEY)),
+    if T::keys().iter().any(|key| key.name == entry.key) {
+        return fault.help(format!("`[{}]` needs a name: write `[{}.NAME]` above this line", T::KEY, T::KEY));
+    }
+    let value = &entry.value;
+    match (&value.content, T::VALUE_IS) {
+        (Content::Text { .. } | Content::List(_), Some(key)) => {
+            let (name, text) = (&entry.key, value.span.text());
+            fault.help(format!("did you mean `{name} = {{ {key} = {text} }}`?"))
+        }
+        _ => fault.accepted(format!("`[{}.NAME]`", T::KEY)),
     }
 }

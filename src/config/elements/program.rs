@@ -111,12 +111,26 @@ fn quoted_number(content: &Content) -> Option<String> {
     }
 }
 
+/// A list of `NAME=value`, as other tools take it, as a table.
+fn as_table(node: &Node) -> Option<String> {
+    let Content::List(nodes) = &node.content else { return None };
+    let pair = |node: &Node| {
+        let (name, value) = node.text()?.split_once('=')?;
+        let is_name =
+            !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        is_name.then(|| format!("{name} = {}", quote(value)))
+    };
+    let pairs: Vec<String> = nodes.iter().map(pair).collect::<Option<_>>()?;
+    (!pairs.is_empty()).then(|| format!("{{ {} }}", pairs.join(", ")))
+}
+
 impl Element for Variables {
     type Output = Vec<(String, String)>;
 
     fn read(node: &Node, report: &mut Report) -> Option<Self::Output> {
         let Content::Table(table) = &node.content else {
-            report.push(wrong_kind::<Self>(node, "a table of variables"));
+            let fault = wrong_kind::<Self>(node, "a table of variables");
+            report.push(fault.did_you_mean(as_table(node)));
             return None;
         };
         // Every entry is read, so that each bad one is reported.

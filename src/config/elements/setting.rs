@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Element;
-use crate::config::diagnostic::{Report, Span};
+use crate::config::diagnostic::{Report, Span, is_same_word};
 use crate::config::document::{Content, Entry, Node};
 
 /// A key's value: the file's, or the default.
@@ -60,6 +60,13 @@ pub(crate) struct Key {
     pub schema: Value,
     /// What holds without it; null: nothing.
     pub default: Value,
+}
+
+impl Key {
+    /// Whether people say this word for it.
+    pub(crate) fn is_also(&self, word: &str) -> bool {
+        self.also.iter().any(|also| is_same_word(also, word))
+    }
 }
 
 impl<T: Element> Setting<T> {

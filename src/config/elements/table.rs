@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{At, Element, Key};
-use crate::config::diagnostic::{Diagnostic, Report, list, nearest, quote};
-use crate::config::document::{Content, Entry, Node};
+use crate::config::diagnostic::{Beside, Diagnostic, Report, UnknownKey, list, nearest, nearly, quote};
+use crate::config::document::{Content, Entry, Node, Table, to_json};
 
 /// The keys of a table that could not be read: a check for what is missing must keep quiet about them.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,13 @@ impl UnreadKeys {
         self.meant.iter().any(|meant| meant.is_none_or(|meant| meant == key))
     }
 
+    /// These and those of what lies beneath.
+    #[must_use]
+    pub(crate) fn and(mut self, beneath: UnreadKeys) -> UnreadKeys {
+        self.meant.extend(beneath.meant);
+        self
+    }
+
     /// Notes a key with a bad value, or what an unknown key probably means.
     pub(crate) fn push(&mut self, meant: Option<&'static str>) {
         self.meant.push(meant);
@@ -30,10 +37,8 @@ pub(crate) trait Fields: Element<Output = Self> + Default + Clone {
     /// The table's name, as it fits after "unknown key of ".
     const CALLED: &'static str;
 
-    /// The other table that has this key, as it fits after "stands".
-    fn elsewhere(_key: &str) -> Option<&'static str> {
-        None
-    }
+    /// The stage's key that a number in the table's place is probably meant for, if not one of the table's own.
+    const NUMBER_IS: Option<&'static str>;
     /// All keys, in the order of their definition.
     fn keys() -> Vec<Key>;
     /// Reads the entry of a known key; `None`: not known; `Some(false)`: reported as bad.
@@ -48,8 +53,9 @@ pub(crate) trait Fields: Element<Output = Self> + Default + Clone {
 pub(crate) fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<T> {
     let Content::Table(table) = &node.content else {
         let fault = super::wrong_kind::<T>(node, "a table");
-        report.push(match key_for::<T>(node) {
-            Some(key) => fault.help(format!("did you mean {{ {key} = {} }}?", node.span.text())),
+        let guess = instead::<T>(node).map(|guess| format!("did you mean {guess}?"));
+        report.push(match guess {
+            Some(guess) => fault.help(guess),
             None => fault,
         });
         return None;
@@ -66,7 +72,7 @@ pub(crate) fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<
                 read.unread().push(known);
             }
             None => {
-                let meant = unknown::<T>(entry, report);
+                let meant = unknown::<T>(entry, table, report);
                 read.unread().push(meant);
             }
         }
@@ -74,9 +80,18 @@ pub(crate) fn read_table<T: Fields>(node: &Node, report: &mut Report) -> Option<
     Some(read)
 }
 
+/// What a value that stands in the table's place is probably meant for.
+fn instead<T: Fields>(node: &Node) -> Option<String> {
+    let text = node.span.text();
+    if let (Some(key), Content::Integer(_)) = (T::NUMBER_IS, &node.content) {
+        return Some(format!("`{key} = {text}`"));
+    }
+    key_for::<T>(node).map(|(key, value)| format!("{{ {key} = {value} }}"))
+}
+
 /// The key of a small table that would take the value which stands in the table's place: first among those that do not take
-/// any text.
-fn key_for<T: Fields>(node: &Node) -> Option<&'static str> {
+/// any text. A number may lack its unit.
+fn key_for<T: Fields>(node: &Node) -> Option<(&'static str, String)> {
     const SMALL: usize = 12;
     let keys = T::keys();
     let takes = |key: &str, content: &Content| {
@@ -89,30 +104,53 @@ fn key_for<T: Fields>(node: &Node) -> Option<&'static str> {
         return None;
     }
     let any_text = Content::Text { text: "any text".to_owned(), from_variable: false };
-    let mut fitting: Vec<&str> =
-        keys.iter().map(|key| key.name).filter(|key| takes(key, &node.content)).collect();
-    fitting.sort_by_key(|key| takes(key, &any_text));
-    fitting.first().copied()
+    let first_for = |content: &Content| {
+        let mut fitting: Vec<&str> =
+            keys.iter().map(|key| key.name).filter(|key| takes(key, content)).collect();
+        fitting.sort_by_key(|key| takes(key, &any_text));
+        fitting.first().copied()
+    };
+    if let Some(key) = first_for(&node.content) {
+        return Some((key, node.span.text().to_owned()));
+    }
+    let Content::Integer(number) = node.content else { return None };
+    let seconds = format!("{number}s");
+    let key = first_for(&Content::Text { text: seconds.clone(), from_variable: false })?;
+    Some((key, format!("\"{seconds}\"")))
 }
 
 /// Reports an unknown key; returns the key that is probably meant.
-fn unknown<T: Fields>(entry: &Entry, report: &mut Report) -> Option<&'static str> {
+fn unknown<T: Fields>(entry: &Entry, table: &Table, report: &mut Report) -> Option<&'static str> {
     let keys = T::keys();
-    let words =
-        keys.iter().flat_map(|key| key.also.iter().chain([&key.name]).map(move |word| (*word, key.name)));
-    let near = nearest(&entry.key, words.clone().map(|(word, _)| word));
-    let meant = near.and_then(|near| words.clone().find(|(word, _)| *word == near)).map(|(_, name)| name);
+    let exact = keys.iter().find(|key| key.is_also(&entry.key));
+    let meant = exact.map(|key| key.name).or_else(|| nearest_key(&entry.key, &keys));
     let fault = Diagnostic::error(format!("{} has no key {}", T::CALLED, quote(&entry.key)))
         .at(&entry.key_span)
         .accepted(list(keys.iter().map(|key| key.name), "and"));
-    // A table of that name may be meant: `[processes.NAME]` for `[stages.NAME]`.
-    let is_other_word = near == Some(entry.key.as_str()) && matches!(entry.value.content, Content::Table(_));
-    let place = T::elsewhere(&entry.key).filter(|_| !is_other_word);
-    report.push(match place {
-        Some(place) => fault.help(format!("`{}` stands {place}", entry.key)),
-        None => fault.did_you_mean(meant.map(|name| format!("`{name}`"))),
-    });
-    meant
+    let is_table = matches!(entry.value.content, Content::Table(_));
+    let mut unheard = Report::new();
+    report.push(fault.did_you_mean(meant.map(|name| format!("`{name}`"))).about(UnknownKey {
+        key: entry.key.clone(),
+        table: T::CALLED,
+        value: to_json(&entry.value, &mut unheard),
+        is_other_word: exact.is_some_and(|key| is_table || key.schema["type"] != "object"),
+        beside: Beside {
+            uses: table.get("use").and_then(|entry| entry.value.text()).map(str::to_owned),
+            has_command: table.get("command").is_some(),
+            has_with: table.get("with").is_some(),
+        },
+    }));
+    // A parameter of the built-in may be called so, too.
+    if exact.is_some() && table.get("use").is_some() { None } else { meant }
+}
+
+/// A key with some typos, or another word for one with hardly any: words that are alike mean quite different things.
+fn nearest_key(wanted: &str, keys: &[Key]) -> Option<&'static str> {
+    let by_name = nearest(wanted, keys.iter().map(|key| key.name));
+    let name = by_name.and_then(|near| keys.iter().find(|key| key.name == near)).map(|key| key.name);
+    name.or_else(|| {
+        keys.iter().find(|key| key.also.iter().any(|word| nearly(wanted, word))).map(|key| key.name)
+    })
 }
 
 /// The JSON schema of a table.
@@ -149,7 +187,7 @@ pub(crate) fn bare(field: &'static str) -> &'static str {
 macro_rules! table {
     (
         $(#[doc = $about:literal])*
-        $name:ident = $called:literal $(, elsewhere $elsewhere:path)? {
+        $name:ident = $called:literal $(, number is $number:literal)? {
             $( $(#[doc = $doc:literal])* $field:ident : $kind:ty = $default:expr $(, also $($also:literal)+)?; )*
         }
     ) => {
@@ -173,9 +211,7 @@ macro_rules! table {
         impl $crate::config::elements::Fields for $name {
             const CALLED: &'static str = $called;
 
-            $( fn elsewhere(key: &str) -> Option<&'static str> {
-                $elsewhere(key)
-            } )?
+            const NUMBER_IS: Option<&'static str> = [$(Some($number),)? None][0];
 
             fn keys() -> Vec<$crate::config::elements::Key> {
                 let defaults = $name::default();
@@ -235,7 +271,7 @@ macro_rules! table {
             }
 
             fn over(keys: Self, beneath: Self) -> Self {
-                $name { $( $field: keys.$field.over(beneath.$field), )* unread: keys.unread }
+                $name { $( $field: keys.$field.over(beneath.$field), )* unread: keys.unread.and(beneath.unread) }
             }
         }
     };

@@ -24,10 +24,15 @@ pub(in crate::config) fn patterns(main: &Table, known_as: &Path) -> Vec<(Pattern
     };
     let nodes = main.get("include").map(|entry| list(&entry.value)).unwrap_or_default();
     let texts = nodes.iter().filter_map(|node| Patterns::read(node, &mut unheard)).flatten();
-    let folder = known_as.parent().unwrap_or(Path::new(""));
+    let folder = folder_of(known_as);
     texts
         .filter_map(|text| Some((text.clone(), FilePattern::new(Path::new(&text.text))?.under(folder))))
         .collect()
+}
+
+/// Where the patterns of a pipeline file start.
+fn folder_of(known_as: &Path) -> &Path {
+    known_as.parent().unwrap_or(Path::new(""))
 }
 
 /// Reads all files that match, each once. Files that can't be read are faults of the pattern.
@@ -50,7 +55,7 @@ pub(in crate::config) fn read(
                 continue;
             }
             seen.push(real);
-            match read_one(&path) {
+            match read_one(&path, folder_of(known_as)) {
                 Ok(source) => {
                     bytes += source.text.len();
                     files.push(Included { path, source });
@@ -84,9 +89,9 @@ fn matching(text: &PatternText, pattern: &FilePattern) -> Result<Vec<PathBuf>, D
     }
 }
 
-fn read_one(path: &Path) -> Result<Arc<Source>, Diagnostic> {
+fn read_one(path: &Path, from: &Path) -> Result<Arc<Source>, Diagnostic> {
     match path.to_str() {
-        Some(_) => source::read_included(path),
+        Some(_) => source::read_included(path, from),
         None => Err(Diagnostic::error(format!("the name {path:?} is no UTF-8: rename the file"))),
     }
 }

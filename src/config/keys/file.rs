@@ -1,6 +1,6 @@
 //! The top of the file, and the tables that stand there once.
 
-use super::{BrokerText, Defaults, QueueKeys, StageKeys, seconds, stage};
+use super::{BrokerText, Defaults, QueueKeys, StageKeys, seconds};
 use crate::config::elements::{
     Address, HostNames, Named, Patterns, Pause, PipelineName, Size, SocketMode, SocketPath, Tables, Word,
     part, table,
@@ -13,18 +13,18 @@ const MAX_LETTER_BYTES: u64 = 1 << 50;
 
 table! {
     /// A pipeline file.
-    FileKeys = "a pipeline file", elsewhere stage::place_of {
+    FileKeys = "a pipeline file" {
         /// The pipeline's name. Default: the file's name without `.toml`.
         name: Option<PipelineName> = None;
         /// Files with further `stages` and `queues`: paths that start at this file's folder, wildcards in the last name.
         /// Paths in such a file start at its own folder.
         include: Patterns = Vec::new(), also "includes" "imports" "files";
         /// The longest time that a stop drains the queues.
-        drain_timeout: Pause = seconds(30), also "drain" "timeout" "shutdown_timeout";
+        drain_timeout: Pause = seconds(30), also "drain" "shutdown_timeout";
         /// Defaults for the keys of all stages. A stage's own keys override them.
         defaults: Defaults = StageKeys::default(), also "default";
         /// The stages, each under its name: `[stages.NAME]`.
-        stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "programs" "tasks";
+        stages: Named<StageKeys> = Named::default(), also "stage" "steps" "processes" "program" "programs" "tasks" "workers" "services" "jobs" "sources" "transforms" "sinks";
         /// The queues that need more than the defaults, each under its name: `[queues.NAME]`.
         queues: Named<QueueKeys> = Named::default(), also "queue" "channels";
         /// The broker that holds the shared queues: its address, or a table.
@@ -40,6 +40,7 @@ table! {
 
 impl Tables for StageKeys {
     const KEY: &'static str = "stages";
+    const VALUE_IS: Option<&'static str> = Some("command");
 }
 
 impl Tables for QueueKeys {

@@ -2,6 +2,7 @@
 
 mod broker;
 mod file;
+mod places;
 mod policies;
 mod queue;
 mod route;
@@ -9,12 +10,12 @@ mod stage;
 
 pub(super) use broker::{BrokerKeys, BrokerText};
 pub(super) use file::{ControlKeys, FileKeys, MetricsKeys};
+pub(super) use places::help_for;
 pub(super) use policies::{
     BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
     RetryKeys,
 };
 pub(super) use queue::QueueKeys;
-#[cfg(test)]
 use route::RouteKeys;
 pub(super) use route::{Routes, Rule};
 pub(super) use stage::{Defaults, StageKeys};
@@ -31,30 +32,12 @@ const fn millis(millis: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::file::{DeadLetterKeys, MetricsKeys};
     use super::*;
     use crate::config::diagnostic::nearest;
-    use crate::config::elements::{Fields, Key};
+    use crate::config::elements::Key;
 
     fn tables() -> Vec<Vec<Key>> {
-        vec![
-            FileKeys::keys(),
-            StageKeys::keys(),
-            QueueKeys::keys(),
-            RouteKeys::keys(),
-            BrokerKeys::keys(),
-            BackoffKeys::keys(),
-            GiveUpKeys::keys(),
-            RetryKeys::keys(),
-            RecycleKeys::keys(),
-            ReadyKeys::keys(),
-            HealthKeys::keys(),
-            LogFileKeys::keys(),
-            JobLogKeys::keys(),
-            ControlKeys::keys(),
-            MetricsKeys::keys(),
-            DeadLetterKeys::keys(),
-        ]
+        places::all().into_iter().map(|place| place.keys).collect()
     }
 
     #[test]

@@ -25,9 +25,9 @@ table! {
     /// `give_up`.
     GiveUpKeys = "`give_up`" {
         /// The number of restarts that is allowed in that time. One more, and the stage gives up.
-        restarts: Count<0, 1_000_000, u32> = 10, also "max" "count" "retries";
+        restarts: Count<0, 1_000_000, u32> = 10, also "max" "count" "retries" "startlimitburst";
         /// The time window in which restarts are counted.
-        within: Period = millis(60_000), also "period" "window";
+        within: Period = millis(60_000), also "period" "window" "startlimitintervalsec";
     }
 }
 
@@ -35,7 +35,7 @@ part! { table GiveUpKeys => GiveUp { restarts, within } }
 
 table! {
     /// `retry`.
-    RetryKeys = "`retry`" {
+    RetryKeys = "`retry`", number is "attempts" {
         /// The delay after an item's first failure. With zero it is tried again at once, each time.
         delay: Pause = millis(200), also "initial" "min" "start" "wait";
         /// The longest delay.
@@ -49,7 +49,7 @@ table! {
     /// `recycle`.
     RecycleKeys = "`recycle`" {
         /// A worker is replaced after this number of items.
-        items: Option<Count<1, { u64::MAX }>> = None, also "count" "requests";
+        items: Option<Count<1, { u64::MAX }>> = None, also "count" "requests" "max_requests" "max_tasks_per_child" "maxtasksperchild";
         /// A worker is replaced once it uses more memory than this.
         memory: Option<Size<{ 1 << 50 }>> = None, also "rss" "ram";
         /// A worker is replaced after this time.
@@ -89,14 +89,14 @@ table! {
     /// `limits`.
     LimitKeys = "`limits`" {
         /// The address space of a process.
-        memory: Option<Size<{ 1 << 50 }>> = None, also "ram" "as" "rss";
+        memory: Option<Size<{ 1 << 50 }>> = None, also "ram" "as" "rss" "mem_limit" "memory_limit" "max_memory" "memorymax";
         /// The number of file descriptors that a process may have open.
-        open_files: Option<Count<3, 1_048_576>> = None, also "nofile" "files" "descriptors";
+        open_files: Option<Count<3, 1_048_576>> = None, also "nofile" "files" "descriptors" "limitnofile";
         /// The number of processes, of the program and all that it has started. With one more they are killed, and
         /// the worker fails.
-        processes: Option<Count<1, 1_000_000>> = None, also "nproc" "procs" "tasks" "pids";
+        processes: Option<Count<1, 1_000_000>> = None, also "nproc" "procs" "tasks" "pids" "pids_limit" "limitnproc" "tasksmax";
         /// The CPU time of a process, in whole seconds.
-        cpu_time: Option<Period> = None, also "cpu" "time";
+        cpu_time: Option<Period> = None, also "time" "limitcpu";
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[queues.NAME]`.
 
-use crate::config::elements::{Count, Fields, Size, part, table};
+use crate::config::elements::{Count, Size, part, table};
 use crate::config::pipeline::{Limits, Sync, WhenFull};
 
 /// Bytes of the greatest item that any queue can hold.
@@ -34,11 +34,6 @@ table! {
         /// twice, when this machine dies.
         lossy: bool = false, also "allow_loss" "best_effort";
     }
-}
-
-/// Where a key of a queue stands.
-pub(super) fn place_of(key: &str) -> Option<&'static str> {
-    QueueKeys::keys().iter().any(|known| known.name == key).then_some("in `[queues.NAME]`")
 }
 
 part! { QueueKeys => Limits { capacity, max_bytes, max_item, when_full } }

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{
     BackoffKeys, GiveUpKeys, HealthKeys, JobLogKeys, LimitKeys, LogFileKeys, ReadyKeys, RecycleKeys,
-    RetryKeys, Routes, queue, seconds,
+    RetryKeys, Routes, seconds,
 };
 use crate::config::diagnostic::{Diagnostic, Report};
-use crate::config::document::{Content, Node, Table};
+use crate::config::document::{Content, Entry, Node, Table};
 use crate::config::elements::{
     At, Count, DeadCodes, Element, EnvFiles, ExitCodes, Fields, FramingWord, HaltText, Invocation,
     LaterCodes, ModeWord, Nice, Pause, Period, Processes, QueueNames, RateText, ReplyWord, ScheduleText,
@@ -20,15 +20,9 @@ use crate::config::pipeline::{
     Stdout, StopSignal, Tuning, WhenFailing,
 };
 
-/// Where a key of a stage or of a queue stands.
-pub(super) fn place_of(key: &str) -> Option<&'static str> {
-    let of_stage = || StageKeys::keys().iter().any(|known| known.name == key);
-    queue::place_of(key).or_else(|| of_stage().then_some("in `[stages.NAME]`"))
-}
-
 table! {
     /// `[stages.NAME]`.
-    StageKeys = "a stage", elsewhere queue::place_of {
+    StageKeys = "a stage" {
         /// What the stage does: a built-in, or a stage registered from Rust.
         r#use: Option<Word> = None, also "uses" "type" "kind" "builtin";
         /// The parameters of `use`.
@@ -36,7 +30,7 @@ table! {
         /// The program that does the work: a list of words, run directly, or a line for `/bin/sh -c`. In a list,
         /// `{worker}` is the worker's number, and with `mode = "each"` `{}` is the item; `{{}}` and `{{worker}}` stand for
         /// these texts. In a line for the shell `"$1"` is the item then. A program that takes the item as an argument has an empty standard input.
-        command: Option<Invocation> = None, also "cmd" "program" "script" "args" "run" "exec" "shell";
+        command: Option<Invocation> = None, also "cmd" "program" "script" "args" "run" "exec" "shell" "entrypoint" "execstart";
         /// How the program gets items: "stream": it keeps running, and its input and output are unrelated. "reply": it
         /// keeps running, and answers each item. "each": it is started for each item, which is its argument (`{}`) or
         /// its standard input, and its outputs count only if it succeeds.
@@ -47,7 +41,7 @@ table! {
         collect: Collect = Collect::Lines;
         /// With `mode = "each"`: the largest number of items in one batch on the program's standard input. A batch
         /// does not wait until it is full.
-        batch: Option<Count<1, 1000, u32>> = None, also "batch_size" "chunk" "chunksize";
+        batch: Option<Count<1, 1000, u32>> = None, also "batch_size" "max_batch" "chunk" "chunksize";
         /// With `mode = "each"`: which words of the command stand for the item. "item": `{}`. "parallel": those of GNU parallel
         /// as well: `{.}` without its extension, `{/}` without its folder, `{//}` its folder, `{/.}` without both, `{1}` its
         /// first argument and `{-1}` its last (see `max_args`; also `{1.}` and so on), `{#}` its number, `{%}` the worker's number
@@ -95,9 +89,9 @@ table! {
         env: Variables = Vec::new(), also "environment" "variables";
         /// A file of such variables, one `NAME=value` a line, in the grammar of systemd's `EnvironmentFile=`; `env`
         /// overrides them. Or a list of such files: of two with the same variable the later one applies.
-        env_file: EnvFiles = Vec::new(), also "environment_file" "dotenv";
+        env_file: EnvFiles = Vec::new(), also "environment_file" "environmentfile" "dotenv";
         /// The folder that the program runs in. Default: the file's folder.
-        cwd: Option<Word<PathBuf>> = None, also "dir" "directory" "working_directory" "chdir" "workdir";
+        cwd: Option<Word<PathBuf>> = None, also "dir" "directory" "working_directory" "workingdirectory" "chdir" "workdir";
         /// The user that the program runs as, by name or number. It can't gain privileges again.
         user: Option<Word> = None, also "uid" "as_user";
         /// The group that it runs as, by name or number. Default: the user's own groups.
@@ -107,7 +101,7 @@ table! {
         /// The niceness of the program: a higher number means a lower CPU priority.
         nice: Option<Nice> = None, also "niceness" "priority";
         /// Resource limits of the program.
-        limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "rlimits" "memory" "mem_limit" "memory_limit" "max_memory";
+        limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "ulimits" "rlimits";
         /// The queue that the stage reads, or a list of them. Without it the stage is a source.
         input: QueueNames = Vec::new(), also "inputs" "from" "in" "reads" "source";
         /// The queue that the stage writes, or a list: each gets every item. Without it, lines on standard output.
@@ -116,7 +110,7 @@ table! {
         /// outputs of the stage. An item for which none holds has failed.
         routes: Routes = Vec::new(), also "rules" "route" "switch" "cases" "branches";
         /// How many worker processes the stage has: a number, or "cpus" for as many as there are CPUs.
-        processes: Processes = 1, also "workers" "process" "numprocs" "replicas" "instances" "concurrency" "threads" "jobs" "parallel" "parallelism";
+        processes: Processes = 1, also "workers" "num_workers" "process" "numprocs" "replicas" "scale" "instances" "concurrency" "threads" "jobs" "parallel" "parallelism";
         /// "input": what the processes write comes out in the order of the items that they took, whichever process is done first.
         /// With `mode = "reply"` or `"each"`, or a built-in, and with one `input`. Without it, as they are done.
         order: Option<OrderOf> = None, also "ordered" "keep_order" "ordering";
@@ -139,7 +133,7 @@ table! {
         log_items: bool = false, also "verbose" "trace";
         /// Starts the program at these times, in local time, instead of at once. A time that comes while it runs is left
         /// out. A run with such a stage does not end by itself.
-        schedule: Option<ScheduleText> = None, also "cron" "at" "crontab" "when";
+        schedule: Option<ScheduleText> = None, also "cron" "at" "crontab" "when" "every" "oncalendar";
         /// The stages whose processes must be ready before this stage is started for the first time. At a stop a
         /// service ends after the stages that name it. A restart of either leaves the other alone.
         after: StageNames = Vec::new(), also "depends_on" "start_after" "requires" "wait_for";
@@ -150,9 +144,9 @@ table! {
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
-        backoff: BackoffKeys = BackoffKeys::default();
+        backoff: BackoffKeys = BackoffKeys::default(), also "restartsec" "restart_delay";
         /// The restart intensity: how many restarts within what time make the stage give up.
-        give_up: GiveUpKeys = GiveUpKeys::default(), also "giveup" "max_restarts";
+        give_up: GiveUpKeys = GiveUpKeys::default(), also "giveup" "max_restarts" "startretries";
         /// What happens to the pipeline when the stage gives up: it stops, or continues without the stage.
         on_give_up: OnGiveUp = OnGiveUp::Stop;
         /// How often one item is tried before it becomes a dead letter.
@@ -167,13 +161,13 @@ table! {
         /// else no limit.
         failing_timeout: Option<Period> = None, also "failing_limit" "outage_timeout";
         /// The longest time that one item may take. Without it there is no limit.
-        item_timeout: Option<Period> = None, also "timeout";
+        item_timeout: Option<Period> = None, also "timeout" "time_limit" "task_time_limit";
         /// How long a worker may take to stop after it was asked to. Then it is killed.
-        stop_timeout: Pause = seconds(10), also "stopwaitsecs" "kill_timeout" "grace";
+        stop_timeout: Pause = seconds(10), also "stopwaitsecs" "stop_grace_period" "timeoutstopsec" "kill_timeout" "grace" "grace_period";
         /// The signal that asks a program to stop. It goes to the program and all that it has started.
-        stop_signal: StopSignal = StopSignal::default(), also "stopsignal" "kill_signal";
+        stop_signal: StopSignal = StopSignal::default(), also "stopsignal" "kill_signal" "killsignal";
         /// When a worker is replaced by a new process.
-        recycle: RecycleKeys = RecycleKeys::default(), also "max_requests";
+        recycle: RecycleKeys = RecycleKeys::default();
         /// A file for the log of its workers and their programs, in addition to standard error.
         log_file: LogFileKeys = LogFileKeys::default(), also "logfile" "log" "stderr_logfile" "stdout_logfile";
         /// `false` leaves the stage out, as if it were not in the file.
@@ -275,13 +269,19 @@ impl Element for Defaults {
     type Output = StageKeys;
 
     fn read(node: &Node, report: &mut Report) -> Option<StageKeys> {
-        if let Content::Table(table) = &node.content {
-            for entry in table.entries.iter().filter(|entry| OF_ONE_STAGE.contains(&entry.key.as_str())) {
-                let title = format!("`{}` is each stage's own: it has no default for all", entry.key);
-                report.push(Diagnostic::error(title).at(&entry.key_span));
-            }
+        let Content::Table(table) = &node.content else { return StageKeys::read(node, report) };
+        let one_stage = |entry: &Entry| OF_ONE_STAGE.into_iter().find(|key| *key == entry.key);
+        let (own, of_all): (Vec<Entry>, Vec<Entry>) =
+            table.entries.iter().cloned().partition(|entry| one_stage(entry).is_some());
+        let content = Content::Table(Table { entries: of_all });
+        let mut keys = StageKeys::read(&Node { span: node.span.clone(), content }, report)?;
+        for entry in &own {
+            let title = format!("`{}` is each stage's own: it has no default for all", entry.key);
+            let fault = Diagnostic::error(title).at(&entry.key_span);
+            report.push(fault.help("write it into each `[stages.NAME]` that it is for"));
+            keys.unread.push(one_stage(entry));
         }
-        StageKeys::read(node, report)
+        Some(keys)
     }
 
     fn accepted() -> String {

@@ -1,7 +1,7 @@
 //! Holds a pipeline against what was found. Pure.
 
 use super::needs::MachineNeeds;
-use super::survey::{EnvFile, Folder, Found, Name, Program, Survey, Token};
+use super::survey::{EnvFile, Folder, FolderAsFile, Found, Name, Program, Survey, Token};
 use crate::config::diagnostic::{Diagnostic, Report, Span};
 use crate::config::pipeline::{Command, Pipeline, Stage};
 use std::path::Path;
@@ -25,6 +25,7 @@ pub(super) fn check(pipeline: &Pipeline, needs: &MachineNeeds, survey: &Survey) 
         let Some(found) = survey.stages.get(&stage.name) else { continue };
         let faults = stage.work.command().map_or_else(Vec::new, |command| of_command(command, found));
         let of_use = [
+            found.is_folder.as_ref().map(folder_as_file),
             found.no_input.as_deref().map(no_input),
             found.no_folder.as_deref().map(no_folder),
             found.no_authority.as_ref().map(Diagnostic::error),
@@ -84,12 +85,14 @@ fn program(program: &Program) -> Option<Diagnostic> {
     Some(match program {
         Program::Good => return None,
         Program::NotInPath { name, path, near } => {
-            Diagnostic::error(format!("there is no program `{name}` in the PATH {path}"))
-                .did_you_mean(code(near))
+            let fault = Diagnostic::error(format!("there is no program `{name}` in the PATH {path}"));
+            or_a_line(fault, name, near)
         }
         Program::Missing { path, near } => {
-            Diagnostic::error(format!("there is no program {}", path.display())).did_you_mean(code(near))
+            let fault = Diagnostic::error(format!("there is no program {}", path.display()));
+            or_a_line(fault, &path.file_name().unwrap_or_default().to_string_lossy(), near)
         }
+        Program::NoInterpreter { path, interpreter } => no_interpreter(path, interpreter),
         Program::Bad { path, is_folder: true } => {
             Diagnostic::error(format!("{} is a folder, not a program", path.display()))
         }
@@ -99,6 +102,27 @@ fn program(program: &Program) -> Option<Diagnostic> {
             fault.help(format!("`chmod +x {path}` makes a program of it; or name its interpreter first"))
         }
     })
+}
+
+/// A name with spaces in it is rather a line with a program and its arguments.
+fn or_a_line(fault: Diagnostic, name: &str, near: &Option<String>) -> Diagnostic {
+    match (near, name.contains(char::is_whitespace)) {
+        (None, true) => fault.help(
+            "each word stands in quotes of its own: [\"sort\", \"-u\"]; a line for the shell has no brackets: \"sort | uniq\"",
+        ),
+        (_, _) => fault.did_you_mean(code(near)),
+    }
+}
+
+fn no_interpreter(path: &Path, interpreter: &str) -> Diagnostic {
+    let path = path.display();
+    match interpreter.strip_suffix('\r') {
+        Some(name) => Diagnostic::error(format!(
+            "the first line of {path} ends with a carriage return, which becomes a part of `{name}`"
+        ))
+        .help(format!("`sed -i 's/\\r$//' {path}` takes the line ends of Windows out of it")),
+        None => Diagnostic::error(format!("there is no {interpreter}, which the first line of {path} names")),
+    }
 }
 
 fn env_file(file: &EnvFile) -> Option<Diagnostic> {
@@ -128,6 +152,21 @@ fn unknown(what: &str, name: &str, found: &Name) -> Option<Diagnostic> {
         }
         Name::NotAnswered(why) => {
             Some(Diagnostic::error(format!("the {what} `{name}` can't be looked up: {why}")))
+        }
+    }
+}
+
+fn folder_as_file(folder: &FolderAsFile) -> Diagnostic {
+    match folder {
+        FolderAsFile::Read(path) => {
+            let path = path.display();
+            let fault = Diagnostic::error(format!("{path} is a folder, not a file"));
+            fault.help(format!("`{path}/*` means all files in it"))
+        }
+        FolderAsFile::Written(path) => {
+            let fault =
+                Diagnostic::error(format!("{} is a folder: no file can be written there", path.display()));
+            fault.help("name a file in it")
         }
     }
 }

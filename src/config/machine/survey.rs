@@ -11,7 +11,8 @@ use nix::unistd::{AccessFlags, Group, User, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -57,12 +58,22 @@ pub(super) struct Found {
     pub group: Option<Name>,
     /// The files that `lines` reads; there is none.
     pub no_input: Option<PathBuf>,
+    /// What should be a file to read or to write is a folder.
+    #[serde(default)]
+    pub is_folder: Option<FolderAsFile>,
     /// The folder of the file that `file` writes; it is not there.
     #[serde(default)]
     pub no_folder: Option<PathBuf>,
     /// Why no server of https can be trusted.
     #[serde(default)]
     pub no_authority: Option<String>,
+}
+
+/// A folder in the place of a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum FolderAsFile {
+    Read(PathBuf),
+    Written(PathBuf),
 }
 
 /// The environment files of a stage.
@@ -104,6 +115,11 @@ pub(super) enum Program {
     Missing {
         path: PathBuf,
         near: Option<String>,
+    },
+    /// It is there, and its first line names an interpreter that is not.
+    NoInterpreter {
+        path: PathBuf,
+        interpreter: String,
     },
     /// It is there, but can't be executed.
     Bad {
@@ -184,8 +200,12 @@ fn find_needs(stage: &Stage, needs: &MachineNeeds, folder: &Path) -> Found {
         Task::Use { .. } => {
             let missing = needs.files(&stage.name).filter(|path| is_missing(path));
             let asks = needs.asks_authorities(&stage.name);
+            let folder = |path: Option<&Path>| path.filter(|path| path.is_dir()).map(Path::to_owned);
+            let read = folder(needs.files(&stage.name)).map(FolderAsFile::Read);
+            let written = folder(needs.written_file(&stage.name)).map(FolderAsFile::Written);
             Found {
                 no_input: missing.map(Path::to_owned),
+                is_folder: read.or(written),
                 no_folder: needs.written_file(&stage.name).and_then(missing_folder),
                 no_authority: if asks { without_authorities() } else { None },
                 ..Found::default()
@@ -271,15 +291,15 @@ fn find_one(name: &str, path: &OsStr, folder: &Path, other: bool) -> Program {
     if name.contains('/') {
         let file = folder.join(name.strip_prefix("./").unwrap_or(name));
         return match (is_executable(&file, other), file.exists()) {
-            (true, _) => Program::Good,
+            (true, _) => with_interpreter(file),
             (false, true) => Program::Bad { is_folder: file.is_dir(), path: file },
             (false, false) => Program::Missing { near: similar_file(&file), path: file },
         };
     }
     let folders: Vec<PathBuf> = std::env::split_paths(path).map(|each| folder.join(each)).collect();
     let files = || folders.iter().map(|folder| folder.join(name));
-    if files().any(|file| is_executable(&file, other)) {
-        return Program::Good;
+    if let Some(file) = files().find(|file| is_executable(file, other)) {
+        return with_interpreter(file);
     }
     if let Some(path) = files().find(|file| file.is_file()) {
         return Program::Bad { path, is_folder: false };
@@ -290,6 +310,28 @@ fn find_one(name: &str, path: &OsStr, folder: &Path, other: bool) -> Program {
         false => nearest(name, names.iter().map(String::as_str)).map(str::to_owned),
     };
     Program::NotInPath { name: name.to_owned(), path: path.to_string_lossy().into_owned(), near }
+}
+
+/// Whether the interpreter that a script names is there. A line end of Windows becomes a part of its name, or of its argument.
+fn with_interpreter(path: PathBuf) -> Program {
+    match interpreter(&path) {
+        Some(interpreter) if interpreter.ends_with('\r') || !Path::new(&interpreter).exists() => {
+            Program::NoInterpreter { path, interpreter }
+        }
+        Some(_) | None => Program::Good,
+    }
+}
+
+/// What the `#!` line of a script names: with its argument, if that ends with a carriage return. As far as the kernel reads.
+fn interpreter(path: &Path) -> Option<String> {
+    const MAX_LINE: u64 = 256;
+    let mut begin = Vec::new();
+    File::open(path).ok()?.take(MAX_LINE).read_to_end(&mut begin).ok()?;
+    let line = begin.strip_prefix(b"#!")?;
+    let line = String::from_utf8_lossy(&line[..memchr::memchr(b'\n', line)?]).into_owned();
+    let line = line.trim_matches([' ', '\t']);
+    let words = if line.ends_with('\r') { line } else { line.split([' ', '\t']).next()? };
+    (words.starts_with('/')).then(|| words.to_owned())
 }
 
 /// The PATH that a program will have: the stage's, its environment file's, or this program's own.

@@ -73,6 +73,9 @@ fn what_is_missing_is_named_with_its_place_and_what_may_be_meant() {
     let home = Home::new("bad");
     home.file("bin/tool", "#!/bin/sh\n", 0o755);
     home.file("bin/text", "#!/bin/sh\n", 0o644);
+    home.file("bin/dos", "#!/bin/sh\r\ntrue\r\n", 0o755);
+    home.file("bin/dos2", "#!/usr/bin/env sh\r\ntrue\r\n", 0o755);
+    home.file("bin/none", "#!/no/sh -e\ntrue\n", 0o755);
     home.file("run.sh", "#!/bin/sh\n", 0o755);
     home.file("e.env", "A=1\n", 0o644);
     home.file("bad.env", "A=1\nno variable\n", 0o644);
@@ -97,6 +100,29 @@ fn what_is_missing_is_named_with_its_place_and_what_may_be_meant() {
             "`chmod +x",
         ),
         ("command = ['./bin']", format!("{folder}/bin is a folder"), ""),
+        ("command = ['cat | sort']", "there is no program `cat | sort` in".to_owned(), "\"sort | uniq\""),
+        (
+            "command = ['bin/tool -v']",
+            format!("there is no program {folder}/bin/tool -v"),
+            "[\"sort\", \"-u\"]",
+        ),
+        (
+            "command = ['bin/dos']",
+            format!("the first line of {folder}/bin/dos ends with"),
+            "sed -i 's/\\r$//' ",
+        ),
+        ("command = ['bin/dos2']", "becomes a part of `/usr/bin/env sh`".to_owned(), "line ends of Windows"),
+        ("command = ['bin/none']", "there is no /no/sh, which the first line of".to_owned(), ""),
+        (
+            "use = 'lines'\nwith = { path = 'bin' }",
+            format!("{folder}/bin is a folder"),
+            "/bin/*` means all files",
+        ),
+        (
+            "use = 'file'\ninput = 's'\nwith = { path = 'bin' }",
+            format!("{folder}/bin is a folder"),
+            "name a file in it",
+        ),
         ("command = ['bin/tool{worker}']\nprocesses = 2", format!("no program {folder}/bin/tool0"), ""),
         ("command = 'x'\ncwd = 'bim'", format!("there is no folder {folder}/bim"), "/bin`?"),
         ("command = 'x'\ncwd = 'e.env'", format!("no program can run in {folder}/e.env"), ""),

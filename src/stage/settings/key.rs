@@ -34,7 +34,10 @@ impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
         if let Some(given) = key.settings.with.get(name) {
             key.value = match T::parse(given) {
                 Ok(value) => Found::Good(value),
-                Err(problem) => key.report(format!("`{name}` {problem}")),
+                Err(problem) => {
+                    let help = without_quotes::<T>(given);
+                    key.report_with(format!("`{name}` {problem}"), help)
+                }
             };
         }
         key
@@ -89,14 +92,21 @@ impl<'s, 'a, T: Setting> Key<'s, 'a, T> {
     }
 
     fn report(&mut self, message: String) -> Found<T> {
-        self.settings.found.faults.push(WithFault {
-            key: Some(self.name.to_owned()),
-            message,
-            help: None,
-            within: None,
-        });
+        self.report_with(message, None)
+    }
+
+    fn report_with(&mut self, message: String, help: Option<String>) -> Found<T> {
+        let key = Some(self.name.to_owned());
+        self.settings.found.faults.push(WithFault { key, message, help, within: None });
         Found::Faulty
     }
+}
+
+/// A number or a flag that is written as a text.
+fn without_quotes<T: Setting>(given: &Value) -> Option<String> {
+    let text = given.as_str()?.trim();
+    let meant: Value = serde_json::from_str(text).ok()?;
+    (!meant.is_string() && T::parse(&meant).is_ok()).then(|| format!("did you mean {text}, without quotes?"))
 }
 
 impl Key<'_, '_, u64> {

@@ -136,6 +136,13 @@ const ALSO: [(&str, &str); 24] = [
     ("format", "template"),
 ];
 
+/// The parameter of this name, or that people call so.
+pub(super) fn called(word: &str, keys: &[KeyDoc]) -> Option<&'static str> {
+    let also = ALSO.iter().filter(|(other, _)| *other == word).map(|(_, name)| *name);
+    let mut names = std::iter::once(word).chain(also);
+    names.find_map(|name| keys.iter().find(|key| key.name == name)).map(|key| key.name)
+}
+
 impl<'a> Settings<'a> {
     pub(super) fn new(uses: &'a str, with: &'a Map<String, Value>) -> Settings<'a> {
         Settings { uses, with, found: Findings::default() }
@@ -247,9 +254,7 @@ impl<'a> Settings<'a> {
     }
 
     fn instead_of(&self, unknown: &str) -> String {
-        let meant = ALSO.iter().filter(|(word, _)| *word == unknown).map(|(_, name)| *name);
-        if let Some(name) = meant.into_iter().find(|name| self.found.keys.iter().any(|key| key.name == *name))
-        {
+        if let Some(name) = called(unknown, &self.found.keys) {
             return format!("did you mean `{name}`?");
         }
         let near = |key: &&KeyDoc| strsim::jaro_winkler(key.name, unknown);
