@@ -41,6 +41,13 @@ impl Holder {
         if is_namesake { namesake } else { self.name.clone() }
     }
 
+    /// What `mprun service install --name` has called it, if it is one of the system's services.
+    pub(crate) fn service(&self) -> Option<&str> {
+        let folder = self.socket.parent()?;
+        let is_service = folder.parent() == Some(Path::new(runtime_folder::ROOT_FOLDER));
+        folder.file_name().filter(|_| is_service)?.to_str()
+    }
+
     /// Else the lock is about to be free.
     fn lives(&self) -> bool {
         proc_table::started(self.pid).is_some()

@@ -1,13 +1,15 @@
 //! One run of a pipeline at a time: a lock file in the runtime folder, which the kernel ends with its holder, and the
-//! socket that it names.
+//! socket that it names. Runs with other runtime folders are kept apart by a lock in the state folder ([`run_lock`]).
 //!
 //! The lock decides, not the socket: a socket stays behind when its run is killed, and to try to connect to it is a race
 //! between two runs that start together. Both files change only under a lock on their folder.
 
 mod lock;
+mod run_lock;
 
 use super::runtime_folder;
 pub(crate) use lock::Holder;
+pub(crate) use run_lock::RunLock;
 
 use lock::{Locked, folder_lock, lock};
 use nix::fcntl::Flock;
@@ -76,9 +78,25 @@ impl std::fmt::Display for ClaimError {
     }
 }
 
-/// The runs that these folders name. Some may have been killed.
+/// The folders that name runs of this user, the nearest first: those of sockets, and the one of runs with the same state
+/// folder, which may have other folders of sockets.
+pub(crate) fn folders_here() -> Vec<PathBuf> {
+    let mut folders = runtime_folder::folders_here();
+    folders.push(run_lock::folder(&|name| std::env::var(name).ok()));
+    folders
+}
+
+/// The runs that these folders name, each once; those without a socket are left out. Some may have been killed.
 pub(crate) fn known(folders: &[PathBuf]) -> Vec<Holder> {
-    runtime_folder::locks(folders).iter().filter_map(|path| lock::read(&File::open(path).ok()?)).collect()
+    let locks = runtime_folder::locks(folders);
+    let mut known: Vec<Holder> = Vec::new();
+    for holder in locks.iter().filter_map(|path| lock::read(&File::open(path).ok()?)) {
+        let is_new = known.iter().all(|other| other.socket != holder.socket);
+        if is_new && !holder.socket.as_os_str().is_empty() {
+            known.push(holder);
+        }
+    }
+    known
 }
 
 impl Claim {
@@ -161,7 +179,8 @@ impl Claim {
 }
 
 impl ClaimRequest<'_> {
-    fn holder(&self, socket: &Path) -> Holder {
+    /// `socket`: empty for a run that has none.
+    pub(crate) fn holder(&self, socket: &Path) -> Holder {
         let (name, file) = (self.name.to_owned(), self.file.to_owned());
         Holder { name, pid: self.pid, file, socket: socket.to_owned() }
     }
