@@ -61,6 +61,26 @@ pub(super) enum Locked {
     Held(Holder),
 }
 
+/// A lock file of this run.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Held {
+    pub(super) fn new(path: PathBuf, lock: Flock<File>) -> Held {
+        Held { path, _lock: lock }
+    }
+}
+
+/// Without the folder's lock it stays: the next run finds the file's lock free, and removes it.
+pub(super) fn remove(path: &Path) {
+    if let Ok(_lock) = folder_lock(path.parent().unwrap_or(Path::new("/"))) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// The right to make and remove sockets in a folder.
 pub(super) fn folder_lock(folder: &Path) -> io::Result<Flock<File>> {
     exclusive(File::open(folder)?, FOLDER_LOCK_TIMEOUT)?.map_err(|_| io::ErrorKind::WouldBlock.into())

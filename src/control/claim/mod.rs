@@ -11,8 +11,7 @@ use super::runtime_folder;
 pub(crate) use lock::Holder;
 pub(crate) use run_lock::RunLock;
 
-use lock::{Locked, folder_lock, lock};
-use nix::fcntl::Flock;
+use lock::{Held, Locked, folder_lock, lock, remove};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -40,13 +39,6 @@ pub(crate) struct Claim {
     pub path: PathBuf,
     listener: Option<UnixListener>,
     held: Vec<Held>,
-}
-
-/// A file that goes with the claim.
-#[derive(Debug)]
-struct Held {
-    path: PathBuf,
-    _lock: Flock<File>,
 }
 
 #[derive(Debug)]
@@ -142,7 +134,7 @@ impl Claim {
             match lock(&file, &request.holder(path)).map_err(failed)? {
                 Locked::Held(_) => {}
                 Locked::Mine(lock) => {
-                    let held = Held { path: file, _lock: lock };
+                    let held = Held::new(file, lock);
                     if request.socket.is_some() {
                         drop(folder_lock); // the socket's own folder may be the same
                         return Claim::bound(path, Some(held), request);
@@ -166,7 +158,7 @@ impl Claim {
             Locked::Held(holder) => Err(ClaimError::Taken(holder)),
             Locked::Mine(lock) => {
                 let listener = bind(path, request).map_err(failed)?;
-                let held = held.into_iter().chain([Held { path: file, _lock: lock }]).collect();
+                let held = held.into_iter().chain([Held::new(file, lock)]).collect();
                 Ok(Claim { path: path.to_owned(), listener: Some(listener), held })
             }
         }
@@ -190,13 +182,6 @@ impl Drop for Claim {
     fn drop(&mut self) {
         remove(&self.path);
         self.held.iter().for_each(|held| remove(&held.path));
-    }
-}
-
-/// Without the folder's lock it stays: the next run finds the file's lock free, and removes it.
-fn remove(path: &Path) {
-    if let Ok(_lock) = folder_lock(path.parent().unwrap_or(Path::new("/"))) {
-        let _ = fs::remove_file(path);
     }
 }
 

@@ -4,8 +4,7 @@
 //! The lock files are in the folder `.runs`, where no pipeline's state is: names don't start with a dot. A folder of state on
 //! network storage serves several machines, each of which may run the file.
 
-use super::lock::{self, Holder, Locked, folder_lock};
-use super::{ClaimError, Held, remove};
+use super::lock::{self, Held, Holder, Locked, folder_lock, remove};
 use crate::control::runtime_folder;
 use crate::dead_letter::location::{self, Variable};
 use crate::hash::fnv1a;
@@ -22,11 +21,11 @@ impl RunLock {
     /// Without a folder to have it in there is none: such a run keeps no state either.
     ///
     /// # Errors
-    /// [`ClaimError::Running`].
-    pub(crate) fn take(run: &Holder, variable: Variable<'_>) -> Result<Option<RunLock>, ClaimError> {
+    /// The run that has it.
+    pub(crate) fn take(run: &Holder, variable: Variable<'_>) -> Result<Option<RunLock>, Holder> {
         match lock_in(&folder(variable), run) {
-            Ok((path, Locked::Mine(lock))) => Ok(Some(RunLock(Held { path, _lock: lock }))),
-            Ok((_, Locked::Held(holder))) => Err(ClaimError::Running(holder)),
+            Ok((path, Locked::Mine(lock))) => Ok(Some(RunLock(Held::new(path, lock)))),
+            Ok((_, Locked::Held(holder))) => Err(holder),
             Err(_) => Ok(None),
         }
     }

@@ -53,12 +53,12 @@ pub(crate) fn claim(
         ClaimRequest { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
     let claim = if pipeline.control.enabled { socket_of(&request)? } else { None };
     let has_state = options.text.is_none() || pipeline.dead_letters.keep;
-    let lock = match &claim {
-        _ if !has_state => None,
-        Some(claim) => RunLock::take(&request.holder(&claim.path), &letters::variable)?,
-        None => RunLock::take(&request.holder(Path::new("")), &letters::variable)?,
+    let socket = claim.as_ref().map_or(Path::new(""), |claim| claim.path.as_path());
+    let lock = match has_state {
+        true => RunLock::take(&request.holder(socket), &letters::variable),
+        false => Ok(None),
     };
-    Ok((claim, lock))
+    Ok((claim, lock.map_err(ClaimError::Running)?))
 }
 
 fn socket_of(request: &ClaimRequest<'_>) -> Result<Option<Claim>, SetUpError> {
