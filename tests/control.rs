@@ -355,6 +355,51 @@ fn a_second_run_of_the_same_pipeline_is_refused_with_the_pid_of_the_first() {
     run.tell(&["status"]);
 }
 
+/// From cron, or after `su`, there is another runtime folder than in a session.
+#[test]
+fn a_run_is_found_and_refuses_a_second_one_whatever_the_runtime_folder_is() {
+    for control in ["", "[control]\nenabled = false\n"] {
+        let run = up(&format!("{TICKS}{control}"));
+        let elsewhere = |arguments: &[&str]| {
+            let mut command = command(&run.folder);
+            command.args(arguments).env("XDG_RUNTIME_DIR", run.folder.path().join("elsewhere"));
+            command.output().unwrap()
+        };
+        let second = elsewhere(&["run", "pipeline.toml"]);
+        let said = String::from_utf8_lossy(&second.stderr);
+        let first = format!("this pipeline runs already: process {} runs", run.pid());
+        assert!(second.status.code() == Some(1) && said.contains(&first), "{said}");
+        let seen = elsewhere(&["status", "pipeline.toml"]);
+        assert_eq!(seen.status.code(), Some(if control.is_empty() { 0 } else { 1 }), "{seen:?}");
+        let locks = run.folder.path().join("state/mprun/.runs");
+        assert_eq!(std::fs::read_dir(&locks).unwrap().count(), 1);
+        let folder = run.folder.path().to_owned();
+        let mut run = run;
+        run.signal(libc::SIGTERM);
+        assert_eq!(run.wait(), 0);
+        assert_eq!(std::fs::read_dir(folder.join("state/mprun/.runs")).unwrap().count(), 0);
+    }
+}
+
+/// A state folder makes a machine: two of them may have the file.
+#[test]
+fn runs_with_other_state_folders_are_side_by_side() {
+    let run = up(TICKS);
+    let mut second = command(&run.folder);
+    second.args(["run", "pipeline.toml"]).stdout(std::process::Stdio::null());
+    second.env("XDG_RUNTIME_DIR", run.folder.path().join("elsewhere"));
+    second.env("XDG_STATE_HOME", run.folder.path().join("other"));
+    let mut second = second.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let socket = run.folder.path().join("elsewhere/mprun/pipeline.sock");
+    let socket = socket.to_str().unwrap();
+    wait_until("the second to answer", || {
+        (run.ask(&["status", "--socket", socket]).code == Some(0)).then_some(())
+    });
+    run.tell(&["stop", "--socket", socket, "--now", "--wait"]);
+    assert_eq!(second.wait().unwrap().code(), Some(0));
+    run.tell(&["status", "pipeline.toml"]);
+}
+
 #[test]
 fn of_many_that_start_together_one_runs() {
     let folder = Folder::new();

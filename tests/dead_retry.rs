@@ -63,7 +63,8 @@ fn files_without_letters_are_not_in_the_way_of_one_that_has_some() {
     assert_eq!(one.stdout.matches("\"stage\"").count(), 1, "{one:?}");
     assert_eq!(said(&folder, &["dead", "drop", "--all"]).code, Some(0));
     for none in [said(&folder, &["dead", "list"]), said(&folder, &["dead", "list", "b"])] {
-        assert_eq!((none.code, none.stdout.as_str()), (Some(0), "no dead letters\n"), "{none:?}");
+        let text = format!("no dead letters (looked in {}/state/mprun/", folder.path().display());
+        assert!(none.code == Some(0) && none.stdout.starts_with(&text), "{none:?}");
     }
     let unknown = said(&folder, &["dead", "list", "nosuch"]);
     assert!(
@@ -95,7 +96,10 @@ fn without_a_run_one_is_started_that_only_works_them_off() {
     assert_eq!((rest.code, rest.stdout.lines().count()), (Some(0), 3), "{rest:?}");
     assert!(letters(&folder, "pipeline.toml").is_empty());
     let none = said(&folder, &["dead", "retry", "pipeline.toml", "--all"]);
-    assert_eq!((none.code, none.stdout.as_str()), (Some(0), "no dead letters to try again\n"));
+    assert!(
+        none.code == Some(0) && none.stdout.starts_with("no dead letters to try again (looked in /"),
+        "{none:?}"
+    );
     assert!(!folder.path().join("state/mprun/pipeline/queues").exists(), "nothing is left to go on with");
 }
 

@@ -345,15 +345,16 @@ fn a_stop_keeps_what_waits_and_the_next_start_goes_on() {
 
 #[test]
 fn only_one_run_has_the_queues() {
-    // Without its socket, which would tell of the first run, too.
-    let mut service = Service::new(&format!("[control]\nenabled = false\n{}", counting(1_000_000)));
+    // Of two files with one name of their own: a second run of the same file would not come so far.
+    let text = format!("name = 'work'\n{}", counting(1_000_000));
+    let mut service = Service::new(&text);
     let first = service.start();
     service.wait_for_log(&first, "up after");
-    let second = service.start();
-    let number = second.number;
-    assert_eq!(service.finish(second), (Some(1), String::new()));
+    service.folder.file("copy.toml", &text);
+    let second = command(&service.folder).args(["run", "copy.toml"]).output().unwrap();
+    assert_eq!((second.status.code(), second.stdout.as_slice()), (Some(1), &b""[..]));
     let queues = service.queues();
-    let said = service.stderr(number);
+    let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains(&format!("{} are in use by another run", queues.display())), "{said}");
 }
 
@@ -421,6 +422,33 @@ fn queues_that_can_not_be_trusted_are_refused_and_nothing_is_emptied() {
         let life = service.start();
         assert_eq!(service.finish(life).0, Some(0));
         assert_eq!(fs::read_to_string(service.path("out")).unwrap().lines().count(), 1000);
+    }
+}
+
+#[test]
+fn what_is_no_file_in_the_place_of_queues_is_refused_and_nothing_is_touched() {
+    let mut service =
+        Service::new(&counting(9).replace("use = 'sum'", "use = 'file'\nwith = { path = 'out' }"));
+    let path = service.queues();
+    let away = service.path("disk/queues");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(service.path("out"), "of the run before").unwrap();
+    type Put<'a> = &'a dyn Fn();
+    let put: [(&str, Put<'_>); 2] = [
+        ("is its disk mounted?", &|| std::os::unix::fs::symlink(&away, &path).unwrap()),
+        ("something else", &|| fs::create_dir(&path).unwrap()),
+    ];
+    for (why, put) in put {
+        put();
+        let before = fs::symlink_metadata(&path).unwrap().file_type();
+        let life = service.start();
+        let number = life.number;
+        assert_eq!(service.finish(life).0, Some(1), "{why}");
+        let said = service.stderr(number);
+        assert!(said.contains(why) && said.contains(&format!("move {} away", path.display())), "{said}");
+        assert_eq!(fs::symlink_metadata(&path).unwrap().file_type(), before);
+        assert_eq!(fs::read_to_string(service.path("out")).unwrap(), "of the run before");
+        fs::rename(&path, service.path(&format!("away-{number}"))).unwrap();
     }
 }
 

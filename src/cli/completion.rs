@@ -15,7 +15,6 @@ use clap_complete::env::{CompleteEnv, Shells};
 use super::output::{self, Failure};
 use super::target;
 use crate::control::claim::{self, Holder};
-use crate::control::runtime_folder;
 use crate::exit;
 use crate::numbers::counted;
 use crate::status::Snapshot;
@@ -186,7 +185,7 @@ fn candidates(kinds: &[Kind], words: &[String], current: &OsStr) -> Vec<Completi
             Kind::Running => {
                 pipelines(target::running(|_| true).into_iter().map(|(holder, _)| holder), words)
             }
-            Kind::Known => pipelines(claim::known(&runtime_folder::folders_here()), words),
+            Kind::Known => pipelines(claim::known(&claim::folders_here()), words),
             Kind::Stage => names(words, |snapshot| stages(snapshot, "")),
             Kind::Queue => names(words, queues),
             Kind::Amount => names(words, |snapshot| stages(snapshot, "=")),

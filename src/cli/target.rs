@@ -7,7 +7,6 @@ use crate::config::diagnostic::{nearest, no_such_stage as no_such_stage_text, qu
 use crate::control::claim::{self, Holder};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::Reason;
-use crate::control::runtime_folder;
 use crate::exit;
 
 /// One running pipeline, as it is named on the command line.
@@ -72,11 +71,9 @@ pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure>
         (0, Some(name)) => Err(no_pipeline_called(name, "")),
         (0, None) => Err(Failure::failed(format!("no pipeline runs here (looked in {})", folders()))),
         (_, _) => {
-            let each = alive.iter().map(|(holder, _)| {
-                format!("\n  {} (process {}, {})", holder.label(), holder.pid, file_of(holder))
-            });
-            let all: String = each.collect();
-            Err(Failure::usage(format!("several pipelines run: say which{all}")))
+            let all: Vec<Holder> = alive.into_iter().map(|(holder, _)| holder).collect();
+            let each: String = all.iter().map(|holder| format!("\n  {}", line_of(holder, &all))).collect();
+            Err(Failure::usage(format!("several pipelines run: say which{each}")))
         }
     }
 }
@@ -84,14 +81,14 @@ pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure>
 /// All that run and answer, with connections to them: those of the nearest folder where there are any. What root runs is
 /// not in the way of what a user runs, nor the other way round.
 pub(super) fn running(wanted: impl Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
-    let folders = runtime_folder::folders_here();
+    let folders = claim::folders_here();
     let of_each = folders.iter().map(|folder| alive(std::slice::from_ref(folder), &wanted));
     of_each.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 /// All of them, wherever they are.
 pub(super) fn running_anywhere() -> Vec<(Holder, Client)> {
-    alive(&runtime_folder::folders_here(), &|_| true)
+    alive(&claim::folders_here(), &|_| true)
 }
 
 /// One that was killed is known still, but doesn't answer.
@@ -100,10 +97,22 @@ fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, 
     holders.filter_map(|holder| Client::connect(&holder.socket).ok().map(|client| (holder, client))).collect()
 }
 
-/// Whether a word names it: by its name or by its file.
+/// With the word that names no other one.
+fn line_of(holder: &Holder, all: &[Holder]) -> String {
+    let (label, pid, file) = (holder.label(), holder.pid, file_of(holder));
+    let is_only = |word: &str| all.iter().filter(|other| is_called(other, word)).count() == 1;
+    let how = match holder.service() {
+        _ if is_only(&label) || is_only(&file) => String::new(),
+        Some(service) if is_only(service) => format!(": {service}"),
+        _ => format!(": --socket {}", holder.socket.display()),
+    };
+    format!("{label} (process {pid}, {file}){how}")
+}
+
+/// Whether a word names it: by its name, by its file, or by the service that it is.
 pub(super) fn is_called(holder: &Holder, name: &str) -> bool {
     let is_file = || Path::new(name).canonicalize().is_ok_and(|file| is_same(&file, &holder.file));
-    holder.name == name || holder.label() == name || is_file()
+    holder.name == name || holder.label() == name || holder.service() == Some(name) || is_file()
 }
 
 /// A line of `mprun do` has none.
@@ -138,11 +147,7 @@ pub(super) fn no_pipeline_called(name: &str, nor: &str) -> Failure {
 }
 
 fn folders() -> String {
-    runtime_folder::folders_here()
-        .iter()
-        .map(|folder| folder.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    claim::folders_here().iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// A pipeline and a stage, from up to two words: a single one is the stage of the only pipeline, or a pipeline.
@@ -195,7 +200,7 @@ impl From<ClientError> for Failure {
 
 /// The socket of a pipeline that was killed and not started again since. The nearest folder's, as for those that run.
 pub(super) fn left_behind(name: &str) -> Option<PathBuf> {
-    let folders = runtime_folder::folders_here();
+    let folders = claim::folders_here();
     let of_each = folders.iter().flat_map(|folder| claim::known(std::slice::from_ref(folder)));
     of_each.into_iter().find(|holder| is_called(holder, name)).map(|holder| holder.socket)
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// For root's sockets, and the folders of the system's services.
-pub(super) const ROOT_FOLDER: &str = "/run/mprun";
+pub(crate) const ROOT_FOLDER: &str = "/run/mprun";
 
 /// A variable of the environment.
 pub(crate) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -5,10 +5,15 @@
 //! first pipeline file gets `dead.jsonl`, another one of the same name `dead-HASH.jsonl`. A link is made and read in one
 //! step each, so there is no half one.
 
-use std::fs::DirBuilder;
+use nix::unistd::Uid;
+use std::collections::BTreeSet;
+use std::fs::{DirBuilder, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
+
+/// Where systemd keeps the state of the system's services, a folder for each.
+const SERVICES: &str = "/var/lib/mprun";
 
 /// A variable of the environment.
 pub(crate) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -48,6 +53,13 @@ impl Owner {
         }
     }
 
+    /// Where they are with the system's services, for root.
+    pub(crate) fn paths_of_services(&self, variable: Variable<'_>) -> Vec<PathBuf> {
+        let folders = folders_of_services(Uid::effective(), variable, Path::new(SERVICES));
+        let paths = folders.into_iter().map(|folder| self.path_in(&folder.join(&self.name)));
+        paths.filter(|path| is_plain(path)).collect()
+    }
+
     /// Makes the folder and the link to the owner; returns where the letters go.
     ///
     /// # Errors
@@ -77,17 +89,21 @@ impl Owner {
 
 /// The files of all pipelines.
 pub(crate) fn all_files(variable: Variable<'_>) -> Vec<KnownFile> {
-    let folders = std::fs::read_dir(state_folder(variable)).into_iter().flatten().filter_map(Result::ok);
-    let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut known: Vec<KnownFile> = names.flat_map(|name| files_of(&name, variable)).collect();
+    let names =
+        |folder: &PathBuf| entries(folder).filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    let names: BTreeSet<String> = folders_here(variable).iter().flat_map(names).collect();
+    let mut known: Vec<KnownFile> = names.iter().flat_map(|name| files_of(name, variable)).collect();
     known.sort_by(|a, b| a.path.cmp(&b.path));
     known
 }
 
 /// The files of pipelines of this name.
 pub(crate) fn files_of(name: &str, variable: Variable<'_>) -> Vec<KnownFile> {
-    let files = std::fs::read_dir(folder(name, variable)).into_iter().flatten().filter_map(Result::ok);
-    let paths = files.map(|entry| entry.path()).filter(|path| {
+    let own = entries(&folder(name, variable));
+    let of_services = folders_of_services(Uid::effective(), variable, Path::new(SERVICES));
+    let of_services =
+        of_services.iter().flat_map(|folder| entries(&folder.join(name))).filter(|path| is_plain(path));
+    let paths = own.chain(of_services).filter(|path| {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         file == "dead.jsonl" || file.starts_with("dead-") && file.ends_with(".jsonl")
     });
@@ -107,6 +123,40 @@ pub(crate) fn folder(name: &str, variable: Variable<'_>) -> PathBuf {
     state_folder(variable).join(name)
 }
 
+/// The folders of state where the letters of pipelines are looked for, the own one first: for root those of services as well,
+/// as their sockets are.
+pub(crate) fn folders_here(variable: Variable<'_>) -> Vec<PathBuf> {
+    let of_services = folders_of_services(Uid::effective(), variable, Path::new(SERVICES));
+    [state_folder(variable)].into_iter().chain(of_services).collect()
+}
+
+/// The service that has these letters: `mprun-NAME` or `mprun@NAME`.
+pub(crate) fn service_of(path: &Path) -> Option<&str> {
+    path.strip_prefix(SERVICES).ok()?.iter().next()?.to_str()
+}
+
+/// None where the environment says which folder is meant.
+fn folders_of_services(uid: Uid, variable: Variable<'_>, services: &Path) -> Vec<PathBuf> {
+    if !uid.is_root() || variable("STATE_DIRECTORY").is_some() {
+        return Vec::new();
+    }
+    let mut folders: Vec<PathBuf> = entries(services).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+/// In the folder of another user, who may have put a link there: root does not follow it.
+fn is_plain(path: &Path) -> bool {
+    let is = |path: &Path, is: fn(&Metadata) -> bool| {
+        std::fs::symlink_metadata(path).is_ok_and(|found| is(&found))
+    };
+    is(path, Metadata::is_file) && path.parent().is_some_and(|folder| is(folder, Metadata::is_dir))
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
+}
+
 fn link_of(path: &Path) -> PathBuf {
     path.with_extension("of")
 }
@@ -115,7 +165,8 @@ fn number(file: &Path) -> u64 {
     super::letters::number(file.as_os_str().as_encoded_bytes())
 }
 
-fn state_folder(variable: Variable<'_>) -> PathBuf {
+/// Of all pipelines of this user.
+pub(crate) fn state_folder(variable: Variable<'_>) -> PathBuf {
     let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // systemd separates several with colons: the first is the unit's main one.
     if let Some(first) = variable("STATE_DIRECTORY").as_deref().and_then(|all| all.split(':').next())
@@ -131,7 +182,7 @@ fn state_folder(variable: Variable<'_>) -> PathBuf {
 
 /// A service without `HOME` still has a user.
 fn home_of_user() -> Option<PathBuf> {
-    nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten().map(|user| user.dir)
+    nix::unistd::User::from_uid(Uid::effective()).ok().flatten().map(|user| user.dir)
 }
 
 #[cfg(test)]
@@ -154,6 +205,27 @@ mod tests {
             with(&[("XDG_STATE_HOME", "relative"), ("HOME", "/h")]),
             Path::new("/h/.local/state/mprun/p")
         );
+    }
+
+    #[test]
+    fn root_looks_into_the_folders_of_services_unless_one_folder_is_named() {
+        let services = std::env::temp_dir().join(format!("mprun-services-{}", std::process::id()));
+        std::fs::create_dir_all(services.join("b/p")).unwrap();
+        std::fs::create_dir_all(services.join("a")).unwrap();
+        let none = |_: &str| None;
+        let named = |name: &str| (name == "STATE_DIRECTORY").then(|| "/x".to_owned());
+        let of = |uid, variable: Variable<'_>| folders_of_services(Uid::from_raw(uid), variable, &services);
+        assert_eq!(of(0, &none), [services.join("a"), services.join("b")]);
+        assert!(of(7, &none).is_empty() && of(0, &named).is_empty());
+        let letters = services.join("b/p/dead.jsonl");
+        std::fs::write(&letters, "").unwrap();
+        assert!(is_plain(&letters));
+        symlink("p", services.join("b/q")).unwrap();
+        symlink("dead.jsonl", services.join("b/p/dead-1.jsonl")).unwrap();
+        assert!(!is_plain(&services.join("b/q/dead.jsonl")) && !is_plain(&services.join("b/p/dead-1.jsonl")));
+        assert_eq!(service_of(Path::new("/var/lib/mprun/a/p/dead.jsonl")), Some("a"));
+        assert_eq!(service_of(&letters), None);
+        std::fs::remove_dir_all(&services).unwrap();
     }
 
     #[test]

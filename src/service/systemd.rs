@@ -74,6 +74,18 @@ pub(crate) fn systemctl(scope: Scope, arguments: &[&str]) -> Result<(), String> 
     }
 }
 
+/// Whether a unit runs, or will with the machine. What can't be asked is not.
+pub(crate) fn is_used(scope: Scope, unit: &str) -> bool {
+    ["is-active", "is-enabled"].iter().any(|question| {
+        let mut command = Command::new("systemctl");
+        command
+            .args(scope.option().split_whitespace())
+            .args([question, "--quiet", unit])
+            .stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,6 +51,8 @@ pub(crate) struct Unit {
     pub file: PathBuf,
     /// The user that it runs as.
     pub account: Account,
+    /// Several may run the file: its queues are in a broker.
+    pub shares_queues: bool,
     /// Stages change to users of their own: that takes root, and some of its rights.
     pub changes_users: bool,
     /// What stages see of the homes of users.
@@ -80,6 +82,7 @@ impl Unit {
         Unit {
             name: pipeline.name.clone(),
             account,
+            shares_queues: pipeline.broker.is_some(),
             changes_users: programs.any(|command| command.user.is_some() || command.group.is_some()),
             homes: homes.unwrap_or_default(),
             program,
@@ -97,12 +100,34 @@ impl Unit {
             program: "/usr/bin/mprun".into(),
             file: "/etc/mprun/%i.toml".into(),
             account: Account::Own,
+            shares_queues: false,
             changes_users: false,
             homes: Homes::Hidden,
             writable: Vec::new(),
             stop: Duration::from_secs(40),
             systemd: 252,
         }
+    }
+
+    /// The template's units that have the same folders, or run the same file. The template is one of the system's.
+    pub(crate) fn instances(&self) -> Vec<String> {
+        if self.account == Account::Managers {
+            return Vec::new();
+        }
+        let file = self.file.strip_prefix("/etc/mprun").ok().and_then(Path::to_str);
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+        let of_file = file.and_then(|file| file.strip_suffix(".toml")).filter(|name| name.chars().all(fits));
+        let of_file = of_file.filter(|name| !self.shares_queues && *name != self.name);
+        let names = [Some(self.name.as_str()), of_file];
+        names.into_iter().flatten().map(|name| format!("mprun@{name}.service")).collect()
+    }
+
+    /// What the start of a unit ends with that runs this file.
+    ///
+    /// # Errors
+    /// When the path can't be written into a unit.
+    pub(crate) fn start(&self) -> Result<String, NotExpressible> {
+        Ok(format!(" run {}", word(&self.file)?))
     }
 
     /// What systemd calls it.
@@ -128,7 +153,17 @@ impl Unit {
         let mut line = |text: &str| writeln!(out, "{text}").unwrap_or_default();
         line("[Unit]");
         line(&format!("Description=mprun pipeline {name}"));
-        line("After=network.target\n");
+        line("After=network.target");
+        let others = self.others();
+        if !others.is_empty() {
+            line(
+                "# Units that have the same folders, or run the same file: the start of one stops the other first.",
+            );
+            line(&format!("Conflicts={}", others.join(" ")));
+            // All ends of these edges name the template first: no order goes round in a circle.
+            line(&format!("{}={}", if is_template { "Before" } else { "After" }, others.join(" ")));
+        }
+        line("");
         line("[Service]");
         self.protocol(&program, &file, &mut line);
         self.endings(&mut line);
@@ -141,6 +176,11 @@ impl Unit {
             Account::Own | Account::Named(_) => "WantedBy=multi-user.target",
         });
         Ok(())
+    }
+
+    /// What may not run beside it.
+    fn others(&self) -> Vec<String> {
+        if *self == Unit::template() { vec![Unit::file_name(&self.name)] } else { self.instances() }
     }
 
     fn protocol(&self, program: &str, file: &str, line: &mut impl FnMut(&str)) {

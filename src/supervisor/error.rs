@@ -47,6 +47,12 @@ fn hint(errno: Option<i32>) -> String {
     }
 }
 
+impl From<ClaimError> for SetUpError {
+    fn from(error: ClaimError) -> SetUpError {
+        SetUpError::Control(error)
+    }
+}
+
 impl From<Fault> for SetUpError {
     fn from(fault: Fault) -> SetUpError {
         SetUpError::Queue(fault)

@@ -134,7 +134,7 @@ fn supervise(
     let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
     let mut inherited = before.upgrade.as_ref().map(UpgradeState::listeners).transpose()?.unwrap_or_default();
-    let claim = control::claim(options, &loaded.pipeline, &inherited)?;
+    let (claim, _run_lock) = control::claim(options, &loaded.pipeline, &inherited)?;
     // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
     drop(inherited.control.take());
     let begun = control::begin_log(options, &loaded.pipeline, registry, before.upgrade.as_ref());

@@ -55,6 +55,61 @@ refused 1 'no service "nix"' mprun service uninstall nix
 refused 2 'is no name for a service' mprun service install /etc/mprun/demo.toml --name a/b
 rm /etc/systemd/system/mprun-demo.service
 
+# The template's unit of the same name or file: install names it; a start of the one ends the other, with its folders whole.
+supervisors() { pgrep -c -f '^/usr/bin/mprun run' || true; }
+systemctl start mprun@demo
+refused 1 'mprun@demo.service is there already.*systemctl disable --now mprun@demo.service' mprun service install /etc/mprun/demo.toml
+refused 1 'mprun@demo.service is there already' mprun service install --name other /etc/mprun/demo.toml
+mprun status demo >/dev/null
+systemctl stop mprun@demo
+mprun service install /etc/mprun/demo.toml >/dev/null
+refused 1 'mprun-demo.service runs /etc/mprun/demo.toml already' mprun service install --name other /etc/mprun/demo.toml
+for unit in mprun@demo mprun-demo; do
+  systemctl start "$unit"
+  expect "$unit" ActiveState active
+  [ "$(supervisors)" = 1 ] || fail "$(supervisors) supervisors run"
+  mprun status demo >/dev/null || fail "$unit does not answer"
+done
+expect mprun@demo ActiveState inactive
+
+# A service of another name, which `install` would refuse: it is told apart, by its own name, too.
+sed 's,mprun/demo$,mprun/second,' /etc/systemd/system/mprun-demo.service >/etc/systemd/system/second.service
+systemctl daemon-reload
+systemctl start second
+refused 2 'several pipelines run: say which' mprun status demo
+grep -q 'demo (process [0-9]*, /etc/mprun/demo.toml): second$' said || fail "$(cat said)"
+mprun status second >/dev/null
+systemctl stop second
+mprun status demo >/dev/null
+mprun service uninstall demo >/dev/null
+rm /etc/systemd/system/second.service
+systemctl daemon-reload
+
+# Dead letters of a service that has ended: root finds them by its file and by its name.
+cat >/etc/mprun/dead.toml <<'END'
+[stages.a]
+use = "count"
+with = { to = 3 }
+output = "q"
+[stages.b]
+command = ["sh", "-c", "[ $$1 != 2 ] || exit 65", "x", "{}"]
+mode = "each"
+dead_codes = [65]
+input = "q"
+END
+mprun service install /etc/mprun/dead.toml >/dev/null
+until_true is mprun-dead ActiveState inactive
+for what in /etc/mprun/dead.toml dead; do
+  mprun dead list "$what" >said
+  grep -q ' exit-code: 65' said || fail "$(cat said)"
+  refused 1 'are of the service mprun-dead' mprun dead retry "$what" --all
+done
+owner=$(stat -L -c %u /var/lib/mprun/dead/dead/dead.jsonl)
+[ "$(mprun dead drop dead --all)" = '1 dropped' ] || fail 'it can not be dropped'
+[ "$(stat -L -c %u /var/lib/mprun/dead/dead/dead.jsonl)" = "$owner" ] || fail 'it has another owner'
+mprun dead list /etc/mprun/dead.toml | grep -q 'no dead letters (looked in .*/var/lib/mprun/dead' || fail 'where it looked is not said'
+mprun service uninstall dead >/dev/null
+
 # A user's own manager.
 useradd --create-home worker
 cp /etc/mprun/demo.toml /home/worker/

@@ -62,7 +62,7 @@ impl Source {
             return Ok(Found { path: path.clone(), client: None, file, by_path: false });
         }
         if let Some(file) = pipeline {
-            return Ok(of_file(file));
+            return of_file(file);
         }
         let known = match name {
             Some(name) => location::files_of(name, &variable),
@@ -90,8 +90,12 @@ fn without_letters(name: Option<&str>, failure: Failure) -> Failure {
         Some(name) => {
             let near = nearest(name, known.iter().map(|known| known.name.as_str()));
             let hint = near.map_or(String::new(), |near| format!(": did you mean {near}?"));
-            let name = quote(name);
-            Failure::failed(format!("no pipeline {name} runs here or has had dead letters here{hint}"))
+            let (name, folders) = (quote(name), location::folders_here(&variable));
+            let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            let looked = folders.join(", ");
+            Failure::failed(format!(
+                "no pipeline {name} runs here or has had dead letters here (looked in {looked}){hint}"
+            ))
         }
         None => Failure::failed(format!("{failure}, and none has had dead letters here")),
     }
@@ -150,13 +154,39 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn of_file(file: &Path) -> Found {
+fn of_file(file: &Path) -> Result<Found, Failure> {
     let owner = owner_of(file);
-    let path = owner.path(&variable);
-    if !has_letters(&path) {
-        report_others(&owner);
-    }
-    Found { by_path: owner.file.is_some(), path, client: None, file: Some(file.to_owned()) }
+    let own = owner.path(&variable);
+    let mut full = owner.paths_of_services(&variable);
+    full.insert(0, own.clone());
+    full.retain(|path| has_letters(path));
+    let path = match full.as_slice() {
+        [] => {
+            report_others(&owner);
+            own
+        }
+        [only] => only.clone(),
+        several => {
+            let each: String = several.iter().map(|path| format!("\n  --file {}", path.display())).collect();
+            return Err(Failure::usage(format!(
+                "several runs of this file have left dead letters: say which{each}"
+            )));
+        }
+    };
+    Ok(Found { by_path: owner.file.is_some(), path, client: None, file: Some(file.to_owned()) })
+}
+
+/// Where letters were looked for that there are none of.
+pub(super) fn looked_in(path: &Path) -> String {
+    let mut folders = location::folders_here(&variable);
+    folders.retain(|folder| !path.starts_with(folder));
+    let places = [path.to_owned()].into_iter().chain(folders).map(|place| place.display().to_string());
+    format!("looked in {}", places.collect::<Vec<_>>().join(", "))
+}
+
+/// Of letters of a service of the system, where it does not run: its name. No other user's run may work in its state folder.
+pub(super) fn service_of(letters: &Path) -> Option<&str> {
+    location::service_of(letters)
 }
 
 /// A file that was moved has left its letters under its old path.

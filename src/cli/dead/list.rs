@@ -87,7 +87,7 @@ fn as_table(path: &Path, is_meant: impl Fn(&Letter) -> bool) -> Result<(), Failu
         Ok(true)
     })?;
     if !any {
-        return output::print(&text::none(letters.dropped));
+        return output::print(&text::none_in(letters.dropped, path));
     }
     if table.len() > 0 {
         output::print(&rows.lay_out(table))?;
@@ -148,7 +148,7 @@ fn groups(path: &Path, by: By, json: bool, is_meant: impl Fn(&Letter) -> bool) -
         return output::json(&groups);
     }
     if groups.is_empty() {
-        return output::print(&text::none(0));
+        return output::print(&text::none_in(0, path));
     }
     let mut sorted: Vec<(String, Group)> = groups.into_iter().collect();
     sorted.sort_by_key(|(_, group)| std::cmp::Reverse(group.letters));

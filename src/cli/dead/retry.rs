@@ -78,6 +78,15 @@ fn no_file(named: Option<&Path>) -> Failure {
     ))
 }
 
+/// Its state is its user's: what a run of root leaves there it could not write.
+fn of_a_service(service: &str, letters: &Path) -> Failure {
+    Failure::failed(format!(
+        "the letters in {} are of the service mprun-{service} (or mprun@{service}), which does not run: start it \
+         (`systemctl start mprun-{service}`), and then `mprun dead retry` puts them back",
+        letters.display()
+    ))
+}
+
 /// The letters are found by the name that their pipeline had: a run of the file would look elsewhere, and try none.
 fn refuse_another_name(file: &Path, letters: &Path) -> Result<(), Failure> {
     let (own, name) = find::own_letters(file);
@@ -109,8 +118,11 @@ fn in_own_run(found: Found, chosen: Chosen, verbosity: i8, registry: &Registry) 
     // An interrupted run is continued, also when it has erased all letters.
     let has_queues = file.as_deref().is_some_and(find::has_durable_queues);
     if !any && !has_queues {
-        output::print("no dead letters to try again\n")?;
+        output::print(&format!("no dead letters to try again ({})\n", find::looked_in(&found.path)))?;
         return Ok(exit::DONE);
+    }
+    if let Some(service) = find::service_of(&found.path) {
+        return Err(of_a_service(service, &found.path));
     }
     let Some(file) = file else {
         return Err(no_file(named.as_deref()));

@@ -1,12 +1,19 @@
 //! Dead letters for people.
 
+use super::find::looked_in;
 use crate::cli::output::Failure;
 use crate::cli::table::{Table, shortened};
 use crate::dead_letter::Letter;
 use crate::numbers::counted;
 use crate::status::Glimpse;
+use std::path::Path;
 
-/// Without any.
+/// Without any in a file.
+pub(super) fn none_in(dropped: u64, path: &Path) -> String {
+    format!("{} ({})\n", none(dropped).trim_end(), looked_in(path))
+}
+
+/// The same in a broker.
 pub(super) fn none(dropped: u64) -> String {
     match dropped {
         0 => "no dead letters\n".to_owned(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::others;
 use super::request::{BAD_FILE, UnitArgs, demand_root, demand_systemd, place, scope, text, unit};
 use crate::cli::output::{self, Failure};
 use crate::exit;
@@ -35,6 +36,7 @@ pub(super) fn run(args: &Args, registry: &Registry) -> Result<u8, Failure> {
     demand_access(&unit)?;
     demand_sight(&unit)?;
     demand_folders(&unit)?;
+    others::demand_none(scope, &unit)?;
     let (path, text) = (place(scope, &unit.name)?, text(&unit)?);
     write(&path, &text)?;
     output::print(&format!("wrote {}\n", path.display()))?;

@@ -1,6 +1,7 @@
 //! `mprun service install|uninstall|show`: a pipeline as a service of systemd.
 
 mod install;
+mod others;
 mod request;
 mod uninstall;
 

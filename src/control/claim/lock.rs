@@ -41,6 +41,13 @@ impl Holder {
         if is_namesake { namesake } else { self.name.clone() }
     }
 
+    /// What `mprun service install --name` has called it, if it is one of the system's services.
+    pub(crate) fn service(&self) -> Option<&str> {
+        let folder = self.socket.parent()?;
+        let is_service = folder.parent() == Some(Path::new(runtime_folder::ROOT_FOLDER));
+        folder.file_name().filter(|_| is_service)?.to_str()
+    }
+
     /// Else the lock is about to be free.
     fn lives(&self) -> bool {
         proc_table::started(self.pid).is_some()
@@ -52,6 +59,26 @@ pub(super) enum Locked {
     Mine(Flock<File>),
     /// By another run.
     Held(Holder),
+}
+
+/// A lock file of this run.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl Held {
+    pub(super) fn new(path: PathBuf, lock: Flock<File>) -> Held {
+        Held { path, _lock: lock }
+    }
+}
+
+/// Without the folder's lock it stays: the next run finds the file's lock free, and removes it.
+pub(super) fn remove(path: &Path) {
+    if let Ok(_lock) = folder_lock(path.parent().unwrap_or(Path::new("/"))) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// The right to make and remove sockets in a folder.

@@ -1,16 +1,17 @@
 //! One run of a pipeline at a time: a lock file in the runtime folder, which the kernel ends with its holder, and the
-//! socket that it names.
+//! socket that it names. Runs with other runtime folders are kept apart by a lock in the state folder ([`run_lock`]).
 //!
 //! The lock decides, not the socket: a socket stays behind when its run is killed, and to try to connect to it is a race
 //! between two runs that start together. Both files change only under a lock on their folder.
 
 mod lock;
+mod run_lock;
 
 use super::runtime_folder;
 pub(crate) use lock::Holder;
+pub(crate) use run_lock::RunLock;
 
-use lock::{Locked, folder_lock, lock};
-use nix::fcntl::Flock;
+use lock::{Held, Locked, folder_lock, lock, remove};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -38,13 +39,6 @@ pub(crate) struct Claim {
     pub path: PathBuf,
     listener: Option<UnixListener>,
     held: Vec<Held>,
-}
-
-/// A file that goes with the claim.
-#[derive(Debug)]
-struct Held {
-    path: PathBuf,
-    _lock: Flock<File>,
 }
 
 #[derive(Debug)]
@@ -76,9 +70,25 @@ impl std::fmt::Display for ClaimError {
     }
 }
 
-/// The runs that these folders name. Some may have been killed.
+/// The folders that name runs of this user, the nearest first: those of sockets, and the one of runs with the same state
+/// folder, which may have other folders of sockets.
+pub(crate) fn folders_here() -> Vec<PathBuf> {
+    let mut folders = runtime_folder::folders_here();
+    folders.push(run_lock::folder(&|name| std::env::var(name).ok()));
+    folders
+}
+
+/// The runs that these folders name, each once; those without a socket are left out. Some may have been killed.
 pub(crate) fn known(folders: &[PathBuf]) -> Vec<Holder> {
-    runtime_folder::locks(folders).iter().filter_map(|path| lock::read(&File::open(path).ok()?)).collect()
+    let locks = runtime_folder::locks(folders);
+    let mut known: Vec<Holder> = Vec::new();
+    for holder in locks.iter().filter_map(|path| lock::read(&File::open(path).ok()?)) {
+        let is_new = known.iter().all(|other| other.socket != holder.socket);
+        if is_new && !holder.socket.as_os_str().is_empty() {
+            known.push(holder);
+        }
+    }
+    known
 }
 
 impl Claim {
@@ -124,7 +134,7 @@ impl Claim {
             match lock(&file, &request.holder(path)).map_err(failed)? {
                 Locked::Held(_) => {}
                 Locked::Mine(lock) => {
-                    let held = Held { path: file, _lock: lock };
+                    let held = Held::new(file, lock);
                     if request.socket.is_some() {
                         drop(folder_lock); // the socket's own folder may be the same
                         return Claim::bound(path, Some(held), request);
@@ -148,7 +158,7 @@ impl Claim {
             Locked::Held(holder) => Err(ClaimError::Taken(holder)),
             Locked::Mine(lock) => {
                 let listener = bind(path, request).map_err(failed)?;
-                let held = held.into_iter().chain([Held { path: file, _lock: lock }]).collect();
+                let held = held.into_iter().chain([Held::new(file, lock)]).collect();
                 Ok(Claim { path: path.to_owned(), listener: Some(listener), held })
             }
         }
@@ -161,7 +171,8 @@ impl Claim {
 }
 
 impl ClaimRequest<'_> {
-    fn holder(&self, socket: &Path) -> Holder {
+    /// `socket`: empty for a run that has none.
+    pub(crate) fn holder(&self, socket: &Path) -> Holder {
         let (name, file) = (self.name.to_owned(), self.file.to_owned());
         Holder { name, pid: self.pid, file, socket: socket.to_owned() }
     }
@@ -171,13 +182,6 @@ impl Drop for Claim {
     fn drop(&mut self) {
         remove(&self.path);
         self.held.iter().for_each(|held| remove(&held.path));
-    }
-}
-
-/// Without the folder's lock it stays: the next run finds the file's lock free, and removes it.
-fn remove(path: &Path) {
-    if let Ok(_lock) = folder_lock(path.parent().unwrap_or(Path::new("/"))) {
-        let _ = fs::remove_file(path);
     }
 }
 

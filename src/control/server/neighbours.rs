@@ -4,7 +4,7 @@
 //! token.
 
 use crate::control::protocol::Neighbour;
-use crate::control::{claim, client, runtime_folder};
+use crate::control::{claim, client};
 use crate::status::{Fate, Phase, Snapshot, StageStatus};
 use nix::unistd::Uid;
 use std::fs;
@@ -62,7 +62,7 @@ fn known(own: Option<&Path>) -> Vec<(String, PathBuf)> {
     let is_mine = |socket: &Path| {
         fs::symlink_metadata(socket).is_ok_and(|found| found.uid() == Uid::effective().as_raw())
     };
-    let holders = claim::known(&runtime_folder::folders_here());
+    let holders = claim::known(&claim::folders_here());
     let others = holders.into_iter().filter(|holder| Some(holder.socket.as_path()) != own);
     others.filter(|holder| is_mine(&holder.socket)).map(|holder| (holder.label(), holder.socket)).collect()
 }

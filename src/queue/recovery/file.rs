@@ -84,6 +84,7 @@ impl Arena {
         is_alive: &mut dyn FnMut(User) -> bool,
     ) -> Result<Opened, Fault> {
         let (mut replaced, mut migrated_from, mut restored) = (None, None, None);
+        demand_file(path)?;
         loop {
             let Some(fd) = open_locked(path, || options().open(path), timeout, is_alive)? else {
                 match make(path, owner, timeout, is_alive)? {
@@ -133,6 +134,21 @@ impl Arena {
             Ok(()) => Ok(aside),
             Err(error) => Err(Fault::File("failed to write", aside, error)),
         }
+    }
+}
+
+/// What has the name and is no file was put there by a person. A link may lead to a disk that is not mounted: its queues are
+/// there all the same.
+fn demand_file(path: &Path) -> Result<(), Fault> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let target = fs::metadata(path);
+    match fs::read_link(path) {
+        Ok(to) if target.is_err() => Err(Fault::Unusable(format!(
+            "it is a link to {}, which can't be reached: is its disk mounted?",
+            to.display()
+        ))),
+        _ if target.unwrap_or(found).is_file() => Ok(()),
+        _ => Err(Fault::Unusable("there is no file in their place, but something else".to_owned())),
     }
 }
 

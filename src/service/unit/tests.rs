@@ -78,6 +78,26 @@ fn a_unit_grants_the_folders_that_the_file_writes_and_no_more() {
 }
 
 #[test]
+fn a_unit_never_runs_beside_the_template_s_of_its_name_or_file() {
+    let lines = |unit: Unit| {
+        let text = unit.text().unwrap();
+        let found = text.lines().filter(|line| line.starts_with("Conflicts=") || line.contains("=mprun@"));
+        found.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let named = ["Conflicts=mprun@demo.service", "After=mprun@demo.service"];
+    assert_eq!(lines(unit()), named);
+    let file = || Unit { file: "/etc/mprun/shop.toml".into(), ..unit() };
+    assert_eq!(lines(file())[0], "Conflicts=mprun@demo.service mprun@shop.service");
+    assert_eq!(
+        lines(Unit { shares_queues: true, ..file() }),
+        named,
+        "several may have the file, not the folders"
+    );
+    assert_eq!(lines(Unit { account: Account::Managers, ..file() }), [""; 0]);
+    assert_eq!(lines(Unit::template()), ["Conflicts=mprun-%i.service"]);
+}
+
+#[test]
 fn a_newer_systemd_sends_the_signal_itself_and_keeps_the_store() {
     let text = Unit { systemd: 257, ..unit() }.text().unwrap();
     assert!(text.contains("Type=notify-reload\n") && !text.contains("kill -HUP"), "{text}");

@@ -1,11 +1,12 @@
 //! The supervisor's side of the control socket: taken before anything else, served until the end.
 
 use super::inbox::{Inbox, Notice};
+use super::letters;
 use super::log_writer::LogWriter;
 use super::services::printer::Printing;
 use crate::append::UndoLog;
 use crate::config::{Control, Pipeline};
-use crate::control::claim::{Claim, ClaimError, ClaimRequest};
+use crate::control::claim::{Claim, ClaimError, ClaimRequest, RunLock};
 use crate::control::protocol::{Answer, Request, Status};
 use crate::control::python;
 use crate::control::runtime_folder;
@@ -35,7 +36,8 @@ pub(crate) fn file(options: &RunOptions) -> PathBuf {
     }
 }
 
-/// The socket for a run; none if it does without.
+/// The right to run, and the socket; none if the run does without. A line of `mprun do` that keeps nothing has no file that
+/// could run twice.
 ///
 /// # Errors
 /// When the same pipeline runs already, or the socket that its file names can't be made. A missing runtime folder
@@ -44,21 +46,29 @@ pub(crate) fn claim(
     options: &RunOptions,
     pipeline: &Pipeline,
     inherited: &Listeners,
-) -> Result<Option<Claim>, SetUpError> {
-    if !pipeline.control.enabled {
-        return Ok(None);
-    }
+) -> Result<(Option<Claim>, Option<RunLock>), SetUpError> {
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
     let inherited = inherited.control.as_ref();
     let request =
         ClaimRequest { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
-    match Claim::take(&request, &runtime_folder::folders_here()) {
+    let claim = if pipeline.control.enabled { socket_of(&request)? } else { None };
+    let has_state = options.text.is_none() || pipeline.dead_letters.keep;
+    let socket = claim.as_ref().map_or(Path::new(""), |claim| claim.path.as_path());
+    let lock = match has_state {
+        true => RunLock::take(&request.holder(socket), &letters::variable),
+        false => Ok(None),
+    };
+    Ok((claim, lock.map_err(ClaimError::Running)?))
+}
+
+fn socket_of(request: &ClaimRequest<'_>) -> Result<Option<Claim>, SetUpError> {
+    match Claim::take(request, &runtime_folder::folders_here()) {
         Ok(claim) => Ok(Some(claim)),
-        Err(error @ ClaimError::Failed(..)) if socket.is_none() => {
+        Err(error @ ClaimError::Failed(..)) if request.socket.is_none() => {
             log!(target: "mprun", Level::Warn, "no control socket: {error}; `mprun status` and the other verbs do not reach this run");
             Ok(None)
         }
-        Err(error) => Err(SetUpError::Control(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
