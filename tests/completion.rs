@@ -151,6 +151,9 @@ fn is_completed_at_the_prompt(shell: &str, options: &[&str], setup: &str) {
             .any(|line| line.contains("parse") && line.contains("stopped"))
             .then_some(())
     });
+    if shell == "bash" {
+        bash_quotes_names_and_knows_whole_words(&run, &pty);
+    }
     pty.press("mprun scale pipeline ke");
     press_tab_until(&pty, "mprun scale pipeline keep=");
     // Where a space stood behind it, this would be two words.
@@ -159,6 +162,20 @@ fn is_completed_at_the_prompt(shell: &str, options: &[&str], setup: &str) {
     wait_until("the prompt", || pty.text().contains("\ndone").then_some(()));
     support::process::kill(child.id(), libc::SIGKILL);
     child.wait().unwrap();
+}
+
+/// What a line with such a name gets at TAB is one word, and what stands before `=` is no word of its own.
+fn bash_quotes_names_and_knows_whole_words(run: &Run, pty: &Pty) {
+    run.folder.file("sp ace/a$b.toml", PIPELINE);
+    pty.press("mprun graph sp");
+    press_tab_until(pty, "mprun graph sp\\ ace/");
+    press_tab_until(pty, "a\\$b.toml");
+    pty.press("--format=mer");
+    press_tab_until(pty, "--format=mermaid");
+    pty.press(">graph.out; echo dr\"\"awn\n");
+    wait_until("the graph", || pty.text().contains("\ndrawn").then_some(()));
+    let drawn = std::fs::read_to_string(run.folder.path().join("graph.out")).unwrap();
+    assert!(drawn.contains("flowchart"), "{drawn}; at the prompt: {}", pty.text());
 }
 
 #[test]

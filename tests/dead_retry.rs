@@ -231,6 +231,48 @@ fn letters_are_grouped_by_what_they_have_in_common_and_a_traceback_says_what_hap
     assert_eq!((&groups["one"]["letters"], &groups["two"]["letters"]), (&1.into(), &2.into()));
 }
 
+/// A letter that an earlier run has left is none of this one, however many there are.
+#[test]
+fn letters_of_an_earlier_run_do_not_count_for_this_one() {
+    let folder = left_behind(&fragile(1, ""), "pipeline.toml");
+    folder.file("pipeline.toml", &fragile(1, "; exec sleep 1000"));
+    folder.file("broken", "");
+    let mut run = Run::in_folder(folder, &[]);
+    let checked = |code| {
+        wait_until(&format!("status --check to end with {code}; log:\n{}", run.stderr()), || {
+            (run.ask(&["status", "--check"]).code == Some(code)).then_some(())
+        });
+    };
+    checked(3);
+    assert_eq!(letters(&run.folder, "pipeline.toml").len(), 2);
+    std::fs::remove_file(run.folder.path().join("broken")).unwrap();
+    assert_eq!(run.tell(&["dead", "retry", "pipeline.toml", "2"]), "1 dead letter put back\n");
+    wait_until("the item", || (run.lines().len() == 1).then_some(()));
+    checked(0);
+    assert_eq!(letters(&run.folder, "pipeline.toml").len(), 1, "that of the earlier run");
+    assert_eq!(run.ask(&["stop", "--wait"]).code, Some(0), "{}", run.stderr());
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}
+
+#[test]
+fn letters_that_were_taken_away_with_their_file_do_not_count_any_more() {
+    let folder = Folder::new();
+    folder.file("pipeline.toml", &fragile(1, "; exec sleep 1000"));
+    folder.file("broken", "");
+    let mut run = Run::in_folder(folder, &[]);
+    let checked = |code| {
+        wait_until(&format!("status --check to end with {code}; log:\n{}", run.stderr()), || {
+            (run.ask(&["status", "--check"]).code == Some(code)).then_some(())
+        });
+    };
+    checked(3);
+    let file = run.folder.path().join("state/mprun/pipeline/dead.jsonl");
+    std::fs::rename(&file, file.with_extension("1")).unwrap();
+    checked(0);
+    run.signal(libc::SIGTERM);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+}
+
 #[test]
 fn a_retry_goes_on_with_kept_queues_and_keeps_the_positions_of_sources() {
     let text = "[queues.a]\ndurable = true\n[stages.number]\nuse = 'count'\nwith = { from = 1, to = 40 }\nsleep = '5ms'\noutput = 'a'\n\

@@ -27,7 +27,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 /// zsh loads a file of `$fpath` at the first TAB, and takes it for the function that completes.
 const ZSH_FIRST_TAB: &str =
     "if [[ $funcstack[1] = _mprun ]]; then _clap_dynamic_completer_mprun \"$@\"; fi\n";
-/// Lines of the script for zsh, and what stands there instead.
+/// Lines of the script for zsh, and what stands there instead: `STAGE=` is completed without the space behind it.
 const ZSH_WITHOUT_SPACE: [(&str, &str); 3] = [
     ("local -a other=()\n", "local -a other=() amounts=()\n"),
     (
@@ -37,6 +37,57 @@ const ZSH_WITHOUT_SPACE: [(&str, &str); 3] = [
     (
         "        [[ -n $other ]] &&",
         "        [[ -n $amounts ]] && _describe -V 'values' amounts -S ''\n        [[ -n $other ]] &&",
+    ),
+];
+
+/// Lines of the script for bash, and what stands there instead. For bash `=` and `:` divide a word, and what a function answers is put
+/// in as it is: so words are put together before mprun is asked, and names of files are marked as such, which bash quotes.
+const BASH_WHOLE_WORDS: [(&str, &str); 2] = [
+    (
+        r#"    local words=("${COMP_WORDS[@]}")
+    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+        words[COMP_CWORD]="$2"
+    fi
+"#,
+        r#"    local words=() rest="$COMP_LINE" i n word spaces
+    for (( i = 0; i < ${#COMP_WORDS[@]}; i++ )); do
+        word="${COMP_WORDS[i]}" n=${#words[@]}
+        spaces="${rest%%[![:space:]]*}"
+        rest="${rest#"$spaces"}"
+        rest="${rest#"$word"}"
+        if (( i == COMP_CWORD )) && [[ -n "$2" || "$word" != [=:]* ]]; then
+            word="${2//[\\\"\']/}"
+        fi
+        if [[ -z "$spaces" && $n -gt 0 ]] && [[ "$word" == [=:]* || "${words[n - 1]}" == *[=:] ]]; then
+            words[n - 1]+="$word"
+        else
+            words+=("$word")
+        fi
+        (( i == COMP_CWORD )) && break
+    done
+    _CLAP_COMPLETE_INDEX=$(( ${#words[@]} - 1 ))
+"#,
+    ),
+    (
+        r#"        compopt -o nospace
+    fi
+}
+"#,
+        r#"        compopt -o nospace
+    fi
+    local reply are_files=true current="${words[_CLAP_COMPLETE_INDEX]}"
+    for reply in "${COMPREPLY[@]}"; do
+        [[ -e "$reply" && ( "$reply" == */ || ! -d "$reply" ) ]] || are_files=false
+    done
+    if [[ $are_files == true ]]; then
+        COMPREPLY=("${COMPREPLY[@]%/}")
+        compopt -o filenames 2> /dev/null
+    fi
+    if [[ ${#COMPREPLY[@]} -gt 0 ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${current%"${current##*[=:]}"}"}")
+    fi
+}
+"#,
     ),
 ];
 
@@ -64,16 +115,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .write_registration(VARIABLE, "mprun", "mprun", "mprun", &mut script)
         .map_err(|error| Failure::io("write completions", &error))?;
     let script = String::from_utf8_lossy(&script);
-    output::print(&if args.shell == Shell::Zsh { for_zsh(&script) } else { script.into_owned() })
+    output::print(&match args.shell {
+        Shell::Bash => changed(&script, &BASH_WHOLE_WORDS),
+        Shell::Zsh => changed(&(script.into_owned() + ZSH_FIRST_TAB), &ZSH_WITHOUT_SPACE),
+        _ => script.into_owned(),
+    })
 }
 
-/// `STAGE=` is completed without the space behind it, which bash and fish leave out by themselves.
-fn for_zsh(script: &str) -> String {
-    let mut script = script.to_owned() + ZSH_FIRST_TAB;
-    for (line, changed) in ZSH_WITHOUT_SPACE {
-        script = script.replacen(line, changed, 1);
-    }
-    script
+fn changed(script: &str, changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(script.to_owned(), |script, (lines, instead)| script.replacen(lines, instead, 1))
 }
 
 /// Whether a shell asks, not a person.
@@ -273,14 +323,16 @@ mod tests {
     }
 
     #[test]
-    fn the_script_for_zsh_has_the_lines_that_are_changed() {
-        let mut script = Vec::new();
-        let shells = Shells::builtins();
-        let zsh = shells.completer("zsh").unwrap();
-        zsh.write_registration(VARIABLE, "mprun", "mprun", "mprun", &mut script).unwrap();
-        let script = String::from_utf8(script).unwrap();
-        for (line, _) in ZSH_WITHOUT_SPACE {
-            assert_eq!(script.matches(line).count(), 1, "{line:?} in {script}");
+    fn the_scripts_have_the_lines_that_are_changed() {
+        for (shell, changes) in [("bash", &BASH_WHOLE_WORDS[..]), ("zsh", &ZSH_WITHOUT_SPACE[..])] {
+            let mut script = Vec::new();
+            let shells = Shells::builtins();
+            let shell = shells.completer(shell).unwrap();
+            shell.write_registration(VARIABLE, "mprun", "mprun", "mprun", &mut script).unwrap();
+            let script = String::from_utf8(script).unwrap();
+            for (lines, _) in changes {
+                assert_eq!(script.matches(lines).count(), 1, "{lines:?} in {script}");
+            }
         }
     }
 

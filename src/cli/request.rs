@@ -29,6 +29,9 @@ pub(super) struct PipelineArgs {
 /// Sends a command, and shows the answer.
 pub(super) fn send(client: &mut Client, command: &Command, options: AnswerOptions) -> Result<u8, Failure> {
     let limit = (!options.wait).then_some(ANSWER_TIMEOUT);
+    if options.wait {
+        expect_answer(client)?;
+    }
     show(&client.send(command, limit)?, options)?;
     Ok(exit::DONE)
 }
@@ -39,10 +42,18 @@ pub(super) fn send_last(
     command: &Command,
     options: AnswerOptions,
 ) -> Result<u8, Failure> {
+    if options.wait {
+        expect_answer(client)?;
+    }
     // Connected before: afterwards the pipeline may have ended, or another one may have taken its place.
     let watch = options.wait.then(|| EndWatch::begin(&client.socket)).transpose()?;
     let code = send(client, command, options)?;
     Ok(watch.map(EndWatch::exit_code).transpose()?.unwrap_or(code))
+}
+
+/// What is waited for may take as long as it takes; that there is anything to wait for is known in a moment.
+fn expect_answer(client: &mut Client) -> Result<(), Failure> {
+    Ok(client.status(false).map(drop)?)
 }
 
 pub(super) fn show(done: &Done, options: AnswerOptions) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use crate::hash::fnv1a;
 use data_encoding::BASE64;
+use memchr::memmem;
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -177,6 +178,14 @@ impl Letter {
     }
 }
 
+/// Whether a line is of a letter of this run. Its item, which may be long, stands behind the run and is not read; a quote in what
+/// stands before it is written with a backslash.
+pub(super) fn is_of_run(raw: &[u8], run: &str) -> bool {
+    const KEY: &[u8] = b",\"run\":\"";
+    let value = memmem::find(raw, KEY).map(|at| &raw[at + KEY.len()..]);
+    value.and_then(|value| value.strip_prefix(run.as_bytes())).is_some_and(|rest| rest.first() == Some(&b'"'))
+}
+
 fn unmarked(mut raw: Vec<u8>) -> Option<(Vec<u8>, bool)> {
     let marked = match *raw.first()? {
         WAITS => false,
@@ -235,11 +244,11 @@ impl Letters {
         Ok(Letters { reader: Some(reader), bytes, ..Letters::default() })
     }
 
-    /// The next line, without a look at what it says.
-    pub(crate) fn next_raw(&mut self) -> Option<io::Result<Entry<()>>> {
+    /// The next line, of which no more is read than `look` does.
+    pub(super) fn next_with<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Option<io::Result<Entry<T>>> {
         let next = self.next_line()?;
         Some(next.map(|(line, _, raw)| match raw.first() {
-            Some(&(WAITS | MARKED)) if raw.last() == Some(&b'}') => Entry::Letter(()),
+            Some(&(WAITS | MARKED)) if raw.last() == Some(&b'}') => Entry::Letter(look(&raw)),
             _ => Entry::Torn { line, bytes: raw.len() },
         }))
     }

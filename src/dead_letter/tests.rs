@@ -191,7 +191,8 @@ fn old_letters_make_room_where_that_is_asked_for_and_are_counted() {
     let left = read(&store);
     assert_eq!(left.len() as u64 + dropped, 100);
     assert_eq!(left.last().map(|letter| (letter.line, letter.text.id)), Some((100, 99)));
-    let counted = amount(&store.path).unwrap();
+    let counted = amount(&store.path, "abc").unwrap();
+    assert_eq!((counted.of_run, amount(&store.path, "ab").unwrap().of_run), (counted.letters, 0));
     assert_eq!((counted.letters, counted.dropped), (left.len() as u64, dropped));
     assert!(counted.bytes <= 4000 && counted.bytes > 2000);
     // One that is larger than all of it is kept, alone.

@@ -61,9 +61,8 @@ impl DeadLetterCounts {
         self.items + self.too_long
     }
 
-    /// Those that are there still, neither put back nor dropped by hand, where a file has so many letters. They may be of earlier
-    /// runs, so this can be too many, as long as the file has that many. What was too long can't be put back: it is
-    /// counted first.
+    /// Those that are there still, neither put back nor dropped by hand, where a file has so many letters of the run. What was
+    /// too long can't be put back: it is counted first.
     pub(crate) fn among(self, in_file: u64) -> DeadLetterCounts {
         let too_long = self.too_long.min(in_file);
         DeadLetterCounts { items: self.items.min(in_file - too_long), too_long }

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Letters {
     /// Letters in the file.
     pub letters: u64,
+    /// Those of them that this run has left; none: an older mprun does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_run: Option<u64>,
     /// Bytes of the file.
     pub bytes: u64,
     /// The most that it may have.

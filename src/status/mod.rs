@@ -157,7 +157,7 @@ impl Snapshot {
         let left = match self.dead_letter_file.as_str() {
             "" => written,
             // What was dropped to make room was not dropped by hand.
-            _ => written.among(self.letters.letters + self.letters.dropped),
+            _ => written.among(self.letters.of_run.unwrap_or(self.letters.letters) + self.letters.dropped),
         };
         DeadLetterCounts { items: left.items + self.letters_left_in_broker(), ..left }
     }
@@ -190,6 +190,8 @@ mod tests {
         let seen = Snapshot { dead_letters: 3, dead_letter_file: file, queues: Vec::new(), ..snapshot() };
         assert_eq!(seen.letters_left().all(), 0);
         let with = |letters| Snapshot { letters, ..seen.clone() };
+        let of_others = Letters { letters: 5, of_run: Some(1), ..Letters::default() };
+        assert_eq!(with(of_others).letters_left().items, 1, "four are of earlier runs");
         assert_eq!(with(Letters { letters: 2, ..Letters::default() }).letters_left().items, 2);
         assert_eq!(with(Letters { dropped: 9, ..Letters::default() }).letters_left().items, 3);
         let not_kept = Snapshot { dead_letter_file: String::new(), ..seen.clone() };

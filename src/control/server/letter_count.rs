@@ -3,6 +3,7 @@
 
 use crate::dead_letter::{self, Amount, Store};
 use crate::status::Snapshot;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,8 @@ const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
 /// The letters of one file.
 pub(super) struct LetterCount {
     path: Arc<Path>,
-    last: Arc<Mutex<Option<(Stamp, Amount)>>>,
+    /// Of a file that is not there: no stamp.
+    last: Arc<Mutex<Option<(Option<Stamp>, Amount)>>>,
     /// One count at a time.
     turn: Arc<tokio::sync::Semaphore>,
 }
@@ -32,8 +34,9 @@ impl LetterCount {
     pub(super) async fn fill_in(&self, snapshot: &mut Snapshot) {
         if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
             let (path, last) = (Arc::clone(&self.path), Arc::clone(&self.last));
+            let run = snapshot.run.clone();
             let count = tokio::task::spawn_blocking(move || {
-                count(&path, &last);
+                count(&path, &run, &last);
                 drop(turn);
             });
             // A longer count ends by itself, and the next request gets it.
@@ -41,28 +44,34 @@ impl LetterCount {
         }
         let last = self.last.lock().ok().and_then(|last| *last);
         // Not counted yet, or not readable: as many as have been written.
-        let unknown = || Amount { letters: snapshot.letters_written_here(), ..Amount::default() };
+        let written = snapshot.letters_written_here();
+        let unknown = || Amount { letters: written, of_run: written, ..Amount::default() };
         let amount = last.map_or_else(unknown, |(_, amount)| amount);
         let letters = &mut snapshot.letters;
-        (letters.letters, letters.bytes, letters.dropped) = (amount.letters, amount.bytes, amount.dropped);
+        (letters.letters, letters.of_run) = (amount.letters, Some(amount.of_run));
+        (letters.bytes, letters.dropped) = (amount.bytes, amount.dropped);
     }
 }
 
-fn count(path: &Path, last: &Mutex<Option<(Stamp, Amount)>>) {
-    let stamp = std::fs::metadata(path)
-        .ok()
-        .map(|about| Stamp(about.ino(), about.len(), about.modified().unwrap_or(SystemTime::UNIX_EPOCH)));
-    let Some(stamp) = stamp else {
-        if let Ok(mut last) = last.lock() {
-            *last = None;
+fn count(path: &Path, run: &str, last: &Mutex<Option<(Option<Stamp>, Amount)>>) {
+    let stamp = match std::fs::metadata(path) {
+        Ok(about) => {
+            Some(Stamp(about.ino(), about.len(), about.modified().unwrap_or(SystemTime::UNIX_EPOCH)))
         }
-        return;
+        // No letter was written yet, or all of them were taken away.
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(_) => {
+            if let Ok(mut last) = last.lock() {
+                *last = None;
+            }
+            return;
+        }
     };
     if last.lock().is_ok_and(|last| last.is_some_and(|(seen, _)| seen == stamp)) {
         return;
     }
     // A file that can't be read is reported by its writer.
-    if let Ok(amount) = dead_letter::amount(path)
+    if let Ok(amount) = dead_letter::amount(path, run)
         && let Ok(mut last) = last.lock()
     {
         *last = Some((stamp, amount));

@@ -34,7 +34,7 @@ pub(crate) struct Closing {
     pub repeated: u64,
     /// Where they are.
     pub dead_letters: PathBuf,
-    /// Letters in that file, and those dropped to make room; `None`: unknown.
+    /// Letters of this run in that file, and those dropped to make room; `None`: unknown.
     pub letters_in_file: Option<u64>,
 }
 

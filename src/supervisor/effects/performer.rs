@@ -335,8 +335,8 @@ impl Performer<'_> {
         };
         // Where none was written they need not be counted.
         if launcher.dead_letters.keeps && closing.dead().all() > 0 {
-            let in_file = dead_letter::amount(&closing.dead_letters).ok();
-            closing.letters_in_file = in_file.map(|in_file| in_file.letters + in_file.dropped);
+            let in_file = dead_letter::amount(&closing.dead_letters, &launcher.run).ok();
+            closing.letters_in_file = in_file.map(|in_file| in_file.of_run + in_file.dropped);
         }
         Ended { closing, store, replacing, inbox, server }
     }
