@@ -496,7 +496,7 @@ fn as_a_member(run: &Run, arguments: &[&str]) -> support::Said {
     let arguments = [arguments, &["--socket", socket.to_str().unwrap()]].concat();
     let logs = run.folder.path().join("team.logs");
     if !nix::unistd::geteuid().is_root() {
-        fs::set_permissions(&logs, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&logs, fs::Permissions::from_mode(0o0)).unwrap();
         let said = run.ask(&arguments);
         fs::set_permissions(&logs, fs::Permissions::from_mode(0o700)).unwrap();
         return said;

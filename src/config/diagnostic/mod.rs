@@ -27,7 +27,7 @@ pub(crate) enum Severity {
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     severity: Severity,
-    title: String,
+    title: Box<str>,
     span: Option<Span>,
     label: Box<str>,
     also: Vec<(Span, String)>,
@@ -64,7 +64,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, title: String) -> Diagnostic {
-        let title = without_secrets(title);
+        let title = without_secrets(title).into_boxed_str();
         let (span, label, also, notes, unknown_key) = Default::default();
         Diagnostic { severity, title, span, label, also, notes, unknown_key }
     }

@@ -11,7 +11,7 @@ pub(super) fn diagnostic(diagnostic: &Diagnostic, color: bool) -> String {
         Severity::Warning => Level::WARNING,
     };
     let excerpt = diagnostic.span.as_ref().map(|span| Excerpt::of(span, &diagnostic.also));
-    let group = Group::with_title(level.primary_title(diagnostic.title.as_str()));
+    let group = Group::with_title(level.primary_title(&*diagnostic.title));
     let elsewhere = elsewhere(diagnostic);
     let group = match &excerpt {
         Some(excerpt) => lines(group, excerpt, diagnostic),

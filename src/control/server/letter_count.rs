@@ -16,11 +16,13 @@ const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
 /// The letters of one file.
 pub(super) struct LetterCount {
     path: Arc<Path>,
-    /// Of a file that is not there: no stamp.
-    last: Arc<Mutex<Option<(Option<Stamp>, Amount)>>>,
+    last: Arc<Mutex<Option<Counted>>>,
     /// One count at a time.
     turn: Arc<tokio::sync::Semaphore>,
 }
+
+/// What a file held that had this stamp; one that is not there has none.
+type Counted = (Option<Stamp>, Amount);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp(u64, u64, SystemTime);
@@ -53,7 +55,7 @@ impl LetterCount {
     }
 }
 
-fn count(path: &Path, run: &str, last: &Mutex<Option<(Option<Stamp>, Amount)>>) {
+fn count(path: &Path, run: &str, last: &Mutex<Option<Counted>>) {
     let stamp = match std::fs::metadata(path) {
         Ok(about) => {
             Some(Stamp(about.ino(), about.len(), about.modified().unwrap_or(SystemTime::UNIX_EPOCH)))
