@@ -31,6 +31,9 @@ fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
+/// As long as an item that goes to Redis by a command of its own.
+const LONG: usize = 4 << 10;
+
 fn brief(capacities: &[u64]) -> Layout {
     Layout { ack_wait: Duration::from_millis(50), ..layout(capacities) }
 }
@@ -70,6 +73,78 @@ fn the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_i
             assert_eq!(verdicts(&redis, "pass", &request).await[..3], expected);
         }
         assert_eq!(items(&redis, B).await, ["x", "y", "z"]);
+    });
+}
+
+fn long_items_and_short_ones_pass_in_order_however_often_their_request_comes(kind: BrokerKind) {
+    run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[6, 10]));
+        let broker = server.join(&layout, "m").await;
+        let [x, y, z] = ["x", "y", "z"].map(|item| item.repeat(LONG));
+        let request =
+            [emits(1, &["a"]), emits(2, &[&x, "b"]), emits(3, &["c"]), emits(4, &[&y]), emits(5, &[&z, "d"])];
+        for before in [0, 4] {
+            let judged = commit(&broker, "read", &request).await.unwrap();
+            assert_eq!((judged.before, judged.full), (before, Some(Full::Queue(A))));
+            assert_eq!(judged.verdicts, [Verdict::Done; 4]);
+        }
+        let taken = broker.take(A, 10, false).await.unwrap();
+        let all: Vec<&[u8]> = taken.iter().map(|lease| &lease.item[..]).collect();
+        assert_eq!(all, [b"a", x.as_bytes(), b"b", b"c", y.as_bytes()]);
+        // None of them waits, so there is room.
+        assert_eq!(verdicts(&broker, "read", &request[3..]).await, [Verdict::Done; 2]);
+        broker.give_back(A, &[(taken[1].sequence, 1)]).await.unwrap();
+        let again = broker.take(A, 10, false).await.unwrap();
+        let of = |lease: &mprun::broker::Lease| (lease.item.clone(), lease.attempts, lease.deliveries);
+        let expected = [(x.clone(), 1, 1), (z.clone(), 0, 1), ("d".to_owned(), 0, 1)];
+        let expected = expected.map(|(item, attempts, count)| (item.into_bytes(), attempts, count));
+        assert_eq!(again.iter().map(of).collect::<Vec<_>>(), expected);
+        let dead = End { dead: Some(("boom".into(), 2)), ..end(A, again[1].sequence) };
+        let passed: Vec<_> = (1..).zip(&taken).map(|(number, lease)| passes(number, lease)).collect();
+        let fails = Commit { number: 6, ends: vec![dead, end(A, again[2].sequence)], ..Commit::default() };
+        let refused = Commit { number: 7, ..passes(7, &taken[1]) };
+        let request = [&passed[..], &[fails, refused]].concat();
+        for _ in 0..2 {
+            let judged = verdicts(&broker, "pass", &request).await;
+            assert_eq!(judged, [&[Verdict::Done; 6][..], &[Verdict::Refused]].concat());
+        }
+        assert_eq!(items(&broker, B).await, ["a", &x, "b", "c", &y]);
+        assert_eq!(broker.letters(A, None, 10).await.unwrap()[0].item, z.as_bytes());
+        assert_eq!(broker.take(A, 10, true).await.unwrap(), []);
+        audit(&broker, &layout).await;
+    });
+}
+
+fn items_that_end_in_another_order_than_they_came_leave_the_others_where_they_are(kind: BrokerKind) {
+    run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[300, 10]));
+        let broker = server.join(&layout, "m").await;
+        let names: Vec<String> = (0..250).map(|n| n.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        commit(&broker, "read", &[emits(1, &names[..240])]).await.unwrap();
+        let taken = broker.take(A, 230, false).await.unwrap();
+        commit(&broker, "read", &[emits(2, &names[240..])]).await.unwrap();
+        let mut number = 0;
+        // Behind others, around one that stays, the oldest, all but one, and that one.
+        let groups: [Vec<usize>; 5] = [
+            (100..200).rev().collect(),
+            (20..100).filter(|n| *n != 50).collect(),
+            (0..20).collect(),
+            (200..230).collect(),
+            vec![50],
+        ];
+        let mut left = 250;
+        for group in groups {
+            number += 1;
+            let ends = group.iter().map(|n| end(A, taken[*n].sequence)).collect();
+            let commit = Commit { number, ends, ..Commit::default() };
+            assert_eq!(verdicts(&broker, "pass", &[commit]).await, [Verdict::Done]);
+            left -= group.len() as u64;
+            let ledger = broker.ledger(A).await.unwrap();
+            assert_eq!((ledger.waiting, ledger.waiting + ledger.leased), (20, left));
+            audit(&broker, &layout).await;
+        }
+        assert_eq!(items(&broker, A).await, names[230..]);
     });
 }
 
@@ -368,6 +443,23 @@ async fn refused(access: &Access, layout: &Layout, who: &Membership) -> String {
     }
 }
 
+/// A server that was killed while it wrote may come back with half of a transaction.
+#[test]
+fn a_queue_whose_stream_has_the_name_of_a_transaction_gets_its_own_back() {
+    run(async {
+        let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[10]));
+        let broker = server.join(&layout, "m").await;
+        commit(&broker, "read", &[emits(1, &["x", "y"])]).await.unwrap();
+        broker.take(A, 1, false).await.unwrap();
+        let stream = "{mprun/test}:1:q:a";
+        assert_eq!(server.ask(&format!("RENAME {stream} {stream}:open")), "+OK");
+        let again = server.join(&layout, "m").await;
+        assert_eq!(again.held(A).await.unwrap().len(), 1);
+        assert_eq!(items(&again, A).await, ["y"]);
+        audit(&again, &layout).await;
+    });
+}
+
 #[test]
 fn a_server_that_may_lose_items_and_another_pipelines_queues_are_refused_at_the_start() {
     run(async {
@@ -638,9 +730,12 @@ fn a_right_that_is_missing_is_found_before_anything_is_written() {
     run(async {
         let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[10, 10]));
         let machine = server.join(&layout, "m").await;
-        commit(&machine, "read", &[emits(1, &["0", "1", "2", "3", "4", "5"])]).await.unwrap();
-        let taken = machine.take(A, 6, false).await.unwrap();
-        for (n, right) in ["xadd", "xack", "xdel", "hincrby", "publish", "hdel"].into_iter().enumerate() {
+        let rights = ["xadd", "xack", "xdel", "xtrim", "rename", "hincrby", "publish", "hdel"];
+        // Every other one is long, and comes by a command of its own.
+        let all = [0, 1, 2, 3, 4, 5, 6, 7].map(|n| n.to_string().repeat(if n % 2 == 0 { 1 } else { LONG }));
+        commit(&machine, "read", &[emits(1, &all.each_ref().map(String::as_str))]).await.unwrap();
+        let taken = machine.take(A, rights.len(), false).await.unwrap();
+        for (n, right) in rights.into_iter().enumerate() {
             assert_eq!(server.ask(&format!("ACL SETUSER default -{right}")), "+OK");
             let passes = [passes(n as u64 + 1, &taken[n])];
             let refused = machine.commit(&stage("pass"), &passes).await;
@@ -655,7 +750,7 @@ fn a_right_that_is_missing_is_found_before_anything_is_written() {
             let judged = machine.commit(&stage("pass"), &passes).await.unwrap();
             assert_eq!((judged.before, judged.verdicts), (n as u64, vec![Verdict::Done]), "{right}");
         }
-        assert_eq!(items(&machine, B).await, ["0", "1", "2", "3", "4", "5"]);
+        assert_eq!(items(&machine, B).await, all);
         audit(&machine, &layout).await;
         assert!(!server.ask("EXISTS {mprun/t}:probe").contains('1'), "nothing of it is left");
     });
@@ -668,6 +763,8 @@ on_both!(
     a_machine_with_a_long_lease_loses_it_to_none_with_a_short_one,
     an_item_passes_a_stage_once_however_often_its_commit_comes,
     the_verdicts_of_a_request_are_the_same_when_it_comes_again_with_more_behind_it,
+    long_items_and_short_ones_pass_in_order_however_often_their_request_comes,
+    items_that_end_in_another_order_than_they_came_leave_the_others_where_they_are,
     a_full_queue_stops_the_line_and_room_wakes_it,
     room_wakes_a_line_once_it_is_as_large_as_its_commit,
     a_queue_in_which_nothing_waits_takes_a_commit_however_many_are_leased,

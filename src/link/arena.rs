@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 const MOST_AT_ONCE: usize = 400;
 /// Items that wait on this machine, of one queue: as many as one look takes.
 const MOST_WAITING: usize = MOST_AT_ONCE;
+/// Bytes of the commits of one request, and of the items that are taken at once, where more than one has that many together. More at
+/// once goes no faster: it only passes through memory that no cache holds.
+const MOST_BYTES: usize = 1 << 20;
 /// Items that this machine has of one queue: each transaction writes their sequences anew.
 const MOST_HELD: usize = 4096;
 /// A full disk is tried again.
@@ -69,6 +72,8 @@ struct Inlet {
     held_queue: QueueId,
     held: HeldSet,
     pace: Pace,
+    /// Bytes of an item, as of those that were there last.
+    item_len: usize,
     /// Places that the link knows of.
     reported: Option<usize>,
     is_withdrawn: bool,
@@ -192,11 +197,15 @@ impl LinkArena {
         self.handle.reopen_queue(self.inlets[i].queue)
     }
 
-    /// Commits of a line from number `first` to `last`, as far as there are so many.
+    /// Commits of a line from number `first` to `last`, as far as there are so many and [`MOST_BYTES`] allow.
     pub(crate) fn commits(&mut self, line: LineId, first: u64, last: u64) -> Result<Vec<Commit>, Fault> {
         let (q, most) = (self.line(line)?, usize::try_from(last - first).unwrap_or(usize::MAX) + 1);
-        let (mut commits, mut bad) = (Vec::new(), None);
+        let (mut commits, mut bytes, mut bad) = (Vec::new(), 0, None);
         self.handle.look(q, first - 1, most, |id, item| {
+            bytes += item.len();
+            if bytes > MOST_BYTES && !commits.is_empty() {
+                return false;
+            }
             match Commit::decode(id + 1, item) {
                 Some(commit) => commits.push(commit),
                 None => bad = Some(no_commit(q, id)),
@@ -313,7 +322,9 @@ impl LinkArena {
         let wanted = inlet.pace.wanted(taken, Instant::now()).min(left);
         let room = wanted.saturating_sub(waiting).min(MOST_HELD.saturating_sub(inlet.held.len()));
         let has_bytes = counts.bytes < max_bytes / 2 || waiting + delayed == 0;
-        let places = if has_bytes { room } else { 0 };
+        let there = waiting + delayed + size(counts.leased);
+        inlet.item_len = size(counts.bytes).checked_div(there).unwrap_or(inlet.item_len).max(1);
+        let places = if has_bytes { room.min((MOST_BYTES / inlet.item_len).max(1)) } else { 0 };
         let is_news = inlet.reported.replace(places) != Some(places);
         Ok(is_news.then_some(Event::Room { queue: inlet.shared, places }))
     }
@@ -455,6 +466,7 @@ fn open_inlet(handle: &mut WorkerHandle, spec: &LinkQueue) -> Result<Inlet, Faul
         held_queue: spec.held,
         held: set.ok_or_else(|| no_held_set(spec.held))?,
         pace: Pace::new(counts.put - counts.waiting - counts.delayed, Instant::now()),
+        item_len: 1,
         reported: None,
         is_withdrawn: false,
     })

@@ -58,6 +58,11 @@ struct AskedCommit {
     marks: Vec<u16>,
 }
 
+/// Long items go to Redis by commands of their own.
+fn bytes(item: u8) -> Vec<u8> {
+    vec![item; if item.is_multiple_of(4) { 4 << 10 } else { 3 }]
+}
+
 /// A broker with the machines that have joined there.
 struct Side {
     server: Server,
@@ -110,7 +115,7 @@ impl Side {
             outputs: asked
                 .outputs
                 .iter()
-                .map(|&(queue, item)| Output { queue: SharedQueue(queue), item: vec![item; 3] })
+                .map(|&(queue, item)| Output { queue: SharedQueue(queue), item: bytes(item) })
                 .collect(),
             step: asked.step.map(|(from, to)| Step { from: position(from), to: position(to) }),
             marks: asked.marks.iter().map(|queue| SharedQueue(*queue)).collect(),

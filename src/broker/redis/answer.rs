@@ -53,12 +53,32 @@ pub(super) fn unless_superseded(value: Value) -> Result<Value, Fault> {
     }
 }
 
-pub(super) fn leases(value: Value) -> Result<Vec<Lease>, Fault> {
-    let rows: Vec<(String, Vec<u8>, u32, u32)> = parsed(unless_superseded(value)?)?;
+/// What a command has answered in a transaction.
+fn answered(answer: Option<Value>) -> Result<Value, Fault> {
+    match answer {
+        Some(Value::ServerError(error)) => Err(fault(&error.into())),
+        answer => Ok(answer.unwrap_or(Value::Nil)),
+    }
+}
+
+/// The answers of `take.lua` and of the XREADGROUP behind it, which finds no stream unless all is new.
+pub(super) fn taken(answers: Vec<Value>) -> Result<Vec<Lease>, Fault> {
+    let mut answers = answers.into_iter();
+    let rows: Vec<(String, Vec<u8>, u32, u32)> = parsed(unless_superseded(answered(answers.next())?)?)?;
     let lease = |(id, item, attempts, deliveries): (String, _, _, _)| {
         Ok(Lease { sequence: sequence(&id)?, item, attempts, deliveries })
     };
-    rows.into_iter().map(lease).collect()
+    let mut leases = rows.into_iter().map(lease).collect::<Result<Vec<_>, Fault>>()?;
+    type Streams = Vec<(String, Vec<(String, (String, Vec<u8>))>)>;
+    let new: Streams = match answers.next() {
+        Some(Value::ServerError(error)) if error.code() == "NOGROUP" => Vec::new(),
+        Some(Value::Nil) | None => Vec::new(),
+        answer => parsed(answered(answer)?)?,
+    };
+    for (id, (_, item)) in new.into_iter().flat_map(|(_, entries)| entries) {
+        leases.push(Lease { sequence: sequence(&id)?, item, attempts: 0, deliveries: 1 });
+    }
+    Ok(leases)
 }
 
 pub(super) fn letters(value: Value) -> Result<Vec<Letter>, Fault> {
@@ -89,4 +109,23 @@ pub(super) fn judged(value: Value, queues: &[SharedQueue]) -> Result<Judged, Fau
         full: full.and_then(|n| queues.get(n)).map(|&queue| Full::Queue(queue)),
         before,
     })
+}
+
+/// Of a request that went in several scripts. Where one has found no room those behind it have done nothing.
+pub(super) fn judged_in_parts(
+    answers: impl Iterator<Item = Value>,
+    queues: &[SharedQueue],
+) -> Result<Judged, Fault> {
+    let mut all: Option<Judged> = None;
+    for answer in answers {
+        let part = judged(answered(Some(answer))?, queues)?;
+        match &mut all {
+            None => all = Some(part),
+            Some(all) => {
+                all.verdicts.extend(part.verdicts);
+                all.full = all.full.or(part.full);
+            }
+        }
+    }
+    all.ok_or_else(|| unexpected(&Value::Nil))
 }

@@ -6,6 +6,7 @@ use super::answer;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
+use super::transaction::Transaction;
 use crate::broker::values::unfinished;
 use crate::broker::{Access, Fault, Joined, Layout, Membership, QueueSettings};
 use crate::hash;
@@ -27,6 +28,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A run that was joined, and the way to it.
 pub(super) struct Entered {
     pub(super) connection: MultiplexedConnection,
+    /// On which messages come: up to Redis 7.0 one that a transaction causes would stand in the middle of that one's answer.
+    pub(super) messages: MultiplexedConnection,
+    /// The messages, and the end of either connection.
     pub(super) pushed: Mutex<UnboundedReceiver<PushInfo>>,
     pub(super) scripts: Scripts,
     pub(super) keys: RunKeys,
@@ -35,14 +39,15 @@ pub(super) struct Entered {
 
 pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) -> Result<Entered, Fault> {
     let (sender, pushed) = unbounded_channel();
-    let mut connection = connect(access, sender).await?;
+    let mut connection = connect(access, sender.clone()).await?;
     let mut warnings = look(&mut connection, who.allow_loss).await?;
+    let mut messages = connect(access, sender).await?;
     let (scripts, pipeline) = (Scripts::new(), Keys::new(layout));
     probe(&mut connection, &scripts, &pipeline).await?;
     let (run, other) = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
     let keys = pipeline.run(run);
     for queue in keys.queues() {
-        connection.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
+        messages.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
     }
     let (begun, ended, is_back, works_off, rows) =
         join(&mut connection, &scripts, &keys, layout, who).await?;
@@ -51,7 +56,7 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     warnings.extend(layout.differences(&settings));
     warnings.extend(other.map(unfinished));
     let joined = Joined { run, begun, ended, is_back: is_back > 0, works_off: works_off > 0, warnings };
-    Ok(Entered { connection, pushed: Mutex::new(pushed), scripts, keys, joined })
+    Ok(Entered { connection, messages, pushed: Mutex::new(pushed), scripts, keys, joined })
 }
 
 /// Looks at the server and at what it holds of the pipeline, and changes nothing. What its settings don't protect from.
@@ -128,7 +133,9 @@ pub(super) async fn probe(
 ) -> Result<(), Fault> {
     let mut script = scripts.probe.prepare_invoke();
     script.key(keys.probe());
-    script.invoke_async::<Value>(connection).await.map(drop).map_err(|error| answer::fault(&error))
+    script.invoke_async::<Value>(connection).await.map_err(|error| answer::fault(&error))?;
+    let nothing = Transaction::new().run(connection, &scripts.probe).await;
+    nothing.map(drop).map_err(|error| answer::fault(&error))
 }
 
 async fn begin(

@@ -99,6 +99,8 @@ impl RunKeys {
 
 pub(super) struct QueueKeys {
     pub(super) stream: String,
+    /// Its name while plain commands of a transaction may change it.
+    pub(super) open: String,
     /// Settings, ledger, flags of those who wait, the seal; and the channel of its messages.
     pub(super) about: String,
     pub(super) letters: String,
@@ -111,6 +113,7 @@ impl QueueKeys {
         let of = |end: &str| format!("{base}:q:{name}{end}");
         QueueKeys {
             stream: of(""),
+            open: of(":open"),
             about: of(":about"),
             letters: of(":letters"),
             attempts: of(":attempts"),

@@ -8,6 +8,7 @@ mod letters;
 mod request;
 mod scripts;
 mod server;
+mod transaction;
 mod visit;
 
 use super::{
@@ -17,14 +18,30 @@ use super::{
 use crate::model::Machines;
 use connect::Entered;
 pub use inventory::Inventory;
-use redis::{PushInfo, PushKind, RedisError, ScriptInvocation, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, PushInfo, PushKind, Script, ScriptInvocation, ServerErrorKind, Value};
+use scripts::call;
 use std::time::Duration;
+use transaction::Transaction;
 pub use visit::Visitor;
 
 /// The cause of a dead letter that no machine wrote.
 const ALL_DIED: &str = "every machine that had it died";
 
-/// A machine's membership of a run on one connection. A broken connection makes a new one.
+/// Of each stream, as the scripts have it.
+const GROUP: &str = "mprun";
+
+fn first_of(commits: &[Commit]) -> u64 {
+    commits.first().map_or(0, |commit| commit.number)
+}
+
+/// All that was asked before on the connection is answered by then.
+async fn ping(connection: &MultiplexedConnection) -> Result<(), Fault> {
+    let answer = redis::cmd("PING").query_async(&mut connection.clone()).await;
+    answer.map_err(|error| answer::fault(&error))
+}
+
+/// A machine's membership of a run on its connections. A broken one makes a new membership.
 pub struct Redis {
     at: Entered,
     layout: Layout,
@@ -54,12 +71,71 @@ impl Redis {
         format!("{}:{}", self.machine, self.life)
     }
 
-    async fn invoke(&self, script: &ScriptInvocation<'_>) -> Result<Value, RedisError> {
-        script.invoke_async(&mut self.at.connection.clone()).await
+    async fn ask(&self, script: &ScriptInvocation<'_>) -> Result<Value, Fault> {
+        let answer = script.invoke_async(&mut self.at.connection.clone()).await;
+        answer.map_err(|error| answer::fault(&error))
     }
 
-    async fn ask(&self, script: &ScriptInvocation<'_>) -> Result<Value, Fault> {
-        self.invoke(script).await.map_err(|error| answer::fault(&error))
+    /// The same for a call that is a command already.
+    async fn call(&self, script: &Script, call: &Cmd) -> Result<Value, Fault> {
+        let connection = &mut self.at.connection.clone();
+        let mut answer = call.query_async(connection).await;
+        if matches!(&answer, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
+            script.load_async(connection).await.map_err(|error| answer::fault(&error))?;
+            answer = call.query_async(connection).await;
+        }
+        answer.map_err(|error| answer::fault(&error))
+    }
+
+    fn take_script(&self, queue: SharedQueue, n: usize, look_for_expired: bool, in_transaction: bool) -> Cmd {
+        let keys = self.at.keys.queue(queue);
+        let (machines, run) = (self.at.keys.machines(), self.at.keys.run());
+        let of_script = [&keys.stream, &keys.about, &keys.attempts, &keys.letters, &machines, &run];
+        let mut script = call(&self.at.scripts.take, &of_script.map(String::as_str));
+        script.arg(&self.machine).arg(&self.life).arg(n).arg(u8::from(look_for_expired));
+        script.arg(self.layout.max_deliveries).arg(ALL_DIED).arg(u8::from(in_transaction));
+        script
+    }
+
+    fn commit_script(&self, stage: &SharedStage, queues: &[SharedQueue]) -> Cmd {
+        let keys = request::keys_of(&self.at.keys, queues);
+        let mut script = call(&self.at.scripts.commit, &keys.iter().map(String::as_str).collect::<Vec<_>>());
+        script.arg(&self.machine).arg(&self.life).arg(&stage.name).arg(self.place(stage));
+        script
+    }
+
+    async fn commit_by_script(
+        &self,
+        stage: &SharedStage,
+        commits: &[Commit],
+        queues: &[SharedQueue],
+    ) -> Result<Judged, Fault> {
+        let mut script = self.commit_script(stage, queues);
+        request::add_commits(&mut script, first_of(commits), commits, queues, false);
+        answer::judged(self.call(&self.at.scripts.commit, &script).await?, queues)
+    }
+
+    /// Long outputs go beside the script.
+    async fn commit_apart(
+        &self,
+        stage: &SharedStage,
+        commits: &[Commit],
+        queues: &[SharedQueue],
+    ) -> Result<Judged, Fault> {
+        let (mut all, mut scripts) = (Transaction::new(), Vec::new());
+        for part in request::parts(commits).map(|part| &commits[part]) {
+            let apart = part.last().filter(|last| request::is_apart(last));
+            let mut script = self.commit_script(stage, queues);
+            request::add_commits(&mut script, first_of(commits), part, queues, apart.is_some());
+            scripts.push(all.add(script));
+            apart
+                .into_iter()
+                .for_each(|commit| request::add_outputs(&mut all, &self.at.keys, &commit.outputs));
+        }
+        let answers = all.run(&mut self.at.connection.clone(), &self.at.scripts.commit).await;
+        let answers = answers.map_err(|error| answer::fault(&error))?.into_iter().enumerate();
+        let of_scripts = answers.filter(|(n, _)| scripts.contains(n)).map(|(_, answer)| answer);
+        answer::judged_in_parts(of_scripts, queues)
     }
 
     async fn query<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Fault> {
@@ -85,17 +161,23 @@ impl Broker for Redis {
 
     async fn take(&self, queue: SharedQueue, n: usize, look_for_expired: bool) -> Result<Vec<Lease>, Fault> {
         let keys = self.at.keys.queue(queue);
-        let mut script = self.at.scripts.take.prepare_invoke();
-        script.key(&keys.stream).key(&keys.about).key(&keys.attempts).key(&keys.letters);
-        script.key(self.at.keys.machines()).key(self.at.keys.run());
-        script
-            .arg(&self.machine)
-            .arg(&self.life)
-            .arg(n)
-            .arg(u8::from(look_for_expired))
-            .arg(self.layout.max_deliveries)
-            .arg(ALL_DIED);
-        answer::leases(self.ask(&script).await?)
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg("GROUP").arg(GROUP).arg(self.consumer());
+        read.arg("COUNT").arg(n).arg("STREAMS").arg(&keys.open).arg(">");
+        let mut all = Transaction::new();
+        all.add(self.take_script(queue, n, look_for_expired, true));
+        all.add(read);
+        all.close(keys);
+        let answers = all.run(&mut self.at.connection.clone(), &self.at.scripts.take).await;
+        match answers.map_err(|error| answer::fault(&error)) {
+            Ok(answers) => answer::taken(answers),
+            // A full memory takes no transaction.
+            Err(Fault::Full(_)) => {
+                let script = self.take_script(queue, n, look_for_expired, false);
+                answer::taken(vec![self.call(&self.at.scripts.take, &script).await?])
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     async fn extend(&self, queue: SharedQueue, leases: &[Sequence]) -> Result<Vec<Sequence>, Fault> {
@@ -109,16 +191,16 @@ impl Broker for Redis {
 
     async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
         let queues = request::queues_of(commits);
-        let mut script = self.at.scripts.commit.prepare_invoke();
-        request::add_keys(&mut script, &self.at.keys, &queues);
-        script.arg(&self.machine).arg(&self.life).arg(&stage.name).arg(self.place(stage));
-        request::add_commits(&mut script, commits, &queues);
-        match self.invoke(&script).await {
-            Ok(value) => answer::judged(value, &queues),
-            Err(error) if answer::is_out_of_memory(&error) => {
-                Ok(Judged { full: Some(Full::Memory), ..Judged::default() })
+        if commits.iter().any(request::is_apart) {
+            match self.commit_apart(stage, commits, &queues).await {
+                // A full memory takes no transaction, but by a script alone what ends items.
+                Err(Fault::Full(_)) => {}
+                judged => return judged,
             }
-            Err(error) => Err(answer::fault(&error)),
+        }
+        match self.commit_by_script(stage, commits, &queues).await {
+            Err(Fault::Full(_)) => Ok(Judged { full: Some(Full::Memory), ..Judged::default() }),
+            judged => judged,
         }
     }
 
@@ -229,6 +311,8 @@ impl Broker for Redis {
     }
 
     async fn hear(&self) -> Result<Heard, Fault> {
+        // Nothing else is asked on that connection, so nothing else would notice that it is cut.
+        ping(&self.at.messages).await?;
         let mut script = self.at.scripts.hear.prepare_invoke();
         script.key(self.at.keys.machines()).key(self.at.keys.watched()).key(self.at.keys.run());
         script.arg(&self.machine).arg(&self.life);
@@ -250,8 +334,11 @@ impl Broker for Redis {
     async fn woken(&self) -> Woken {
         let mut pushed = self.at.pushed.lock().await;
         while let Some(push) = pushed.recv().await {
-            if let Some(woken) = self.woken_by(&push) {
-                return woken;
+            match self.woken_by(&push) {
+                None => {}
+                Some(Woken::Away) => return Woken::Away,
+                // An answer from before the message comes before it: else a line would hear of room first, and then wait for it.
+                Some(woken) => return ping(&self.at.connection).await.map_or(Woken::Away, |()| woken),
             }
         }
         Woken::Away

@@ -1,8 +1,14 @@
-//! A request of commits as the arguments of `commit.lua`.
+//! A request of commits as the arguments of `commit.lua`, and what goes beside it.
 
 use super::keys::RunKeys;
-use crate::broker::{Commit, SharedQueue};
-use redis::ScriptInvocation;
+use super::transaction::Transaction;
+use crate::broker::{Commit, Output, SharedQueue};
+use redis::Cmd;
+use std::fmt::Write;
+use std::ops::Range;
+
+/// An output as long as this comes beside the script: Lua takes some nanoseconds for each byte.
+const LONG: usize = 4 << 10;
 
 /// The queues that the commits name, in the order in which the script has their keys.
 pub(super) fn queues_of(commits: &[Commit]) -> Vec<SharedQueue> {
@@ -16,32 +22,75 @@ pub(super) fn queues_of(commits: &[Commit]) -> Vec<SharedQueue> {
     queues
 }
 
-pub(super) fn add_keys(script: &mut ScriptInvocation<'_>, keys: &RunKeys, queues: &[SharedQueue]) {
-    script.key(keys.machines()).key(keys.lines()).key(keys.positions());
+/// Whether the outputs of a commit come beside the script, for one of them is long.
+pub(super) fn is_apart(commit: &Commit) -> bool {
+    commit.outputs.iter().any(|output| output.item.len() >= LONG)
+}
+
+/// The commits of each script: one whose outputs come beside it is the last.
+pub(super) fn parts(commits: &[Commit]) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let rest = commits.get(from..).filter(|rest| !rest.is_empty())?;
+        let count = rest.iter().position(is_apart).map_or(rest.len(), |last| last + 1);
+        from += count;
+        Some(from - count..from)
+    })
+}
+
+pub(super) fn keys_of(keys: &RunKeys, queues: &[SharedQueue]) -> Vec<String> {
+    let mut all = vec![keys.machines(), keys.lines(), keys.positions()];
     for queue in queues.iter().map(|&queue| keys.queue(queue)) {
-        script.key(&queue.stream).key(&queue.about).key(&queue.letters).key(&queue.attempts);
-        script.key(&queue.writers);
+        all.extend(
+            [&queue.stream, &queue.about, &queue.letters, &queue.attempts, &queue.writers].map(Clone::clone),
+        );
+    }
+    all
+}
+
+/// Commits of a request whose first commit is `first`. `is_apart`: outputs of the last one come beside the script.
+pub(super) fn add_commits(
+    script: &mut Cmd,
+    first: u64,
+    commits: &[Commit],
+    queues: &[SharedQueue],
+    is_apart: bool,
+) {
+    script.arg(first).arg(commits.len());
+    for (n, commit) in commits.iter().enumerate() {
+        add_commit(script, commit, queues, is_apart && n + 1 == commits.len());
     }
 }
 
-pub(super) fn add_commits(script: &mut ScriptInvocation<'_>, commits: &[Commit], queues: &[SharedQueue]) {
-    script.arg(commits.len());
-    for commit in commits {
-        add_commit(script, commit, queues);
-    }
-}
-
-fn add_commit(script: &mut ScriptInvocation<'_>, commit: &Commit, queues: &[SharedQueue]) {
+fn add_commit(script: &mut Cmd, commit: &Commit, queues: &[SharedQueue], is_apart: bool) {
     let place = |queue: SharedQueue| queues.binary_search(&queue).unwrap_or(queues.len());
     script.arg(commit.number);
-    script.arg(commit.ends.len());
-    for end in &commit.ends {
-        let (cause, attempts) = end.dead.as_ref().map_or(("", 0), |(cause, tried)| (cause.as_str(), *tried));
+    let done = commit.ends.iter().filter(|end| end.dead.is_none());
+    let mut text = String::new();
+    let groups = grouped(done.map(|end| (end.queue, end.sequence)));
+    script.arg(groups.len());
+    for (queue, mut sequences) in groups {
+        sequences.sort_unstable();
+        script.arg(place(queue)).arg(sequences.len());
+        for sequence in sequences {
+            text.clear();
+            let _ = write!(text, "{sequence}"); // into memory: it can't fail
+            script.arg(&text);
+        }
+    }
+    let dead: Vec<_> = commit.ends.iter().filter_map(|end| Some((end, end.dead.as_ref()?))).collect();
+    script.arg(dead.len());
+    for (end, (cause, attempts)) in dead {
         script.arg(place(end.queue)).arg(end.sequence.to_string()).arg(cause).arg(attempts);
     }
-    script.arg(commit.outputs.len());
-    for output in &commit.outputs {
-        script.arg(place(output.queue)).arg(&output.item[..]);
+    script.arg(usize::from(is_apart));
+    let groups = grouped(commit.outputs.iter().map(|output| (output.queue, &output.item[..])));
+    script.arg(groups.len());
+    for (queue, items) in groups {
+        script.arg(place(queue)).arg(items.len());
+        for item in items.into_iter().filter(|_| !is_apart) {
+            script.arg(item);
+        }
     }
     script.arg(usize::from(commit.step.is_some()));
     if let Some(step) = &commit.step {
@@ -50,5 +99,50 @@ fn add_commit(script: &mut ScriptInvocation<'_>, commit: &Commit, queues: &[Shar
     script.arg(commit.marks.len());
     for &mark in &commit.marks {
         script.arg(place(mark));
+    }
+}
+
+/// The outputs of a commit beside its script: where that has let them, the stream has this name until it gets its own back.
+pub(super) fn add_outputs(transaction: &mut Transaction, keys: &RunKeys, outputs: &[Output]) {
+    for Output { queue, item } in outputs {
+        let mut add = Cmd::with_capacity(6, item.len() + 200);
+        add.arg("XADD").arg(&keys.queue(*queue).open).arg("NOMKSTREAM").arg("*").arg("item").arg(&item[..]);
+        transaction.add(add);
+    }
+    for (queue, _) in grouped(outputs.iter().map(|output| (output.queue, ()))) {
+        transaction.close(keys.queue(queue));
+    }
+}
+
+/// What belongs to each queue, in the order in which queues and things come.
+fn grouped<T>(all: impl Iterator<Item = (SharedQueue, T)>) -> Vec<(SharedQueue, Vec<T>)> {
+    let mut groups: Vec<(SharedQueue, Vec<T>)> = Vec::new();
+    for (queue, thing) in all {
+        match groups.iter_mut().find(|(known, _)| *known == queue) {
+            Some((_, things)) => things.push(thing),
+            None => groups.push((queue, vec![thing])),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_with_a_long_output_is_the_last_of_its_script() {
+        let commit = |len: usize| Commit {
+            outputs: vec![Output { queue: SharedQueue(0), item: vec![0; len] }],
+            ..Commit::default()
+        };
+        let of = |lengths: &[usize]| {
+            let commits: Vec<Commit> = lengths.iter().map(|len| commit(*len)).collect();
+            parts(&commits).collect::<Vec<_>>()
+        };
+        assert!(of(&[]).is_empty());
+        assert_eq!(of(&[1, LONG - 1]), [0..2]);
+        assert_eq!(of(&[1, LONG, 1, 1]), [0..2, 2..4]);
+        assert_eq!(of(&[LONG, LONG]), [0..1, 1..2]);
     }
 }

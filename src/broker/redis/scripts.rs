@@ -1,6 +1,13 @@
 //! The scripts, each beside its file, with what they share before it.
 
-use redis::Script;
+use redis::{Cmd, Script};
+
+/// The call of a script, with its keys; words follow. Unlike an invocation of the crate's it has them in one piece of memory.
+pub(super) fn call(script: &Script, keys: &[&str]) -> Cmd {
+    let mut call = redis::cmd("EVALSHA");
+    call.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    call
+}
 
 macro_rules! scripts {
     ($($name:ident),*) => {

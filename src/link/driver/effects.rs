@@ -99,7 +99,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Some(mark) => self.arena.commits(line, first, mark - 1)?,
             None => self.arena.commits(line, first, last)?,
         };
-        if let Some(number) = mark {
+        // Where they are too many bytes for one request, the mark comes with a later one.
+        if let Some(number) = mark.filter(|mark| first + commits.len() as u64 == *mark) {
             // The end counts where the stage has come to it.
             let step = self.arena.token(line)?.map(|token| Step { from: token.clone(), to: token });
             commits.push(Commit { number, marks: request.ends.clone(), step, ..Commit::default() });

@@ -39,9 +39,8 @@ impl Machine {
             admin.set_queue(held, &limits(1 << 20)).unwrap();
             admin.seed(held, b"").unwrap();
         }
-        for queue in [LINE, TOKEN] {
-            admin.set_queue(queue, &limits(1 << 20)).unwrap();
-        }
+        admin.set_queue(LINE, &Limits { max_bytes: 16 << 20, ..limits(4 << 20) }).unwrap();
+        admin.set_queue(TOKEN, &limits(1 << 20)).unwrap();
         admin.seed(TOKEN, b"").unwrap();
         Machine { arena, admin }
     }

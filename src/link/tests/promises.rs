@@ -128,6 +128,27 @@ fn room_is_what_the_workers_take_in_a_moment() {
     assert!(room(link.poll().unwrap()).unwrap() >= 40, "they are fast");
 }
 
+/// What is more goes no faster.
+#[test]
+fn no_more_is_taken_or_sent_at_once_than_a_mebibyte() {
+    let mut machine = Machine::new();
+    let (mut link, mut worker) = (machine.link(), machine.worker());
+    let long = |n| Lease { item: vec![b'x'; 100_000], ..lease(n) };
+    link.store(JOBS, &(1..=40).map(long).collect::<Vec<_>>()).unwrap();
+    assert_eq!(take(&mut worker, QUEUES[0].1, 100), 40);
+    let places = link.poll().unwrap().into_iter().find_map(|event| match event {
+        Event::Room { queue: JOBS, places } => Some(places),
+        _ => None,
+    });
+    assert!(matches!(places, Some(7..=10)), "{places:?}");
+    let outputs = |len| vec![Output { queue: MORE, item: vec![b'x'; len] }];
+    for len in [400_000, 400_000, 400_000, 3 << 20, 1] {
+        commit_all(&mut worker, &Commit { outputs: outputs(len), ..Commit::default() });
+    }
+    let mut count = |first| link.commits(LINE_0, first, 5).unwrap().len();
+    assert_eq!([count(1), count(2), count(3), count(4), count(5)], [2, 2, 1, 1, 1]);
+}
+
 #[test]
 fn items_have_their_place_whatever_the_limits_say() {
     let mut machine = Machine::new();

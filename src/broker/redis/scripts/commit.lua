@@ -14,12 +14,16 @@
 --     while its output queues hold few: so a chain of stages works off what there is. The first commit of a request decides: behind a
 --     write nothing is refused.
 -- KEYS: machines, lines, positions, then for each queue: stream, about, letters, attempts, writers
--- ARGV: machine, life, line, place of the stage, number of commits, then for each commit
---   number, ends, {queue, id, cause or "", attempts}…, outputs, {queue, item}…, 0 or 1 step, {from, to}, marks, {queue}…
+-- ARGV: machine, life, line, place of the stage, number of the request's first commit, number of commits, then for each commit
+--   number, ended, {queue, how many, id…}…, dead, {queue, id, cause, attempts}…, 0 or 1: outputs come by plain commands,
+--   outputs, {queue, how many, item… unless they come by plain commands}…, 0 or 1 step, {from, to}, marks, {queue}…
+--   Each queue is in one group of ended and in one of outputs; ids rise in a group.
+-- A request may be several scripts in one transaction: outputs that are long come by plain commands behind the commit that has them
+-- (see open), which is the last of its script. Where it has happened before, or does not happen, its queues are not open.
 -- -> {"judged", last number before, verdicts as a string of d and r} + {"full", queue} if a commit found no room, or {"superseded"}
-local machine, life, line, place = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local machine, life, line, place, asked_from = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local consumer, field = machine .. ':' .. life, machine .. ':' .. life .. '/' .. line
-local at = 5
+local at = 6
 
 local function next_word()
   at = at + 1
@@ -38,11 +42,21 @@ local function next_list(width)
   return list
 end
 
+-- Words of a queue are ARGV[from] to ARGV[to].
+local function next_groups(are_elsewhere)
+  local groups = {}
+  for n = 1, tonumber(next_word()) do
+    local queue, count = next_word(), tonumber(next_word())
+    groups[n] = { queue = queue, count = count, from = at + 1, to = at + count }
+    at = are_elsewhere and at or at + count
+  end
+  return groups
+end
+
 local function next_commit()
-  return {
-    number = tonumber(next_word()), ends = next_list(4), outputs = next_list(2), step = next_list(2)[1],
-    marks = next_list(1),
-  }
+  local commit = { number = tonumber(next_word()), ended = next_groups(), dead = next_list(4), is_apart = next_word() == '1' }
+  commit.outputs, commit.step, commit.marks = next_groups(commit.is_apart), next_list(2)[1], next_list(1)
+  return commit
 end
 
 local function key(queue, which)
@@ -50,39 +64,73 @@ local function key(queue, which)
 end
 local STREAM, ABOUT, LETTERS, ATTEMPTS, WRITERS = 1, 2, 3, 4, 5
 
-local function is_allowed(commit)
-  if commit.step and (redis.call('HGET', KEYS[3], place) or '') ~= commit.step[1] then
-    return false
+-- A call has room for some thousand words.
+local function with_words(from, to, call)
+  for n = from, to, 1000 do
+    call(unpack(ARGV, n, math.min(n + 999, to)))
   end
-  for _, input in ipairs(commit.ends) do
-    if not deliveries(key(input[1], STREAM), input[2], consumer) then
-      return false
+end
+
+-- Whether all are pending for this consumer. Of entries between them some may not be asked for.
+local function owns(group)
+  local stream, n = key(group.queue, STREAM), group.from
+  while n <= group.to do
+    local first, most = n, math.min(group.to - n + 1, 1000)
+    for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, ARGV[n], ARGV[group.to], most, consumer)) do
+      n = entry[1] == ARGV[n] and n + 1 or n
     end
-  end
-  for _, output in ipairs(commit.outputs) do
-    if redis.call('HEXISTS', key(output[1], ABOUT), 'sealed') == 1 then
+    if n == first then
       return false
     end
   end
   return true
 end
 
+local function is_allowed(commit)
+  if commit.step and (redis.call('HGET', KEYS[3], place) or '') ~= commit.step[1] then
+    return false
+  end
+  for _, group in ipairs(commit.ended) do
+    if not owns(group) then
+      return false
+    end
+  end
+  for _, input in ipairs(commit.dead) do
+    if not deliveries(key(input[1], STREAM), input[2], consumer) then
+      return false
+    end
+  end
+  for _, group in ipairs(commit.outputs) do
+    if redis.call('HEXISTS', key(group.queue, ABOUT), 'sealed') == 1 then
+      return false
+    end
+  end
+  return true
+end
+
+-- By queue the groups that this request has ended: pending no more, and to be taken out of the stream at its end, all in one go.
+local ended = {}
+
+local function length(queue)
+  local n = redis.call('XLEN', key(queue, STREAM))
+  for _, group in ipairs(ended[queue] or {}) do
+    n = n - group.count
+  end
+  return n
+end
+
 -- The first queue that has no room for the commit with the greatest length at which it has, and by name those whose outputs are
 -- dropped. A queue in which nothing waits takes any number: items that fail on their machines keep no fresh one out, which tells
 -- whether they are at fault.
 local function look_for_room(commit)
-  local wanted, dropped = {}, {}
-  for _, output in ipairs(commit.outputs) do
-    wanted[output[1]] = (wanted[output[1]] or 0) + 1
-  end
-  for _, output in ipairs(commit.outputs) do
-    local queue = output[1]
-    local length = redis.call('XLEN', key(queue, STREAM))
+  local dropped = {}
+  for _, group in ipairs(commit.outputs) do
+    local queue, now = group.queue, length(group.queue)
     local about = redis.call('HMGET', key(queue, ABOUT), 'capacity', 'when_full')
-    local is_full = length > 0 and length + wanted[queue] > tonumber(about[1])
-    if is_full and length > leased(key(queue, STREAM)) then
+    local is_full = now > 0 and now + group.count > tonumber(about[1])
+    if is_full and now > leased(key(queue, STREAM)) then
       if about[2] ~= 'drop' then
-        return { queue, math.max(0, about[1] - wanted[queue]) }, dropped
+        return { queue, math.max(0, about[1] - group.count) }, dropped
       end
       dropped[queue] = true
     end
@@ -94,8 +142,8 @@ end
 local FEW = 64
 
 local function may_be_refused(commit)
-  for _, output in ipairs(commit.outputs) do
-    if #commit.ends == 0 or redis.call('XLEN', key(output[1], STREAM)) >= FEW then
+  for _, group in ipairs(commit.outputs) do
+    if #commit.ended + #commit.dead == 0 or length(group.queue) >= FEW then
       return true
     end
   end
@@ -110,30 +158,42 @@ local function no_right()
   local stream, about = key(0, STREAM), key(0, ABOUT)
   return refusal({
     { 'XADD', about .. ':rights', 'NOMKSTREAM', '*', '', '' }, { 'XACK', stream, GROUP, '0-1' }, { 'XDEL', stream, '0-1' },
+    { 'XTRIM', stream, 'MINID', '0-1' }, { 'RENAME', about .. ':rights', about .. ':rights' },
     { 'HINCRBY', about, 'put', 0 }, { 'HDEL', KEYS[2], '' }, { 'PUBLISH', about .. ':rights', '' },
   })
 end
 
 local function happen(commit, dropped)
-  for _, input in ipairs(commit.ends) do
-    local stream, about, id = key(input[1], STREAM), key(input[1], ABOUT), input[2]
-    if input[3] == '' then
-      redis.call('XACK', stream, GROUP, id)
-      redis.call('XDEL', stream, id)
-      redis.call('HINCRBY', about, 'done', 1)
-    else
-      dead_letter(stream, about, key(input[1], LETTERS), id, input[3], input[4])
-    end
-    redis.call('HDEL', key(input[1], ATTEMPTS), id)
-    wake_writers(stream, about)
+  local to_open = {}
+  for _, group in ipairs(commit.ended) do
+    local queue = group.queue
+    with_words(group.from, group.to, function(...)
+      redis.call('XACK', key(queue, STREAM), GROUP, ...)
+      redis.call('HDEL', key(queue, ATTEMPTS), ...)
+    end)
+    redis.call('HINCRBY', key(queue, ABOUT), 'done', group.count)
+    ended[queue] = ended[queue] or {}
+    ended[queue][#ended[queue] + 1] = group
   end
-  for _, output in ipairs(commit.outputs) do
-    local about = key(output[1], ABOUT)
-    redis.call('HINCRBY', about, 'put', 1)
-    if dropped[output[1]] then
-      redis.call('HINCRBY', about, 'dropped', 1)
+  for _, input in ipairs(commit.dead) do
+    local queue, id = input[1], input[2]
+    dead_letter(key(queue, STREAM), key(queue, ABOUT), key(queue, LETTERS), id, input[3], input[4])
+    redis.call('HDEL', key(queue, ATTEMPTS), id)
+    ended[queue] = ended[queue] or {}
+  end
+  for _, group in ipairs(commit.outputs) do
+    local stream, about = key(group.queue, STREAM), key(group.queue, ABOUT)
+    redis.call('HINCRBY', about, 'put', group.count)
+    if dropped[group.queue] then
+      redis.call('HINCRBY', about, 'dropped', group.count)
     else
-      redis.call('XADD', key(output[1], STREAM), '*', 'item', output[2])
+      if commit.is_apart then
+        to_open[#to_open + 1] = stream
+      else
+        for n = group.from, group.to do
+          redis.call('XADD', stream, '*', 'item', ARGV[n])
+        end
+      end
       wake(about, 'takers_wait')
     end
   end
@@ -142,6 +202,37 @@ local function happen(commit, dropped)
   end
   for _, mark in ipairs(commit.marks) do
     redis.call('HSET', key(mark[1], WRITERS), place, 'ended')
+  end
+  return to_open
+end
+
+-- The id behind the last of these.
+local function behind(groups)
+  local last_ms, last_n = 0, 0
+  for _, group in ipairs(groups) do
+    local ms, n = string.match(ARGV[group.to], '^(%d+)-(%d+)$')
+    ms, n = tonumber(ms), tonumber(n)
+    if ms > last_ms or ms == last_ms and n > last_n then
+      last_ms, last_n = ms, n
+    end
+  end
+  return string.format('%.0f-%.0f', last_ms, last_n + 1)
+end
+
+-- What has ended goes out of the stream. Entry by entry that costs more than all the rest: the server walks through a node of the
+-- stream for each. What was delivered and is not pending has ended here, so what is older than all that is pending goes in one walk.
+local function take_out(queue, groups)
+  local stream, left = key(queue, STREAM), 0
+  for _, group in ipairs(groups) do
+    left = left + group.count
+  end
+  if left > 1 then
+    left = left - redis.call('XTRIM', stream, 'MINID', redis.call('XPENDING', stream, GROUP)[2] or behind(groups))
+  end
+  for _, group in ipairs(left > 0 and groups or {}) do
+    with_words(group.from, group.to, function(...)
+      redis.call('XDEL', stream, ...)
+    end)
   end
 end
 
@@ -152,12 +243,19 @@ end
 local record = redis.call('HGET', KEYS[2], field) or '0 1 '
 local last, first, before = string.match(record, '^(%d+) (%d+) (%a*)$')
 last, first = tonumber(last), tonumber(first)
-local full, answers, asked_from, is_first_write = nil, {}, nil, true
+local full, answers, given, to_open, reached, is_first_write = nil, {}, nil, {}, last, nil
 
-for _ = 1, tonumber(ARGV[5]) do
+for _ = 1, tonumber(ARGV[6]) do
   local commit = next_commit()
-  asked_from = asked_from or commit.number
-  if commit.number <= last then
+  -- Verdicts that scripts before this one have given in this request.
+  given = given or string.rep('d', math.min(first, commit.number) - asked_from)
+    .. string.sub(before, math.max(asked_from - first, 0) + 1, math.max(commit.number - first, 0))
+  if is_first_write == nil then
+    is_first_write = commit.number == asked_from
+  end
+  if commit.number > asked_from and commit.number > reached + 1 then
+    break -- one of these has found no room
+  elseif commit.number <= last then
     local n = commit.number - first + 1
     answers[#answers + 1] = n >= 1 and string.sub(before, n, n) or 'd'
   else
@@ -172,8 +270,8 @@ for _ = 1, tonumber(ARGV[5]) do
       redis.call('HSET', about, 'writers_wait', math.max(full[2], others))
       break
     end
-    answers[#answers + 1] = verdict
-    local line_record = commit.number .. ' ' .. asked_from .. ' ' .. table.concat(answers)
+    answers[#answers + 1], reached = verdict, commit.number
+    local line_record = commit.number .. ' ' .. asked_from .. ' ' .. given .. table.concat(answers)
     if is_first_write and not may_be_refused(commit) then
       write_when_full(KEYS[2])
     end
@@ -185,9 +283,21 @@ for _ = 1, tonumber(ARGV[5]) do
     end
     is_first_write = false
     if verdict == 'd' then
-      happen(commit, dropped)
+      to_open = happen(commit, dropped)
     end
   end
+end
+-- Scripts behind this one rely on it.
+local refused = is_first_write and no_right()
+if refused then
+  return refused
+end
+for queue, groups in pairs(ended) do
+  take_out(queue, groups)
+  wake_writers(key(queue, STREAM), key(queue, ABOUT))
+end
+for _, stream in ipairs(to_open) do
+  open(stream)
 end
 local answer = { 'judged', last, table.concat(answers) }
 if full then

@@ -72,6 +72,9 @@ if refused then
 end
 for _, queue in ipairs(queues) do
   local stream, about = queue.stream, queue.about
+  if redis.call('EXISTS', stream) == 0 and redis.call('EXISTS', stream .. ':open') == 1 then
+    redis.call('RENAME', stream .. ':open', stream)
+  end
   if redis.call('EXISTS', stream) == 0 then
     redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
   end

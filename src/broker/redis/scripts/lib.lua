@@ -21,6 +21,13 @@ local function refusal(commands)
   end
 end
 
+-- What is long costs too much in a script: Lua copies each byte of it and hashes it. So it goes by plain commands, behind a script and
+-- in one transaction with it. They find the stream under this name only, so a script that does not get here has let nothing happen.
+-- Behind them the transaction gives the stream its name back (join.lua, should the server have kept half of a transaction).
+local function open(stream)
+  redis.call('RENAME', stream, stream .. ':open')
+end
+
 -- How often an entry was delivered, if it is pending for the consumer.
 local function deliveries(stream, id, consumer)
   local found = redis.call('XPENDING', stream, GROUP, id, id, 1, consumer)
@@ -78,14 +85,15 @@ local function wake(about, flag)
 end
 
 -- The same for room: writers_wait is the greatest length of the stream at which a commit that found none has room. To wake its
--- machine for less would send all of the commit in vain. Where none of the entries waits there is room as well.
-local function wake_writers(stream, about)
+-- machine for less would send all of the commit in vain. Where none of the entries waits there is room as well. So many entries more
+-- are leased once the transaction is over.
+local function wake_writers(stream, about, coming)
   local fits_at = redis.call('HGET', about, 'writers_wait')
   if not fits_at then
     return
   end
   local length = redis.call('XLEN', stream)
-  if length <= tonumber(fits_at) or length == leased(stream) then
+  if length <= tonumber(fits_at) or length == leased(stream) + (coming or 0) then
     wake(about, 'writers_wait')
   end
 end

@@ -4,8 +4,9 @@
 -- Times are the server's alone.
 -- A life of the machine that another one has superseded takes nothing: it could do nothing with it.
 -- A lease has expired after the longest ack_wait of the machines in the run: each extends its leases by its own.
+-- Where all are new the transaction takes them, behind this script (see open): XREADGROUP, up to n, each with no attempt and one delivery.
 -- KEYS: stream, about, attempts, letters, machines, run
--- ARGV: machine, life, n, 1: look for expired leases, max_deliveries, cause of the dead letter
+-- ARGV: machine, life, n, 1: look for expired leases, max_deliveries, cause of the dead letter, 1: it is in a transaction
 -- -> {{id, item, attempts, deliveries}, …}, or "superseded"
 local stream, about, attempts, letters = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local consumer, n, most = ARGV[1] .. ':' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[5])
@@ -43,16 +44,23 @@ if ARGV[4] == '1' and #taken < n then
     claim(entry[1], entry[4])
   end
 end
-if #taken < n then
-  local new = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', n - #taken, 'STREAMS', stream, '>')
+-- Those that no machine has had yet: what is in the stream and not pending.
+local coming = math.min(n - #taken, redis.call('XLEN', stream) - redis.call('XPENDING', stream, GROUP)[1])
+if coming > 0 and (#taken > 0 or ARGV[7] == '0') then
+  local new = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', coming, 'STREAMS', stream, '>')
   for _, entry in ipairs(new and new[1][2] or {}) do
     hand_out(entry, 1)
   end
+  coming = 0
 end
-if #taken > 0 then
-  wake_writers(stream, about)
+if #taken + coming > 0 then
+  wake_writers(stream, about, coming)
 end
-if #taken < n and redis.call('HEXISTS', about, 'takers_wait') == 0 then
+if #taken + coming < n and redis.call('HEXISTS', about, 'takers_wait') == 0 then
+  write_when_full(about)
   redis.call('HSET', about, 'takers_wait', 1)
+end
+if coming > 0 then
+  open(stream)
 end
 return taken
