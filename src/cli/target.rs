@@ -1,5 +1,6 @@
 //! Which running pipeline a verb speaks to.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::output::Failure;
@@ -81,19 +82,27 @@ pub(super) fn find(name: Option<&str>, place: &Where) -> Result<Client, Failure>
 /// All that run and answer, with connections to them: those of the nearest folder where there are any. What root runs is
 /// not in the way of what a user runs, nor the other way round.
 pub(super) fn running(wanted: impl Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
-    let folders = claim::folders_here();
-    let of_each = folders.iter().map(|folder| alive(std::slice::from_ref(folder), &wanted));
-    of_each.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
+    let mut tried = BTreeSet::new();
+    for folder in claim::folders_here() {
+        let mut holders = claim::known(&[folder]);
+        // One that hangs holds this up once, though several folders may name it.
+        holders.retain(|holder| wanted(holder) && tried.insert(holder.socket.clone()));
+        let found = alive(holders);
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    Vec::new()
 }
 
 /// All of them, wherever they are.
 pub(super) fn running_anywhere() -> Vec<(Holder, Client)> {
-    alive(&claim::folders_here(), &|_| true)
+    alive(claim::known(&claim::folders_here()))
 }
 
 /// One that was killed is known still, but doesn't answer.
-fn alive(folders: &[PathBuf], wanted: &dyn Fn(&Holder) -> bool) -> Vec<(Holder, Client)> {
-    let holders = claim::known(folders).into_iter().filter(|holder| wanted(holder));
+fn alive(holders: Vec<Holder>) -> Vec<(Holder, Client)> {
+    let holders = holders.into_iter();
     holders.filter_map(|holder| Client::connect(&holder.socket).ok().map(|client| (holder, client))).collect()
 }
 

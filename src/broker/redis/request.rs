@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 /// An output as long as this comes beside the script: Lua takes some nanoseconds for each byte.
-const LONG: usize = 4 << 10;
+const APART_BYTES: usize = 4 << 10;
 
 /// The queues that the commits name, in the order in which the script has their keys.
 pub(super) fn queues_of(commits: &[Commit]) -> Vec<SharedQueue> {
@@ -24,7 +24,7 @@ pub(super) fn queues_of(commits: &[Commit]) -> Vec<SharedQueue> {
 
 /// Whether the outputs of a commit come beside the script, for one of them is long.
 pub(super) fn is_apart(commit: &Commit) -> bool {
-    commit.outputs.iter().any(|output| output.item.len() >= LONG)
+    commit.outputs.iter().any(|output| output.item.len() >= APART_BYTES)
 }
 
 /// The commits of each script: one whose outputs come beside it is the last.
@@ -141,8 +141,8 @@ mod tests {
             parts(&commits).map(|part| (part.start, part.end)).collect::<Vec<_>>()
         };
         assert!(of(&[]).is_empty());
-        assert_eq!(of(&[1, LONG - 1]), [(0, 2)]);
-        assert_eq!(of(&[1, LONG, 1, 1]), [(0, 2), (2, 4)]);
-        assert_eq!(of(&[LONG, LONG]), [(0, 1), (1, 2)]);
+        assert_eq!(of(&[1, APART_BYTES - 1]), [(0, 2)]);
+        assert_eq!(of(&[1, APART_BYTES, 1, 1]), [(0, 2), (2, 4)]);
+        assert_eq!(of(&[APART_BYTES, APART_BYTES]), [(0, 1), (1, 2)]);
     }
 }

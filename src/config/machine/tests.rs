@@ -119,7 +119,7 @@ fn what_is_missing_is_named_with_its_place_and_what_may_be_meant() {
             "/bin/*` means all files",
         ),
         (
-            "use = 'file'\ninput = 's'\nwith = { path = 'bin' }",
+            "use = 'file'\ninput = 'q'\nwith = { path = 'bin' }\n[stages.c]\nuse = 'count'\noutput = 'q'",
             format!("{folder}/bin is a folder"),
             "name a file in it",
         ),
