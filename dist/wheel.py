@@ -49,7 +49,9 @@ def metadata(version: str) -> str:
         "Requires-Python: >=3.8",
         "Description-Content-Type: text/markdown",
     ]
-    return "\n".join(head) + "\n\n" + (HERE / "docs" / "python.md").read_text()
+    text = (HERE / "docs" / "python.md").read_text()
+    # Pages beside this one are not where the description is shown.
+    return "\n".join(head) + "\n\n" + re.sub(r"\[([^\]]+)\]\((?!https?://)[^)]+\)", r"\1", text)
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 /// As long as an item that goes to Redis by a command of its own.
-const LONG: usize = 4 << 10;
+const LONG_ITEM_BYTES: usize = 4 << 10;
 
 fn brief(capacities: &[u64]) -> Layout {
     Layout { ack_wait: Duration::from_millis(50), ..layout(capacities) }
@@ -80,7 +80,7 @@ fn long_items_and_short_ones_pass_in_order_however_often_their_request_comes(kin
     run(async {
         let (server, layout) = (Server::safe(kind), layout(&[6, 10]));
         let broker = server.join(&layout, "m").await;
-        let [x, y, z] = ["x", "y", "z"].map(|item| item.repeat(LONG));
+        let [x, y, z] = ["x", "y", "z"].map(|item| item.repeat(LONG_ITEM_BYTES));
         let request =
             [emits(1, &["a"]), emits(2, &[&x, "b"]), emits(3, &["c"]), emits(4, &[&y]), emits(5, &[&z, "d"])];
         for before in [0, 4] {
@@ -732,7 +732,8 @@ fn a_right_that_is_missing_is_found_before_anything_is_written() {
         let machine = server.join(&layout, "m").await;
         let rights = ["xadd", "xack", "xdel", "xtrim", "rename", "hincrby", "publish", "hdel"];
         // Every other one is long, and comes by a command of its own.
-        let all = [0, 1, 2, 3, 4, 5, 6, 7].map(|n| n.to_string().repeat(if n % 2 == 0 { 1 } else { LONG }));
+        let all = [0, 1, 2, 3, 4, 5, 6, 7]
+            .map(|n| n.to_string().repeat(if n % 2 == 0 { 1 } else { LONG_ITEM_BYTES }));
         commit(&machine, "read", &[emits(1, &all.each_ref().map(String::as_str))]).await.unwrap();
         let taken = machine.take(A, rights.len(), false).await.unwrap();
         for (n, right) in rights.into_iter().enumerate() {

@@ -70,9 +70,12 @@ impl Performer<'_> {
                 Reason::Failed,
                 format!("{name} can't be saved: the disk has not taken it in time; ask again"),
             ),
-            Some(Some(PutBack::Ended)) => {
-                (Reason::Ended, format!("no stage reads the queue {name} any more"))
-            }
+            Some(Some(PutBack::Ended)) => (
+                Reason::Ended,
+                format!(
+                    "no stage reads the queue {name} any more: once this run has ended, `mprun dead retry` begins one for it"
+                ),
+            ),
             Some(Some(PutBack::TooLong)) => {
                 (Reason::TooMany, format!("it is longer than max_item of the queue {name}"))
             }
