@@ -151,8 +151,9 @@ fn is_completed_at_the_prompt(shell: &str, options: &[&str], setup: &str) {
             .any(|line| line.contains("parse") && line.contains("stopped"))
             .then_some(())
     });
-    if shell == "bash" {
-        bash_quotes_names_and_knows_whole_words(&run, &pty);
+    match shell {
+        "bash" => bash_quotes_names_and_knows_whole_words(&run, &pty),
+        _ => zsh_knows_the_home(&run, &pty),
     }
     pty.press("mprun scale pipeline ke");
     press_tab_until(&pty, "mprun scale pipeline keep=");
@@ -176,6 +177,18 @@ fn bash_quotes_names_and_knows_whole_words(run: &Run, pty: &Pty) {
     wait_until("the graph", || pty.text().contains("\ndrawn").then_some(()));
     let drawn = std::fs::read_to_string(run.folder.path().join("graph.out")).unwrap();
     assert!(drawn.contains("flowchart"), "{drawn}; at the prompt: {}", pty.text());
+}
+
+/// A `~` at the beginning stays one.
+fn zsh_knows_the_home(run: &Run, pty: &Pty) {
+    run.folder.file("orders/a.toml", PIPELINE);
+    pty.press("mprun graph ~/ord");
+    press_tab_until(pty, "mprun graph ~/orders/");
+    press_tab_until(pty, "mprun graph ~/orders/a.toml");
+    pty.press(">graph.out; echo dr\"\"awn\n");
+    wait_until("the graph", || pty.text().contains("\ndrawn").then_some(()));
+    let drawn = std::fs::read_to_string(run.folder.path().join("graph.out")).unwrap();
+    assert!(drawn.contains("parse"), "{drawn}; at the prompt: {}", pty.text());
 }
 
 #[test]

@@ -27,8 +27,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 /// zsh loads a file of `$fpath` at the first TAB, and takes it for the function that completes.
 const ZSH_FIRST_TAB: &str =
     "if [[ $funcstack[1] = _mprun ]]; then _clap_dynamic_completer_mprun \"$@\"; fi\n";
-/// Lines of the script for zsh, and what stands there instead: `STAGE=` is completed without the space behind it.
-const ZSH_WITHOUT_SPACE: [(&str, &str); 3] = [
+/// Lines of the script for zsh, and what stands there instead: whose home a `~` is, only zsh knows; and `STAGE=` is completed without the
+/// space behind it.
+const ZSH_CHANGES: [(&str, &str); 4] = [
+    (
+        "function _clap_dynamic_completer_mprun() {\n",
+        "function _clap_dynamic_completer_mprun() {\n    if [[ $PREFIX == \\~* ]]; then\n        _files\n        return\n    fi\n",
+    ),
     ("local -a other=()\n", "local -a other=() amounts=()\n"),
     (
         "            else\n                other+=",
@@ -117,7 +122,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let script = String::from_utf8_lossy(&script);
     output::print(&match args.shell {
         Shell::Bash => changed(&script, &BASH_WHOLE_WORDS),
-        Shell::Zsh => changed(&(script.into_owned() + ZSH_FIRST_TAB), &ZSH_WITHOUT_SPACE),
+        Shell::Zsh => changed(&(script.into_owned() + ZSH_FIRST_TAB), &ZSH_CHANGES),
         _ => script.into_owned(),
     })
 }
@@ -324,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_scripts_have_the_lines_that_are_changed() {
-        for (shell, changes) in [("bash", &BASH_WHOLE_WORDS[..]), ("zsh", &ZSH_WITHOUT_SPACE[..])] {
+        for (shell, changes) in [("bash", &BASH_WHOLE_WORDS[..]), ("zsh", &ZSH_CHANGES[..])] {
             let mut script = Vec::new();
             let shells = Shells::builtins();
             let shell = shells.completer(shell).unwrap();
