@@ -155,13 +155,16 @@ fn unfit_programs(folder: &support::Folder) -> Vec<(String, &'static str)> {
     let program = |name: &str, text: &str| {
         let path = folder.file(name, text);
         std::process::Command::new("chmod").arg("+x").arg(&path).status().unwrap();
-        format!("command = ['{}']", path.display())
+        path.display().to_string()
     };
+    let command = |path: String| format!("command = ['{path}']");
+    // The one that the script names is there; a start looks no further.
+    let inner = program("inner", "#!/no/such/interpreter\n");
     let large: String = (0..30).map(|n| format!("V{n}={}\n", "x".repeat(30_000))).collect();
     let large = folder.file("large.env", &large);
     vec![
-        (program("script", "#!/no/such/interpreter\n"), "what its `#!` line names must be missing"),
-        (program("text", "no program"), "has it a `#!` line?"),
+        (command(program("script", &format!("#!{inner}\n"))), "what its `#!` line names must be missing"),
+        (command(program("text", "no program")), "has it a `#!` line?"),
         // The last variable alone is larger than any may be.
         (
             format!(

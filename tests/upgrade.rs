@@ -3,6 +3,7 @@
 
 mod support;
 
+use nix::fcntl::{Flock, FlockArg};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -217,6 +218,46 @@ fn a_stop_that_comes_with_an_upgrade_is_not_lost() {
 
 /// The main thread alone can hold a signal back for the program that comes next. An exec ends the others, with what they
 /// were about to pass on.
+/// In a folder and those below it.
+fn lock_files(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let of = |path: PathBuf| match path.is_dir() {
+        true => lock_files(&path),
+        false => vec![path],
+    };
+    paths.flat_map(of).filter(|path| path.extension().is_some_and(|end| end == "lock")).collect()
+}
+
+#[test]
+fn the_locks_of_a_run_are_free_at_no_moment_of_an_upgrade() {
+    let (mut run, _) = run_by_copy(&counting(1_000_000_000, "1ms"));
+    wait_until("workers", || (run.workers("pass").len() == 2).then_some(()));
+    let files = lock_files(run.folder.path());
+    assert_eq!(files.len(), 2, "one beside the socket, one in the state folder: {files:?}");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_over);
+    let looks = std::thread::spawn(move || {
+        let (mut looks, mut free) = (0, 0);
+        while !seen.load(Ordering::Relaxed) {
+            for path in &files {
+                let file = fs::File::open(path).unwrap();
+                free += u32::from(Flock::lock(file, FlockArg::LockSharedNonblock).is_ok());
+                looks += 1;
+            }
+        }
+        (looks, free)
+    });
+    for n in 1..=3 {
+        run.signal(libc::SIGUSR2);
+        wait_for_takeovers(&run, n);
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let (looks, free) = looks.join().unwrap();
+    assert!(looks > 1000 && free == 0, "{free} of {looks}: {}", run.stderr());
+    run.signal(libc::SIGTERM);
+    run.wait();
+}
+
 #[test]
 fn no_other_thread_takes_a_signal() {
     let page = "[control]\nlisten = '127.0.0.1:0'\n";

@@ -22,7 +22,7 @@ use super::runtime::log_writer::LogWriter;
 use super::runtime::watch::FileStamp;
 use super::runtime::{checks, control, last_wait, letters};
 use crate::config::{self, Loaded, Report, Texts};
-use crate::control::claim::Claim;
+use crate::control::claim::{Claim, RunLock};
 use crate::control::server::Listeners;
 use crate::exit;
 use crate::logs::{self, RecentLogs};
@@ -134,13 +134,15 @@ fn supervise(
     let started = now.checked_sub(age).unwrap_or(now);
     // First of all: a second run of the same pipeline must leave the first one alone.
     let mut inherited = before.upgrade.as_ref().map(UpgradeState::listeners).transpose()?.unwrap_or_default();
-    let (claim, _run_lock) = control::claim(options, &loaded.pipeline, &inherited)?;
+    let locks = before.upgrade.as_ref().map(UpgradeState::locks).transpose()?.unwrap_or_default();
+    let (claim, run_lock) = control::claim(options, &loaded.pipeline, &inherited, &locks)?;
+    drop(locks);
     // The claim has a copy, or clients look elsewhere now: one that waits at the old socket must not wait for ever.
     drop(inherited.control.take());
     let begun = control::begin_log(options, &loaded.pipeline, registry, before.upgrade.as_ref());
     let (mut log_writer, outlet, progress) = begun?;
     let run = Run { options, registry, manager, started, progress };
-    let ended = live(run, loaded, before, (claim, inherited), (&mut log_writer, outlet));
+    let ended = live(run, loaded, before, (claim, run_lock, inherited), (&mut log_writer, outlet));
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
     ended.map(|(code, recent_logs)| {
@@ -157,12 +159,15 @@ fn live(
     mut run: Run<'_>,
     loaded: Loaded,
     mut before: Predecessor,
-    (mut claim, inherited): (Option<Claim>, Listeners),
+    (mut claim, run_lock, inherited): (Option<Claim>, Option<RunLock>, Listeners),
     (log_writer, outlet): (&mut LogWriter, Outlet),
 ) -> Result<(u8, Option<RecentLogs>), SetUpError> {
     let name = loaded.pipeline.name.clone();
     let stamp = FileStamp::of(&run.options.file, &loaded.watched);
     let mut performer = Performer::set_up(&run, &loaded, &mut before, log_writer, outlet)?;
+    // Without them the locks are free for a moment during an upgrade.
+    let locks = claim.iter().flat_map(Claim::locks).chain(run_lock.iter().map(RunLock::descriptor));
+    performer.locks = locks.filter_map(Result::ok).collect();
     let is_resumed = before.upgrade.is_some();
     let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
     performer.launcher.recent_logs.clone_from(&logs);

@@ -42,13 +42,22 @@ pub(super) fn item_as_code(words: &[String], placeholders: Placeholders, at: &At
 /// Words that mean something to a shell, in a command that none reads.
 pub(super) fn words_of_a_shell(words: &[String], at: &At, report: &mut Report) {
     const OF_A_SHELL: [&str; 9] = ["|", "||", "&&", ">", ">>", "<", "2>", "2>&1", "&"];
-    /// For these some of them are operators.
-    const CALCULATES: [&str; 4] = ["expr", "test", "[", "find"];
+    /// For these some of them are operators, patterns or texts.
+    const TAKE_THEM: [&str; 14] = [
+        "expr", "test", "[", "find", "grep", "egrep", "rg", "sed", "awk", "tr", "paste", "jq", "echo",
+        "printf",
+    ];
     let program = words.first().map_or("", String::as_str);
-    if CALCULATES.contains(&program.rsplit('/').next().unwrap_or_default()) {
+    if TAKE_THEM.contains(&program.rsplit('/').next().unwrap_or_default()) {
         return;
     }
-    let Some(place) = words.iter().position(|word| OF_A_SHELL.contains(&word.as_str())) else { return };
+    let is_one = |&place: &usize| {
+        let word = words[place].as_str();
+        // What stands behind an option is its value: `sort -t "|"`. At the end most of them join nothing.
+        let joins = place + 1 < words.len() || ["&", "2>&1"].contains(&word);
+        OF_A_SHELL.contains(&word) && joins && !words[place - 1].starts_with('-')
+    };
+    let Some(place) = (1..words.len()).find(is_one) else { return };
     let title = format!("`{program}` gets `{}` as an argument: no shell reads a list of words", words[place]);
     let caution = Diagnostic::warning(title).at(at.element(place));
     report.push(caution.help("a line for the shell stands in quotes, without brackets: command = \"… | …\""));

@@ -6,7 +6,8 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -65,12 +66,17 @@ pub(super) enum Locked {
 #[derive(Debug)]
 pub(super) struct Held {
     pub path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 impl Held {
     pub(super) fn new(path: PathBuf, lock: Flock<File>) -> Held {
-        Held { path, _lock: lock }
+        Held { path, lock }
+    }
+
+    /// A program that takes over from this one holds the lock by it, so that it is free at no moment.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.lock.as_fd().try_clone_to_owned()
     }
 }
 
@@ -102,11 +108,13 @@ fn exclusive(mut file: File, limit: Duration) -> io::Result<Result<Flock<File>, 
     }
 }
 
-/// Takes a lock file.
-pub(super) fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
+/// Takes a lock file. `inherited`: those that the program before this one holds for it.
+pub(super) fn lock(path: &Path, me: &Holder, inherited: &[OwnedFd]) -> io::Result<Locked> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    let mut lock = match exclusive(options.open(path)?, TEST_TIMEOUT)? {
+    let file = options.open(path)?;
+    let file = inherited_of(&file, inherited)?.unwrap_or(file);
+    let mut lock = match exclusive(file, TEST_TIMEOUT)? {
         Ok(lock) => lock,
         Err(file) => {
             let unknown = || io::Error::other(format!("{} is locked by another program", path.display()));
@@ -123,11 +131,24 @@ pub(super) fn lock(path: &Path, me: &Holder) -> io::Result<Locked> {
     Ok(Locked::Mine(lock))
 }
 
-/// The run of a pipeline file that holds a lock file; `None`: there is none. What is left of a killed one is waited for.
-pub(super) fn holder(path: &Path, of: &Path) -> Option<Holder> {
+/// The same file, as the program before this one has locked it.
+fn inherited_of(file: &File, inherited: &[OwnedFd]) -> io::Result<Option<File>> {
+    let sought = file.metadata()?;
+    for fd in inherited {
+        let file = File::from(fd.try_clone()?);
+        let found = file.metadata()?;
+        if (found.dev(), found.ino()) == (sought.dev(), sought.ino()) {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
+}
+
+/// The other run of a pipeline file that holds a lock file; `None`: there is none. What is left of a killed one is waited for.
+pub(super) fn holder(path: &Path, of: &Path, own_pid: u32) -> Option<Holder> {
     let file = OpenOptions::new().read(true).open(path).ok()?;
     let (file, _) = Flock::lock(file, FlockArg::LockSharedNonblock).err()?;
-    let holder = read(&file).filter(|holder| holder.file == of)?;
+    let holder = read(&file).filter(|holder| holder.file == of && holder.pid != own_pid)?;
     let is_free = matches!(once_dead(file, &holder), Ok(Some(_)));
     (!is_free).then_some(holder)
 }

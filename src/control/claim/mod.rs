@@ -14,6 +14,7 @@ pub(crate) use run_lock::RunLock;
 use lock::{Held, Locked, folder_lock, lock, remove};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub(crate) struct ClaimRequest<'a> {
     pub socket: Option<&'a Path>,
     /// The listener of the program before this one: clients may wait there.
     pub inherited: Option<&'a UnixListener>,
+    /// What it holds of locks, see [`Claim::locks`].
+    pub inherited_locks: &'a [OwnedFd],
 }
 
 /// The socket of this run, and the right to run. Dropped, they are gone.
@@ -123,7 +126,7 @@ impl Claim {
         let failed = |error| ClaimError::Failed(folder.to_owned(), error);
         let folder_lock = folder_lock(folder).map_err(failed)?;
         let locks = runtime_folder::locks(folders);
-        if let Some(holder) = locks.iter().find_map(|path| lock::holder(path, request.file)) {
+        if let Some(holder) = locks.iter().find_map(|path| lock::holder(path, request.file, request.pid)) {
             return Err(ClaimError::Running(holder));
         }
         lock::sweep(folder, |socket| request.inherited.is_some_and(|listener| is_at(listener, socket)));
@@ -131,7 +134,7 @@ impl Claim {
             let own = folder.join(format!("{name}.sock"));
             let path = request.socket.unwrap_or(&own);
             let file = folder.join(format!("{name}.lock"));
-            match lock(&file, &request.holder(path)).map_err(failed)? {
+            match lock(&file, &request.holder(path), request.inherited_locks).map_err(failed)? {
                 Locked::Held(_) => {}
                 Locked::Mine(lock) => {
                     let held = Held::new(file, lock);
@@ -154,7 +157,7 @@ impl Claim {
         let failed = |error| ClaimError::Failed(path.to_owned(), error);
         let _lock = folder_lock(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
         let file = path.with_extension("sock.lock");
-        match lock(&file, &request.holder(path)).map_err(failed)? {
+        match lock(&file, &request.holder(path), request.inherited_locks).map_err(failed)? {
             Locked::Held(holder) => Err(ClaimError::Taken(holder)),
             Locked::Mine(lock) => {
                 let listener = bind(path, request).map_err(failed)?;
@@ -162,6 +165,11 @@ impl Claim {
                 Ok(Claim { path: path.to_owned(), listener: Some(listener), held })
             }
         }
+    }
+
+    /// For a program that takes over.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = io::Result<OwnedFd>> {
+        self.held.iter().map(Held::descriptor)
     }
 
     /// The listening end, once.

@@ -10,6 +10,7 @@ use crate::dead_letter::location::{self, Variable};
 use crate::hash::fnv1a;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -22,12 +23,23 @@ impl RunLock {
     ///
     /// # Errors
     /// The run that has it.
-    pub(crate) fn take(run: &Holder, variable: Variable<'_>) -> Result<Option<RunLock>, Holder> {
-        match lock_in(&folder(variable), run) {
+    pub(crate) fn take(
+        run: &Holder,
+        inherited: &[OwnedFd],
+        variable: Variable<'_>,
+    ) -> Result<Option<RunLock>, Holder> {
+        match lock_in(&folder(variable), run, inherited) {
             Ok((path, Locked::Mine(lock))) => Ok(Some(RunLock(Held::new(path, lock)))),
             Ok((_, Locked::Held(holder))) => Err(holder),
             Err(_) => Ok(None),
         }
+    }
+}
+
+impl RunLock {
+    /// For a program that takes over.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.descriptor()
     }
 }
 
@@ -42,11 +54,11 @@ pub(super) fn folder(variable: Variable<'_>) -> PathBuf {
     location::state_folder(variable).join(".runs")
 }
 
-fn lock_in(folder: &Path, run: &Holder) -> io::Result<(PathBuf, Locked)> {
+fn lock_in(folder: &Path, run: &Holder, inherited: &[OwnedFd]) -> io::Result<(PathBuf, Locked)> {
     runtime_folder::prepare(folder)?;
     let _lock = folder_lock(folder)?;
     let path = folder.join(format!("{:016x}.lock", number(&run.file)));
-    let locked = lock::lock(&path, run)?;
+    let locked = lock::lock(&path, run, inherited)?;
     lock::sweep(folder, |_| false);
     Ok((path, locked))
 }

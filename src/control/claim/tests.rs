@@ -11,7 +11,14 @@ impl Folder {
 
     fn take(&self, name: &str, pid: u32, file: &str) -> Result<Claim, ClaimError> {
         Claim::take(
-            &ClaimRequest { name, pid, file: file.as_ref(), socket: None, inherited: None },
+            &ClaimRequest {
+                name,
+                pid,
+                file: file.as_ref(),
+                socket: None,
+                inherited: None,
+                inherited_locks: &[],
+            },
             std::slice::from_ref(&self.0),
         )
     }
@@ -68,6 +75,7 @@ fn a_client_that_came_before_the_next_program_is_served_by_it() {
         file: "/a/p.toml".as_ref(),
         socket: None,
         inherited: Some(&listener),
+        inherited_locks: &[],
     };
     let mut after = Claim::take(&request, std::slice::from_ref(&folder.0)).unwrap();
     assert_eq!(after.path, path);
@@ -81,8 +89,14 @@ fn two_pipelines_can_not_share_a_socket_of_their_own_choice() {
     runtime_folder::prepare(&folder.0).unwrap();
     let path = folder.0.join("mine.sock");
     let take = |pid, file: &str| {
-        let request =
-            ClaimRequest { name: "p", pid, file: file.as_ref(), socket: Some(&path), inherited: None };
+        let request = ClaimRequest {
+            name: "p",
+            pid,
+            file: file.as_ref(),
+            socket: Some(&path),
+            inherited: None,
+            inherited_locks: &[],
+        };
         Claim::take(&request, &[folder.0.join("run")])
     };
     let first = take(1, "/a/p.toml").unwrap();
@@ -114,8 +128,14 @@ fn a_file_in_the_way_is_no_socket_to_replace() {
     runtime_folder::prepare(&folder.0).unwrap();
     let path = folder.0.join("mine.sock");
     fs::write(&path, "precious").unwrap();
-    let request =
-        ClaimRequest { name: "p", pid: 1, file: "/a".as_ref(), socket: Some(&path), inherited: None };
+    let request = ClaimRequest {
+        name: "p",
+        pid: 1,
+        file: "/a".as_ref(),
+        socket: Some(&path),
+        inherited: None,
+        inherited_locks: &[],
+    };
     let taken = Claim::take(&request, &[]);
     assert!(matches!(taken, Err(ClaimError::Failed(..))), "{taken:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
@@ -149,7 +169,14 @@ fn a_file_whose_name_is_no_utf_8_is_known_by_its_bytes() {
     use std::os::unix::ffi::OsStrExt;
     let folder = Folder::new("bytes");
     let file = Path::new(std::ffi::OsStr::from_bytes(b"/a/\xff\n\".toml"));
-    let request = ClaimRequest { name: "p", pid: std::process::id(), file, socket: None, inherited: None };
+    let request = ClaimRequest {
+        name: "p",
+        pid: std::process::id(),
+        file,
+        socket: None,
+        inherited: None,
+        inherited_locks: &[],
+    };
     let claim = Claim::take(&request, std::slice::from_ref(&folder.0)).unwrap();
     assert_eq!(known(std::slice::from_ref(&folder.0))[0].file, file);
     drop(claim);

@@ -41,6 +41,7 @@ use log::{Level, log};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
 use std::ops::RangeFrom;
+use std::os::fd::OwnedFd;
 use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
 
@@ -125,6 +126,8 @@ pub(crate) struct Performer<'a> {
     /// The files to replace at the end of a run that went well.
     pub replacing: Replacing,
     pub(super) identity: RunIdentity,
+    /// The locks of this run, for the program after this one.
+    pub(in crate::supervisor) locks: Vec<OwnedFd>,
     /// The sockets on which clients are served: the program after this one gets them, too.
     pub listeners: Listeners,
     /// They are served by it.

@@ -103,6 +103,7 @@ impl<'a> Performer<'a> {
             ends_with_terminal,
             replacing: Default::default(),
             identity,
+            locks: Vec::new(),
             listeners: Default::default(),
             server: None,
             served: pipeline.control.clone(),

@@ -121,6 +121,7 @@ impl Performer<'_> {
                 self.listeners.metrics.as_ref().map(AsRawFd::as_raw_fd),
             ],
             web_listener: self.listeners.web.as_ref().map(AsRawFd::as_raw_fd),
+            locks: self.locks.iter().map(AsRawFd::as_raw_fd).collect(),
             services: Some(self.services.save(held)),
             holding_pipes: named.collect(),
         }
@@ -178,6 +179,7 @@ impl Performer<'_> {
             .chain(control)
             .chain(metrics)
             .chain(self.listeners.web.iter().map(AsFd::as_fd))
+            .chain(self.locks.iter().map(AsFd::as_fd))
             .chain(held.descriptors())
             .chain([self.store.arena.fd(), launcher.undo_log.fd(), self.services.roster.fd()])
             .collect()

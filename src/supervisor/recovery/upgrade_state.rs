@@ -84,6 +84,9 @@ pub(crate) struct UpgradeState {
     /// The same of `[control] listen`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web_listener: Option<RawFd>,
+    /// The locks of this run, which are never free.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<RawFd>,
     /// Of a program before this one that knows of services without a worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<SavedServices>,
@@ -132,6 +135,11 @@ impl UpgradeState {
             missing_metrics: None,
             web: web.map(Into::into),
         })
+    }
+
+    /// The locks of this run.
+    pub(crate) fn locks(&self) -> Result<Vec<OwnedFd>, SetUpError> {
+        self.locks.iter().copied().map(taken).collect()
     }
 
     /// The process that reads the log pipe, if it prints for services, too.

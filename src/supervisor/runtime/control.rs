@@ -21,6 +21,7 @@ use crate::supervisor::recovery::upgrade_state::{self, UpgradeState};
 use log::{Level, log};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -46,16 +47,17 @@ pub(crate) fn claim(
     options: &RunOptions,
     pipeline: &Pipeline,
     inherited: &Listeners,
+    inherited_locks: &[OwnedFd],
 ) -> Result<(Option<Claim>, Option<RunLock>), SetUpError> {
     let (file, socket) = (file(options), pipeline.control.socket.as_deref());
     let inherited = inherited.control.as_ref();
-    let request =
-        ClaimRequest { name: &pipeline.name, pid: std::process::id(), file: &file, socket, inherited };
+    let (name, pid) = (pipeline.name.as_str(), std::process::id());
+    let request = ClaimRequest { name, pid, file: &file, socket, inherited, inherited_locks };
     let claim = if pipeline.control.enabled { socket_of(&request)? } else { None };
     let has_state = options.text.is_none() || pipeline.dead_letters.keep;
     let socket = claim.as_ref().map_or(Path::new(""), |claim| claim.path.as_path());
     let lock = match has_state {
-        true => RunLock::take(&request.holder(socket), &letters::variable),
+        true => RunLock::take(&request.holder(socket), inherited_locks, &letters::variable),
         false => Ok(None),
     };
     Ok((claim, lock.map_err(ClaimError::Running)?))

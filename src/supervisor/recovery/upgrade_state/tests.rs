@@ -26,6 +26,7 @@ fn full() -> UpgradeState {
         log_backlog: vec!["a line".to_owned()],
         listeners: [Some(23), None],
         web_listener: Some(31),
+        locks: Vec::new(),
         services: Some(services()),
         holding_pipes: BTreeMap::from([("a".to_owned(), [24, 25])]),
     }
