@@ -78,11 +78,7 @@ fn a_stop_does_not_wait_for_ever_for_a_letter_and_a_durable_queue_keeps_its_item
     run.wait_for_log("its item stays leased");
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 1, "{}", run.stderr());
-    assert!(
-        run.stderr().contains("1 dead letter could not be written: their items stay"),
-        "{}",
-        run.stderr()
-    );
+    assert!(run.stderr().contains("1 dead letter could not be written: its item stays"), "{}", run.stderr());
     drop(lock);
     // The next run goes on with it, and writes it.
     let said = run.ask(&["pipeline.toml"]);

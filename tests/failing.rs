@@ -146,7 +146,8 @@ fn what_says_not_now_for_ever_ends_the_run_once_nothing_else_is_left() {
             let done = run.lines().len();
             let left = items - done;
             assert_eq!(done, if items == 40 { 20 } else { items - 1 }, "{}", run.stderr());
-            let kept = format!("{left} {} stay in the queues", if left == 1 { "item" } else { "items" });
+            let kept = if left == 1 { "1 item stays" } else { &format!("{left} items stay") };
+            let kept = format!("{kept} in the queues");
             assert!(run.stderr().contains(&kept), "{kept}: {}", run.stderr());
             assert_eq!(letters(&run), 0);
         }

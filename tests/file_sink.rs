@@ -259,14 +259,14 @@ fn a_path_that_can_not_be_written_is_told_in_words() {
     fs::create_dir(bench.path("folder")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(bench.path("socket")).unwrap();
     std::os::unix::fs::symlink("nowhere/file", bench.path("link")).unwrap();
-    for (path, says) in [
-        ("folder", "it is a directory, not a file"),
-        ("socket", "it is a socket"),
-        ("link", "it is a symbolic link to `nowhere/file`, whose folder is not there"),
-        ("no/such", "its folder is not there"),
+    for (path, code, says) in [
+        ("folder", 2, "is a folder: no file can be written there"),
+        ("socket", 1, "it is a socket"),
+        ("link", 1, "it is a symbolic link to `nowhere/file`, whose folder is not there"),
+        ("no/such", 1, "its folder is not there"),
     ] {
         bench.edit(&numbers(1, &format!("path = '{path}'"), "0s", "give_up.restarts = 0\n"));
-        let log = bench.start().end(1);
+        let log = bench.start().end(code);
         assert!(log.contains(says), "{path}: {log}");
     }
     std::os::unix::fs::symlink("folder/real", bench.path("good")).unwrap();

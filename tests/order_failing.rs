@@ -114,7 +114,7 @@ fn a_run_that_stops_as_its_stage_is_failing_keeps_what_is_finished_for_the_next_
     let text = format!("{}{}{WRITE}{DURABLE}", count(200), work(script, keys));
     let mut run = Run::in_folder(folder(&text), &[]);
     assert_eq!(run.wait(), 1, "{}", run.stderr());
-    assert!(run.stderr().contains("stay in the queues"), "{}", run.stderr());
+    assert!(run.stderr().contains("in the queues: the next run continues"), "{}", run.stderr());
     assert!(written(&run.folder).is_empty());
     run.folder.file("go", "");
     assert!(start(&run.folder).wait().unwrap().success());
