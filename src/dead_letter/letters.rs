@@ -344,6 +344,10 @@ pub(super) fn at(file: &File, number: u64, offset: u64) -> io::Result<Option<Let
 
 /// Whether the letter stands at a place.
 pub(super) fn is_at(file: &File, number: u64, offset: u64) -> io::Result<bool> {
+    // That of a key that nothing made here.
+    if i64::try_from(offset).is_err() {
+        return Ok(false);
+    }
     let found = unmarked(line_at(file, offset)?);
     Ok(found.is_some_and(|(raw, _)| self::number(&raw) == number))
 }

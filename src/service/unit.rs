@@ -122,14 +122,6 @@ impl Unit {
         names.into_iter().flatten().map(|name| format!("mprun@{name}.service")).collect()
     }
 
-    /// What the start of a unit ends with that runs this file.
-    ///
-    /// # Errors
-    /// When the path can't be written into a unit.
-    pub(crate) fn start(&self) -> Result<String, NotExpressible> {
-        Ok(format!(" run {}", word(&self.file)?))
-    }
-
     /// What systemd calls it.
     pub(crate) fn file_name(name: &str) -> String {
         format!("mprun-{name}.service")

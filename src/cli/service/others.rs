@@ -1,7 +1,7 @@
 //! Other units that would do a service's work beside it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::output::Failure;
 use crate::service::systemd::{self, Scope};
@@ -11,6 +11,12 @@ use crate::service::unit::Unit;
 pub(super) fn demand_none(scope: Scope, unit: &Unit) -> Result<(), Failure> {
     demand_no_instance(scope, unit)?;
     if unit.shares_queues { Ok(()) } else { demand_no_other_name(scope, unit) }
+}
+
+/// By whatever path or link it is called.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    one == other || real(one) == real(other)
 }
 
 /// Of the template.
@@ -26,7 +32,6 @@ fn demand_no_instance(scope: Scope, unit: &Unit) -> Result<(), Failure> {
 }
 
 fn demand_no_other_name(scope: Scope, unit: &Unit) -> Result<(), Failure> {
-    let start = unit.start().map_err(|error| Failure::usage(error.to_string()))?;
     let of_system = (scope == Scope::User).then_some(Scope::System);
     for place in of_system.into_iter().chain([scope]) {
         let folder = place.folder().map_err(Failure::failed)?;
@@ -35,7 +40,10 @@ fn demand_no_other_name(scope: Scope, unit: &Unit) -> Result<(), Failure> {
         let starts_it = |path: &PathBuf| {
             let is_unit = path.extension().is_some_and(|end| end == "service") && Some(path) != own.as_ref();
             let text = if is_unit { fs::read_to_string(path).unwrap_or_default() } else { String::new() };
-            text.lines().any(|line| line.starts_with("ExecStart=") && line.ends_with(&start))
+            let starts = text.lines().filter_map(|line| line.strip_prefix("ExecStart=")?.split_once(" run "));
+            starts
+                .map(|(_, file)| PathBuf::from(file.trim_matches('"')))
+                .any(|file| is_same(&file, &unit.file))
         };
         if let Some(path) = units.map(|entry| entry.path()).find(starts_it) {
             let (other, option) = (path.file_name().unwrap_or_default().display(), place.option());

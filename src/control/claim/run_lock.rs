@@ -8,6 +8,7 @@ use super::lock::{self, Held, Holder, Locked, folder_lock, remove};
 use crate::control::runtime_folder;
 use crate::dead_letter::location::{self, Variable};
 use crate::hash::fnv1a;
+use log::{Level, log};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -31,7 +32,16 @@ impl RunLock {
         match lock_in(&folder(variable), run, inherited) {
             Ok((path, Locked::Mine(lock))) => Ok(Some(RunLock(Held::new(path, lock)))),
             Ok((_, Locked::Held(holder))) => Err(holder),
-            Err(_) => Ok(None),
+            Err(error) => {
+                let folder = folder(variable);
+                log!(
+                    target: "mprun",
+                    Level::Warn,
+                    "no lock in {}: {error}; a run of the same file with another runtime folder is not kept from running beside this one",
+                    folder.display()
+                );
+                Ok(None)
+            }
         }
     }
 }

@@ -19,6 +19,7 @@
 //! | before the mark | the letter | nothing happened |
 //! | between the mark and the put | the letter, marked | the queue remembers another one, or none: the mark is taken away |
 //! | between the put and the erasure | the same, and its item in the queue | the queue remembers it: it is erased |
+//! | the disk, which does not take the put in time | the same | no other letter is put before that one is settled |
 //! | while erasing | a letter whose first byte is gone | that byte is what counts |
 //! | the client, anywhere | a request whose reply goes nowhere | the letter that is under way is put and erased; the others wait as before |
 //! | the supervisor, with queues in memory | the letter, marked or not | the next run's queues remember none: it waits as before |
@@ -106,6 +107,11 @@ impl Retrier {
                 retried.missing += 1;
                 continue;
             };
+            // A queue remembers the last letter alone.
+            if let Err(refused) = self.settle().await {
+                retried.refused.push(format!("{} and those behind it: {}", letter.line, refused.error));
+                break;
+            }
             // One wait for room in vain is enough for a queue.
             let timeout = if full.contains(&letter.text.queue) { Duration::ZERO } else { ROOM_TIMEOUT };
             let (queue, line) = (letter.text.queue.clone(), letter.line);
@@ -170,6 +176,7 @@ impl Retrier {
         for number in numbers {
             let found = self.with(lot, move |lot, path| lot.letter(path, number)).await?;
             let Some(letter) = found else { continue };
+            self.settle().await?;
             let line = letter.line;
             match self.one(lot, letter, None).await? {
                 RetryOutcome::Put => put += 1,
@@ -322,4 +329,78 @@ fn marked(path: &Path) -> io::Result<Vec<Letter>> {
 
 fn failed(error: &dyn std::fmt::Display) -> Refused {
     Refused::new(Reason::Failed, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::protocol::Done;
+    use crate::dead_letter::{Cause, DeadLetter, Store, append_line};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::SystemTime;
+
+    /// A queue as the supervisor has it: it remembers the last letter, and says that it is put once the disk has it.
+    #[derive(Default)]
+    struct Queue {
+        last: u64,
+        put: Vec<Vec<u8>>,
+    }
+
+    fn asked(queue: &mut Queue, put: Put, disk_takes: bool) -> Reply {
+        if queue.last != put.key {
+            if put.only_asks {
+                return Err(Refused::new(Reason::NotPut, "not the last one"));
+            }
+            queue.last = put.key;
+            queue.put.push(put.item);
+        }
+        match disk_takes {
+            true => Ok(Answer::Done(Done { done: String::new(), steps: Vec::new() })),
+            false => Err(Refused::new(Reason::Failed, "the disk has not taken it")),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_has_not_taken_is_settled_before_another_letter_is_put() {
+        let folder = std::env::temp_dir().join(format!("mprun-retry-{}", std::process::id()));
+        let store = Store::at(folder.join("dead.jsonl"), Path::new("/p.toml"));
+        for id in 0..3_u8 {
+            let (cause, time) = (Cause::Signal("SIGSEGV".into()), SystemTime::UNIX_EPOCH);
+            let letter = DeadLetter {
+                item: &[b'a' + id],
+                stage: "parse",
+                worker: 0,
+                queue: "lines",
+                id: id.into(),
+                origin: None,
+                attempts: 1,
+                cause,
+                stderr: &[],
+                time,
+                run: "r",
+            };
+            append_line(&store, letter.line(&store.pipeline).unwrap(), false).unwrap();
+        }
+        let keys: Vec<String> = Letters::open(&store.path)
+            .unwrap()
+            .filter_map(|entry| match entry.unwrap() {
+                Entry::Letter(letter) => Some(letter.key()),
+                Entry::Torn { .. } => None,
+            })
+            .collect();
+        let (queue, disk) = (Arc::new(sync::Mutex::new(Queue::default())), Arc::new(AtomicBool::new(false)));
+        let (its, takes) = (Arc::clone(&queue), Arc::clone(&disk));
+        let ask: Ask = Arc::new(move |request, reply| {
+            let Request::Put(put) = request else { panic!("another request") };
+            let _ = reply.send(asked(&mut its.lock().unwrap(), put, takes.load(Ordering::Relaxed)));
+        });
+        let mut retrier = Retrier::new(ask, &store.path);
+        let retried = retrier.named(&Retry { keys: keys.clone() }, &|| false).await.unwrap();
+        assert_eq!((retried.put, retried.refused.len()), (0, 2), "{retried:?}");
+        disk.store(true, Ordering::Relaxed);
+        let retried = retrier.named(&Retry { keys }, &|| false).await.unwrap();
+        assert_eq!((retried.put, retried.missing, retried.refused.len()), (2, 1, 0), "{retried:?}");
+        assert_eq!(queue.lock().unwrap().put, [b"a", b"b", b"c"]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

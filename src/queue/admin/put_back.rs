@@ -80,13 +80,17 @@ impl QueueAdmin {
         Ok(self.once_saved(change, PutBack::Done))
     }
 
-    /// Whether the item of this `key` was the last one that was put back into the queue.
+    /// Whether the item of this `key` was the last one that was put back into the queue: [`PutBack::Already`], or `NotSafe`.
     ///
     /// # Errors
     /// Only when the memory is damaged.
-    pub fn was_put_back(&mut self, q: QueueId, key: u64) -> Result<bool, Fault> {
+    pub fn was_put_back(&mut self, q: QueueId, key: u64) -> Result<Option<PutBack>, Fault> {
         let queue = QueueAt::of(q)?;
-        Ok(self.session.begin()?.get(queue + queue::PUT_BACK) == key)
+        let tx = self.session.begin()?;
+        let was = tx.get(queue + queue::PUT_BACK) == key;
+        let change = tx.memory.load(layout::checkpoint::CHANGES);
+        drop(tx);
+        Ok(was.then(|| self.once_saved(Some(change), PutBack::Already)))
     }
 
     fn once_saved(&self, change: Option<u64>, outcome: PutBack) -> PutBack {

@@ -52,9 +52,7 @@ impl Performer<'_> {
             return Err(Refused { reason: Reason::NotPut, error });
         }
         let outcome = match put.only_asks {
-            true => self
-                .admin(|admin| admin.was_put_back(queue, put.key))
-                .map(|was| was.then_some(PutBack::Already)),
+            true => self.admin(|admin| admin.was_put_back(queue, put.key)),
             false => {
                 let origin = put.origin.as_deref().and_then(|text| text.parse().ok());
                 self.admin(|admin| admin.put_back(queue, &put.item, put.key, origin)).map(Some)
