@@ -51,8 +51,8 @@ fn plain(word: &str) -> String {
 fn allowed(len: usize) -> usize {
     match len {
         0..=1 => 0,
-        2..=4 => 1,
-        5..=7 => 2,
+        2..=5 => 1,
+        6..=7 => 2,
         _ => len / 3,
     }
 }

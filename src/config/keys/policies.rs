@@ -27,7 +27,7 @@ table! {
         /// The number of restarts that is allowed in that time. One more, and the stage gives up.
         restarts: Count<0, 1_000_000, u32> = 10, also "max" "count" "retries" "startlimitburst";
         /// The time window in which restarts are counted.
-        within: Period = millis(60_000), also "period" "window" "startlimitintervalsec";
+        within: Period = millis(60_000), also "period" "window" "after" "interval" "startlimitintervalsec";
     }
 }
 
@@ -51,7 +51,7 @@ table! {
         /// A worker is replaced after this number of items.
         items: Option<Count<1, { u64::MAX }>> = None, also "count" "requests" "max_requests" "max_tasks_per_child" "maxtasksperchild";
         /// A worker is replaced once it uses more memory than this.
-        memory: Option<Size<{ 1 << 50 }>> = None, also "rss" "ram";
+        memory: Option<Size<{ 1 << 50 }>> = None, also "rss" "ram" "max_memory_restart";
         /// A worker is replaced after this time.
         age: Option<Period> = None, also "time" "after";
     }
@@ -114,7 +114,7 @@ table! {
         http: Option<HttpUrl> = None, also "url" "get" "https" "http_get";
         /// The service has written a line in which this regular expression finds something, on standard output or standard
         /// error.
-        line: Option<LinePattern> = None, also "log" "output" "pattern" "regex" "text";
+        line: Option<LinePattern> = None, also "pattern" "regex" "text";
         /// With `true`: the service has sent `READY=1` to the socket that `NOTIFY_SOCKET` names, as `sd_notify` does.
         notify: bool = false, also "sd_notify" "type";
         /// The time from the end of one try to the next. The first ones come sooner.

@@ -12,7 +12,7 @@ table! {
     /// `[queues.NAME]`.
     QueueKeys = "a queue" {
         /// The largest number of items that may wait in it.
-        capacity: Count<1, 16_777_216> = 1024, also "size" "max_items" "length" "limit" "maxsize";
+        capacity: Count<1, 16_777_216> = 1024, also "size" "max_items" "length" "limit" "maxsize" "max_size";
         /// The largest number of bytes of its items, waiting and leased.
         max_bytes: Size<MAX_QUEUE_BYTES> = 64 << 20, also "bytes" "memory";
         /// The longest item that it accepts. Lowered to `max_bytes` where only that one is given and smaller.

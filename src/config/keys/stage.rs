@@ -103,7 +103,7 @@ table! {
         /// Resource limits of the program.
         limits: LimitKeys = LimitKeys::default(), also "limit" "ulimit" "ulimits" "rlimits";
         /// The queue that the stage reads, or a list of them. Without it the stage is a source.
-        input: QueueNames = Vec::new(), also "inputs" "from" "in" "reads" "source";
+        input: QueueNames = Vec::new(), also "inputs" "from" "in" "reads" "source" "queue";
         /// The queue that the stage writes, or a list: each gets every item. Without it, lines on standard output.
         output: QueueNames = Vec::new(), also "outputs" "to" "out" "writes" "target";
         /// With `use = "route"`: rules, of which the first that holds for an item says which queue gets it. These queues are the
@@ -144,7 +144,7 @@ table! {
         /// When an ended worker is started again: always, only after a failure, or never.
         restart: Restart = Restart::OnFailure, also "autorestart" "restart_policy";
         /// How long to wait before a restart: doubling from `initial` to `max`.
-        backoff: BackoffKeys = BackoffKeys::default(), also "restartsec" "restart_delay";
+        backoff: BackoffKeys = BackoffKeys::default(), also "restartsec" "restart_delay" "startsecs";
         /// The restart intensity: how many restarts within what time make the stage give up.
         give_up: GiveUpKeys = GiveUpKeys::default(), also "giveup" "max_restarts" "startretries";
         /// What happens to the pipeline when the stage gives up: it stops, or continues without the stage.
@@ -169,7 +169,7 @@ table! {
         /// When a worker is replaced by a new process.
         recycle: RecycleKeys = RecycleKeys::default();
         /// A file for the log of its workers and their programs, in addition to standard error.
-        log_file: LogFileKeys = LogFileKeys::default(), also "logfile" "log" "stderr_logfile" "stdout_logfile";
+        log_file: LogFileKeys = LogFileKeys::default(), also "logfile" "log" "logs" "stderr" "stderr_logfile" "stdout_logfile";
         /// `false` leaves the stage out, as if it were not in the file.
         enabled: bool = true, also "enable" "disabled" "active";
         /// `false`: the stage begins as one that `mprun stop NAME STAGE` has stopped: it has no process before
