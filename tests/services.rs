@@ -259,8 +259,12 @@ fn a_program_that_is_not_there_ends_the_run_at_once_and_a_reload_goes_back() {
     let run = Run::in_folder(folder, &[]);
     wait_until("its line", || (counts(&run, "up") == 1).then_some(()));
     let before = run.worker("web");
-    let broken = run.folder.file("broken", "#!/no/such/interpreter\n");
-    std::fs::set_permissions(&broken, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // A look at the file goes no further than the one that it names.
+    let inner = run.folder.file("inner", "#!/no/such/interpreter\n");
+    let broken = run.folder.file("broken", &format!("#!{}\n", inner.display()));
+    for script in [inner, broken] {
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
     run.edit("[stages.web]\ncommand = ['./broken']\n");
     run.wait_for_log("going back to the pipeline as it was");
     assert!(run.stderr().contains("what its `#!` line names must be missing"), "{}", run.stderr());
