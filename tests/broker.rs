@@ -124,7 +124,6 @@ fn items_that_end_in_another_order_than_they_came_leave_the_others_where_they_ar
         commit(&broker, "read", &[emits(1, &names[..240])]).await.unwrap();
         let taken = broker.take(A, 230, false).await.unwrap();
         commit(&broker, "read", &[emits(2, &names[240..])]).await.unwrap();
-        let mut number = 0;
         // Behind others, around one that stays, the oldest, all but one, and that one.
         let groups: [Vec<usize>; 5] = [
             (100..200).rev().collect(),
@@ -134,8 +133,7 @@ fn items_that_end_in_another_order_than_they_came_leave_the_others_where_they_ar
             vec![50],
         ];
         let mut left = 250;
-        for group in groups {
-            number += 1;
+        for (number, group) in (1..).zip(groups) {
             let ends = group.iter().map(|n| end(A, taken[*n].sequence)).collect();
             let commit = Commit { number, ends, ..Commit::default() };
             assert_eq!(verdicts(&broker, "pass", &[commit]).await, [Verdict::Done]);
