@@ -165,6 +165,14 @@ fn is_completed_at_the_prompt(shell: &str, options: &[&str], setup: &str) {
     child.wait().unwrap();
 }
 
+/// The line at the prompt draws a graph with this word.
+fn is_drawn(run: &Run, pty: &Pty, word: &str) {
+    pty.press(">graph.out; echo dr\"\"awn\n");
+    wait_until("the graph", || pty.text().contains("\ndrawn").then_some(()));
+    let drawn = std::fs::read_to_string(run.folder.path().join("graph.out")).unwrap();
+    assert!(drawn.contains(word), "{drawn}; at the prompt: {}", pty.text());
+}
+
 /// What a line with such a name gets at TAB is one word, and what stands before `=` is no word of its own.
 fn bash_quotes_names_and_knows_whole_words(run: &Run, pty: &Pty) {
     run.folder.file("sp ace/a$b.toml", PIPELINE);
@@ -173,10 +181,7 @@ fn bash_quotes_names_and_knows_whole_words(run: &Run, pty: &Pty) {
     press_tab_until(pty, "a\\$b.toml");
     pty.press("--format=mer");
     press_tab_until(pty, "--format=mermaid");
-    pty.press(">graph.out; echo dr\"\"awn\n");
-    wait_until("the graph", || pty.text().contains("\ndrawn").then_some(()));
-    let drawn = std::fs::read_to_string(run.folder.path().join("graph.out")).unwrap();
-    assert!(drawn.contains("flowchart"), "{drawn}; at the prompt: {}", pty.text());
+    is_drawn(run, pty, "flowchart");
 }
 
 /// A `~` at the beginning stays one.
@@ -185,10 +190,7 @@ fn zsh_knows_the_home(run: &Run, pty: &Pty) {
     pty.press("mprun graph ~/ord");
     press_tab_until(pty, "mprun graph ~/orders/");
     press_tab_until(pty, "mprun graph ~/orders/a.toml");
-    pty.press(">graph.out; echo dr\"\"awn\n");
-    wait_until("the graph", || pty.text().contains("\ndrawn").then_some(()));
-    let drawn = std::fs::read_to_string(run.folder.path().join("graph.out")).unwrap();
-    assert!(drawn.contains("parse"), "{drawn}; at the prompt: {}", pty.text());
+    is_drawn(run, pty, "parse");
 }
 
 #[test]

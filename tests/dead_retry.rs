@@ -231,6 +231,12 @@ fn letters_are_grouped_by_what_they_have_in_common_and_a_traceback_says_what_hap
     assert_eq!((&groups["one"]["letters"], &groups["two"]["letters"]), (&1.into(), &2.into()));
 }
 
+fn wait_for_check(run: &Run, code: i32) {
+    wait_until(&format!("status --check to end with {code}; log:\n{}", run.stderr()), || {
+        (run.ask(&["status", "--check"]).code == Some(code)).then_some(())
+    });
+}
+
 /// A letter that an earlier run has left is none of this one, however many there are.
 #[test]
 fn letters_of_an_earlier_run_do_not_count_for_this_one() {
@@ -238,17 +244,12 @@ fn letters_of_an_earlier_run_do_not_count_for_this_one() {
     folder.file("pipeline.toml", &fragile(1, "; exec sleep 1000"));
     folder.file("broken", "");
     let mut run = Run::in_folder(folder, &[]);
-    let checked = |code| {
-        wait_until(&format!("status --check to end with {code}; log:\n{}", run.stderr()), || {
-            (run.ask(&["status", "--check"]).code == Some(code)).then_some(())
-        });
-    };
-    checked(3);
+    wait_for_check(&run, 3);
     assert_eq!(letters(&run.folder, "pipeline.toml").len(), 2);
     std::fs::remove_file(run.folder.path().join("broken")).unwrap();
     assert_eq!(run.tell(&["dead", "retry", "pipeline.toml", "2"]), "1 dead letter put back\n");
     wait_until("the item", || (run.lines().len() == 1).then_some(()));
-    checked(0);
+    wait_for_check(&run, 0);
     assert_eq!(letters(&run.folder, "pipeline.toml").len(), 1, "that of the earlier run");
     assert_eq!(run.ask(&["stop", "--wait"]).code, Some(0), "{}", run.stderr());
     assert_eq!(run.wait(), 0, "{}", run.stderr());
@@ -260,15 +261,10 @@ fn letters_that_were_taken_away_with_their_file_do_not_count_any_more() {
     folder.file("pipeline.toml", &fragile(1, "; exec sleep 1000"));
     folder.file("broken", "");
     let mut run = Run::in_folder(folder, &[]);
-    let checked = |code| {
-        wait_until(&format!("status --check to end with {code}; log:\n{}", run.stderr()), || {
-            (run.ask(&["status", "--check"]).code == Some(code)).then_some(())
-        });
-    };
-    checked(3);
+    wait_for_check(&run, 3);
     let file = run.folder.path().join("state/mprun/pipeline/dead.jsonl");
     std::fs::rename(&file, file.with_extension("1")).unwrap();
-    checked(0);
+    wait_for_check(&run, 0);
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 0, "{}", run.stderr());
 }

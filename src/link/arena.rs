@@ -197,7 +197,7 @@ impl LinkArena {
         self.handle.reopen_queue(self.inlets[i].queue)
     }
 
-    /// Commits of a line from number `first` to `last`, as far as there are so many and [`MOST_BYTES`] allow.
+    /// The commits of a line from number `first` to `last`: those that have been put, up to [`MOST_BYTES`].
     pub(crate) fn commits(&mut self, line: LineId, first: u64, last: u64) -> Result<Vec<Commit>, Fault> {
         let (q, most) = (self.line(line)?, usize::try_from(last - first).unwrap_or(usize::MAX) + 1);
         let (mut commits, mut bytes, mut bad) = (Vec::new(), 0, None);

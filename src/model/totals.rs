@@ -61,7 +61,7 @@ impl DeadLetterCounts {
         self.items + self.too_long
     }
 
-    /// Those that are there still, neither put back nor dropped by hand, where a file has so many letters of the run. What was
+    /// The letters that were neither put back nor dropped, where the file has `in_file` letters of the run. What was
     /// too long can't be put back: it is counted first.
     pub(crate) fn among(self, in_file: u64) -> DeadLetterCounts {
         let too_long = self.too_long.min(in_file);

@@ -172,7 +172,7 @@ fn shown(letter: &Letter, room: &mut usize) -> Value {
     })
 }
 
-/// At most so many bytes of its beginning, and a sign that there is more.
+/// The beginning of a text, of at most `most` bytes, with an ellipsis where it is cut.
 fn cut(text: &str, most: usize) -> String {
     match text.len() <= most {
         true => text.to_owned(),
@@ -183,7 +183,7 @@ fn cut(text: &str, most: usize) -> String {
     }
 }
 
-/// The last lines that have at most so many bytes together, and a sign that there are more.
+/// The last lines of a program, of at most `most` bytes together. The first of them has an ellipsis where it is cut.
 fn last_lines(lines: &[String], mut most: usize) -> Vec<String> {
     let mut shown = Vec::new();
     for line in lines.iter().rev() {

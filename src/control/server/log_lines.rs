@@ -35,7 +35,7 @@ pub(super) async fn last(
     }
 }
 
-/// The last lines that have at most so many bytes together.
+/// The last lines of the log, of at most [`ANSWER_BYTES`] together.
 fn newest(mut lines: Vec<String>, mut room: usize) -> Vec<String> {
     let fits = |line: &&String| {
         let is_fitting = line.len() <= room;

@@ -355,8 +355,8 @@ impl WorkerHandle {
         Ok(class.filter(has_room))
     }
 
-    /// A block, its class and its table entry; or what becomes of the put without one. `extent_of`: it is for an extent that begins
-    /// with an item of so many bytes. Where the disk is full, another class that has a free block will do for that.
+    /// A block, its class and its table entry; or what becomes of the put without one. `extent_of`: the bytes of the first item of the
+    /// extent that it is for. Where the disk is full, such an extent takes a free block of another class.
     fn reserve(
         &mut self,
         q: QueueId,
@@ -438,7 +438,7 @@ impl WorkerHandle {
         }
     }
 
-    /// The class that has free blocks for an extent with an item of so many bytes, next to the one that is wanted.
+    /// Another class than the `wanted` one that has a free block for an extent whose item has `len` bytes.
     #[cold]
     fn free_class(&self, wanted: Class, len: usize, tried: &[Class]) -> Option<Class> {
         let memory = self.session.memory();
