@@ -218,20 +218,25 @@ mod tests {
 
     #[test]
     fn a_dead_process_that_is_not_reaped_is_not_counted() {
-        let script = "sleep 0 & exec sh -c 'echo $1; exec sleep 60' sh $!";
+        // A shell may reap its children at any time, so the child ends only once `sleep`, which
+        // reaps none, has taken the shell's place.
+        let script = "exec 3<&0; cat <&3 & exec sleep 60 <&- 3<&-";
         let mut command = std::process::Command::new("setsid");
-        command.args(["sh", "-c", script]).stdout(std::process::Stdio::piped());
+        command.args(["sh", "-c", script]).stdin(std::process::Stdio::piped());
         let mut top = command.spawn().unwrap();
-        let mut said = String::new();
-        let out = top.stdout.take().unwrap();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said).unwrap();
-        let zombie: u32 = said.trim().parse().unwrap();
         let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while !stat_of(zombie).unwrap().starts_with('Z') {
-            assert!(std::time::Instant::now() < limit);
-            std::thread::yield_now();
-        }
-        assert_eq!((children_of(top.id()), descendants_of(top.id())), (vec![zombie], 0));
+        let wait_until = |holds: &dyn Fn() -> bool| {
+            while !holds() {
+                assert!(std::time::Instant::now() < limit);
+                std::thread::yield_now();
+            }
+        };
+        let name = format!("/proc/{}/comm", top.id());
+        wait_until(&|| fs::read_to_string(&name).unwrap() == "sleep\n");
+        let [child] = children_of(top.id())[..] else { panic!("{:?}", children_of(top.id())) };
+        drop(top.stdin.take());
+        wait_until(&|| stat_of(child).unwrap().starts_with('Z'));
+        assert_eq!((children_of(top.id()), descendants_of(top.id())), (vec![child], 0));
         super::super::group::signal_group(top.id(), nix::sys::signal::Signal::SIGKILL).unwrap();
         top.wait().unwrap();
     }
