@@ -52,10 +52,11 @@ impl Keeper {
         let stamp = format!("{own} stamp {}", stamps.file.display());
         let mut command = match self {
             Keeper::Mprun | Keeper::MprunStages => {
+                // A restart after a good run has no delay, as the peers have none: here each run is a good one.
                 let stage = |name: &str, processes| {
                     format!(
                         "[stages.{name}]\ncommand = ['{own}', 'stamp', '{}']\nprocesses = {processes}\n\
-                         backoff = {{ initial = '1ms', max = '1ms' }}\n",
+                         backoff = {{ reset_after = '1ms' }}\n",
                         stamps.file.display()
                     )
                 };
