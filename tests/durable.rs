@@ -6,11 +6,15 @@
 mod support;
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
-use support::{Folder, command, process, wait_until};
+use support::control_api::request;
+use support::trace::Traced;
+use support::{Folder, LIMIT, Run, command, process, wait_until};
 
 /// One pipeline in a folder of its own, run again and again.
 struct Service {
@@ -341,6 +345,34 @@ fn a_stop_keeps_what_waits_and_the_next_start_goes_on() {
     let number = again.number;
     assert_eq!(service.finish(again), (Some(0), "2001000\n".to_owned()), "done: the next start is a new one");
     assert!(!service.stderr(number).contains(RECOVERS));
+}
+
+#[test]
+fn nothing_waits_while_the_system_frees_the_room_of_the_queues_and_that_is_said() {
+    const QUEUE_MEMORY: u64 = 1 << 40; // nothing else is as large
+    let mut run = Run::start(
+        "[queues.a]\ndurable = true\n[stages.n]\ncommand = 'until [ -e ready ]; do sleep 0.01; done; echo 7'\noutput = 'a'\n\
+         [stages.total]\nuse = 'sum'\ninput = 'a'\n",
+    );
+    run.wait_for_log("up after");
+    let mut client = UnixStream::connect(run.socket()).unwrap();
+    client.set_read_timeout(Some(LIMIT)).unwrap();
+    client.write_all(request("GET", "/v1/end", "", "").as_bytes()).unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    // As on a disk that is slow to free a file, the supervisor stays where the kernel does that.
+    let traced = Traced::stop(run.pid());
+    run.folder.file("ready", "");
+    traced.run_until(|call| call.number == libc::SYS_munmap && call.arguments[1] >= QUEUE_MEMORY);
+    let mut end = String::new();
+    client.read_to_string(&mut end).unwrap();
+    assert!(end.contains("\"exit_code\":0"), "{end}");
+    run.wait_for_log("removing the queues of the run");
+    let status = run.ask(&["status"]);
+    assert!(status.code == Some(1) && status.stderr.contains("no pipeline"), "{status:?}");
+    let next = run.ask(&["run", "pipeline.toml"]);
+    assert_eq!((next.code, next.stdout.as_str()), (Some(0), "7\n"), "{}", next.stderr);
+    drop(traced);
+    assert_eq!(run.finish(), ["7"]);
 }
 
 #[test]
