@@ -6,6 +6,7 @@
 //! | [`location`] | which file holds the letters of which pipeline file |
 //! | [`store`] | how one more letter gets into it, and what happens when it is full |
 //! | [`letters`] | how they are read, one at a time, beside others who write |
+//! | [`count`] | how many there are, without reading all of them each time |
 //! | [`finder`] | how one is found again, marked and crossed out |
 //! | [`change`] | how many are dropped, and what is gone is taken away |
 //! | [`rewrite`] | how the file is written anew, without what is gone |
@@ -32,6 +33,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod count;
 mod finder;
 mod letters;
 pub(crate) mod location;
@@ -46,9 +48,10 @@ use std::io;
 use std::time::SystemTime;
 
 pub(crate) use change::{drop_some, tidy};
+pub(crate) use count::{Amount, LetterCounter, amount};
 pub(crate) use finder::Finder;
 pub(crate) use letters::{Entry, Letter, Letters};
-pub(crate) use store::{Amount, Appended, Store, WhenFull, amount, append_line, probe};
+pub(crate) use store::{Appended, Store, WhenFull, append_line, probe};
 
 /// What is said of letters that were dropped to make room.
 pub(crate) fn dropped_text(dropped: u64, max_size: u64) -> String {

@@ -234,17 +234,17 @@ fn a_queue_that_drops_new_items_counts_them(kind: BrokerKind) {
 
 fn a_machine_that_comes_back_late_is_refused(kind: BrokerKind) {
     run(async {
-        let layout = Layout { ack_wait: Duration::from_millis(300), ..layout(&[10, 10]) };
+        let layout = Layout { ack_wait: Duration::from_millis(1500), ..layout(&[10, 10]) };
         let server = Server::safe(kind);
         let (late, other) = (server.join(&layout, "late").await, server.join(&layout, "other").await);
         commit(&late, "read", &[emits(1, &["x"])]).await.unwrap();
         let taken = late.take(A, 1, false).await.unwrap();
         for _ in 0..4 {
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(500)).await;
             assert_eq!(late.extend(A, &[taken[0].sequence]).await.unwrap(), [], "it still has it");
             assert_eq!(other.take(A, 1, true).await.unwrap(), [], "the lease began anew");
         }
-        sleep(Duration::from_millis(310)).await;
+        sleep(Duration::from_millis(1510)).await;
         let again = other.take(A, 1, true).await.unwrap();
         assert_eq!((again.len(), again[0].deliveries), (1, 2));
         assert_eq!(late.extend(A, &[taken[0].sequence]).await.unwrap(), [taken[0].sequence]);
@@ -380,7 +380,7 @@ fn moves(number: u64, from: &str, to: &str) -> Commit {
 
 fn a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it(kind: BrokerKind) {
     run(async {
-        let layout = Layout { ack_wait: Duration::from_millis(400), ..layout(&[10, 10]) };
+        let layout = Layout { ack_wait: Duration::from_millis(2000), ..layout(&[10, 10]) };
         let server = Server::safe(kind);
         let (one, two) = (server.join(&layout, "one").await, server.join(&layout, "two").await);
         let read = alone("read");

@@ -417,7 +417,7 @@ fn a_reload_of_checks_alone_and_an_upgrade_restart_nothing() {
 fn a_paused_one_is_not_checked() {
     let run = Run::start(
         "[stages.db]\ncommand = 'exec sleep 1000'\n\
-         health = { command = 'test ! -e sick', every = '10ms', timeout = '1s', failures = 1 }\n",
+         health = { command = 'test ! -e sick', every = '10ms', timeout = '20s', failures = 1 }\n",
     );
     wait_for_check(&run, "db", "healthy");
     let db = run.worker("db");

@@ -279,8 +279,8 @@ fn drain_works_off_what_a_stop_would_keep() {
 
 fn drains_all(of_queue: &str) {
     let mut run = up(&format!(
-        "drain_timeout = '1ms'\n[queues.a]\ncapacity = 1000\n{of_queue}\
-                      [stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 300 }}\noutput = 'a'\n\
+        "drain_timeout = '1ms'\n[queues.a]\ncapacity = 300\n{of_queue}\
+                      [stages.number]\nuse = 'count'\nwith = {{ from = 1 }}\noutput = 'a'\n\
                       [stages.slow]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\nsleep = '2ms'\n"
     ));
     wait_until("items that wait", || {

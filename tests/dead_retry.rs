@@ -271,9 +271,12 @@ fn letters_that_were_taken_away_with_their_file_do_not_count_any_more() {
 
 #[test]
 fn a_retry_goes_on_with_kept_queues_and_keeps_the_positions_of_sources() {
-    let text = "[queues.a]\ndurable = true\n[stages.number]\nuse = 'count'\nwith = { from = 1, to = 40 }\nsleep = '5ms'\noutput = 'a'\n\
-                [stages.work]\ncommand = 'read x; test ! -e broken$x && echo \"done $x\"'\nmode = 'each'\ninput = 'a'\nattempts = 1\nwhen_failing = 'dead-letter'\n";
+    // Its source is not through before the test lets an item go.
+    let text = "[queues.a]\ndurable = true\ncapacity = 4\n[stages.number]\nuse = 'count'\nwith = { from = 1, to = 40 }\noutput = 'a'\n\
+                [stages.work]\ncommand = 'read x; while test $x = 20 -a -e hold; do sleep 0.01; done; test ! -e broken$x && echo \"done $x\"'\n\
+                mode = 'each'\ninput = 'a'\nattempts = 1\nwhen_failing = 'dead-letter'\n";
     let folder = Folder::new();
+    folder.file("hold", "");
     for broken in 1..=5 {
         folder.file(&format!("broken{broken}"), "");
     }
@@ -285,6 +288,7 @@ fn a_retry_goes_on_with_kept_queues_and_keeps_the_positions_of_sources() {
         (!process::is_alive(run.pid()) || process::state(run.pid()) == Some('Z')).then_some(())
     });
     let first = run.stdout();
+    std::fs::remove_file(run.folder.path().join("hold")).unwrap();
     for broken in 1..=5 {
         std::fs::remove_file(run.folder.path().join(format!("broken{broken}"))).unwrap();
     }

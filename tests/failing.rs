@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use support::{Folder, Run, process, wait_until};
+use support::{Folder, LIMIT, Run, process, wait_until};
 
 fn file(folder: &Folder, queue: &str, source: &str, stage: &str) {
     folder.file(
@@ -201,7 +201,8 @@ fn six_malformed_lines_among_good_ones_are_six_letters_and_the_rest_is_through_i
             let began = Instant::now();
             let mut run = Run::in_folder(folder, &[]);
             assert_eq!(run.wait(), 3, "{}", run.stderr());
-            assert!(began.elapsed() < Duration::from_secs(15), "{kind}: {:?}", began.elapsed());
+            // Four hundred shells of a busy machine take most of it.
+            assert!(began.elapsed() < Duration::from_secs(40), "{kind}: {:?}", began.elapsed());
             assert_eq!((run.lines().len(), letters(&run)), (394, 6), "{kind}: {}", run.stderr());
         }
     }
@@ -237,7 +238,7 @@ fn kills_of_all_processes_again_and_again_while_a_stage_fails_lose_nothing() {
     run.wait_for_log("the stage work is failing");
     assert!(status(&run)["stages"][1]["failing"]["since"].is_number());
     let (mut killed, began) = (0, Instant::now());
-    while began.elapsed() < Duration::from_secs(6) {
+    while began.elapsed() < Duration::from_secs(6) || killed < 30 && began.elapsed() < LIMIT {
         for worker in run.workers("work") {
             killed += usize::from(process::kill(worker, libc::SIGKILL));
         }

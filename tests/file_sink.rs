@@ -130,7 +130,7 @@ fn assert_all(texts: &[String], n: u32) {
 
 #[test]
 fn a_durable_run_that_goes_on_adds_to_its_file() {
-    let bench = Bench::new(&numbers(400, "path = 'out.txt'", "2ms", DURABLE));
+    let bench = Bench::new(&numbers(2000, "path = 'out.txt'", "2ms", DURABLE));
     fs::write(bench.path("out.txt"), "from another run\n").unwrap();
     let first = bench.start();
     bench.wait_for_lines("out.txt", 20);
@@ -144,12 +144,12 @@ fn a_durable_run_that_goes_on_adds_to_its_file() {
     let after = bench.read("out.txt");
     let added = after.strip_prefix(&before).expect("all of the first run is there");
     assert!(added.starts_with('\n'), "the half line has an end: {added:?}");
-    assert_all(&[after.replace("<half a li\n", "")], 400);
+    assert_all(&[after.replace("<half a li\n", "")], 2000);
 }
 
 #[test]
 fn a_run_whose_kept_queues_are_refused_empties_no_file() {
-    let bench = Bench::new(&numbers(100, "path = 'out.txt'", "10ms", DURABLE));
+    let bench = Bench::new(&numbers(400, "path = 'out.txt'", "10ms", DURABLE));
     let first = bench.start();
     bench.wait_for_lines("out.txt", 5);
     first.kill();
@@ -160,23 +160,23 @@ fn a_run_whose_kept_queues_are_refused_empties_no_file() {
     assert_eq!(bench.read("out.txt"), before);
     fs::remove_file(bench.path("state/mprun/work/queues")).unwrap();
     bench.start().end(0);
-    assert_eq!(bench.read("out.txt").lines().count(), 100);
+    assert_eq!(bench.read("out.txt").lines().count(), 400);
 }
 
 #[test]
 fn a_renamed_file_is_made_anew_and_no_line_is_lost() {
-    let bench = Bench::new(&numbers(500, "path = 'out.txt'", "4ms", "processes = 2\n"));
+    let bench = Bench::new(&numbers(2000, "path = 'out.txt'", "4ms", "processes = 2\n"));
     let mut life = bench.start();
     bench.wait_for_lines("out.txt", 20);
     fs::rename(bench.path("out.txt"), bench.path("out.1")).unwrap();
     bench.wait_for_lines("out.txt", 1);
     assert!(life.end(0).contains("was moved or removed: a new one is begun"));
-    assert_all(&[bench.read("out.1"), bench.read("out.txt")], 500);
+    assert_all(&[bench.read("out.1"), bench.read("out.txt")], 2000);
 }
 
 #[test]
 fn what_is_written_after_a_file_was_removed_is_in_a_new_one() {
-    let bench = Bench::new(&numbers(300, "path = 'out.txt'", "4ms", "processes = 2\n"));
+    let bench = Bench::new(&numbers(2000, "path = 'out.txt'", "4ms", "processes = 2\n"));
     let mut life = bench.start();
     bench.wait_for_lines("out.txt", 20);
     let mut old = File::open(bench.path("out.txt")).unwrap();
@@ -185,12 +185,12 @@ fn what_is_written_after_a_file_was_removed_is_in_a_new_one() {
     let mut before = String::new();
     old.read_to_string(&mut before).unwrap();
     life.end(0);
-    assert_all(&[before, bench.read("out.txt")], 300);
+    assert_all(&[before, bench.read("out.txt")], 2000);
 }
 
 #[test]
 fn a_sink_waits_for_its_folder_and_goes_on_there() {
-    let bench = Bench::new(&numbers(400, "path = 'data/out.txt'", "4ms", ""));
+    let bench = Bench::new(&numbers(1000, "path = 'data/out.txt'", "4ms", ""));
     fs::create_dir(bench.path("data")).unwrap();
     let mut life = bench.start();
     bench.wait_for_lines("data/out.txt", 20);
@@ -205,7 +205,7 @@ fn a_sink_waits_for_its_folder_and_goes_on_there() {
     });
     fs::create_dir(bench.path("data")).unwrap();
     assert!(life.end(0).contains("it can be written again"));
-    assert_all(&[bench.read("data.old/out.txt"), bench.read("data/out.txt")], 400);
+    assert_all(&[bench.read("data.old/out.txt"), bench.read("data/out.txt")], 1000);
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn the_file_changes_with_the_time_and_the_worker_that_its_path_names() {
 #[test]
 fn readers_see_the_old_file_until_the_new_one_is_whole() {
     let with = "path = 'out.txt', replace = true";
-    let bench = Bench::new(&numbers(200, with, "2ms", "processes = 2\n"));
+    let bench = Bench::new(&numbers(4000, with, "2ms", "processes = 2\n"));
     fs::write(bench.path("out.txt"), "old\n").unwrap();
     fs::write(bench.path(".out.txt.new"), "of a run that was killed\n").unwrap();
     let mut old = File::open(bench.path("out.txt")).unwrap();
@@ -311,7 +311,7 @@ fn readers_see_the_old_file_until_the_new_one_is_whole() {
     bench.wait_for_lines(".out.txt.new", 20);
     assert_eq!(bench.read("out.txt"), "old\n");
     assert!(life.end(0).contains("is replaced by what this run has written"));
-    assert_all(&[bench.read("out.txt")], 200);
+    assert_all(&[bench.read("out.txt")], 4000);
     assert!(!bench.path(".out.txt.new").exists());
     old.rewind().unwrap();
     let mut text = String::new();
@@ -322,7 +322,7 @@ fn readers_see_the_old_file_until_the_new_one_is_whole() {
 #[test]
 fn a_replacement_goes_on_after_a_kill_a_stop_and_a_reload() {
     let with = "path = 'out.txt', replace = true";
-    let text = |sleep| numbers(600, with, sleep, DURABLE);
+    let text = |sleep| numbers(2000, with, sleep, DURABLE);
     let bench = Bench::new(&text("3ms"));
     fs::write(bench.path("out.txt"), "old\n").unwrap();
     let killed = bench.start();
@@ -338,7 +338,7 @@ fn a_replacement_goes_on_after_a_kill_a_stop_and_a_reload() {
     assert_eq!(bench.read("out.txt"), "old\n");
     bench.edit(&text("1ms").replace("replace = true", "replace = true, append = false"));
     reloaded.end(0);
-    assert_all(&[bench.read("out.txt")], 600);
+    assert_all(&[bench.read("out.txt")], 2000);
     assert!(!bench.path(".out.txt.new").exists());
 }
 

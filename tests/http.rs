@@ -188,7 +188,8 @@ fn a_stop_waits_for_no_server_longer_than_for_any_item() {
     let begun = Instant::now();
     run.signal(libc::SIGTERM);
     run.wait();
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // A server that is silent may be so for 30 s.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert!(run.stderr().contains("1000 left waiting"), "{}", run.stderr());
 }
 

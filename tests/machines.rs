@@ -327,7 +327,8 @@ fn a_machine_whose_broker_is_away_says_that_its_stages_wait_and_stops_at_once(ki
     let began = Instant::now();
     run.signal(libc::SIGTERM);
     assert_eq!(run.wait(), 0, "{}", run.stderr());
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {}", began.elapsed(), run.stderr());
+    // A drain would take 30 s.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}: {}", began.elapsed(), run.stderr());
 }
 
 fn what_a_machine_has_not_begun_goes_back_at_once_when_it_stops(kind: BrokerKind) {

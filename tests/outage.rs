@@ -22,7 +22,7 @@ fn asking(folder: &Folder, port: u16, retry: &str) {
 }
 
 /// The server goes away for a while, in the middle of the work: no dead letter, few tries, and the work goes on within
-/// `retry.max` and a second of its return.
+/// `retry.max` and a moment of its return.
 fn away(time: Duration, retry: &str, max: Duration) {
     let (folder, port) = (Folder::new(), free_port());
     let nginx = Nginx::start(&folder, port, "return 200 'ok';");
@@ -52,7 +52,8 @@ fn away(time: Duration, retry: &str, max: Duration) {
     let nginx = Nginx::start(&run.folder, port, "return 200 'ok';");
     let back = Instant::now();
     wait_until("the next answer", || (run.lines().len() > done).then_some(()));
-    assert!(back.elapsed() < max + Duration::from_secs(1), "it went on after {:?}", back.elapsed());
+    // Without `max` it could take as long as the outage. The moment is that of a busy machine, for a probe.
+    assert!(back.elapsed() < max + Duration::from_secs(5), "it went on after {:?}", back.elapsed());
     let mut lines: Vec<usize> = run.finish().iter().map(|line| line.parse().unwrap()).collect();
     lines.sort_unstable();
     assert_eq!(lines, (1..=ITEMS).collect::<Vec<_>>());

@@ -233,7 +233,7 @@ fn two_hundred_reloads_under_load_lose_and_double_nothing() {
 fn a_queue_that_gets_one_name_after_the_other_under_load_loses_nothing() {
     let text = |queue: usize| {
         format!(
-            "[stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 3000 }}\noutput = 'a'\nrate = '1500/s'\n\
+            "[stages.number]\nuse = 'count'\nwith = {{ from = 1, to = 9000 }}\noutput = 'a'\nrate = '1500/s'\n\
              [stages.pass]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = 'q{queue}'\n\
              [stages.show]\nuse = 'filter'\nwith = {{ contains = '' }}\ninput = 'q{queue}'\nsleep = '600us'\n"
         )
@@ -252,7 +252,7 @@ fn a_queue_that_gets_one_name_after_the_other_under_load_loses_nothing() {
         panic!("no edit came in the middle of another:\n{}", run.stderr());
     }
     let lines = run.finish();
-    assert_eq!(lines, (1..=3000).map(|n| n.to_string()).collect::<Vec<_>>(), "{}", run.stderr());
+    assert_eq!(lines, (1..=9000).map(|n| n.to_string()).collect::<Vec<_>>(), "{}", run.stderr());
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn a_killed_worker_is_replaced_and_the_run_goes_on() {
 #[test]
 fn a_stage_whose_workers_are_all_killed_at_once_loses_nothing() {
     let mut run = Run::start(
-        "[stages.src]\nuse = 'count'\nwith = { to = 1000 }\noutput = 'q'\n\
+        "[stages.src]\nuse = 'count'\nwith = { to = 10000 }\noutput = 'q'\n\
          [stages.e]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'q'\nprocesses = 20\nsleep = '10ms'\n",
     );
     let workers = wait_until("all workers at work", || {
@@ -35,7 +35,7 @@ fn a_stage_whose_workers_are_all_killed_at_once_loses_nothing() {
     let mut lines: Vec<u32> = run.finish().iter().map(|line| line.parse().unwrap()).collect();
     lines.sort_unstable();
     lines.dedup();
-    assert_eq!(lines.len(), 1000, "{}", run.stderr());
+    assert_eq!(lines.len(), 10_000, "{}", run.stderr());
     assert!(run.stderr().contains("20 restarts"), "{}", run.stderr());
 }
 

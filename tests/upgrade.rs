@@ -73,7 +73,7 @@ fn wait_for_takeovers(run: &Run, expected: usize) {
 
 #[test]
 fn workers_and_items_go_on_under_the_next_program() {
-    let n = 4000;
+    let n = 40_000;
     let (mut run, program) = run_by_copy(&counting(n, "2ms"));
     run.wait_for_log("up after");
     let (pid, workers) = (run.pid(), all_workers(&run));
@@ -138,7 +138,8 @@ fn requests_all_the_time_neither_keep_a_program_from_taking_over_nor_are_refused
 
 #[test]
 fn a_program_that_can_not_go_on_is_not_executed() {
-    let (mut run, program) = run_by_copy(&counting(1000, "1ms"));
+    let n = 20_000;
+    let (mut run, program) = run_by_copy(&counting(n, "1ms"));
     run.wait_for_log("up after");
     let workers = all_workers(&run);
     replace(&program, Path::new("/bin/false"));
@@ -163,7 +164,7 @@ fn a_program_that_can_not_go_on_is_not_executed() {
     // The source may be done by now.
     let left = all_workers(&run);
     assert!(left.iter().all(|pid| workers.contains(pid)), "{left:?} are not all of {workers:?}");
-    assert_eq!(run.finish(), ["500500"]);
+    assert_eq!(run.finish(), [(n * (n + 1) / 2).to_string()]);
 }
 
 fn verb(run: &Run, arguments: &[&str]) -> (Option<i32>, String) {
@@ -303,14 +304,16 @@ fn threads_with_blocked_signals(pid: u32) -> Vec<(u32, String, u64)> {
 
 #[test]
 fn what_a_source_has_read_of_standard_input_is_not_lost() {
+    let text = |sleep: &str| {
+        format!(
+            "[queues.a]\ncapacity = 5\n[stages.read]\nuse = 'stdin'\noutput = 'a'\n\
+             [stages.slow]\nuse = 'format'\nwith = {{ template = '{{item}}' }}\ninput = 'a'\noutput = 'b'\nsleep = '{sleep}'\n\
+             [stages.total]\nuse = 'sum'\ninput = 'b'\n"
+        )
+    };
     let (mut run, _) = {
         let folder = Folder::new();
-        folder.file(
-            "pipeline.toml",
-            "[queues.a]\ncapacity = 5\n[stages.read]\nuse = 'stdin'\noutput = 'a'\n\
-             [stages.slow]\nuse = 'format'\nwith = { template = '{item}' }\ninput = 'a'\noutput = 'b'\nsleep = '5ms'\n\
-             [stages.total]\nuse = 'sum'\ninput = 'b'\n",
-        );
+        folder.file("pipeline.toml", &text("5ms"));
         let mut command = support::command(&folder);
         command.args(["run", "pipeline.toml"]).stdin(std::process::Stdio::piped());
         command.stdout(fs::File::create(folder.path().join("stdout")).unwrap());
@@ -319,7 +322,7 @@ fn what_a_source_has_read_of_standard_input_is_not_lost() {
         let mut input = child.stdin.take().unwrap();
         let writer = std::thread::spawn(move || {
             use std::io::Write;
-            (1..=1000).try_for_each(|n| writeln!(input, "{n}")).unwrap();
+            (1..=10_000).try_for_each(|n| writeln!(input, "{n}")).unwrap();
         });
         (Run::adopt(folder, child), writer)
     };
@@ -334,5 +337,6 @@ fn what_a_source_has_read_of_standard_input_is_not_lost() {
         wait_until("another reader", || run.workers("read").first().filter(|&&pid| pid != reader).copied());
         wait_until("it to be up", || process::children(run.pid()).len().ge(&4).then_some(()));
     }
-    assert_eq!(run.finish(), ["500500"]);
+    run.edit(&text("0s"));
+    assert_eq!(run.finish(), ["50005000"]);
 }

@@ -1,12 +1,11 @@
 //! Many letters that are dropped, and what is gone taken away. Each of these has the file's lock for its time.
 
-use super::letters::{Entry, GONE, Letter, Letters};
+use super::letters::{Entry, Letter, Letters, cross_out};
 use super::rewrite::{Dropped, living_bytes, rewrite};
 use super::store::locked;
 use nix::fcntl::Flock;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ pub(crate) fn drop_some(path: &Path, chosen: &mut dyn FnMut(&Letter) -> bool) ->
     for entry in Letters::of(file.try_clone()?, length)? {
         let Entry::Letter(letter) = entry? else { continue };
         if chosen(&letter) {
-            file.write_all_at(&[GONE, b' '], letter.offset)?;
+            cross_out(&file, letter.offset)?;
             outcome.dropped += 1;
         } else {
             outcome.left += 1;

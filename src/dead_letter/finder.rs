@@ -1,7 +1,7 @@
 //! Letters by their numbers, in a file that other processes may rewrite meanwhile.
 
 use super::change::locked_if_there;
-use super::letters::{self, GONE, Letter, Letters, MARKED, WAITS};
+use super::letters::{self, Letter, Letters, MARKED, WAITS};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -58,7 +58,8 @@ impl Finder {
     /// # Errors
     /// When it can't be written, or the lock can't be had.
     pub(crate) fn mark(&mut self, path: &Path, number: u64, marked: bool) -> io::Result<bool> {
-        self.change(path, number, &[if marked { MARKED } else { WAITS }])
+        let first = if marked { MARKED } else { WAITS };
+        self.change(path, number, |file, offset| file.write_all_at(&[first], offset))
     }
 
     /// Takes a letter out of the file; false if it isn't there any more.
@@ -66,14 +67,18 @@ impl Finder {
     /// # Errors
     /// When it can't be written, or the lock can't be had.
     pub(crate) fn cross_out(&mut self, path: &Path, number: u64) -> io::Result<bool> {
-        // One byte decides; `tidy` and the next rewriting take the rest away.
-        self.change(path, number, &[GONE, b' '])
+        self.change(path, number, letters::cross_out)
     }
 
-    fn change(&mut self, path: &Path, number: u64, first: &[u8]) -> io::Result<bool> {
+    fn change(
+        &mut self,
+        path: &Path,
+        number: u64,
+        change: impl FnOnce(&File, u64) -> io::Result<()>,
+    ) -> io::Result<bool> {
         let Some(file) = locked_if_there(path)? else { return Ok(false) };
         let Some((offset, _)) = self.place(&file, number)? else { return Ok(false) };
-        file.write_all_at(first, offset)?;
+        change(&file, offset)?;
         Ok(true)
     }
 

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +23,9 @@ pub(super) const GONE: u8 = b'#';
 /// A line without its end may be one that is being written: it is looked at again, this many times.
 const END_TRIES: u32 = 10;
 const END_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Letters that this process has crossed out, and files that it has emptied: what was counted before counts no more.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 /// Only a regular file holds letters.
 pub(super) fn regular(file: File) -> io::Result<File> {
@@ -214,8 +219,6 @@ pub(crate) enum Entry<T> {
 #[derive(Default)]
 pub(crate) struct Letters {
     reader: Option<Take<BufReader<File>>>,
-    /// Bytes of the file.
-    pub(super) bytes: u64,
     /// Lines read until now, those that are gone included.
     pub(super) line: u64,
     /// Where the line begins that was read last.
@@ -238,10 +241,16 @@ impl Letters {
     }
 
     /// Those in the first `bytes` of a file.
-    pub(crate) fn of(mut file: File, bytes: u64) -> io::Result<Letters> {
-        file.seek(SeekFrom::Start(0))?;
+    pub(crate) fn of(file: File, bytes: u64) -> io::Result<Letters> {
+        Letters::within(file, 0..bytes)
+    }
+
+    /// Those in a part of a file that begins with a line, whose number is then that in the part.
+    pub(super) fn within(mut file: File, part: Range<u64>) -> io::Result<Letters> {
+        file.seek(SeekFrom::Start(part.start))?;
+        let bytes = part.end.saturating_sub(part.start);
         let reader = BufReader::with_capacity(64 * 1024, file).take(bytes);
-        Ok(Letters { reader: Some(reader), bytes, ..Letters::default() })
+        Ok(Letters { reader: Some(reader), begin: part.start, offset: part.start, ..Letters::default() })
     }
 
     /// The next line, of which no more is read than `look` does.
@@ -320,7 +329,7 @@ pub(super) fn gone_line(lines: u64, dropped: u64) -> String {
 }
 
 /// Without a lock a line may be seen while it is written: that is no torn one.
-fn settled_length(file: &File) -> io::Result<u64> {
+pub(super) fn settled_length(file: &File) -> io::Result<u64> {
     let mut length = file.metadata()?.len();
     for _ in 0..END_TRIES {
         let mut last = [b'\n'];
@@ -334,6 +343,23 @@ fn settled_length(file: &File) -> io::Result<u64> {
         length = file.metadata()?.len();
     }
     Ok(length)
+}
+
+/// Takes the letter that begins at a place out of the file: one byte decides, and a rewriting takes the rest away.
+pub(super) fn cross_out(file: &File, offset: u64) -> io::Result<()> {
+    file.write_all_at(&[GONE, b' '], offset)?;
+    note_change();
+    Ok(())
+}
+
+/// Notes that something has changed in front of the end of a file, after that was written.
+pub(super) fn note_change() {
+    CHANGES.fetch_add(1, Ordering::Release); // pairs with the Acquire in `changes`
+}
+
+/// As many of them as this process has made.
+pub(super) fn changes() -> u64 {
+    CHANGES.load(Ordering::Acquire) // pairs with the Release in `note_change`: what was written before it is read after this
 }
 
 /// The letter at a place, if it stands there.

@@ -1,6 +1,6 @@
 //! The file written anew, without what is gone or has to go.
 
-use super::letters::{Entry, GONE, Letter, Letters, gone_line};
+use super::letters::{Entry, GONE, Letter, Letters, gone_line, note_change};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -82,6 +82,7 @@ pub(super) fn rewrite(
     let dropped = letters.dropped;
     if outcome.left == 0 && dropped == 0 {
         file.set_len(0)?;
+        note_change();
         return Ok((file, outcome));
     }
     if letters.line > written {

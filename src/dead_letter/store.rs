@@ -1,6 +1,6 @@
 //! The file that letters are appended to: its lock, its bounds.
 
-use super::letters::{Entry, Letters, is_of_run, regular};
+use super::letters::regular;
 use super::rewrite::{living_bytes, rewrite};
 use crate::sys::fd;
 use nix::errno::Errno;
@@ -255,34 +255,4 @@ pub(crate) fn probe(path: &Path) -> io::Result<()> {
         }
         opened => opened.map(drop),
     }
-}
-
-/// How many letters there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    /// Letters.
-    pub letters: u64,
-    /// Those of them that the run has left about which was asked.
-    pub of_run: u64,
-    /// Bytes of their file.
-    pub bytes: u64,
-    /// Letters that were dropped to make room.
-    pub dropped: u64,
-}
-
-/// Counts them, and those of a run by itself.
-///
-/// # Errors
-/// When they can't be read.
-pub(crate) fn amount(path: &Path, run: &str) -> io::Result<Amount> {
-    let mut letters = Letters::open(path)?;
-    let mut amount = Amount { bytes: letters.bytes, ..Amount::default() };
-    while let Some(entry) = letters.next_with(|raw| is_of_run(raw, run)) {
-        if let Entry::Letter(is_of_run) = entry? {
-            amount.letters += 1;
-            amount.of_run += u64::from(is_of_run);
-        }
-    }
-    amount.dropped = letters.dropped;
-    Ok(amount)
 }

@@ -14,6 +14,7 @@ use super::machine::state::State;
 use super::machine::wanted::Wanted;
 use super::notify;
 use super::options::RunOptions;
+use super::recovery::queue_store::Room;
 use super::recovery::replacing::RunEnd;
 use super::recovery::upgrade_state::{PREFLIGHT_OK, Predecessor, UpgradeState};
 use super::runtime::checks::QueueMemory;
@@ -23,7 +24,7 @@ use super::runtime::watch::FileStamp;
 use super::runtime::{checks, control, last_wait, letters};
 use crate::config::{self, Loaded, Report, Texts};
 use crate::control::claim::{Claim, RunLock};
-use crate::control::server::Listeners;
+use crate::control::server::{Listeners, Server};
 use crate::exit;
 use crate::logs::{self, RecentLogs};
 use crate::model::HaltOf;
@@ -62,12 +63,35 @@ pub(crate) fn run(options: RunOptions, registry: &Registry) -> u8 {
     if let Err(why) = checks::check(&loaded.pipeline, registry) {
         return failed(&SetUpError::Refused(why), &manager);
     }
-    let code = match supervise(&options, loaded, registry, &manager, Predecessor { received, upgrade }) {
-        Ok(code) => code,
-        Err(error) => failed(&error, &manager),
-    };
+    let over = supervise(&options, loaded, registry, &manager, Predecessor { received, upgrade });
+    let over = over.map_err(|error| failed(&error, &manager));
     manager.flush();
-    code
+    match over {
+        Ok(over) => over.end(),
+        Err(code) => code,
+    }
+}
+
+/// A run that is over for all that had to do with it: its locks are free, and what there was to say is said.
+struct Finished {
+    code: u8,
+    /// Where its last lines were kept.
+    recent_logs: Option<RecentLogs>,
+    room: Room,
+    /// Clients that wait for the end of the process.
+    server: Option<Server>,
+}
+
+impl Finished {
+    /// The exit code, once all that remains is to exit.
+    fn end(self) -> u8 {
+        let Finished { code, room, server, .. } = self;
+        room.free(move || {
+            log!(target: "mprun", Level::Info, "removing the queues of the run: the system frees their room, and may take a minute");
+            drop(server); // these clients wait no longer
+        });
+        code
+    }
 }
 
 fn failed(error: &SetUpError, manager: &NotifySocket) -> u8 {
@@ -123,7 +147,7 @@ fn supervise(
     registry: &Registry,
     manager: &NotifySocket,
     before: Predecessor,
-) -> Result<u8, SetUpError> {
+) -> Result<Finished, SetUpError> {
     let name = loaded.pipeline.name.clone();
     logs::set_pipeline(&name);
     // Before there is any thread: signals reach this one only, which can hold them back once more.
@@ -145,23 +169,22 @@ fn supervise(
     let ended = live(run, loaded, before, (claim, run_lock, inherited), (&mut log_writer, outlet));
     log_writer.end();
     // Not before the log writer has ended: it keeps the supervisor's own lines there.
-    ended.map(|(code, recent_logs)| {
-        if let Some(recent_logs) = recent_logs {
+    ended.inspect(|over| {
+        if let Some(recent_logs) = &over.recent_logs {
             recent_logs.remove();
             crate::control::python::forget(recent_logs.folder());
         }
-        code
     })
 }
 
-/// From here to the end: the exit code, and where its last lines were kept.
+/// From here to the end.
 fn live(
     mut run: Run<'_>,
     loaded: Loaded,
     mut before: Predecessor,
     (mut claim, run_lock, inherited): (Option<Claim>, Option<RunLock>, Listeners),
     (log_writer, outlet): (&mut LogWriter, Outlet),
-) -> Result<(u8, Option<RecentLogs>), SetUpError> {
+) -> Result<Finished, SetUpError> {
     let name = loaded.pipeline.name.clone();
     let stamp = FileStamp::of(&run.options.file, &loaded.watched);
     let mut performer = Performer::set_up(&run, &loaded, &mut before, log_writer, outlet)?;
@@ -169,8 +192,8 @@ fn live(
     let locks = claim.iter().flat_map(Claim::locks).chain(run_lock.iter().map(RunLock::descriptor));
     performer.locks = locks.filter_map(Result::ok).collect();
     let is_resumed = before.upgrade.is_some();
-    let logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
-    performer.launcher.recent_logs.clone_from(&logs);
+    let recent_logs = claim.as_ref().and_then(|claim| control::keep_recent_logs(claim, is_resumed));
+    performer.launcher.recent_logs.clone_from(&recent_logs);
     let (listeners, socket) = performer.listen(&loaded.pipeline, claim.as_mut(), inherited);
     let mut state = State::new(fastrand::u64(..), capabilities(run.manager));
     state.recover(std::mem::take(&mut performer.store.recovered), performer.store.keeps_items());
@@ -186,13 +209,15 @@ fn live(
     let mut ended = performer.close();
     drop(run.progress.take());
     let server = ended.server.take();
-    let code = conclude(&run, &name, &outcome, ended);
-    server.inspect(|server| server.say_end(code));
-    Ok((code, logs))
+    let (code, room) = conclude(&run, &name, &outcome, ended);
+    if let Some(server) = &server {
+        server.say_end(code);
+    }
+    Ok(Finished { code, recent_logs, room, server })
 }
 
-/// Everything is counted, put away and reported: the exit code.
-fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
+/// Everything is counted, put away and reported: the exit code, and the memory that is left.
+fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> (u8, Room) {
     let Ended { closing, store, replacing, inbox, .. } = ended;
     let lines = closing.lines(name, outcome, run.started.elapsed());
     lines.iter().for_each(|line| log!(target: "mprun", Level::Info, "{line}"));
@@ -222,13 +247,14 @@ fn conclude(run: &Run<'_>, name: &str, outcome: &Outcome, ended: Ended) -> u8 {
     };
     // Before the queues are put away: a run killed between the two is gone on with from them.
     let replaced = replacing.conclude(end);
-    let put_away = store.conclude(outcome.is_through(), run.manager, &mut last_wait::for_room(&inbox));
+    let mut waits = last_wait::for_room(&inbox);
+    let (put_away, room) = store.conclude(outcome.is_through(), run.manager, &mut waits);
     let written = write_report(run, name, outcome, &closing);
     let code = if replaced && put_away && written { closing.exit_code(outcome) } else { exit::FAILED };
     let code = if code == exit::DONE && has_not_drained { exit::FAILED } else { code };
     let code = if code == exit::DONE { of_a_line(run, outcome, closing.left) } else { code };
     notify::send_exit(run.manager, &lines[0], code);
-    code
+    (code, room)
 }
 
 /// What comes after a line (`mprun do … && …`) relies on all of its items.

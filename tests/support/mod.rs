@@ -11,6 +11,7 @@ pub mod pty;
 pub mod server;
 pub mod storm;
 pub mod terminal_svg;
+pub mod trace;
 pub mod version6;
 
 use std::fs::{self, File};

@@ -45,14 +45,14 @@ use ending::Ending;
 use late::LateListener;
 use letters::LetterReader;
 use shared::Shared;
-use slots::{ACCEPT_RETRY_DELAY, Slots};
+use slots::{ACCEPT_RETRY_DELAY, Slots, either};
 use state::ServerState;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::thread;
 use tokio::net;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use ask::Ask;
 pub(crate) use retry::Retrier;
@@ -77,13 +77,15 @@ pub(crate) struct Listeners {
     pub web: Option<TcpListener>,
 }
 
-/// The running server.
+/// The running server. Dropped, it ends, and its connections with it.
 #[derive(Debug)]
 pub(crate) struct Server {
     changes: mpsc::UnboundedSender<Change>,
     late_web: LateListener,
     late_metrics: LateListener,
     ending: Ending,
+    /// Its end is that of the thread.
+    _life: oneshot::Sender<()>,
 }
 
 impl Server {
@@ -126,7 +128,7 @@ impl Listeners {
     }
 }
 
-/// Serves from now on, until this process ends; `[control] listen`, once there are settings. `dead_letters`: their file.
+/// Serves from now on, until it is dropped; `[control] listen`, once there are settings. `dead_letters`: their file.
 ///
 /// # Errors
 /// When the thread or what it needs can't be made.
@@ -148,6 +150,7 @@ pub(crate) fn start(
         let control = listeners.control.map(net::UnixListener::from_std).transpose()?;
         (control, listeners.metrics.map(net::TcpListener::from_std).transpose()?)
     };
+    let (life, ended) = oneshot::channel();
     let serve = move || {
         runtime.block_on(async {
             if let Some(metrics) = metrics {
@@ -156,14 +159,19 @@ pub(crate) fn start(
                 tokio::spawn(metrics::serve_later(address, state, late.1));
             }
             tokio::spawn(web::serve(changes, shared.clone(), late.0));
-            match control {
-                Some(control) => accept(control, shared).await,
-                None => std::future::pending().await,
-            }
+            let accepting = async {
+                match control {
+                    Some(control) => accept(control, shared).await,
+                    None => std::future::pending().await,
+                }
+            };
+            either(accepting, async { drop(ended.await) }).await;
         });
+        // A slow disk may hold up what it has begun.
+        runtime.shutdown_background();
     };
     thread::Builder::new().name("control".to_owned()).stack_size(STACK_BYTES).spawn(serve)?;
-    Ok(Server { changes: to_web, late_web, late_metrics, ending })
+    Ok(Server { changes: to_web, late_web, late_metrics, ending, _life: life })
 }
 
 async fn accept(listener: net::UnixListener, shared: Shared) {

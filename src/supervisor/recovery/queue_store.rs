@@ -13,6 +13,8 @@ mod end;
 pub(crate) mod open;
 mod refused;
 
+pub(crate) use end::Room;
+
 use super::begun_files::BegunFiles;
 use super::saver::Saver;
 use crate::config::pipeline::{Mode, Work};
