@@ -254,6 +254,11 @@ fn a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_
     assert!(said.stderr.contains("password") && !said.stderr.contains("hunter2"), "{}", said.stderr);
 }
 
+fn goes_on(run: &Run) {
+    let before = numbers(run).len();
+    wait_until("more items", || (numbers(run).len() > before + 20).then_some(()));
+}
+
 /// Its secret is another one, in a file that it reads again, then in a pipeline file that is reloaded.
 fn a_machine_waits_while_the_broker_refuses_its_secret_and_goes_on_with_the_right_one(kind: BrokerKind) {
     let mut server = server(kind);
@@ -267,11 +272,7 @@ fn a_machine_waits_while_the_broker_refuses_its_secret_and_goes_on_with_the_righ
     assert_eq!(refused.status.code(), Some(2), "at the start it is a fault");
     let path = secret("s3cret");
     let run = Run::in_folder(folder, &[]);
-    let goes_on = || {
-        let before = numbers(&run).len();
-        wait_until("more items", || (numbers(&run).len() > before + 20).then_some(()));
-    };
-    goes_on();
+    goes_on(&run);
     let mut rotate = |from: &str, to: &str| {
         server.kill();
         server.change_argument(from, to);
@@ -286,16 +287,45 @@ fn a_machine_waits_while_the_broker_refuses_its_secret_and_goes_on_with_the_righ
     rotate("s3cret", "0ther");
     fs::write(&path, "0ther").unwrap();
     run.wait_for_log("the broker is there again");
-    goes_on();
+    goes_on(&run);
     rotate("0ther", "th1rd");
     let third = text.replace("://", "://:th1rd@");
     run.folder.file("pipeline.toml", &third);
     run.tell(&["reload", "--wait"]);
     run.wait_for_log("reload: broker: this machine's password");
     wait_until("the broker", || (run.ask(&["status", "--check"]).code == Some(0)).then_some(()));
-    goes_on();
+    goes_on(&run);
     let log = run.stderr();
     assert!(!["s3cret", "0ther", "th1rd"].iter().any(|secret| log.contains(secret)), "{log}");
+}
+
+/// A failover, or a setting that somebody changes: no item of this machine is lost for that.
+fn a_machine_waits_for_a_server_that_is_unfit_in_the_middle_of_a_run(kind: BrokerKind) {
+    let (mut server, fit, unfit, why) = match kind {
+        BrokerKind::Redis => {
+            let server = Server::start(&[SAFE, &["--maxmemory-policy", "noeviction"]].concat());
+            (server, "noeviction", "allkeys-lru", "the server may lose items")
+        }
+        BrokerKind::Nats => (Server::nats(&["-js"], ""), "-js", "-V", "the server keeps nothing"),
+    };
+    let text = file(&server, 100_000, SLOW).replace(":s3cret@", "");
+    let run = Run::start(&text);
+    goes_on(&run);
+    let restart = |server: &mut Server, (from, to): (&str, &str)| {
+        server.kill();
+        server.change_argument(from, to);
+        server.start_again();
+    };
+    restart(&mut server, (fit, unfit));
+    run.wait_for_log(why);
+    assert_eq!(run.ask(&["status", "--check"]).code, Some(1));
+    let folder = Folder::new();
+    folder.file("pipeline.toml", &text);
+    let refused = command(&folder).arg("run").arg("pipeline.toml").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "at the start it is a fault");
+    restart(&mut server, (unfit, fit));
+    run.wait_for_log("the broker is there again");
+    goes_on(&run);
 }
 
 /// What it has room for again is said once, and a look at a full one tells what is to be done.
@@ -741,6 +771,7 @@ on_both!(
     a_stopped_machine_that_was_struck_off_is_refused_when_it_goes_on,
     a_machine_says_since_when_the_broker_is_away_and_who_asks_the_broker_gets_an_error,
     a_machine_waits_while_the_broker_refuses_its_secret_and_goes_on_with_the_right_one,
+    a_machine_waits_for_a_server_that_is_unfit_in_the_middle_of_a_run,
     a_broker_that_is_full_is_said_and_seen_until_it_has_room,
     dead_letters_in_the_broker_are_seen_to_from_any_machine,
     letters_of_a_run_that_has_ended_are_worked_off_by_the_next_run_of_the_file,

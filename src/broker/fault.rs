@@ -3,6 +3,10 @@
 use super::{Layout, Membership, QueueSettings};
 use crate::model::{Outage, WhenFull};
 use std::fmt;
+use std::time::Duration;
+
+/// A request whose answer may have got lost: longer than a busy server takes, shorter than a lease.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The text never holds a password, nor the address as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +20,10 @@ pub enum Fault {
     Denied(String),
     /// Another life of this machine has joined, or this one was struck off: it holds nothing any more.
     Superseded,
-    /// Settings under which items get lost, the queues of another pipeline: no try helps.
+    /// The server takes no items now, or its settings would lose them. At a start no try helps; in the middle of a run it may become
+    /// what it was: another server takes over, a setting is set right.
+    Unfit(String),
+    /// The queues of another pipeline, a machine that was struck off: no try helps.
     Fatal(String),
 }
 
@@ -24,6 +31,14 @@ impl Fault {
     /// The server knows no such user, or the password is another one.
     pub fn wrong_password() -> Fault {
         Fault::Denied("the broker refuses the user or the password".into())
+    }
+
+    /// A request that was not answered in time.
+    pub fn no_answer() -> Fault {
+        let within = ANSWER_TIMEOUT.as_secs();
+        Fault::Away(format!(
+            "no answer within {within} s: it stands still, or the cable is too slow for 1 MiB or a long item"
+        ))
     }
 
     /// What may pass by itself, without another secret or other settings.
@@ -37,6 +52,7 @@ impl Fault {
             Fault::Away(_) => Some(Outage::Unreachable),
             Fault::Full(_) => Some(Outage::Full),
             Fault::Denied(_) => Some(Outage::Denied),
+            Fault::Unfit(_) => Some(Outage::Unfit),
             Fault::Superseded | Fault::Fatal(_) => None,
         }
     }
@@ -87,6 +103,7 @@ impl fmt::Display for Fault {
                 "this machine is no longer in the run: another process of it has joined, it was struck off (`mprun forget`), or the broker \
                  has lost the run",
             ),
+            Fault::Unfit(why) => write!(f, "the broker is unfit: {why}"),
             Fault::Denied(why) | Fault::Fatal(why) => f.write_str(why),
         }
     }

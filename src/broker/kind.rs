@@ -39,6 +39,15 @@ impl BrokerKind {
         }
     }
 
+    /// Bytes of the longest item that a server takes by its own settings: of Redis `proto-max-bulk-len`, 512 MiB with what is beside
+    /// the item. `None`: longer ones go in parts.
+    pub fn most_item(self) -> Option<u64> {
+        match self {
+            BrokerKind::Redis => Some(511 << 20),
+            BrokerKind::Nats => None,
+        }
+    }
+
     /// The feature of the build.
     pub fn feature(self) -> &'static str {
         match self {

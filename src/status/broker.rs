@@ -79,6 +79,7 @@ impl BrokerStatus {
             Outage::Unreachable => "the broker can't be reached",
             Outage::Full => "the broker is full, and takes nothing of this machine",
             Outage::Denied => "the broker refuses the user or the password of this machine",
+            Outage::Unfit => "the broker is unfit (the log says why)",
         };
         let held = counted(self.held, "item");
         let commits = match self.commits {

@@ -1,15 +1,13 @@
 //! Requests to JetStream, in JSON, and what it refuses.
 
 use crate::broker::Fault;
+use crate::broker::fault::ANSWER_TIMEOUT;
 use async_nats::{Client, HeaderMap, Message, RequestErrorKind, StatusCode};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// A request whose answer may have got lost: longer than a busy server takes, shorter than a lease.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// As the state has times.
 pub(super) fn ms(time: Duration) -> u64 {
@@ -71,7 +69,7 @@ fn refusal(error: Error) -> Refusal {
         code if NO_MESSAGE.contains(&code) => Refusal::NoMessage,
         code if FULL.contains(&code) => Refusal::Full(description),
         code if OFF.contains(&code) => {
-            Refusal::Fault(Fault::Fatal(format!("JetStream is not enabled: {description}")))
+            Refusal::Fault(Fault::Unfit(format!("JetStream is not enabled: {description}")))
         }
         SUBJECTS_OVERLAP => Refusal::Fault(Fault::Fatal(
             "another stream there takes the same subjects (`nats stream ls --subject`): give this pipeline another `prefix`".into(),
@@ -103,11 +101,11 @@ impl Api {
             request = request.headers(headers);
         }
         self.0.send_request(subject, request).await.map_err(|error| {
-            Refusal::Fault(Fault::Away(match error.kind() {
-                RequestErrorKind::TimedOut => "no answer within 10 s".into(),
-                RequestErrorKind::NoResponders => "JetStream does not answer yet".into(),
-                _ => error.to_string(),
-            }))
+            Refusal::Fault(match error.kind() {
+                RequestErrorKind::TimedOut => Fault::no_answer(),
+                RequestErrorKind::NoResponders => Fault::Away("JetStream does not answer yet".into()),
+                _ => Fault::Away(error.to_string()),
+            })
         })
     }
 

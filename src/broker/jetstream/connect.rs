@@ -1,6 +1,6 @@
 //! The connection to a server. It breaks once: the link makes the next one, by its own back-off.
 
-use super::api::ANSWER_TIMEOUT;
+use crate::broker::fault::ANSWER_TIMEOUT;
 use crate::broker::{Access, Fault};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
 use rustls::pki_types::CertificateDer;

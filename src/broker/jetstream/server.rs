@@ -54,11 +54,11 @@ pub(super) fn check_server(version: &str, has_jetstream: bool) -> Result<(), Fau
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     if (next(), next()) < (2, 9) {
-        return Err(Fault::Fatal(format!("the server is NATS {version}: 2.9 is needed")));
+        return Err(Fault::Unfit(format!("the server is NATS {version}: 2.9 is needed")));
     }
     match has_jetstream {
         true => Ok(()),
-        false => Err(Fault::Fatal(
+        false => Err(Fault::Unfit(
             "the server keeps nothing: JetStream is not enabled (`jetstream { }` in its file, or `-js`)"
                 .into(),
         )),
@@ -100,7 +100,7 @@ impl Settings {
         let faults = self.faults();
         if !faults.is_empty() {
             let faults = faults.join("; ");
-            return Err(Fault::Fatal(format!(
+            return Err(Fault::Unfit(format!(
                 "the stream {stream} has other settings than mprun gives it: {faults}; set them right with `nats stream edit`"
             )));
         }
@@ -108,7 +108,7 @@ impl Settings {
             let loss = "the stream is kept in memory, so what is in it goes with the server";
             return match allow_loss {
                 true => Ok(vec![loss.to_owned()]),
-                false => Err(Fault::Fatal(format!(
+                false => Err(Fault::Unfit(format!(
                     "the server may lose items: {loss}; `allow_loss = true` runs on it all the same"
                 ))),
             };
@@ -153,7 +153,7 @@ mod tests {
             ("sealed", json!(true)),
             ("deny_purge", json!(true)),
         ] {
-            let Err(Fault::Fatal(why)) = settings((key, value)).check("s", true) else { panic!("{key}") };
+            let Err(Fault::Unfit(why)) = settings((key, value)).check("s", true) else { panic!("{key}") };
             assert!(why.contains(key) || ["sealed", "deny_purge"].contains(&key), "{why}");
         }
     }
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_stream_in_memory_is_refused_unless_that_is_allowed() {
         let memory = settings(("storage", json!("memory")));
-        assert!(matches!(memory.check("s", false), Err(Fault::Fatal(why)) if why.contains("allow_loss")));
+        assert!(matches!(memory.check("s", false), Err(Fault::Unfit(why)) if why.contains("allow_loss")));
         assert!(memory.check("s", true).unwrap()[0].contains("memory"));
     }
 
@@ -169,7 +169,7 @@ mod tests {
     fn old_servers_and_those_without_jetstream_are_refused() {
         assert_eq!(check_server("2.9.10", true), Ok(()));
         assert_eq!(check_server("2.12.0-RC.1", true), Ok(()));
-        assert!(matches!(check_server("2.8.4", true), Err(Fault::Fatal(why)) if why.contains("2.9")));
-        assert!(matches!(check_server("2.10.0", false), Err(Fault::Fatal(why)) if why.contains("JetStream")));
+        assert!(matches!(check_server("2.8.4", true), Err(Fault::Unfit(why)) if why.contains("2.9")));
+        assert!(matches!(check_server("2.10.0", false), Err(Fault::Unfit(why)) if why.contains("JetStream")));
     }
 }

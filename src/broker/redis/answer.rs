@@ -25,6 +25,7 @@ pub(super) fn fault(error: &RedisError) -> Fault {
         ErrorKind::InvalidClientConfig => Fault::Fatal(format!("the broker refuses: {error}")),
         ErrorKind::RESP3NotSupported => Fault::Fatal("the server is too old: Redis 6.2 is needed".into()),
         _ if code == "WRONGTYPE" => Fault::Fatal(format!("a key is of something else: {error}")),
+        _ if error.is_timeout() => Fault::no_answer(),
         _ => Fault::Away(error.to_string()),
     }
 }

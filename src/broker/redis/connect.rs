@@ -7,6 +7,7 @@ use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
 use super::transaction::Transaction;
+use crate::broker::fault::ANSWER_TIMEOUT;
 use crate::broker::values::unfinished;
 use crate::broker::{Access, Fault, Joined, Layout, Membership, QueueSettings};
 use crate::hash;
@@ -22,8 +23,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A server that accepts a connection and then says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A request whose answer may have got lost: longer than a busy server takes, shorter than a lease.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A run that was joined, and the way to it.
 pub(super) struct Entered {
@@ -101,7 +100,10 @@ pub(super) async fn connect(
         .set_push_sender(pushes);
     let client = client.map_err(|error| answer::fault(&error))?;
     let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-    connected.map_err(|error| answer::fault(&error))
+    connected.map_err(|error| match error.is_timeout() {
+        true => Fault::Away(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())),
+        false => answer::fault(&error),
+    })
 }
 
 async fn look(connection: &mut MultiplexedConnection, allow_loss: bool) -> Result<Vec<String>, Fault> {
@@ -116,7 +118,7 @@ async fn look(connection: &mut MultiplexedConnection, allow_loss: bool) -> Resul
     if server.is_loading() {
         return Err(Fault::Away("the server is loading what it had".into()));
     }
-    server.check(allow_loss).map_err(Fault::Fatal)
+    server.check(allow_loss).map_err(Fault::Unfit)
 }
 
 /// The same names in the same order are the same pipeline.

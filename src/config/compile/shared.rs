@@ -111,6 +111,17 @@ fn check_queue(item: &Item<QueueKeys>, report: &mut Report) {
     }
 }
 
+fn check_longest_item(item: &Item<QueueKeys>, most: Option<u64>, report: &mut Report) {
+    let QueueKeys { shared, max_item, .. } = &item.keys;
+    if let (true, Some(at), Some(most)) = (shared.value, &max_item.at, most)
+        && max_item.value > most
+    {
+        let title = format!("`{}` is shared, and Redis takes no item that long", item.name);
+        let help = format!("write at most \"{}MiB\"", most >> 20);
+        report.push(Diagnostic::error(title).at(&at.value).help(help));
+    }
+}
+
 /// What a stage writes for an item of a shared queue has to be in the broker when the item leaves it.
 fn check_writers_of_a_local_queue(
     wire: &Wire,
@@ -171,6 +182,8 @@ fn check_broker(declared: &Declared<'_>, report: &mut Report) {
     };
     let Some(at) = &broker.at else { return };
     check_address(keys, at, report);
+    let most = keys.url.value.as_ref().and_then(|url| url.kind().most_item());
+    queues.all.iter().for_each(|item| check_longest_item(item, most, report));
     if shared.next().is_none() && queues.lost.is_empty() {
         let caution = Diagnostic::warning("`broker` has no effect here: no queue is shared").at(&at.key);
         report.push(caution.help("write `shared = true` into `[queues.NAME]`"));

@@ -7,7 +7,7 @@ use crate::queue::arena::layout::{self, QueueAt, SlotAt, StageAt, queue, slot};
 use crate::queue::arena::orders::{self, Ending, Order, Phase};
 use crate::queue::arena::worker_time::{self, WorkTimes};
 use crate::queue::arena::{attach::Arena, fault::Fault, futex, slot_queues, tuning};
-use crate::queue::transaction::{counts, event, failing};
+use crate::queue::transaction::{counts, delayed, event, failing};
 use crate::queue::{QueueId, SlotId, StageId};
 use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 use std::sync::atomic::fence;
@@ -76,13 +76,13 @@ impl QueueAdmin {
     }
 
     /// Notes which queues the worker will use, before its fork: orders to it, and its death, then concern no others.
-    /// Its items come from the first of them, the `inputs`.
+    /// Its items come from the first of them, the `inputs`, where none waits longer than its settings say.
     ///
     /// # Errors
     /// See [`QueueAdmin::set_queue`].
     pub fn set_queues_of(&mut self, id: SlotId, queues: &[QueueId], inputs: usize) -> Result<(), Fault> {
         slot_queues::store(self.session.memory(), SlotAt::of(id)?, queues, inputs);
-        Ok(())
+        self.limit_delays(id)
     }
 
     /// Notes the stage of the worker, before its fork: its failures count there.
@@ -141,8 +141,26 @@ impl QueueAdmin {
         for (id, tuning) in workers {
             tuning::store(*tuning, self.session.memory(), SlotAt::of(*id)?);
         }
+        workers.iter().try_for_each(|(id, _)| self.limit_delays(*id))?;
         let ids: Vec<SlotId> = workers.iter().map(|(id, _)| *id).collect();
         self.announce_orders(&ids)
+    }
+
+    /// What waits in a worker's inputs waits no longer than its `retry.max`, also where that was more when the item failed.
+    /// Killed in between, the supervisor's successor does it again with each worker that it starts.
+    fn limit_delays(&mut self, id: SlotId) -> Result<(), Fault> {
+        let (slot, memory) = (SlotAt::of(id)?, self.session.memory());
+        let most = delayed::longest(tuning::load(memory, slot).retry);
+        for queue in slot_queues::inputs(memory, slot) {
+            if !delayed::may_wait_longer(self.session.memory(), queue, most) {
+                continue;
+            }
+            let mut tx = self.session.begin()?;
+            delayed::limit(&mut tx, queue, most);
+            tx.commit()?;
+            tx.notify_all(queue + queue::NOT_EMPTY);
+        }
+        Ok(())
     }
 
     /// Gives a worker an order; it wakes wherever it sleeps in the queue.

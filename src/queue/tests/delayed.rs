@@ -164,6 +164,53 @@ fn a_waiter_in_a_workers_place_wakes_when_an_item_is_due() {
     assert!(matches!(worker.take(&[A], 1, Wait::Forever).unwrap(), Taken::Items { .. }));
 }
 
+fn at_most(ms: u64) -> Tuning {
+    let max = Duration::from_millis(ms);
+    Tuning { retry: Retry { max, ..Tuning::default().retry }, ..Tuning::default() }
+}
+
+#[test]
+fn a_lower_limit_of_delays_holds_for_what_waits_already() {
+    for replaced in [false, true] {
+        clock::set(NOW);
+        let (_arena, mut admin, mut worker) = delayed(&[40_000, 60_000]);
+        let slot = SlotId(u16::from(replaced));
+        admin.open_slot(slot, &at_most(60_000)).unwrap();
+        admin.set_queues_of(slot, &[A], 1).unwrap();
+        clock::set(NOW + 2_000);
+        assert!(take(&mut worker).is_empty(), "as the settings were");
+        let lower = at_most(1_000);
+        match replaced {
+            false => admin.tune(slot, &lower).unwrap(),
+            true => {
+                admin.open_slot(slot, &lower).unwrap();
+                admin.set_queues_of(slot, &[A], 1).unwrap();
+            }
+        }
+        assert_eq!(take(&mut worker), ["40000"]);
+        assert_eq!(take(&mut worker), ["60000"]);
+        admin.audit().unwrap();
+    }
+}
+
+#[test]
+fn a_sleeper_hears_that_items_wait_less_long() {
+    clock::set(NOW);
+    let (arena, mut admin, _) = delayed(&[40_000]);
+    admin.open_slot(SlotId(0), &at_most(60_000)).unwrap();
+    admin.set_queues_of(SlotId(0), &[A], 1).unwrap();
+    admin.open_slot(SlotId(1), &Tuning::default()).unwrap();
+    let sleeper = std::thread::spawn(move || {
+        clock::set(NOW);
+        let mut worker = WorkerHandle::open(arena, SlotId(1)).unwrap();
+        worker.tuning();
+        worker.take(&[A], 1, Wait::Forever).unwrap();
+        held(&worker)
+    });
+    admin.tune(SlotId(0), &at_most(200)).unwrap();
+    assert_eq!(sleeper.join().unwrap(), [b"40000"]);
+}
+
 #[test]
 fn an_item_that_finds_no_room_among_the_delayed_goes_back_at_once() {
     clock::set(NOW);

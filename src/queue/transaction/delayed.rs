@@ -25,6 +25,7 @@ use crate::model::Retry;
 use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::layout::{DELAYED_MAX, DELAYED_SHIFT, EntryAt, QueueAt, entry, queue};
+use crate::queue::arena::memory::Memory;
 use std::time::Duration;
 
 /// Entries that get their pages at once, in a file.
@@ -33,6 +34,14 @@ const RESERVED_ENTRIES: u64 = if cfg!(test) { 4 } else { 256 };
 pub(crate) const TAKE_WORDS: u64 = 48;
 /// Due times, in milliseconds since 1970: until 2527.
 const DUE_MAX: u64 = u64::MAX >> DELAYED_SHIFT;
+
+/// Neither an item that can't be done now, nor one that waits for a verdict, nor a probe comes sooner, whatever `retry` says.
+pub(crate) const SHORTEST_DELAY: Duration = Duration::from_millis(100);
+
+/// The longest that an item may wait, as `retry` says.
+pub(crate) fn longest(retry: Retry) -> Duration {
+    retry.max.max(SHORTEST_DELAY)
+}
 
 /// How long an item waits before it is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +222,17 @@ pub(crate) fn next_due(tx: &Tx<'_>, queue: QueueAt) -> Option<Duration> {
 /// Whether one may be taken now.
 pub(crate) fn is_due(tx: &Tx<'_>, queue: QueueAt) -> bool {
     next_due(tx, queue).is_some_and(|wait| wait.is_zero())
+}
+
+/// Whether items may be delayed for longer than this; without the lock, for a look.
+pub(crate) fn may_wait_longer(memory: &Memory, queue: QueueAt, most: Duration) -> bool {
+    memory.load(queue + queue::DELAYED) > 0 && memory.load(queue + queue::DELAY_MOST) > millis(most)
+}
+
+/// No item is delayed for longer than this, from the next look at it.
+pub(crate) fn limit(tx: &mut Tx<'_>, queue: QueueAt, most: Duration) {
+    let most = tx.get(queue + queue::DELAY_MOST).min(millis(most)).max(1);
+    tx.set(queue + queue::DELAY_MOST, most);
 }
 
 /// All entries, in no order, each with the moment at which it is due.

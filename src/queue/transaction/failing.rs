@@ -19,6 +19,7 @@
 //! | after the success that ends it, before all are woken | workers asleep that may take | release: wakes them |
 //! | the supervisor in `open_stage` | epochs that begin at 0 | the next start: opens it again |
 
+use super::delayed::SHORTEST_DELAY;
 use super::delayed::{Delay, clock};
 use super::holdings::{End, EndedQueues, EntryPart};
 use super::outage::{Asker, Charge, Gate, ItemFailures, ProbeDelay, StageFailures, Terms, Verdict};
@@ -31,8 +32,6 @@ use crate::queue::arena::layout::{
 use crate::queue::arena::{descriptor::Meta, memory::Memory, place::Field, slot_queues, tuning};
 use std::time::Duration;
 
-/// Neither a probe nor an item that waits for a verdict comes sooner, whatever `retry` says.
-const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 /// The longest delay between probes is at least this.
 const LEAST_LONGEST_PROBE_DELAY: Duration = Duration::from_secs(1);
 
@@ -76,7 +75,7 @@ impl Failed {
         if !self.lets_pass {
             return delay;
         }
-        let least = Delay { time: SHORTEST_DELAY, most: retry.max.max(SHORTEST_DELAY), put_off };
+        let least = Delay { time: SHORTEST_DELAY, most: delayed::longest(retry), put_off };
         Some(delay.filter(|delay| delay.time >= SHORTEST_DELAY).unwrap_or(least))
     }
 }

@@ -10,13 +10,10 @@ use crate::queue::arena::descriptor::Meta;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::last_words;
 use crate::queue::arena::layout::{entry, queue};
-use crate::queue::transaction::delayed::Delay;
+use crate::queue::transaction::delayed::{self, Delay, SHORTEST_DELAY};
 use crate::queue::transaction::outage::{Charge, Verdict};
 use crate::queue::transaction::{failing, holdings};
 use std::time::Duration;
-
-/// An item that can't be done now comes no sooner, whatever `retry` says.
-const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 
 /// What becomes of an item that has failed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +61,7 @@ impl WorkerHandle {
             let put_off = put_off.saturating_add(1);
             let usual = Delay::new(retry, failed.failures, put_off, id);
             let time = usual.map_or(SHORTEST_DELAY, |delay| delay.time).max(SHORTEST_DELAY).max(least);
-            Some(Delay { time, most: retry.max.max(SHORTEST_DELAY), put_off })
+            Some(Delay { time, most: delayed::longest(retry), put_off })
         })
     }
 

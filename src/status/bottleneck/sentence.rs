@@ -1,6 +1,7 @@
 //! The bottleneck, said in words.
 
 use super::verdict::{Bottleneck, Limit, Next, NoMore};
+use crate::numbers::counted;
 use crate::status::{Cpus, QueueStatus, Snapshot};
 
 /// One to three sentences.
@@ -72,6 +73,11 @@ fn nothing(now: &Snapshot) -> String {
     let is_full = |queue: &&QueueStatus| queue.bytes > queue.max_bytes - queue.max_bytes / 16;
     if let Some(queue) = now.queues.iter().find(is_full) {
         text += &format!(" The max_bytes of the queue {} are used up.", queue.name);
+    }
+    let delayed: u64 = now.queues.iter().map(|queue| queue.delayed).sum();
+    if delayed > 0 {
+        let items = counted(delayed, "item");
+        text += &format!(" What failed and waits for its next attempt, as `retry` says: {items}.");
     }
     text
 }

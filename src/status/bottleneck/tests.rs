@@ -197,6 +197,13 @@ fn nothing_is_made_up_where_nothing_can_be_told() {
     let idle = chain([0.3, 0.4, 0.3], [0.3, 0.7, 0.0], [0.1, 0.9, 0.0]);
     assert_eq!(found(&idle).limit, Limit::Nothing);
     assert!(found(&idle).text.ends_with("each of them has time left."));
+    let mut delayed = idle.clone();
+    delayed.queues[1].delayed = 6;
+    assert!(
+        found(&delayed)
+            .text
+            .ends_with(" What failed and waits for its next attempt, as `retry` says: 6 items.")
+    );
     let mut full = idle;
     full.queues[1].bytes = full.queues[1].max_bytes;
     assert!(

@@ -244,9 +244,9 @@ impl State {
         }
     }
 
-    /// A secret that was never the right one is a fault of the start.
+    /// A secret that was never the right one, or a server that never was, is a fault of the start.
     fn broker_is_away(&mut self, outage: Outage, why: String, out: &mut Effects) {
-        if outage == Outage::Denied && !self.link.was_up() && self.counters.upgrades == 0 {
+        if outage.is_final_at_a_start() && !self.link.was_up() && self.counters.upgrades == 0 {
             out.push(Effect::KillLink);
             return self.no_broker(why, out);
         }

@@ -32,7 +32,7 @@ export function bytes(count) {
   return count + " B";
 }
 
-const OUTAGES = { full: "The broker is full, and takes nothing of this machine,", denied: "The broker refuses the user or the password of this machine" };
+const OUTAGES = { full: "The broker is full, and takes nothing of this machine,", denied: "The broker refuses the user or the password of this machine", unfit: "The broker is unfit (the log says why)" };
 
 // What is to be said of the broker, if anything.
 export function brokerNote({ away, outage, commits, full }) {
