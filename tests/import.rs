@@ -183,7 +183,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             "processes = 3",
             "restart = \"on-failure\"",
             "give_up = { restarts = 3, within = \"120s\" }",
-            "backoff = { initial = \"5s\" }",
+            "backoff = { initial = \"5s\", max = \"5s\" }",
             "# not carried over: ports: [8000:8000] (",
             "# not carried over: deploy: resources: ",
         ],
@@ -194,7 +194,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             r#"command = ["/bin/sh", "-c", "echo \"begins\"\nexec work --all\n"]"#,
             "env = { A = \"1\" }",
             "enabled = false",
-            "give_up = { restarts = 5 }",
+            "give_up = { restarts = 5, within = \"1d\" }",
             "# not carried over: user: 1000:1000 (",
             "# not carried over: working_dir: /app (",
         ],
@@ -364,6 +364,7 @@ fn settings_mean_the_same_on_both_sides() {
     for line in [
         "cwd = \"/srv\"\n",
         "backoff = { reset_after = \"1s\" }\n",
+        "give_up = { within = \"1d\" }\n",
         "# not carried over: files=none/*.conf (there is no such file on this machine)\n",
         "command = [\"serve\", \"127.0.0.1:800{worker}\"]\n",
         "autostart = \"${ON}\"\n",
@@ -372,6 +373,33 @@ fn settings_mean_the_same_on_both_sides() {
         "# not carried over: environment: N (a worker's number can't stand here)\nenv = { A = \"1\" }\n",
         "stop_signal = \"INT\"\n",
     ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let text = of(
+        "supervisord",
+        "r.conf",
+        "[program:often]\ncommand=a\nstartretries=20\nstartsecs=60\n[program:long]\ncommand=a\nstartretries=5000\n\
+         [program:never]\ncommand=a\nstartsecs=0\nstartretries=3\n[program:once]\ncommand=a\nautorestart=false\nstartsecs=0\n\
+         [program:bad]\ncommand=a\nstartsecs=x\nstartretries=y\n",
+    );
+    for line in [
+        "backoff = { reset_after = \"60s\" }\ngive_up = { restarts = 20 }\n",
+        "[stages.long]\ncommand = [\"a\"]\ngive_up = { restarts = 5000, within = \"2d\" }\n",
+        "# startsecs=0: each run is a good one there, however short, so it never gives up, and starts again at once.",
+        "backoff = { max = \"1s\" }\ngive_up = { restarts = 1000000, within = \"1m\" }\n",
+        "[stages.once]\ncommand = [\"a\"]\nrestart = \"never\"\n\n",
+        "# not carried over: startsecs=x (no number)\n# not carried over: startretries=y (no number)\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let text = of(
+        "compose",
+        "r.yaml",
+        "services:\n  often:\n    command: a\n    restart: on-failure:20\n  long:\n    command: a\n    restart: on-failure:2000\n",
+    );
+    for line in
+        ["give_up = { restarts = 20, within = \"1d\" }\n", "give_up = { restarts = 2000, within = \"2d\" }\n"]
+    {
         assert!(text.contains(line), "{line}\n{text}");
     }
     let compose = "services:\n  web:\n    command: serve\n    stop_signal: 15\n    environment: {A: 1, B: '${C:+x}'}\n    \

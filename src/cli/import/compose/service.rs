@@ -1,6 +1,7 @@
 //! One service: which of its settings become which keys.
 
 use super::super::draft::{Section, name_of};
+use super::super::give_up::{WITHIN, longer_within};
 use super::super::input::read;
 use super::dotenv;
 use super::extends;
@@ -24,6 +25,8 @@ enum Fate {
 /// `Ok(None)`: it is the default.
 type Convert = fn(&Value) -> Result<Option<String>, String>;
 
+/// Seconds from one restart to the next: of a run that is no good one, and of Docker's longest pause.
+const LONGEST_TIME: u64 = 10 + 60;
 const OF_CONTAINERS: &str = "it is about a container";
 const OF_IMAGES: &str =
     "its programs must be on this machine; if it has an entrypoint, `command` has the arguments of that";
@@ -411,14 +414,19 @@ fn restart(service: &Value, stage: &mut Section) {
     let of = |key: &str| policy.get(key).and_then(Value::text);
     // 0 is no bound.
     let most = of("max_attempts").or(Some(most)).filter(|most| !most.is_empty() && *most != "0");
-    let window = of("window").map(text);
-    let pairs = [("restarts", most.map(str::to_owned)), ("within", window)];
+    let within = most.map(|most| {
+        let restarts = most.parse().unwrap_or(0);
+        longer_within(restarts, LONGEST_TIME).unwrap_or_else(|| text(WITHIN))
+    });
+    let within = of("window").map(text).or(within);
+    let pairs = [("restarts", most.map(str::to_owned)), ("within", within)];
     let pairs: Vec<_> = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     if !pairs.is_empty() {
         stage.set("give_up", table(pairs), &from);
     }
     if let Some(delay) = of("delay") {
-        stage.set("backoff", table([("initial", text(delay))]), &from);
+        // It does not grow there.
+        stage.set("backoff", table([("initial", text(delay)), ("max", text(delay))]), &from);
     }
 }
 

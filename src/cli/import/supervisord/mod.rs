@@ -8,6 +8,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use super::draft::{Draft, Section};
+use super::give_up::WITHIN;
 use super::input::{origin, read};
 use crate::cli::output::Failure;
 use crate::cli::toml_text::{literal, table, text};
@@ -32,6 +33,10 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
         "A run of `startsecs` (1 if not set) is a good one: what was before it counts for `give_up` no more.",
     );
     draft.defaults.set("backoff", table([("reset_after", text("1s"))]), "");
+    draft.defaults.note(
+        "One more than `startretries` (10 here if not set) in a row, whatever the pauses between, and it gives up.",
+    );
+    draft.defaults.set("give_up", table([("within", text(WITHIN))]), "");
     for block in &blocks {
         match block.kind.as_str() {
             "program" | "fcgi-program" | "eventlistener" => {}

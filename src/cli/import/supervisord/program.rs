@@ -1,6 +1,7 @@
 //! One program: which of its settings become which keys.
 
 use super::super::draft::Section;
+use super::super::give_up::{NEVER, longer_within};
 use super::ini::Block;
 use super::values::{Names, pairs, size};
 use super::words;
@@ -14,6 +15,9 @@ enum Fate {
     Nothing,
     LeftOut(&'static str),
 }
+
+/// Seconds of the longest pause before a restart, where `backoff` has no `max`.
+const LONGEST_PAUSE: u64 = 30;
 
 /// `Ok(None)`: it is the default.
 type Convert = fn(&Names<'_>, &str) -> Result<Option<String>, String>;
@@ -29,8 +33,8 @@ const SETTINGS: [(&str, Fate); 33] = [
     ("autostart", Fate::Key("autostart", autostart)),
     ("autorestart", Fate::Key("restart", autorestart)),
     ("exitcodes", Fate::Key("success_codes", codes)),
-    ("startsecs", Fate::Key("backoff", startsecs)),
-    ("startretries", Fate::Key("give_up", startretries)),
+    ("startsecs", Fate::Nothing),
+    ("startretries", Fate::Nothing),
     ("stopsignal", Fate::Key("stop_signal", stopsignal)),
     ("stopwaitsecs", Fate::Key("stop_timeout", stopwaitsecs)),
     ("stopasgroup", Fate::Nothing),
@@ -76,6 +80,7 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
             None => stage.leave_out(&from, "this setting is not known here"),
         }
     }
+    starts(block, &mut stage);
     logs(block, names, &mut stage);
     stage
 }
@@ -116,6 +121,50 @@ fn beside_folder(mut words: Vec<String>, block: &Block, names: &Names<'_>) -> Ve
         words[0] = format!("{}/{}", folder.trim_end_matches('/'), words[0].trim_start_matches("./"));
     }
     words
+}
+
+/// A run shorter than `startsecs` is a start that failed, and `startretries` of them in a row are tried again.
+fn starts(block: &Block, stage: &mut Section) {
+    let (seconds, retries) = (number_of("startsecs", block, stage), number_of("startretries", block, stage));
+    let is_started_once = block.get("autorestart").is_some_and(|value| yes_or_no(value) == Ok(false));
+    match &seconds {
+        Some((0, _)) if is_started_once => return,
+        Some((0, from)) => {
+            stage.note(
+                "startsecs=0: each run is a good one there, however short, so it never gives up, and starts again at once. \
+                 Here it starts again after a second at most, and no program comes to so many restarts in a minute.",
+            );
+            stage.set("backoff", table([("max", text("1s"))]), from);
+            return stage.set(
+                "give_up",
+                table([("restarts", NEVER.to_owned()), ("within", text("1m"))]),
+                from,
+            );
+        }
+        Some((seconds, from)) => {
+            stage.set("backoff", table([("reset_after", text(&format!("{seconds}s")))]), from);
+        }
+        None => {}
+    }
+    if let Some((retries, from)) = retries {
+        let mut pairs = vec![("restarts", retries.to_string())];
+        let longest = seconds.map_or(1, |(seconds, _)| seconds).saturating_add(LONGEST_PAUSE);
+        pairs.extend(longer_within(retries, longest).map(|within| ("within", within)));
+        stage.set("give_up", table(pairs), &from);
+    }
+}
+
+/// A setting that is a whole number, and where it comes from.
+fn number_of(name: &str, block: &Block, stage: &mut Section) -> Option<(u64, String)> {
+    let value = block.get(name)?;
+    let from = format!("{name}={value}");
+    match value.trim().parse() {
+        Ok(number) => Some((number, from)),
+        Err(_) => {
+            stage.leave_out(&from, "no number");
+            None
+        }
+    }
 }
 
 /// Where its output goes: one file for each stage.
@@ -226,24 +275,6 @@ fn autorestart(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
 fn codes(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
     let codes: Vec<&str> = value.split(',').map(str::trim).filter(|code| !code.is_empty()).collect();
     Ok((codes != ["0"]).then(|| format!("[{}]", codes.join(", "))))
-}
-
-fn startsecs(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    match seconds(value) {
-        Some(seconds) if seconds != "\"0s\"" => Ok(Some(table([("reset_after", seconds)]))),
-        Some(_) => Err(
-            "each run is a good one there; here one that ends at once counts for `give_up`: restarts = 1000000 is never too many"
-                .to_owned(),
-        ),
-        None => Err("no number".to_owned()),
-    }
-}
-
-fn startretries(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    match value.trim().parse::<u32>() {
-        Ok(number) => Ok(Some(table([("restarts", number.to_string())]))),
-        Err(_) => Err("no number".to_owned()),
-    }
 }
 
 fn stopsignal(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
