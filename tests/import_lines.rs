@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use support::{Folder, command};
 
 /// Run by bash and by mprun, with the same lines printed. Beside it what the comments say, if anything.
-const SAME: [(&str, &str); 54] = [
+const SAME: [(&str, &str); 56] = [
     ("find . -name '*.txt' | sort | parallel wc -c", ""),
     (
         "find . -name '*.txt' -print0 | parallel -0 -k head -c 3 {} | tr a-z A-Z",
@@ -68,10 +68,12 @@ const SAME: [(&str, &str); 54] = [
     ("export A=x; xargs -I% echo '%' $A < nums", "a shell had put its value in"),
     ("xargs -0 -I% echo a%b < nums", ""),
     ("xargs -d '\\n' -I{} echo '[{}]' < blanks", ""),
+    ("parallel 'f() { echo \"f $1\"; }; f {}' ::: a b", ""),
+    ("{ words=('a b' c); printf '%s\\n' \"${words[@]}\"; } | parallel echo", ""),
 ];
 
 /// Refused, with what to write instead.
-const REFUSED: [(&str, &str); 14] = [
+const REFUSED: [(&str, &str); 25] = [
     ("cat big | parallel --pipe wc -l", "mode = \"stream\""),
     ("parallel --colsep , echo {1} {2} :::: table.csv", "a line of each column"),
     ("parallel echo ::: a b :::: nums", "can't be combined"),
@@ -86,6 +88,18 @@ const REFUSED: [(&str, &str); 14] = [
     ("ls | xargs -I% su me --command=%", "would be obeyed"),
     ("ls | xarg -n1 echo", "no command `xargs`"),
     ("parallel --dry-run echo ::: a", "mprun do --dry-run"),
+    // What only the script has that such a line stands in.
+    ("parallel ping -c1 {} ::: \"${HOSTS[@]}\"", "printf '%s\\n' \"${HOSTS[@]}\" | mprun run FILE"),
+    ("parallel ls ::: \"$@\"", "`$@` is an argument of the script"),
+    ("parallel cp {} $1 ::: a b", "in a stage the arguments are the item"),
+    ("parallel 'echo $1 {}' ::: a", "in a stage the arguments are the item"),
+    ("parallel rsync \"${OPTS[@]}\" {} ::: a", "write its words in its place"),
+    ("parallel \"$(dirname \"$0\")/x.sh\" ::: a", "`$0` in the command"),
+    ("find \"$1\" -type f | parallel gzip", "find \"$1\" -type f | mprun run FILE"),
+    ("parallel --joblog \"$LOG\" echo ::: a", "only the shell that the line stands in knows this value"),
+    ("xargs -I% cp % \"$1\"", "`export NAME=…` before the run"),
+    ("xargs -r -a \"$1\" rm", "cat \"$1\" | mprun run FILE"),
+    ("xargs -n \"$N\" echo", "write it in its place"),
 ];
 
 fn folder() -> Folder {

@@ -57,6 +57,11 @@ impl OtherArguments {
     }
 }
 
+/// Whether the shell that reads `line` has arguments at this place that the line has made itself.
+pub(in crate::cli) fn has_other_arguments(line: &str, at: usize) -> bool {
+    OtherArguments::of(line).iter().any(|other| other.at.contains(&at))
+}
+
 /// The words of each simple command, without those of the shell before it.
 fn commands(tokens: &[Token]) -> Vec<Vec<&Token>> {
     let words = tokens.split(|token| {

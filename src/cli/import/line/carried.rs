@@ -1,5 +1,7 @@
 //! What a line of another tool comes to.
 
+use super::of_script;
+use super::options::Given;
 use super::place::{Input, Surroundings, joined};
 use crate::cli::one_line::{self, Around};
 use crate::cli::output::Failure;
@@ -61,13 +63,18 @@ impl Carried {
     }
 
     /// Words that the shell of the line had put values for.
-    pub(super) fn note_live(&mut self, words: &[Word]) {
+    ///
+    /// # Errors
+    /// Here none can be put in.
+    pub(super) fn note_live(&mut self, words: &[Word]) -> Result<(), String> {
         for word in words.iter().filter(|word| word.is_live) {
+            of_script::refuse_in_command(&word.raw)?;
             self.notes.push(format!(
                 "{}: a shell had put its value in before; here each command does, with its own environment and folder",
                 word.raw
             ));
         }
+        Ok(())
     }
 
     /// A command that the shell of the file may read otherwise.
@@ -87,7 +94,13 @@ impl Carried {
     }
 
     /// Where the items come from, and what ends one. `without_empty`: what is empty, or only blanks, is no item.
-    pub(super) fn items(&mut self, input: Input, split: &Split, without_empty: bool) {
+    ///
+    /// # Errors
+    /// Only the script that the line stands in could print them.
+    pub(super) fn items(&mut self, input: Input, split: &Split, without_empty: bool) -> Result<(), String> {
+        if let Input::Shell(text) = &input {
+            of_script::refuse_in_items(text, text)?;
+        }
         let quoted = |path: &str| shlex::try_quote(path).unwrap_or_default().into_owned();
         if *split != Split::Line {
             self.option("-0", None);
@@ -122,6 +135,7 @@ impl Carried {
             }
             (Input::Shell(text), by) => self.source = Some(format!("{text} | {}", by.join(" | "))),
         }
+        Ok(())
     }
 
     pub(super) fn file(self) -> Result<String, Failure> {
@@ -174,6 +188,18 @@ pub(super) fn refused(name: &str, own: &[(&[&str], &str)]) -> String {
     format!("{name} can't be carried over: {instead}")
 }
 
+/// The value of an option, which the file has to have as it is.
+pub(super) fn value_of(option: &Given) -> Result<&str, String> {
+    let Given { name, value } = option;
+    if value.is_live && value.raw.contains(['$', '`']) {
+        return Err(format!(
+            "{name} {}: only the shell that the line stands in knows this value: write it in its place",
+            value.raw
+        ));
+    }
+    Ok(&value.text)
+}
+
 /// What `-a` or `::::` names.
 pub(super) fn input_of(word: &Word) -> Input {
     let substituted = word.raw.strip_prefix("<(").and_then(|raw| raw.strip_suffix(')'));
@@ -211,8 +237,25 @@ fn is_for_bash(text: &str) -> bool {
             part.contains('}') && (inner.contains(',') || inner.contains(".."))
         })
     };
-    ["<(", ">(", "[[", "<<<", "$'", "&>", "|&", "**", "source ", "shopt", "function "]
-        .iter()
-        .any(|bash| text.contains(bash))
+    [
+        "<(",
+        ">(",
+        "[[",
+        "<<<",
+        "$'",
+        "&>",
+        "|&",
+        "**",
+        "source ",
+        "shopt",
+        "function ",
+        "[@]",
+        "[*]",
+        "=(",
+        "mapfile",
+        "readarray",
+    ]
+    .iter()
+    .any(|bash| text.contains(bash))
         || has_list(text)
 }

@@ -1,7 +1,8 @@
 //! A line of GNU parallel.
 
-use super::carried::{Carried, Split, input_of, jobs, marked, refused};
+use super::carried::{Carried, Split, input_of, jobs, marked, refused, value_of};
 use super::combine::{List, combinations};
+use super::of_script;
 use super::options::{Grammar, options};
 use super::place::{Input, Placed, joined};
 use super::xargs::delimiter;
@@ -168,24 +169,24 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
             "-n" | "-N" | "--max-args" | "--max-replace-args" => {
                 has_size = true;
                 is_several = value != "1";
-                carried.option("-n", Some(value));
+                carried.option("-n", Some(value_of(&option)?));
             }
             "-L" | "-l" | "--max-lines" => {
                 has_size = true;
-                carried.option("-n", Some(if value.is_empty() { "1" } else { value }));
+                carried.option("-n", Some(if value.is_empty() { "1" } else { value_of(&option)? }));
             }
             "-a" | "--arg-file" => sources.add(input_of(&option.value))?,
             "-0" | "--null" => split = Split::Nul,
-            "-d" | "--delimiter" => split = delimiter(value)?,
-            "-I" => mark = Some(value.to_owned()),
+            "-d" | "--delimiter" => split = delimiter(value_of(&option)?)?,
+            "-I" => mark = Some(value_of(&option)?.to_owned()),
             "-q" | "--quote" => is_quoted = true,
             "--plus" => has_plus = true,
             "--link" | "--xapply" => sources.all_linked = true,
             "-k" | "--keep-order" | "--tag" | "--resume" | "--resume-failed" => carried.option(name, None),
-            "--timeout" | "--retries" | "--halt" => carried.option(name, Some(value)),
-            "--halt-on-error" | "--haltonerror" => carried.option("--halt", Some(value)),
+            "--timeout" | "--retries" | "--halt" => carried.option(name, Some(value_of(&option)?)),
+            "--halt-on-error" | "--haltonerror" => carried.option("--halt", Some(value_of(&option)?)),
             "--joblog" | "--jl" => {
-                let path = joined(carried.around.cwd.as_deref(), value);
+                let path = joined(carried.around.cwd.as_deref(), value_of(&option)?);
                 carried.option("--joblog", Some(&path));
             }
             "--nice" => match value.parse() {
@@ -211,7 +212,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
         return Err("-n beside several lists of arguments can't be carried over: leave it out".to_owned());
     }
     sources.into(&mut carried, input, &split)?;
-    carried.note_live(&rest);
+    carried.note_live(&rest)?;
     command(&mut carried, &rest, &Reading { is_quoted, mark, has_plus, is_group: is_several || count > 1 })?;
     Ok(carried)
 }
@@ -237,6 +238,7 @@ impl Sources {
                     self.is_expanded = true;
                     // Where the words come to none, there is no item; and a name may have a line end in it.
                     let words = raw.join(" ");
+                    of_script::refuse_in_items(&words, &format!("printf '%s\\n' {words}"))?;
                     self.add(Input::Shell(format!(
                         "for item in {words}; do printf '%s\\0' \"$item\"; done"
                     )))?;
@@ -261,10 +263,10 @@ impl Sources {
         }
         match (self.other, &self.lists[..]) {
             (Some(_), [_, ..]) => return Err(SEVERAL.to_owned()),
-            (Some(Input::Stdin) | None, []) => carried.items(stdin, split, self.without_empty),
+            (Some(Input::Stdin) | None, []) => carried.items(stdin, split, self.without_empty)?,
             (Some(input), []) => {
                 let split = if self.is_expanded { &Split::Nul } else { split };
-                carried.items(input, split, self.without_empty);
+                carried.items(input, split, self.without_empty)?;
             }
             (None, [list]) => carried.arguments = Some(list.items.clone()),
             (None, lists) => {
@@ -339,6 +341,7 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
         return Err("parallel's own variables can't be carried over: `{#}` is the number of the item, `{%}` that of the worker"
             .to_owned());
     }
+    of_script::refuse_in_command(&line)?;
     let line = if line.contains("{=") { with_perl(&line, carried)? } else { line };
     carried.note_bash(&line);
     let needs_shell = line.split(' ').count() != texts.len()

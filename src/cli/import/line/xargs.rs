@@ -1,6 +1,6 @@
 //! A line of xargs.
 
-use super::carried::{Carried, Split, input_of, jobs, marked, refused};
+use super::carried::{Carried, Split, input_of, jobs, marked, refused, value_of};
 use super::options::{Grammar, options};
 use super::place::Placed;
 use crate::cli::one_line::without_needless_quotes;
@@ -48,10 +48,12 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     let (mut split, mut items) = (Split::Blanks, Items { is_run_without: true, ..Items::default() });
     for option in given {
         let value = option.value.text.as_str();
-        let or = |default: &str| if value.is_empty() { default.to_owned() } else { value.to_owned() };
+        let or = |default: &str| -> Result<String, String> {
+            Ok(if value.is_empty() { default.to_owned() } else { value_of(&option)?.to_owned() })
+        };
         match option.name.as_str() {
             "-0" | "--null" => split = Split::Nul,
-            "-d" | "--delimiter" => split = delimiter(value)?,
+            "-d" | "--delimiter" => split = delimiter(value_of(&option)?)?,
             "-a" | "--arg-file" => input = input_of(&option.value),
             "-P" | "--max-procs" => match jobs(&option.value) {
                 Some(jobs) => carried.option("-j", Some(&jobs)),
@@ -59,13 +61,13 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
             },
             "-n" | "--max-args" if value == "1" && items.mark.is_some() => {}
             "-n" | "--max-args" => {
-                items = Items { count: Some(or("1")), mark: None, are_lines: false, ..items };
+                items = Items { count: Some(or("1")?), mark: None, are_lines: false, ..items };
             }
             "-L" | "-l" | "--max-lines" => {
-                items = Items { count: Some(or("1")), mark: None, are_lines: true, ..items };
+                items = Items { count: Some(or("1")?), mark: None, are_lines: true, ..items };
             }
             "-I" | "-i" | "--replace" => {
-                items = Items { mark: Some(or("{}")), count: None, are_lines: false, ..items };
+                items = Items { mark: Some(or("{}")?), count: None, are_lines: false, ..items };
             }
             "-r" | "--no-run-if-empty" => items.is_run_without = false,
             "-e" | "-E" | "--eof" if value.is_empty() => {}
@@ -77,9 +79,9 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
         split = Split::QuotedLines;
     }
     items.note(&split, &mut carried);
-    carried.items(input, &split, false);
+    carried.items(input, &split, false)?;
     carried.notes.push(STOPS_AT_ONCE.to_owned());
-    carried.note_live(&command);
+    carried.note_live(&command)?;
     if command.iter().any(|word| word.is_live) {
         carried.note_bash(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));
     }
