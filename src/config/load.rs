@@ -190,7 +190,9 @@ fn load_sources(
     report.explain_keys(|key| keys::help_for(key, registry));
 
     let mut pipeline = None;
-    if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
+    // What a file holds that was not looked for is missed by others.
+    let is_whole = |keys: &FileKeys| !is_partial && !keys.unread.has("include");
+    if let Some(keys) = keys.filter(|keys| is_whole(keys) && !report.is_full()) {
         let Home { name, folder } = Home::of(known_as);
         let stages = options.stages.as_deref();
         let selection = Selection { name, folder, start, stages, included: &included };
