@@ -54,8 +54,11 @@ fn pipelines_stages_and_queues_are_completed() {
     let run = start();
     run.folder.file("other/shop.toml", "");
     run.folder.file("notes.txt", "");
+    run.folder
+        .file("more/a.toml", "include = 'b.toml'\n[stages.one]\nuse = 'count'\n[stages.one_more]\nuse =");
+    run.folder.file("more/b.toml", "[stages.two]\nuse = 'discard'\n");
     for (words, candidates) in [
-        (&["status", ""][..], "pipeline pipeline.toml other/ run/ state/"),
+        (&["status", ""][..], "pipeline pipeline.toml more/ other/ run/ state/"),
         (&["stop", "pi"], "pipeline pipeline.toml"),
         (&["stop", "pipeline", ""], "read parse keep"),
         (&["restart", "--wait", "pipeline", "p"], "parse"),
@@ -67,6 +70,12 @@ fn pipelines_stages_and_queues_are_completed() {
         (&["dead", "retry", "pipe"], "pipeline pipeline.toml"),
         (&["check", "other/"], "other/shop.toml"),
         (&["oth"], "other/"),
+        (&["run", "pipeline.toml", "--stages", ""], "read parse keep"),
+        (&["run", "pipeline.toml", "--stages", "pa"], "parse"),
+        (&["run", "pipeline.toml", "--stages", "read,"], "read,parse read,keep"),
+        (&["run", "more/a.toml", "--stages=t"], "--stages=two"),
+        (&["pipeline.toml", "--stages", "k"], "keep"),
+        (&["run", "--stages", ""], ""),
         (&["status", "other"], "other/"),
         (&["grap"], "graph"),
         (&["graph", "--format", "m"], "mermaid"),
