@@ -36,8 +36,12 @@ fn start() -> Run {
 
 /// What a shell is told at TAB behind these words; the last one may be empty.
 fn ask(run: &Run, words: &[&str]) -> Output {
+    ask_as("bash", run, words)
+}
+
+fn ask_as(shell: &str, run: &Run, words: &[&str]) -> Output {
     let mut command = command(&run.folder);
-    command.env("MPRUN_COMPLETE", "bash").env("_CLAP_IFS", " ");
+    command.env("MPRUN_COMPLETE", shell).env("_CLAP_IFS", " ");
     command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
     command.args(["--", "mprun"]).args(words).output().unwrap()
 }
@@ -86,6 +90,17 @@ fn pipelines_stages_and_queues_are_completed() {
         // A pipeline that is slow to answer, on a busy machine, is left out: the next TAB asks again.
         let what = format!("{words:?} to become {candidates:?}; now: {:?}", completed(&run, words));
         wait_until(&what, || (completed(&run, words) == candidates).then_some(()));
+    }
+}
+
+#[test]
+fn each_shell_gets_the_stages_of_a_file() {
+    let run = start();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = ask_as(shell, &run, &["run", "pipeline.toml", "--stages", "parse,"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let stages: Vec<&str> = text.split_whitespace().map(|word| word.split(':').next().unwrap()).collect();
+        assert_eq!(stages, ["parse,read", "parse,keep"], "{shell}: {text:?}");
     }
 }
 
