@@ -73,7 +73,7 @@ const SAME: [(&str, &str); 56] = [
 ];
 
 /// Refused, with what to write instead.
-const REFUSED: [(&str, &str); 25] = [
+const REFUSED: [(&str, &str); 26] = [
     ("cat big | parallel --pipe wc -l", "mode = \"stream\""),
     ("parallel --colsep , echo {1} {2} :::: table.csv", "a line of each column"),
     ("parallel echo ::: a b :::: nums", "can't be combined"),
@@ -100,6 +100,7 @@ const REFUSED: [(&str, &str); 25] = [
     ("xargs -I% cp % \"$1\"", "`export NAME=…` before the run"),
     ("xargs -r -a \"$1\" rm", "cat \"$1\" | mprun run FILE"),
     ("xargs -n \"$N\" echo", "write it in its place"),
+    ("parallel -q echo \"$HOME\" {} ::: a", "-q \"$HOME\": only the shell"),
 ];
 
 fn folder() -> Folder {

@@ -192,12 +192,16 @@ pub(super) fn refused(name: &str, own: &[(&[&str], &str)]) -> String {
 pub(super) fn value_of(option: &Given) -> Result<&str, String> {
     let Given { name, value } = option;
     if value.is_live && value.raw.contains(['$', '`']) {
-        return Err(format!(
-            "{name} {}: only the shell that the line stands in knows this value: write it in its place",
-            value.raw
-        ));
+        return Err(only_shell_knows(name, &value.raw));
     }
     Ok(&value.text)
+}
+
+/// Why a word behind this option can't be carried over.
+pub(super) fn only_shell_knows(option: &str, written: &str) -> String {
+    format!(
+        "{option} {written}: only the shell that the line stands in knows this value: write it in its place"
+    )
 }
 
 /// What `-a` or `::::` names.

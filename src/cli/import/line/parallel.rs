@@ -1,6 +1,6 @@
 //! A line of GNU parallel.
 
-use super::carried::{Carried, Split, input_of, jobs, marked, refused, value_of};
+use super::carried::{Carried, Split, input_of, jobs, marked, only_shell_knows, refused, value_of};
 use super::combine::{List, combinations};
 use super::of_script;
 use super::options::{Grammar, options};
@@ -333,6 +333,10 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
         return Ok(());
     }
     if reading.is_quoted {
+        // No shell reads them here.
+        if let Some(word) = words.iter().find(|word| word.is_live) {
+            return Err(only_shell_knows("-q", &word.raw));
+        }
         carried.command = texts;
         return Ok(());
     }
