@@ -27,7 +27,7 @@ fn b(processes: u32, uses: &str) -> Pipeline {
 
 fn uses(bench: &Bench, stage: &str) -> Vec<String> {
     let of_stage = bench.procs.values().filter(|proc| proc.spawn.stage == stage);
-    of_stage.map(|proc| proc.spawn.version.work.title().to_owned()).collect()
+    of_stage.map(|proc| proc.spawn.version.work.title().into_owned()).collect()
 }
 
 /// `b` as a program whose outputs may have to wait for room.
