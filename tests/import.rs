@@ -105,7 +105,7 @@ fn supervised_programs_with_a_pool_and_included_files() {
     has(
         &section("stages.api"),
         &[
-            r#"command = ["/usr/bin/env", "python3", "-m", "http.server", "${API_PORT}", "--bind", "127.0.0.1"]"#,
+            r#"command = ["sh", "-c", "exec /usr/bin/env python3 -m http.server ${API_PORT} --bind 127.0.0.1"]"#,
             "cwd = \"/srv/shop\"",
             "restart = \"always\"",
             "backoff = { reset_after = \"5s\" }",
@@ -219,6 +219,45 @@ fn what_is_no_such_file_is_told_with_its_line() {
         assert_eq!(output.code, Some(code), "{arguments:?}: {}", output.stderr);
         assert!(output.stdout.is_empty() && output.stderr.contains(said), "{arguments:?}: {}", output.stderr);
     }
+}
+
+#[test]
+fn included_programs_are_those_that_supervisord_has() {
+    let folder = Folder::new();
+    folder.file(
+        "s.conf",
+        "[supervisord]\nenvironment=PORT=\"80\",TOOL=\"serve --all\"\n[include]\nfiles=conf.d/*.conf\n[program-default]\na=b\n\
+         [program:web]\ncommand=old\numask=027\n[program:all]\ncommand=%(ENV_TOOL)s %(ENV_PORT)s %(ENV_ADDRESS)s\n\
+         environment=PORT=\"1%(ENV_PORT)s\"\n",
+    );
+    folder.file(
+        "conf.d/web.conf",
+        "[program:web]\ncommand=%(here)s/run %(ENV_MORE)s '%(ENV_MORE)s' \"a  %(ENV_MORE)s b\" x%(ENV_MORE)s\ndirectory=%(here)s\n",
+    );
+    let output = mprun(&folder, &["import", "supervisord", "s.conf"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let here = folder.path().join("conf.d").display().to_string();
+    for line in [
+        &format!(
+            "command = [\"sh\", \"-c\", \"exec {here}/run ${{MORE}} '${{MORE}}' 'a  ${{MORE}} b' 'x${{MORE}}'\"]\numask = \"027\"\ncwd = \"{here}\"\n"
+        ),
+        "command = [\"sh\", \"-c\", \"exec serve --all 180 ${ADDRESS}\"]\n",
+        "# not carried over: [program-default] (supervisord has no such section",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert_eq!(text.matches("[stages.").count(), 2, "{text}");
+}
+
+#[test]
+fn services_whose_names_become_the_same_wait_for_the_right_one() {
+    let folder = Folder::new();
+    let services = "services:\n  a.b:\n    command: one\n  a_b:\n    command: two\n  c:\n    command: three\n    depends_on: [a_b]\n";
+    folder.file("c.yaml", services);
+    let output = mprun(&folder, &["import", "compose", "c.yaml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("[stages.a_b_2]\ncommand = [\"two\"]\n"), "{text}");
+    assert!(text.contains("after = [\"a_b_2\"]\n"), "{text}");
 }
 
 #[test]

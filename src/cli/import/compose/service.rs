@@ -1,6 +1,6 @@
 //! One service: which of its settings become which keys.
 
-use super::super::draft::{Section, name_of};
+use super::super::draft::{Section, name_of, stage_names};
 use super::super::give_up::{WITHIN, longer_within};
 use super::super::input::read;
 use super::dotenv;
@@ -64,6 +64,8 @@ const SETTINGS: [(&str, Fate); 23] = [
 /// All services of a file.
 pub(super) struct Services<'a> {
     all: Vec<(String, Value)>,
+    /// The names of their stages: two services may come to one name.
+    stages: Vec<String>,
     /// That others wait for until they are healthy.
     awaited: Vec<String>,
     /// Of the file, if it has one.
@@ -78,7 +80,14 @@ impl<'a> Services<'a> {
         let is_healthy =
             |value: &Value| value.get("condition").and_then(Value::text) == Some("service_healthy");
         let awaited = needs.filter(|(_, value)| is_healthy(value)).map(|(name, _)| name.clone()).collect();
-        Services { all, awaited, folder }
+        let stages = stage_names(all.iter().map(|(name, _)| name.as_str()));
+        Services { all, stages, awaited, folder }
+    }
+
+    /// The stage of a service.
+    fn stage_of(&self, service: &str) -> Option<&str> {
+        let at = self.all.iter().position(|(name, _)| name == service)?;
+        self.stages.get(at).map(String::as_str)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Value)> {
@@ -146,9 +155,9 @@ impl<'a> Services<'a> {
             stage.leave_out(&from, "`after` names stages that run");
         }
         if !here.is_empty() {
-            let names: Vec<String> = here.iter().map(|name| name_of(name)).collect();
+            let names: Vec<&str> = here.iter().filter_map(|name| self.stage_of(name)).collect();
             let from = format!("depends_on: {}", here.join(", "));
-            stage.set("after", list(names.iter().map(String::as_str)), &from);
+            stage.set("after", list(names), &from);
         }
         let has_check = |name: &str| {
             self.all.iter().any(|(own, service)| own == name && service.get("healthcheck").is_some())

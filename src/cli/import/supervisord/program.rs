@@ -89,7 +89,7 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
 fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
     let written = block.get("command").unwrap_or_default();
     let from = format!("command={written}");
-    let words = words::of(written).map_err(str::to_owned).and_then(|words| {
+    let words = words::of(&with_marks(written)).map_err(str::to_owned).and_then(|words| {
         let words = words.iter().map(|word| names.expand(word, Some("{worker}")));
         words.collect::<Result<Vec<String>, String>>()
     });
@@ -97,13 +97,51 @@ fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
         stage.leave_out(&from, "its zeros: {worker} has none in front");
     }
     match words {
+        Ok(words) if words.iter().any(|word| marked(word).is_some()) => {
+            stage.note(
+                "The value of a variable that is a word by itself is split, as supervisord does: by a shell.",
+            );
+            let line = words.iter().map(|word| in_line(word)).collect::<Vec<_>>().join(" ");
+            stage.set("command", command(["sh", "-c", &format!("exec {line}")]), &from);
+        }
         Ok(words) if !words.is_empty() => {
+            let words = words.iter().map(|word| word.replace(MARK, "")).collect();
             let words = beside_folder(words, block, names);
             stage.set("command", command(words.iter().map(String::as_str)), &from);
         }
         Ok(_) => missing(stage, "command= (it is empty)"),
         Err(why) => missing(stage, &format!("{from} ({why})")),
     }
+}
+
+/// Behind a variable with nothing beside it but blanks.
+const MARK: char = '\u{1}';
+
+/// supervisord puts the value of a variable in before it splits the words, so one without quotes may come to several.
+fn with_marks(written: &str) -> String {
+    let is_variable = |word: &str| {
+        let name = word.strip_prefix("%(ENV_").and_then(|word| word.strip_suffix(")s"));
+        name.is_some_and(|name| !name.contains(')'))
+    };
+    let mut made = String::new();
+    for part in written.split_inclusive(char::is_whitespace) {
+        let word = part.trim_end();
+        made += word;
+        made.extend(is_variable(word).then_some(MARK));
+        made += &part[word.len()..];
+    }
+    made
+}
+
+/// A word that is one variable with its mark: without that. Between quotes, too, a mark may stand, beside other text.
+fn marked(word: &str) -> Option<&str> {
+    word.strip_suffix(MARK).filter(|word| word.starts_with("${") && word.find('}') == Some(word.len() - 1))
+}
+
+/// A word in a line for the shell.
+fn in_line(word: &str) -> String {
+    let quoted = || shlex::try_quote(&word.replace(MARK, "")).unwrap_or_default().into_owned();
+    marked(word).map_or_else(quoted, str::to_owned)
 }
 
 fn missing(stage: &mut Section, why: &str) {
