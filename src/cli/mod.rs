@@ -5,6 +5,7 @@
 mod about;
 mod args;
 mod audit;
+mod bash_words;
 mod check;
 mod command;
 mod completion;

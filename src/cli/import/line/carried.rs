@@ -3,6 +3,7 @@
 use super::of_script;
 use super::options::Given;
 use super::place::{Input, Surroundings, joined};
+use crate::cli::bash_words::{is_for_bash, shell};
 use crate::cli::one_line::{self, Around};
 use crate::cli::output::Failure;
 use crate::cli::shell_tokens::Word;
@@ -30,7 +31,23 @@ pub(super) enum Split {
     Blanks,
     /// Line ends outside of quotes, without empty lines and blanks in front.
     QuotedLines,
-    By(String),
+    By(Delimiter),
+}
+
+/// A byte behind each item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delimiter(pub u8);
+
+impl Delimiter {
+    /// As `tr` has it, in quotes.
+    fn for_tr(self) -> String {
+        match char::from(self.0) {
+            '\t' => "'\\t'".to_owned(),
+            '\'' => "\"'\"".to_owned(),
+            plain if (plain.is_ascii_graphic() && plain != '\\') || plain == ' ' => format!("'{plain}'"),
+            _ => format!("'\\{:03o}'", self.0),
+        }
+    }
 }
 
 /// The other tool's items, as words with a zero byte behind each.
@@ -77,15 +94,12 @@ impl Carried {
         Ok(())
     }
 
-    /// A command that the shell of the file may read otherwise.
-    pub(super) fn note_bash(&mut self, line: &str) {
+    /// A command that is a line for the shell.
+    pub(super) fn note_shell(&mut self, line: &str) {
         if is_for_bash(line) {
-            self.notes.push(
-                "the command seems to be written for bash: where sh can't read it, write \"bash\" for \"sh\" in the stage's `command`"
-                    .to_owned(),
-            );
-        }
-        if line.contains("echo") && line.contains('\\') {
+            self.notes
+                .push("bash runs the command: sh does not read all of it, or in another way".to_owned());
+        } else if line.contains("echo") && line.contains('\\') {
             self.notes.push(
                 "a shell's own `echo` may read `\\t` and the like as one character, as that of sh does here: `printf '%s\\n'` does not"
                     .to_owned(),
@@ -109,7 +123,7 @@ impl Carried {
             Split::Line | Split::Nul => None,
             Split::Blanks => Some(SPLIT_AT_BLANKS.to_owned()),
             Split::QuotedLines => Some(SPLIT_QUOTED_LINES.to_owned()),
-            Split::By(end) => Some(format!("tr {} '\\0'", quoted(end))),
+            Split::By(end) => Some(format!("tr {} '\\0'", end.for_tr())),
         };
         let without = if *split == Split::Line { "sed" } else { "sed -z" };
         let without = without_empty.then(|| format!("{without} {WITHOUT_EMPTY}"));
@@ -227,39 +241,4 @@ pub(super) fn jobs(word: &Word) -> Option<String> {
         text if is_good(text) && !text.starts_with('+') => Some(text.to_owned()),
         _ => None,
     }
-}
-
-/// The shell that reads a text: what only bash has is given to bash.
-fn shell(text: &str) -> &'static str {
-    if is_for_bash(text) { "bash" } else { "sh" }
-}
-
-fn is_for_bash(text: &str) -> bool {
-    let has_list = |text: &str| {
-        text.split('{').skip(1).any(|part| {
-            let inner = part.split(['}', ' ']).next().unwrap_or_default();
-            part.contains('}') && (inner.contains(',') || inner.contains(".."))
-        })
-    };
-    [
-        "<(",
-        ">(",
-        "[[",
-        "<<<",
-        "$'",
-        "&>",
-        "|&",
-        "**",
-        "source ",
-        "shopt",
-        "function ",
-        "[@]",
-        "[*]",
-        "=(",
-        "mapfile",
-        "readarray",
-    ]
-    .iter()
-    .any(|bash| text.contains(bash))
-        || has_list(text)
 }

@@ -1,7 +1,7 @@
 //! What only the script has that a line stands in: its arguments, and arrays of its shell. A run gets neither, and in a stage's
 //! command `$1` is the item.
 
-use crate::cli::one_line::has_other_arguments;
+use crate::cli::one_line::may_change_arguments;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ fn first(text: &str) -> Option<Found<'_>> {
                 length = 2;
             }
             '$' => match parameter(rest) {
-                Some(found) if !is_set_there(text, at, found) => return Some(found),
+                Some(found) if !is_set_there(text, found) => return Some(found),
                 _ => {}
             },
             _ => {}
@@ -96,9 +96,9 @@ fn parameter(rest: &str) -> Option<Found<'_>> {
 }
 
 /// Whether the text gives itself arguments (`set --`, a function), or makes the array.
-fn is_set_there(text: &str, at: usize, found: Found<'_>) -> bool {
+fn is_set_there(text: &str, found: Found<'_>) -> bool {
     match found.what {
-        What::Argument => has_other_arguments(text, at),
+        What::Argument => may_change_arguments(text),
         What::Array => {
             let name = found.name.trim_start_matches(['$', '{', '#', '!']);
             let name = name.split('[').next().unwrap_or_default();

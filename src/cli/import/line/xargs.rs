@@ -1,8 +1,9 @@
 //! A line of xargs.
 
-use super::carried::{Carried, Split, input_of, jobs, marked, refused, value_of};
+use super::carried::{Carried, Delimiter, Split, input_of, jobs, marked, refused, value_of};
 use super::options::{Grammar, options};
 use super::place::Placed;
+use crate::cli::bash_words::shell;
 use crate::cli::one_line::without_needless_quotes;
 use crate::cli::shell_tokens::Word;
 use crate::config::pipeline::placeholder::{self, Placeholders};
@@ -53,7 +54,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
         };
         match option.name.as_str() {
             "-0" | "--null" => split = Split::Nul,
-            "-d" | "--delimiter" => split = delimiter(value_of(&option)?)?,
+            "-d" | "--delimiter" => split = delimiter(value_of(&option)?, true)?,
             "-a" | "--arg-file" => input = input_of(&option.value),
             "-P" | "--max-procs" => match jobs(&option.value) {
                 Some(jobs) => carried.option("-j", Some(&jobs)),
@@ -83,7 +84,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     carried.notes.push(STOPS_AT_ONCE.to_owned());
     carried.note_live(&command)?;
     if command.iter().any(|word| word.is_live) {
-        carried.note_bash(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));
+        carried.note_shell(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));
     }
     carried.command = words_of(command, items.mark.as_deref())?;
     Ok(carried)
@@ -127,22 +128,48 @@ fn words_of(command: Vec<Word>, mark: Option<&str>) -> Result<Vec<String>, Strin
         (_, false) if mark.is_some() && !has_mark => {
             // The item is an argument that the line does not name.
             let line = texts(true)?.join(" ");
-            ["sh", "-c", &line, "sh"].map(str::to_owned).into()
+            [shell(&line), "-c", &line, "sh"].map(str::to_owned).into()
         }
         (true, false) => vec![without_needless_quotes(&texts(true)?.join(" "))],
         (false, false) => texts(false)?,
     })
 }
 
-pub(super) fn delimiter(value: &str) -> Result<Split, String> {
-    match value {
-        "\\n" | "\n" => Ok(Split::Line),
-        "\\0" | "" => Ok(Split::Nul),
-        _ if value.starts_with('\\') || (value.len() == 1 && value.is_ascii()) => {
-            Ok(Split::By(value.to_owned()))
-        }
-        _ => Err(format!(
+/// `has_hex`: `\xHH` is a byte, too.
+pub(super) fn delimiter(value: &str, has_hex: bool) -> Result<Split, String> {
+    let byte = match (value.as_bytes(), value.strip_prefix('\\')) {
+        ([], _) => Some(0),
+        (_, Some(escaped)) if !escaped.is_empty() => escaped_byte(escaped, has_hex),
+        ([byte], _) => Some(*byte),
+        _ => None,
+    };
+    match byte {
+        Some(b'\n') => Ok(Split::Line),
+        Some(0) => Ok(Split::Nul),
+        Some(byte) => Ok(Split::By(Delimiter(byte))),
+        None => Err(format!(
             "-d {value}: items that end with more than one byte are made into lines by a program before it: sed 's/{value}/\\n/g'"
         )),
+    }
+}
+
+/// What follows the backslash: a letter as in C, an octal number, `xHH`.
+fn escaped_byte(text: &str, has_hex: bool) -> Option<u8> {
+    let letter = |letter: u8| match letter {
+        b'a' => Some(7),
+        b'b' => Some(8),
+        b't' => Some(b'\t'),
+        b'n' => Some(b'\n'),
+        b'v' => Some(11),
+        b'f' => Some(12),
+        b'r' => Some(b'\r'),
+        b'\\' => Some(b'\\'),
+        _ => None,
+    };
+    match text.as_bytes() {
+        [b'x', ..] if has_hex => u8::from_str_radix(&text[1..], 16).ok(),
+        [b'0'..=b'7', ..] => u8::from_str_radix(text, 8).ok(),
+        [one] => letter(*one),
+        _ => None,
     }
 }
