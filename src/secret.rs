@@ -33,6 +33,7 @@ pub(crate) fn places(text: &str) -> Vec<Range<usize>> {
     let mut found = in_addresses(text);
     found.extend(named(text));
     found.extend(in_headers(text));
+    found.extend(in_options(text));
     found.retain(|place| !is_none(&text[place.clone()]));
     found
 }
@@ -320,6 +321,59 @@ fn value_after(text: &str, end: usize, is_option: bool) -> Option<Range<usize>> 
     }
 }
 
+/// A program with an option for a password that no name calls one.
+struct Client {
+    /// How its name begins, or all of it.
+    names: &'static [&'static str],
+    /// Options whose value is a password, or has one.
+    options: &'static [&'static str],
+    /// The value is `USER:PASSWORD`.
+    has_user: bool,
+    /// The value may be the next word.
+    is_apart: bool,
+}
+
+const CLIENTS: [Client; 4] = [
+    Client {
+        names: &["curl"],
+        options: &["-u", "-U", "--user", "--proxy-user"],
+        has_user: true,
+        is_apart: true,
+    },
+    Client { names: &["mysql", "mariadb"], options: &["-p"], has_user: false, is_apart: false },
+    Client { names: &["sshpass", "mongo"], options: &["-p"], has_user: false, is_apart: true },
+    Client { names: &["redis-cli"], options: &["-a"], has_user: false, is_apart: true },
+];
+
+/// `curl -u NAME:PASSWORD`, `mysql -pPASSWORD` and the like, up to the end of the command.
+fn in_options(text: &str) -> Vec<Range<usize>> {
+    let is_sign = |word: &str| word.bytes().all(|byte| b",[]{}".contains(&byte));
+    let mut words = words(text).filter(|word| !is_sign(&text[word.clone()])).peekable();
+    let (mut found, mut client): (Vec<Range<usize>>, Option<&Client>) = (Vec::new(), None);
+    while let Some(word) = words.next() {
+        let written = &text[word.clone()];
+        let program = written.rsplit(['/', '(', '`']).next().unwrap_or_default();
+        let named = CLIENTS.iter().find(|client| client.names.iter().any(|name| program.starts_with(name)));
+        client = named.or(client);
+        let Some(Client { options, has_user, is_apart, .. }) = client else { continue };
+        let option =
+            options.iter().filter(|option| written.starts_with(**option)).max_by_key(|option| option.len());
+        if let Some(option) = option {
+            let attached = written[option.len()..].strip_prefix('=').unwrap_or(&written[option.len()..]);
+            let value = match attached.is_empty() {
+                true if *is_apart => words.peek().cloned().unwrap_or(word.end..word.end),
+                _ => word.end - attached.len()..word.end,
+            };
+            let colon = text[value.clone()].find(':').map(|colon| value.start + colon + 1);
+            found.extend(if *has_user { colon.map(|start| start..value.end) } else { Some(value) });
+        }
+        if ["|", "||", "&&", "&", ";"].contains(&written) || written.ends_with(';') {
+            client = None;
+        }
+    }
+    found
+}
+
 /// The values of `headers = { … }`.
 fn in_headers(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -442,6 +496,16 @@ mod tests {
                 "[\"curl\", \"-H\", \"Authorization: ********\", \"--api-key\", \"**\"]",
             ),
             ("curl --token $TOKEN", "curl --token $TOKEN"),
+            ("curl -s -u a:s3 http://h; id -u a:b", "curl -s -u a:** http://h; id -u a:b"),
+            ("[\"curl\", \"-u\", \"a:s3\"]", "[\"curl\", \"-u\", \"a:**\"]"),
+            ("curl --user=a:s3 -Ub:s4 --user $U:$P", "curl --user=a:** -Ub:** --user $U:$P"),
+            (
+                "x=$(/usr/bin/mysqldump -ps3 -h db -P 3306 d) | a -pb",
+                "x=$(/usr/bin/mysqldump -p** -h db -P 3306 d) | a -pb",
+            ),
+            ("sshpass -p s3 ssh h && redis-cli -a s4 ping", "sshpass -p ** ssh h && redis-cli -a ** ping"),
+            ("mysql -p$PW -e 'select 1'", "mysql -p$PW -e 'select 1'"),
+            ("FOO_TOKEN=s3 PGPASSWORD=s4 psql", "FOO_TOKEN=** PGPASSWORD=** psql"),
         ] {
             assert_eq!(hidden(text), shown);
             assert_eq!(text.len(), shown.len());
@@ -470,6 +534,9 @@ mod tests {
             "password_file = \"/run/x\"",
             "use = \"http\", with = { url = \"http://a/b\" }",
             "the token is wrong",
+            "mkdir -p a:b && ssh -p22 h",
+            "curl --url http://h -o x:y -u me",
+            "docker run -u 1000:1000 curlimages/x",
         ] {
             assert_eq!(hidden(text), text);
         }

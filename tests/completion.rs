@@ -36,8 +36,12 @@ fn start() -> Run {
 
 /// What a shell is told at TAB behind these words; the last one may be empty.
 fn ask(run: &Run, words: &[&str]) -> Output {
+    ask_as("bash", run, words)
+}
+
+fn ask_as(shell: &str, run: &Run, words: &[&str]) -> Output {
     let mut command = command(&run.folder);
-    command.env("MPRUN_COMPLETE", "bash").env("_CLAP_IFS", " ");
+    command.env("MPRUN_COMPLETE", shell).env("_CLAP_IFS", " ");
     command.env("_CLAP_COMPLETE_INDEX", words.len().to_string());
     command.args(["--", "mprun"]).args(words).output().unwrap()
 }
@@ -54,8 +58,11 @@ fn pipelines_stages_and_queues_are_completed() {
     let run = start();
     run.folder.file("other/shop.toml", "");
     run.folder.file("notes.txt", "");
+    run.folder
+        .file("more/a.toml", "include = 'b.toml'\n[stages.one]\nuse = 'count'\n[stages.one_more]\nuse =");
+    run.folder.file("more/b.toml", "[stages.two]\nuse = 'discard'\n");
     for (words, candidates) in [
-        (&["status", ""][..], "pipeline pipeline.toml other/ run/ state/"),
+        (&["status", ""][..], "pipeline pipeline.toml more/ other/ run/ state/"),
         (&["stop", "pi"], "pipeline pipeline.toml"),
         (&["stop", "pipeline", ""], "read parse keep"),
         (&["restart", "--wait", "pipeline", "p"], "parse"),
@@ -67,6 +74,12 @@ fn pipelines_stages_and_queues_are_completed() {
         (&["dead", "retry", "pipe"], "pipeline pipeline.toml"),
         (&["check", "other/"], "other/shop.toml"),
         (&["oth"], "other/"),
+        (&["run", "pipeline.toml", "--stages", ""], "read parse keep"),
+        (&["run", "pipeline.toml", "--stages", "pa"], "parse"),
+        (&["run", "pipeline.toml", "--stages", "read,"], "read,parse read,keep"),
+        (&["run", "more/a.toml", "--stages=t"], "--stages=two"),
+        (&["pipeline.toml", "--stages", "k"], "keep"),
+        (&["run", "--stages", ""], ""),
         (&["status", "other"], "other/"),
         (&["grap"], "graph"),
         (&["graph", "--format", "m"], "mermaid"),
@@ -77,6 +90,17 @@ fn pipelines_stages_and_queues_are_completed() {
         // A pipeline that is slow to answer, on a busy machine, is left out: the next TAB asks again.
         let what = format!("{words:?} to become {candidates:?}; now: {:?}", completed(&run, words));
         wait_until(&what, || (completed(&run, words) == candidates).then_some(()));
+    }
+}
+
+#[test]
+fn each_shell_gets_the_stages_of_a_file() {
+    let run = start();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = ask_as(shell, &run, &["run", "pipeline.toml", "--stages", "parse,"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let stages: Vec<&str> = text.split_whitespace().map(|word| word.split(':').next().unwrap()).collect();
+        assert_eq!(stages, ["parse,read", "parse,keep"], "{shell}: {text:?}");
     }
 }
 

@@ -105,7 +105,7 @@ fn supervised_programs_with_a_pool_and_included_files() {
     has(
         &section("stages.api"),
         &[
-            r#"command = ["/usr/bin/env", "python3", "-m", "http.server", "${API_PORT}", "--bind", "127.0.0.1"]"#,
+            r#"command = ["sh", "-c", "exec /usr/bin/env python3 -m http.server ${API_PORT} --bind 127.0.0.1"]"#,
             "cwd = \"/srv/shop\"",
             "restart = \"always\"",
             "backoff = { reset_after = \"5s\" }",
@@ -183,7 +183,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             "processes = 3",
             "restart = \"on-failure\"",
             "give_up = { restarts = 3, within = \"120s\" }",
-            "backoff = { initial = \"5s\" }",
+            "backoff = { initial = \"5s\", max = \"5s\" }",
             "# not carried over: ports: [8000:8000] (",
             "# not carried over: deploy: resources: ",
         ],
@@ -194,7 +194,7 @@ fn services_of_containers_as_far_as_the_file_knows_their_programs() {
             r#"command = ["/bin/sh", "-c", "echo \"begins\"\nexec work --all\n"]"#,
             "env = { A = \"1\" }",
             "enabled = false",
-            "give_up = { restarts = 5 }",
+            "give_up = { restarts = 5, within = \"1d\" }",
             "# not carried over: user: 1000:1000 (",
             "# not carried over: working_dir: /app (",
         ],
@@ -219,6 +219,45 @@ fn what_is_no_such_file_is_told_with_its_line() {
         assert_eq!(output.code, Some(code), "{arguments:?}: {}", output.stderr);
         assert!(output.stdout.is_empty() && output.stderr.contains(said), "{arguments:?}: {}", output.stderr);
     }
+}
+
+#[test]
+fn included_programs_are_those_that_supervisord_has() {
+    let folder = Folder::new();
+    folder.file(
+        "s.conf",
+        "[supervisord]\nenvironment=PORT=\"80\",TOOL=\"serve --all\"\n[include]\nfiles=conf.d/*.conf\n[program-default]\na=b\n\
+         [program:web]\ncommand=old\numask=027\n[program:all]\ncommand=%(ENV_TOOL)s %(ENV_PORT)s %(ENV_ADDRESS)s\n\
+         environment=PORT=\"1%(ENV_PORT)s\"\n",
+    );
+    folder.file(
+        "conf.d/web.conf",
+        "[program:web]\ncommand=%(here)s/run %(ENV_MORE)s '%(ENV_MORE)s' \"a  %(ENV_MORE)s b\" x%(ENV_MORE)s\ndirectory=%(here)s\n",
+    );
+    let output = mprun(&folder, &["import", "supervisord", "s.conf"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let here = folder.path().join("conf.d").display().to_string();
+    for line in [
+        &format!(
+            "command = [\"sh\", \"-c\", \"exec {here}/run ${{MORE}} '${{MORE}}' 'a  ${{MORE}} b' 'x${{MORE}}'\"]\numask = \"027\"\ncwd = \"{here}\"\n"
+        ),
+        "command = [\"sh\", \"-c\", \"exec serve --all 180 ${ADDRESS}\"]\n",
+        "# not carried over: [program-default] (supervisord has no such section",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert_eq!(text.matches("[stages.").count(), 2, "{text}");
+}
+
+#[test]
+fn services_whose_names_become_the_same_wait_for_the_right_one() {
+    let folder = Folder::new();
+    let services = "services:\n  a.b:\n    command: one\n  a_b:\n    command: two\n  c:\n    command: three\n    depends_on: [a_b]\n";
+    folder.file("c.yaml", services);
+    let output = mprun(&folder, &["import", "compose", "c.yaml"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("[stages.a_b_2]\ncommand = [\"two\"]\n"), "{text}");
+    assert!(text.contains("after = [\"a_b_2\"]\n"), "{text}");
 }
 
 #[test]
@@ -364,6 +403,7 @@ fn settings_mean_the_same_on_both_sides() {
     for line in [
         "cwd = \"/srv\"\n",
         "backoff = { reset_after = \"1s\" }\n",
+        "give_up = { within = \"1d\" }\n",
         "# not carried over: files=none/*.conf (there is no such file on this machine)\n",
         "command = [\"serve\", \"127.0.0.1:800{worker}\"]\n",
         "autostart = \"${ON}\"\n",
@@ -372,6 +412,33 @@ fn settings_mean_the_same_on_both_sides() {
         "# not carried over: environment: N (a worker's number can't stand here)\nenv = { A = \"1\" }\n",
         "stop_signal = \"INT\"\n",
     ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let text = of(
+        "supervisord",
+        "r.conf",
+        "[program:often]\ncommand=a\nstartretries=20\nstartsecs=60\n[program:long]\ncommand=a\nstartretries=5000\n\
+         [program:never]\ncommand=a\nstartsecs=0\nstartretries=3\n[program:once]\ncommand=a\nautorestart=false\nstartsecs=0\n\
+         [program:bad]\ncommand=a\nstartsecs=x\nstartretries=y\n",
+    );
+    for line in [
+        "backoff = { reset_after = \"60s\" }\ngive_up = { restarts = 20 }\n",
+        "[stages.long]\ncommand = [\"a\"]\ngive_up = { restarts = 5000, within = \"2d\" }\n",
+        "# startsecs=0: each run is a good one there, however short, so it never gives up, and starts again at once.",
+        "backoff = { max = \"1s\" }\ngive_up = { restarts = 1000000, within = \"1m\" }\n",
+        "[stages.once]\ncommand = [\"a\"]\nrestart = \"never\"\n\n",
+        "# not carried over: startsecs=x (no number)\n# not carried over: startretries=y (no number)\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let text = of(
+        "compose",
+        "r.yaml",
+        "services:\n  often:\n    command: a\n    restart: on-failure:20\n  long:\n    command: a\n    restart: on-failure:2000\n",
+    );
+    for line in
+        ["give_up = { restarts = 20, within = \"1d\" }\n", "give_up = { restarts = 2000, within = \"2d\" }\n"]
+    {
         assert!(text.contains(line), "{line}\n{text}");
     }
     let compose = "services:\n  web:\n    command: serve\n    stop_signal: 15\n    environment: {A: 1, B: '${C:+x}'}\n    \

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use support::{Folder, command};
 
 /// Run by bash and by mprun, with the same lines printed. Beside it what the comments say, if anything.
-const SAME: [(&str, &str); 54] = [
+const SAME: [(&str, &str); 76] = [
     ("find . -name '*.txt' | sort | parallel wc -c", ""),
     (
         "find . -name '*.txt' -print0 | parallel -0 -k head -c 3 {} | tr a-z A-Z",
@@ -42,10 +42,30 @@ const SAME: [(&str, &str); 54] = [
     ("time parallel echo ::: 1 2", "not carried over: time"),
     ("timeout 60 parallel echo ::: 1 2", "not carried over: timeout 60 (put it before `mprun run`)"),
     ("parallel echo '{= s/a/b/g =}' ::: banana", "{= =} is run by perl"),
+    ("parallel 'touch {}; rm -f \"{= s/\\.txt$// =}\"; ls *.txt' ::: 'a *.txt'", "{= =} is run by perl"),
+    ("parallel 'echo {= $_ .= uc =} {.}' ::: a.b", "{= =} is run by perl"),
+    ("parallel -j1 '[[ -s {} ]] || echo rm {}' ::: a.txt none", "bash runs the command"),
+    ("parallel 'echo {} &> {}.log; cat {}.log' ::: 1 2", "bash runs the command"),
+    ("parallel 'cat <(echo {})' ::: 1", "bash runs the command"),
+    ("parallel 'echo -e \"a\\tb\" {}' ::: 1", "bash runs the command"),
+    ("parallel 'mkdir -p out/{}/{a,b}; ls out/{}' ::: x", "bash runs the command"),
+    ("parallel echo out/{}/{a,b} ::: x", "bash runs the command"),
+    ("parallel 'x={}; echo \"${x//a/b}\"' ::: aba", "bash runs the command"),
+    ("parallel 'set -euo pipefail; echo {} | cat' ::: 'a b'", "bash runs the command"),
+    ("parallel GREETING=hi printenv GREETING '#' ::: 1", ""),
+    ("parallel type ::: cd", ""),
+    ("parallel 'f() { echo f {}; }; f q' ::: 'a b'", ""),
+    ("parallel 'set -- q; echo {}' ::: 'a b'", ""),
+    ("parallel 'echo set -- q > {}; . ./{}; echo {} $1' ::: 's*'", ""),
+    ("parallel -N2 'shift; echo {2} {1}' ::: a b c d", ""),
+    ("parallel -d ';' echo ::: 'a;b c' 'd'", ""),
+    ("parallel echo ::: 'a\nb'", ""),
+    ("printf 'a,b' | xargs -r -d '\\x2c' -n1 echo", ""),
+    ("printf 'a,b' | xargs -r -d '\\054' -n1 echo", ""),
     ("parallel 'echo \"{}\" \"{.}.png\"' ::: x.jpg y.jpg", ""),
     ("for i in 1 2 3; do echo $i; done | parallel echo n", ""),
     ("(echo a; echo b) | parallel echo", ""),
-    ("printf 'echo a; echo b\\necho c\\n' | parallel", "it is run as code"),
+    ("printf 'echo a; echo b\\n[[ -e a.txt ]] && echo c\\n' | parallel", "bash runs it as code"),
     (
         "mkdir -p out; parallel echo ::: 1 2 2>/dev/null | sort",
         "not carried over: mkdir -p out (run it before)",
@@ -68,10 +88,12 @@ const SAME: [(&str, &str); 54] = [
     ("export A=x; xargs -I% echo '%' $A < nums", "a shell had put its value in"),
     ("xargs -0 -I% echo a%b < nums", ""),
     ("xargs -d '\\n' -I{} echo '[{}]' < blanks", ""),
+    ("parallel 'f() { echo \"f $1\"; }; f {}' ::: a b", ""),
+    ("{ words=('a b' c); printf '%s\\n' \"${words[@]}\"; } | parallel echo", ""),
 ];
 
 /// Refused, with what to write instead.
-const REFUSED: [(&str, &str); 14] = [
+const REFUSED: [(&str, &str); 32] = [
     ("cat big | parallel --pipe wc -l", "mode = \"stream\""),
     ("parallel --colsep , echo {1} {2} :::: table.csv", "a line of each column"),
     ("parallel echo ::: a b :::: nums", "can't be combined"),
@@ -86,6 +108,25 @@ const REFUSED: [(&str, &str); 14] = [
     ("ls | xargs -I% su me --command=%", "would be obeyed"),
     ("ls | xarg -n1 echo", "no command `xargs`"),
     ("parallel --dry-run echo ::: a", "mprun do --dry-run"),
+    // What only the script has that such a line stands in.
+    ("parallel ping -c1 {} ::: \"${HOSTS[@]}\"", "printf '%s\\n' \"${HOSTS[@]}\" | mprun run FILE"),
+    ("parallel ls ::: \"$@\"", "`$@` is an argument of the script"),
+    ("parallel cp {} $1 ::: a b", "in a stage the arguments are the item"),
+    ("parallel 'echo $1 {}' ::: a", "in a stage the arguments are the item"),
+    ("parallel rsync \"${OPTS[@]}\" {} ::: a", "write its words in its place"),
+    ("parallel \"$(dirname \"$0\")/x.sh\" ::: a", "`$0` in the command"),
+    ("find \"$1\" -type f | parallel gzip", "find \"$1\" -type f | mprun run FILE"),
+    ("parallel --joblog \"$LOG\" echo ::: a", "only the shell that the line stands in knows this value"),
+    ("xargs -I% cp % \"$1\"", "`export NAME=…` before the run"),
+    ("xargs -r -a \"$1\" rm", "cat \"$1\" | mprun run FILE"),
+    ("xargs -n \"$N\" echo", "write it in its place"),
+    ("parallel -q echo \"$HOME\" {} ::: a", "-q \"$HOME\": only the shell"),
+    ("parallel 'rm \"x {= s/a/b/ =}\"' ::: a", "inside of quotes"),
+    ("parallel \"echo '{= s/a/b/ =} x'\" ::: a", "inside of quotes"),
+    ("parallel sh -c {= s/a/b/ =} ::: a", "would be obeyed"),
+    ("parallel trap {} EXIT ::: a", "would be obeyed"),
+    ("parallel 'rm -rf out/{= $_=Q($_) =}' ::: a", "can't be carried over"),
+    ("parallel '[[ {} -eq 1 ]]' ::: a", "could be code"),
 ];
 
 fn folder() -> Folder {

@@ -74,6 +74,37 @@ fn an_item_is_one_argument_whatever_is_in_it() {
 }
 
 #[test]
+fn an_item_stays_what_it_is_where_the_line_has_other_arguments() {
+    for (line, printed) in [
+        ("'f() { echo f {}; }; f q'", "f a b"),
+        ("'f() for i in 1; do echo {} $1; done; f q'", "a b q"),
+        ("'f() if true; then echo {}; fi; f q'", "a b"),
+        ("'set -- q; echo {} $1'", "a b q"),
+        ("'IFS=, set -- q; echo {} $1'", "a b q"),
+        ("'command set -- q; echo {} $1'", "a b q"),
+        ("'\\set -- q; echo {} $1'", "a b q"),
+        ("'\"set\" -- q; echo {} $1'", "a b q"),
+        ("'eval \"set -- q\"; echo {} $1'", "a b q"),
+        ("'echo set -- q > s; . ./s; echo {} $1'", "a b q"),
+        ("'x=$(set -- q; echo {}); echo $x'", "a b"),
+        ("'shift; echo {}'", "a b"),
+        ("'set -- q; echo'", "a b"),
+        ("'set -euo pipefail; echo {}'", "a b"),
+        ("'set -o errexit; echo {}'", "a b"),
+    ] {
+        prints(line, b"a b\n", format!("{printed}\n").as_bytes(), 0);
+    }
+    prints("-n2 'shift; echo {2} {1}'", b"a\nb\nc\n", b"b a\nc\n", 0);
+}
+
+#[test]
+fn what_sh_reads_in_another_way_is_read_by_bash() {
+    prints("'[[ -n {} ]] || echo gone'", b"a b\n", b"", 0);
+    prints("-k 'echo {} &> {}; cat {}'", b"a\nb\n", b"a\nb\n", 0);
+    prints("'echo -e \"a\\tb\" {1..2} {}'", b"c\n", b"a\tb 1 2 c\n", 0);
+}
+
+#[test]
 fn arguments_of_the_command_line_are_no_code_either() {
     let folder = Folder::new();
     let items: [&[u8]; 8] =
@@ -177,6 +208,9 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-- python3 -c'print({})'", "a piece of the program"),
         ("-- awk '/{}/' f", "[\"awk\", \"-v\", \"x={}\""),
         ("'sh -c {}'", "a piece of the program"),
+        ("'trap {} EXIT'", "a piece of the program that `trap` runs"),
+        ("'[[ {} -eq 1 ]]'", "could be code"),
+        ("'(( {} ))'", "could be code"),
         ("'x=$(eval {})'", "a piece of the program"),
         ("-- echo {-1}", "which -n N makes"),
         ("-a nofile echo", "no file `nofile`"),

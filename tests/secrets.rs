@@ -8,7 +8,7 @@ use support::pty::Pty;
 use support::{Folder, Run, command, wait_until};
 
 /// Each stands once in the file.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 12] = [
     "pass4ann",
     "p4thT0kenA1b2C3d4E5",
     "queryT0ken",
@@ -18,6 +18,9 @@ const SECRETS: [&str; 9] = [
     "cmdToken10",
     "envPassword11",
     "hdrOfCurl12",
+    "lineOption13",
+    "lineAddress14",
+    "lineUser15",
 ];
 
 /// The file, with another value in place of each secret for `other`; the fault for `faulty`: a key in the line with secrets that
@@ -33,7 +36,8 @@ fn file(other: bool, faulty: Option<usize>) -> String {
          [stages.more.with]\nurl = 'http://127.0.0.1:1/'\n\
          [stages.more.with.headers]\nX-Other = '{}'{}\n\
          [stages.web]\ncommand = ['sleep', '1000', '--token', '{}', '-H', 'Authorization: Bearer {}']\n\
-         env = {{ PASSWORD = '{}' }}\nhealth = {{ http = 'http://127.0.0.1:1/?key={}', every = '50ms', failures = 1000{} }}\n",
+         env = {{ PASSWORD = '{}' }}\nhealth = {{ http = 'http://127.0.0.1:1/?key={}', every = '50ms', failures = 1000{} }}\n\
+         [stages.line]\ncommand = 'sleep 1000; : --password {} http://u:{}@h; : curl -u ann:{} h'\n",
         secret(0),
         secret(1),
         secret(2),
@@ -46,6 +50,9 @@ fn file(other: bool, faulty: Option<usize>) -> String {
         secret(7),
         secret(5),
         bad(2),
+        secret(9),
+        secret(10),
+        secret(11),
     )
     .replace("sleep', '1000', '--token", "sh', '-c', 'exec sleep 1000', 'sh', '--token")
 }

@@ -116,6 +116,26 @@ fn help_and_version_are_verbs_too() {
 }
 
 #[test]
+fn an_option_that_a_run_does_not_take_is_refused_with_what_to_write() {
+    for (line, instead) in [
+        (&["--version", "shop.toml"][..], "takes no --version: `mprun --version` stands by itself"),
+        (&["-c", "shop.toml"], "takes no -c: a file needs no option before it: `mprun FILE`"),
+        (&["--config=shop.toml"], "takes no --config: a file needs no option"),
+        (&["run", "-f", "shop.toml"], "takes no -f: a file needs no option"),
+        (&["--dry-run", "shop.toml"], "`mprun check FILE` says whether a file is good"),
+        (&["shop.toml", "-d"], "`mprun service install FILE` makes it a service"),
+        (&["-j4", "shop.toml"], "`--set stages.NAME.processes=N`"),
+    ] {
+        let said = alone(line);
+        assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""), "{line:?}: {said:?}");
+        let is_one_line = said.stderr.starts_with("error: ") && said.stderr.lines().count() == 1;
+        assert!(is_one_line && said.stderr.contains(instead), "{line:?}: {said:?}");
+    }
+    let said = alone(&["run", "--frobnicate", "shop.toml"]);
+    assert!(said.stderr.contains("unexpected argument '--frobnicate'"), "{said:?}");
+}
+
+#[test]
 fn a_stage_is_scaled_by_steps() {
     let run = up();
     assert_eq!(run.tell(&["scale", "Check=+2", "--wait"]), "Check: processes 1 -> 3\n");

@@ -4,7 +4,7 @@
 //! A shell waits for the answer. What can't be found at once is left out, and nothing is said of it.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Arg, Command};
@@ -14,6 +14,7 @@ use clap_complete::env::{CompleteEnv, Shells};
 
 use super::output::{self, Failure};
 use super::target;
+use crate::config;
 use crate::control::claim::{self, Holder};
 use crate::exit;
 use crate::numbers::counted;
@@ -150,7 +151,7 @@ pub(super) fn answer(args: &[OsString], command: impl Fn() -> Command) -> u8 {
 }
 
 /// What has been typed.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Line {
     /// The words before the one that is completed, without the program's.
     before: Vec<String>,
@@ -185,14 +186,14 @@ enum Kind {
     Queue,
     /// `STAGE=`
     Amount,
+    /// A stage of the file that an earlier word names.
+    OfFile,
 }
 
 /// What the argument `id` of a verb can be, where clap can't tell.
 fn kinds(verb: &str, id: &str) -> &'static [Kind] {
     match (verb, id) {
-        ("mprun" | "run" | "graph" | "kubernetes" | "install" | "show", "file") | ("check", "files") => {
-            &[Kind::File]
-        }
+        ("run" | "graph" | "kubernetes" | "install" | "show", "file") | ("check", "files") => &[Kind::File],
         ("status" | "top" | "audit" | "open" | "reload" | "upgrade" | "drain" | "stop" | "start", "name")
         | ("list", "name" | "place")
         | ("show" | "retry" | "drop", "words")
@@ -204,6 +205,7 @@ fn kinds(verb: &str, id: &str) -> &'static [Kind] {
         ("tap", "words") => &[Kind::Running, Kind::Queue],
         ("scale", "words") => &[Kind::Running, Kind::Amount],
         (_, "stage") => &[Kind::Stage],
+        ("run", "stages") => &[Kind::OfFile],
         _ => &[],
     }
 }
@@ -212,7 +214,7 @@ fn kinds(verb: &str, id: &str) -> &'static [Kind] {
 fn with_values(command: Command, line: &Line) -> Command {
     let verb = command.get_name().to_owned();
     // `mprun FILE` is `mprun run FILE`.
-    let command = if verb == "mprun" { command.arg(Arg::new("file")) } else { command };
+    let command = if verb == "mprun" { with_options_of_run(command) } else { command };
     // One name that fits is put in at once, unless an option fits as well: they are offered where nothing else is.
     let without_options = !line.current.starts_with('-');
     let command = match without_options {
@@ -222,18 +224,25 @@ fn with_values(command: Command, line: &Line) -> Command {
     let command = command.mut_args(|argument| {
         let is_hidden = argument.is_hide_set() || without_options && !argument.is_positional();
         let argument = argument.hide(is_hidden);
-        let kinds = kinds(&verb, argument.get_id().as_str());
+        let kinds = kinds(if verb == "mprun" { "run" } else { &verb }, argument.get_id().as_str());
         if kinds.is_empty() {
             return argument;
         }
-        let before = line.before.clone();
-        argument.add(ArgValueCompleter::new(move |current: &OsStr| candidates(kinds, &before, current)))
+        let line = line.clone();
+        argument.add(ArgValueCompleter::new(move |current: &OsStr| candidates(kinds, &line, current)))
     });
     command.mut_subcommands(|verb| with_values(verb, line))
 }
 
-fn candidates(kinds: &[Kind], words: &[String], current: &OsStr) -> Vec<CompletionCandidate> {
-    let mut candidates = Vec::new();
+fn with_options_of_run(command: Command) -> Command {
+    let run = command.find_subcommand("run");
+    let options = run.into_iter().flat_map(Command::get_arguments);
+    let options: Vec<Arg> = options.filter(|argument| !argument.is_positional()).cloned().collect();
+    command.arg(Arg::new("file")).args(options)
+}
+
+fn candidates(kinds: &[Kind], line: &Line, current: &OsStr) -> Vec<CompletionCandidate> {
+    let (mut candidates, words) = (Vec::new(), line.before.as_slice());
     for kind in kinds {
         candidates.extend(match kind {
             Kind::File => pipeline_files(current),
@@ -244,6 +253,7 @@ fn candidates(kinds: &[Kind], words: &[String], current: &OsStr) -> Vec<Completi
             Kind::Stage => names(words, |snapshot| stages(snapshot, "")),
             Kind::Queue => names(words, queues),
             Kind::Amount => names(words, |snapshot| stages(snapshot, "=")),
+            Kind::OfFile => stages_of_file(line),
         });
     }
     let current = current.to_string_lossy();
@@ -286,6 +296,25 @@ fn stages(snapshot: &Snapshot, end: &str) -> Vec<CompletionCandidate> {
     stages
         .map(|stage| candidate(format!("{}{end}", stage.name), counted(stage.processes.into(), "process")))
         .collect()
+}
+
+/// Those that do not stand in the list already.
+fn stages_of_file(line: &Line) -> Vec<CompletionCandidate> {
+    let all = line.before.iter().map(|word| config::stages_in_file(&path_of(word)));
+    let stages = all.into_iter().find(|stages| !stages.is_empty()).unwrap_or_default();
+    let list = line.current.rsplit('=').next().unwrap_or_default();
+    let listed: Vec<&str> =
+        list.rsplit_once(',').map_or(Vec::new(), |(listed, _)| listed.split(',').collect());
+    let is_new = |stage: &String| !listed.contains(&stage.as_str());
+    stages.into_iter().filter(is_new).map(CompletionCandidate::new).collect()
+}
+
+/// A shell hands `~/` over as it was typed.
+fn path_of(word: &str) -> PathBuf {
+    match (word.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(word),
+    }
 }
 
 fn queues(snapshot: &Snapshot) -> Vec<CompletionCandidate> {
@@ -346,6 +375,7 @@ mod tests {
             let names: Vec<&str> =
                 argument.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
             let is_meant = names.iter().any(|name| ["NAME", "STAGE", "QUEUE"].contains(name));
+            let is_meant = is_meant || argument.get_id() == "stages";
             if is_meant && kinds(command.get_name(), argument.get_id().as_str()).is_empty() {
                 left_out.push(format!("{} {names:?}", command.get_name()));
             }

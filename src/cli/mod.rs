@@ -5,6 +5,7 @@
 mod about;
 mod args;
 mod audit;
+mod bash_words;
 mod check;
 mod command;
 mod completion;
@@ -98,8 +99,12 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(answer) => {
-            // The words behind `do` are those of another command.
-            let instead = one_line::instead(&answer).filter(|_| verb.is_some_and(|verb| verb == "do"));
+            let instead = match verb.as_deref().map(OsStr::to_str) {
+                // The words behind it are those of another command.
+                Some(Some("do")) => one_line::instead(&answer),
+                None | Some(Some("run")) => verbless::instead(&answer),
+                Some(_) => None,
+            };
             return instead.map_or_else(|| output::clap(&answer), Err);
         }
     };

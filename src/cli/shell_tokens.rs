@@ -36,6 +36,49 @@ impl Word {
     pub(in crate::cli) fn program(&self) -> &str {
         self.text.rsplit('/').next().unwrap_or_default()
     }
+
+    /// Whether it is `NAME=…`, also `NAME+=…`.
+    pub(in crate::cli) fn is_assignment(&self) -> bool {
+        let name = self.raw.split_once('=').map_or("", |(name, _)| name.strip_suffix('+').unwrap_or(name));
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        name.bytes().all(is_letter) && name.starts_with(|first: char| !first.is_ascii_digit())
+    }
+
+    /// The lines inside of it that a shell runs: `x=$(a | b)`.
+    pub(in crate::cli) fn inner_lines(&self) -> Vec<&str> {
+        if !self.is_live {
+            return Vec::new();
+        }
+        let between = |(open, end): (&str, char)| {
+            let (_, rest) = self.raw.split_once(open)?;
+            Some(&rest[..rest.rfind(end).unwrap_or(rest.len())])
+        };
+        [("$(", ')'), ("<(", ')'), (">(", ')'), ("`", '`')].into_iter().filter_map(between).collect()
+    }
+}
+
+/// Words of the shell before a command.
+const BEFORE_COMMAND: [&str; 10] = ["{", "!", "if", "then", "else", "elif", "do", "while", "until", "time"];
+
+/// The words of each simple command, from its name on: without the shell's own words and the variables before it.
+pub(in crate::cli) fn commands(tokens: &[Token]) -> Vec<Vec<&Word>> {
+    let ends = |token: &Token| {
+        matches!(token.kind, TokenKind::Join | TokenKind::Pipe | TokenKind::Open | TokenKind::Close)
+    };
+    let is_before = |word: &Word| BEFORE_COMMAND.contains(&word.raw.as_str()) || word.is_assignment();
+    let words = tokens.split(ends).map(|part| {
+        let (mut words, mut is_target) = (Vec::new(), false);
+        for token in part {
+            match &token.kind {
+                TokenKind::Word(word) if !is_target => words.push(word),
+                _ => {}
+            }
+            is_target = matches!(token.kind, TokenKind::Redirect(_));
+        }
+        let before = words.iter().take_while(|word| is_before(word)).count();
+        words.split_off(before)
+    });
+    words.filter(|words| !words.is_empty()).collect()
 }
 
 const JOINS: [&str; 6] = ["&&", "||", ";;", ";", "\n", "&"];

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::Cli;
 use super::output::Failure;
@@ -19,6 +20,26 @@ const INSTEAD: [(&[&str], &str); 8] = [
     (&["log", "tail"], "logs"),
     (&["info", "state", "stats"], "status"),
     (&["new", "create"], "init"),
+];
+
+/// Options that people give where a file is run, and what to write there.
+const INSTEAD_OF_OPTIONS: [(&[&str], &str); 7] = [
+    (&["--version", "-V"], "`mprun --version` stands by itself, and prints the version of mprun"),
+    (&["-c", "--config", "--conf", "-f", "--file"], "a file needs no option before it: `mprun FILE`"),
+    (
+        &["--dry-run", "--check", "--test", "-t", "--validate"],
+        "`mprun check FILE` says whether a file is good, `mprun graph FILE` draws it",
+    ),
+    (
+        &["-d", "--daemon", "--daemonize", "--detach", "--background"],
+        "a run stays in the foreground; `mprun service install FILE` makes it a service of systemd",
+    ),
+    (&["--nodaemon", "--foreground", "--no-daemon"], "a run stays in the foreground without it"),
+    (
+        &["-j", "--jobs", "-p", "-P", "--processes", "--workers", "--scale"],
+        "each stage has its own number: `processes` in the file, or `--set stages.NAME.processes=N`",
+    ),
+    (&["--loglevel", "--log-level", "--debug", "-l"], "-v says more, -q less; each may be given twice"),
 ];
 
 /// Options of `run` whose next word is their value.
@@ -48,6 +69,17 @@ pub(super) fn complete(mut args: Vec<OsString>) -> Result<Vec<OsString>, Failure
     }
     args.insert(1, "run".into());
     Ok(args)
+}
+
+/// What clap says of an option that no file is run with, with what to write instead.
+pub(super) fn instead(error: &clap::Error) -> Option<Failure> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = option.split('=').next().unwrap_or(option);
+    let (_, do_this) = INSTEAD_OF_OPTIONS.iter().find(|(names, _)| names.contains(&name))?;
+    Some(Failure::usage(format!("`mprun FILE` takes no {name}: {do_this}")))
 }
 
 /// The words behind `mprun help` are commands, one in another.

@@ -60,6 +60,20 @@ pub fn name_in_file(path: &Path) -> String {
     named.unwrap_or_else(|| name_of_file(path))
 }
 
+/// The stages in a file that need not be a good one, and in those that it includes. It waits for no file, and says nothing.
+pub fn stages_in_file(path: &Path) -> Vec<String> {
+    let Ok(main) = source::read_again(path) else { return Vec::new() };
+    let mut unheard = Report::new();
+    let parsed = document::parse(&main, &mut unheard);
+    let patterns = patterns(&parsed.table, path, &LoadOptions::default());
+    let included = include::read(&patterns, path, &mut unheard);
+    let (table, _) = tree(parsed, &included, &LoadOptions::default(), &mut unheard);
+    match table.get("stages").map(|entry| &entry.value.content) {
+        Some(Content::Table(stages)) => stages.entries.iter().map(|entry| entry.key.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Reads a pipeline file and checks it in itself; [`surveyed`](super::surveyed) holds it against the machine. The error holds every fault that was found.
 pub fn load(path: &Path, options: &LoadOptions, registry: &Registry) -> Result<Loaded, Report> {
     with_included(source::read(path)?, path, options, registry)
@@ -190,7 +204,9 @@ fn load_sources(
     report.explain_keys(|key| keys::help_for(key, registry));
 
     let mut pipeline = None;
-    if let Some(keys) = keys.filter(|_| !is_partial && !report.is_full()) {
+    // What a file holds that was not looked for is missed by others.
+    let is_whole = |keys: &FileKeys| !is_partial && !keys.unread.has("include");
+    if let Some(keys) = keys.filter(|keys| is_whole(keys) && !report.is_full()) {
         let Home { name, folder } = Home::of(known_as);
         let stages = options.stages.as_deref();
         let selection = Selection { name, folder, start, stages, included: &included };

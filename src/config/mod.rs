@@ -25,7 +25,7 @@ pub use include::{IncludedText, Texts, Watched};
 pub(crate) use load::load_line;
 pub use load::{
     LoadOptions, Loaded, file_without_name, included_by, load, load_for, load_texts, name_in_file,
-    name_of_file,
+    name_of_file, stages_in_file,
 };
 pub(crate) use machine::USUAL_PATH;
 pub use machine::{Survey, settle, survey, surveyed};

@@ -6,6 +6,7 @@ pub use crate::model::{
     Halt, HaltAt, HaltOf, HaltWhen, Limits, Rate, RateUnit, Retry, Schedule, Tuning, WhenFailing, WhenFull,
 };
 pub(crate) use crate::model::{Machines, Route};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -216,10 +217,10 @@ impl Work {
         &self.outputs[..self.outputs.len().saturating_sub(self.apart)]
     }
 
-    /// What it is called: the name of a registered stage, or the program's.
-    pub fn title(&self) -> &str {
+    /// What people call it: the name of a registered stage, or the program's.
+    pub fn title(&self) -> Cow<'_, str> {
         match &self.task {
-            Task::Use { name, .. } => name,
+            Task::Use { name, .. } => name.into(),
             Task::Command(command) => command.invocation.title(),
         }
     }

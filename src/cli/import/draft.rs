@@ -113,13 +113,7 @@ impl Draft {
 
     /// The name that a stage would get.
     pub(super) fn stage_name(&self, wanted: &str) -> String {
-        let base = name_of(wanted);
-        let is_taken = |name: &String| self.stages.iter().any(|(taken, _)| taken == name);
-        if !is_taken(&base) {
-            return base;
-        }
-        let numbered = (2..).map(|n: u32| format!("{base}_{n}"));
-        numbered.into_iter().find(|name| !is_taken(name)).unwrap_or(base)
+        free_name(wanted, |name| self.stages.iter().any(|(taken, _)| taken == name))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -186,6 +180,24 @@ impl Draft {
         }
         out
     }
+}
+
+/// The names that stages get, one added after the other.
+pub(super) fn stage_names<'a>(wanted: impl Iterator<Item = &'a str>) -> Vec<String> {
+    wanted.fold(Vec::new(), |mut names, wanted| {
+        let name = free_name(wanted, |name| names.iter().any(|taken| taken == name));
+        names.push(name);
+        names
+    })
+}
+
+fn free_name(wanted: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let base = name_of(wanted);
+    if !is_taken(&base) {
+        return base;
+    }
+    let numbered = (2..).map(|n: u32| format!("{base}_{n}"));
+    numbered.into_iter().find(|name| !is_taken(name)).unwrap_or(base)
 }
 
 /// As many words of another tool as fit into a name.

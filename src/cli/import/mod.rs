@@ -5,6 +5,7 @@
 
 mod compose;
 mod draft;
+mod give_up;
 mod input;
 mod line;
 mod procfile;

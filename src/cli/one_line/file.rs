@@ -1,6 +1,7 @@
 //! The pipeline file of a line.
 
 use super::shell::{self, ShellLine, is_placeholder};
+use crate::cli::bash_words;
 use crate::cli::toml_text::{self, list, literal, table, text};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::placeholder::{self, Braces, Meaning, Piece, braces, plain};
@@ -260,13 +261,10 @@ fn command(stage: &LineStage) -> Result<Vec<String>, String> {
     if let [line] = &stage.words[..]
         && shell::is_line(line)
     {
-        let ShellLine { script, arguments } = shell::take_apart(line, many)?;
-        let fixed = [
-            "sh".to_owned(),
-            "-c".to_owned(),
-            plain(&script, Placeholders::Parallel, |_| true),
-            "sh".to_owned(),
-        ];
+        let ShellLine { script, arguments, .. } = shell::take_apart(line, many)?;
+        let shell = bash_words::shell(line).to_owned();
+        let script = plain(&script, Placeholders::Parallel, |_| true);
+        let fixed = [shell.clone(), "-c".to_owned(), script, shell];
         return Ok(fixed.into_iter().chain(arguments).collect());
     }
     let mut words: Vec<String> = stage.words.iter().map(|word| with_placeholders(word, many)).collect();

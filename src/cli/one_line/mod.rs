@@ -21,7 +21,8 @@ use crate::supervisor::{self, RunOptions};
 pub(in crate::cli) use file::Around;
 use nix::unistd::{AccessFlags, access};
 pub(in crate::cli) use options::{Args, instead, instead_of};
-pub(in crate::cli) use shell::{has_group_placeholder, without_needless_quotes};
+pub(in crate::cli) use other_arguments::may_change as may_change_arguments;
+pub(in crate::cli) use shell::{has_group_placeholder, is_line, refuse_line, without_needless_quotes};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! A line for the shell with placeholders in it: each becomes an argument of the shell, so that no item is ever read as code.
 
-use super::other_arguments::OtherArguments;
-use crate::cli::shell_tokens::{TokenKind, Word, tokens};
+use super::other_arguments;
+use crate::cli::shell_tokens::{self, TokenKind, tokens};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::code_words::code_words;
 use crate::config::pipeline::placeholder::{Braces, Meaning, Part, Piece, braces, has_argument};
@@ -13,13 +13,15 @@ pub(super) struct ShellLine {
     pub script: String,
     /// The placeholders, in the order of the arguments.
     pub arguments: Vec<String>,
+    /// The beginning of the variables that hold them, where the line may change the arguments of the shell.
+    variables: Option<String>,
 }
 
 /// Letters by which a single word is known as a line for the shell.
 const SHELL_LETTERS: &str = " \t\n|&;<>()$`\\\"'*?[]#~=!";
 
 /// Whether one word is a line for the shell rather than the name of a program.
-pub(super) fn is_line(word: &str) -> bool {
+pub(in crate::cli) fn is_line(word: &str) -> bool {
     without_placeholders(word).contains(|letter| SHELL_LETTERS.contains(letter))
 }
 
@@ -101,69 +103,83 @@ enum Quotes {
 /// # Errors
 /// A placeholder stands where the item could not be a word of its own.
 pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
-    let mut arguments = with_arguments(line, many, Vec::new())?.arguments;
+    let variables = other_arguments::may_change(line).then(|| unused_name(line));
+    let mut found = ShellLine { script: String::new(), arguments: Vec::new(), variables };
+    found.read(line, many)?;
     // A missing argument is left out, so those that may be missing stand behind the others.
-    arguments.sort_by_key(|argument| least_arguments(argument));
+    found.arguments.sort_by_key(|argument| least_arguments(argument));
     refuse_code(line)?;
-    let found = with_arguments(line, many, arguments)?;
-    match OtherArguments::of(line).into_iter().find(|other| other.at.contains(&line.len())) {
-        Some(other) if found.arguments.is_empty() => Err(other.refusal("{}")),
-        _ => found.complete(many),
-    }
+    found.script.clear();
+    found.read(line, many)?;
+    found.complete(many)
 }
 
-/// `arguments`: those that are known already.
-fn with_arguments(line: &str, many: bool, arguments: Vec<String>) -> Result<ShellLine, String> {
-    let mut found = ShellLine { script: String::new(), arguments };
-    let others = OtherArguments::of(line);
-    let (mut quotes, mut begins_word, mut rest) = (Quotes::None, true, line);
-    while let Some(letter) = rest.chars().next() {
-        if letter == '#' && begins_word && quotes == Quotes::None {
-            let end = rest.find('\n').unwrap_or(rest.len());
-            found.script.push_str(&rest[..end]);
-            rest = &rest[end..];
-            begins_word = true;
-            continue;
-        }
-        if let Some(Braces { meaning, written, after }) = braces(rest, Placeholders::Parallel) {
-            let is_text = match meaning {
-                Meaning::Itself(plain) => {
-                    found.script.push_str(plain);
-                    true
-                }
-                Meaning::Stands(piece) if is_placeholder(&piece, many) => {
-                    refuse(written, quotes, &found.script)?;
-                    let at = line.len() - rest.len();
-                    if let Some(other) = others.iter().find(|other| other.at.contains(&at)) {
-                        return Err(other.refusal(written));
-                    }
-                    let name = found.argument(written, many && piece == Piece::Argument(Part::Whole, None));
-                    found.script.push_str(&name);
-                    true
-                }
-                Meaning::Stands(_) if quotes == Quotes::None => return Err(no_argument(written)),
-                Meaning::Stands(_) => false,
-            };
-            if is_text {
-                (rest, begins_word) = (after, false);
+/// Why a line of single items can't be run.
+pub(in crate::cli) fn refuse_line(line: &str) -> Result<(), String> {
+    take_apart(line, false).map(drop)
+}
+
+const SEVERAL: &str = "the line may change the arguments of its shell (`set`, `shift`, `eval`, `.`, a function), and the items of a group, \
+                       which `{}` stands for, are these arguments: name each (`{1}`, `{2}`)";
+
+/// One that the line does not have.
+fn unused_name(line: &str) -> String {
+    let mut name = "item".to_owned();
+    while line.contains(&name) {
+        name.push('_');
+    }
+    name
+}
+
+impl ShellLine {
+    /// Takes the placeholders out. Arguments that are known already keep their place.
+    fn read(&mut self, line: &str, many: bool) -> Result<(), String> {
+        let (mut quotes, mut begins_word, mut rest) = (Quotes::None, true, line);
+        while let Some(letter) = rest.chars().next() {
+            if letter == '#' && begins_word && quotes == Quotes::None {
+                let end = rest.find('\n').unwrap_or(rest.len());
+                self.script.push_str(&rest[..end]);
+                rest = &rest[end..];
+                begins_word = true;
                 continue;
             }
+            if let Some(Braces { meaning, written, after }) = braces(rest, Placeholders::Parallel) {
+                let is_text = match meaning {
+                    Meaning::Itself(plain) => {
+                        self.script.push_str(plain);
+                        true
+                    }
+                    Meaning::Stands(piece) if is_placeholder(&piece, many) => {
+                        refuse(written, quotes, &self.script)?;
+                        let name =
+                            self.argument(written, many && piece == Piece::Argument(Part::Whole, None));
+                        self.script.push_str(&name);
+                        true
+                    }
+                    Meaning::Stands(_) if quotes == Quotes::None => return Err(no_argument(written)),
+                    Meaning::Stands(_) => false,
+                };
+                if is_text {
+                    (rest, begins_word) = (after, false);
+                    continue;
+                }
+            }
+            let length = match letter {
+                '\\' if quotes != Quotes::Single => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+                _ => letter.len_utf8(),
+            };
+            quotes = match (letter, quotes) {
+                ('\'', Quotes::None) => Quotes::Single,
+                ('\'', Quotes::Single) | ('"', Quotes::Double) => Quotes::None,
+                ('"', Quotes::None) => Quotes::Double,
+                (_, same) => same,
+            };
+            begins_word = letter.is_whitespace() || ";&|()".contains(letter);
+            self.script.push_str(&rest[..length]);
+            rest = &rest[length..];
         }
-        let length = match letter {
-            '\\' if quotes != Quotes::Single => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
-            _ => letter.len_utf8(),
-        };
-        quotes = match (letter, quotes) {
-            ('\'', Quotes::None) => Quotes::Single,
-            ('\'', Quotes::Single) | ('"', Quotes::Double) => Quotes::None,
-            ('"', Quotes::None) => Quotes::Double,
-            (_, same) => same,
-        };
-        begins_word = letter.is_whitespace() || ";&|()".contains(letter);
-        found.script.push_str(&rest[..length]);
-        rest = &rest[length..];
+        Ok(())
     }
-    Ok(found)
 }
 
 /// How many arguments an item must have for a placeholder to be there.
@@ -178,13 +194,58 @@ fn least_arguments(placeholder: &str) -> usize {
 fn refuse_code(line: &str) -> Result<(), String> {
     let commands = commands(line);
     let codes = commands.iter().flat_map(|words| code_words(words));
-    match codes.into_iter().find(|code| has_argument(code.text, Placeholders::Parallel)) {
-        Some(code) => Err(format!(
-            "the item is a piece of the program that `{}` runs: an item such as `$(reboot)` would be obeyed; hand it over as an \
-             argument behind the code: sh -c '… \"$1\" …' sh {{}}",
-            code.program
+    let code = codes.into_iter().find(|code| has_item(code.text)).map(|code| code.program.to_owned());
+    match code.or_else(|| code_of_the_shell(line)) {
+        Some(program) => Err(format!(
+            "the item is a piece of the program that `{program}` runs: an item such as `$(reboot)` would be obeyed; hand it over as an \
+             argument behind the code: sh -c '… \"$1\" …' sh {{}}"
         )),
-        None => Ok(()),
+        None => refuse_sum(line),
+    }
+}
+
+fn has_item(word: &str) -> bool {
+    has_argument(word, Placeholders::Parallel)
+}
+
+/// The command of the shell itself that reads the item as code: its name says so at the beginning of a command only.
+fn code_of_the_shell(line: &str) -> Option<String> {
+    let tokens = tokens(line).ok()?;
+    let of = |words: Vec<&shell_tokens::Word>| {
+        let (name, rest) = words.split_first()?;
+        let code = match name.text.as_str() {
+            "trap" => rest
+                .iter()
+                .find(|word| word.text == "-" || !word.text.starts_with('-'))
+                .is_some_and(|word| has_item(&word.text)),
+            "alias" | "let" => rest.iter().any(|word| has_item(&word.text)),
+            _ => false,
+        };
+        code.then(|| name.text.clone())
+    };
+    let inner = tokens.iter().filter_map(|token| match &token.kind {
+        TokenKind::Word(word) => word.inner_lines().into_iter().find_map(code_of_the_shell),
+        _ => None,
+    });
+    shell_tokens::commands(&tokens).into_iter().find_map(of).or_else(|| inner.into_iter().next())
+}
+
+/// bash calculates what stands beside `-eq` in `[[ … ]]`, and looks up what stands behind `-v`.
+fn refuse_sum(line: &str) -> Result<(), String> {
+    const SUMS: [&str; 6] = ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"];
+    let is_sum = |words: &Vec<String>| {
+        let Some(at) = words.iter().position(|word| ["[[", "[", "test"].contains(&word.as_str())) else {
+            return false;
+        };
+        let rest = &words[at + 1..];
+        let has = |texts: &[&str]| rest.iter().any(|word| texts.contains(&word.as_str()));
+        (words[at] == "[[" && has(&SUMS) || has(&["-v"])) && rest.iter().any(|word| has_item(word))
+    };
+    match commands(line).iter().any(is_sum) {
+        true => Err("the item stands where bash calculates or looks up a variable (`[[ {} -eq 1 ]]`, `-v {}`), so it could be code: \
+                     `[ {} -eq 1 ]` takes it as a number"
+            .to_owned()),
+        false => Ok(()),
     }
 }
 
@@ -199,7 +260,7 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     for token in tokens {
         match token.kind {
             TokenKind::Word(word) => {
-                found.extend(inner_commands(&word));
+                found.extend(word.inner_lines().into_iter().flat_map(commands));
                 words.push(word.text);
             }
             TokenKind::Redirect(_) => {}
@@ -210,19 +271,6 @@ fn commands(line: &str) -> Vec<Vec<String>> {
     }
     found.push(words);
     found
-}
-
-/// The commands inside of a word: `x=$(a | b)`.
-fn inner_commands(word: &Word) -> Vec<Vec<String>> {
-    if !word.is_live {
-        return Vec::new();
-    }
-    let between = |open: &str, end: char| {
-        let (_, rest) = word.raw.split_once(open)?;
-        Some(&rest[..rest.rfind(end).unwrap_or(rest.len())])
-    };
-    let inner = [("$(", ')'), ("<(", ')'), (">(", ')'), ("`", '`')];
-    inner.into_iter().filter_map(|(open, end)| between(open, end)).flat_map(commands).collect()
 }
 
 fn no_argument(word: &str) -> String {
@@ -239,10 +287,10 @@ fn refuse(word: &str, quotes: Quotes, before: &str) -> Result<(), String> {
              (`'a b'{word}`, not `'a b{word}'`)"
         ));
     }
-    let is_calculated = before.rfind("$((").is_some_and(|at| !before[at..].contains("))"));
-    if is_calculated {
+    let is_calculated = before.rfind("((").is_some_and(|at| !before[at..].contains("))"));
+    if is_calculated || is_in_index(before) {
         return Err(format!(
-            "`{word}` stands in `$((…))`, where an item could be code: `n={word}; … $((n + 1))`"
+            "`{word}` stands in `((…))` or an index, where an item could be code: `n={word}; … $((n + 1))`"
         ));
     }
     if is_in_here_document(before) {
@@ -252,6 +300,16 @@ fn refuse(word: &str, quotes: Quotes, before: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Whether what follows is calculated by bash: `${x:…`, `${x[…`.
+fn is_in_index(before: &str) -> bool {
+    let Some((_, inner)) = before.rsplit_once("${").filter(|(_, inner)| !inner.contains('}')) else {
+        return false;
+    };
+    let part =
+        inner.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "_#@*!".contains(letter));
+    part.starts_with('[') || part.starts_with(':') && !part[1..].starts_with(['-', '=', '?', '+'])
 }
 
 /// Whether what follows belongs to the text after `<<END`, before the line `END`.
@@ -291,9 +349,17 @@ impl ShellLine {
             return "\"$@\"".to_owned();
         }
         let number = at + 1;
-        let plain = if number <= 9 { format!("\"${number}\"") } else { format!("\"${{{number}}}\"") };
+        let name = match &self.variables {
+            Some(variables) => format!("{variables}{number}"),
+            None => number.to_string(),
+        };
+        let plain = if name.len() == 1 || self.variables.is_some() {
+            format!("\"${name}\"")
+        } else {
+            format!("\"${{{name}}}\"")
+        };
         // One that is missing is no word.
-        if least_arguments(word) > 1 { format!("${{{number}+{plain}}}") } else { plain }
+        if least_arguments(word) > 1 { format!("${{{name}+{plain}}}") } else { plain }
     }
 
     /// A line without placeholders takes the item as its last word.
@@ -309,6 +375,18 @@ impl ShellLine {
                     .to_owned(),
             );
         }
+        if let Some(variables) = self.variables.take() {
+            if many && self.arguments.iter().any(|word| word == "{}") {
+                return Err(SEVERAL.to_owned());
+            }
+            let set = self.arguments.iter().zip(1..).map(|(word, number)| match least_arguments(word) {
+                0 | 1 => format!("{variables}{number}=${{{number}}}; "),
+                least => format!(
+                    "unset {variables}{number}; [ $# -lt {least} ] || {variables}{number}=${{{number}}}; "
+                ),
+            });
+            self.script = set.collect::<String>() + &self.script;
+        }
         Ok(self)
     }
 }
@@ -318,7 +396,7 @@ mod tests {
     use super::*;
 
     fn taken(line: &str, many: bool) -> (String, String) {
-        let ShellLine { script, arguments } = take_apart(line, many).unwrap();
+        let ShellLine { script, arguments, .. } = take_apart(line, many).unwrap();
         (script, arguments.join(" "))
     }
 
@@ -338,6 +416,39 @@ mod tests {
         is("echo {{}} '{{.}}' {{1}} {}", r#"echo {} '{.}' {1} "$1""#, "{}");
         is("find {} -exec ls {{}} \\;", r#"find "$1" -exec ls {} \;"#, "{}");
         is("x=$(cat {}); echo $((1 + 2)) {}", r#"x=$(cat "$1"); echo $((1 + 2)) "$1""#, "{}");
+    }
+
+    #[test]
+    fn where_the_line_may_change_the_arguments_each_item_is_in_a_variable() {
+        let is = |line: &str, many: bool, script: &str| assert_eq!(taken(line, many).0, script, "{line}");
+        is("f() { echo {}; }; f", false, r#"item1=${1}; f() { echo "$item1"; }; f"#);
+        is("set -- q; mv {} {.}", false, r#"item1=${1}; item2=${2}; set -- q; mv "$item1" "$item2""#);
+        is(". ./item; echo", false, r#"item_1=${1}; . ./item; echo "$item_1""#);
+        is(
+            "shift; mv {1} {2}",
+            true,
+            r#"item1=${1}; unset item2; [ $# -lt 2 ] || item2=${2}; shift; mv "$item1" ${item2+"$item2"}"#,
+        );
+        is("set -euo pipefail; echo {}", false, r#"set -euo pipefail; echo "$1""#);
+        assert!(take_apart("shift; echo {}", true).unwrap_err().contains("name each"));
+    }
+
+    #[test]
+    fn what_bash_calculates_is_refused() {
+        for line in [
+            "[[ {} -eq 1 ]]",
+            "a && [[ 1 -lt {} ]]",
+            "[ -v {} ]",
+            "((n = {}))",
+            "echo ${x[{}]}",
+            "echo ${x:{}}",
+        ] {
+            let refused = take_apart(line, false).unwrap_err();
+            assert!(refused.contains("could be code"), "{line}: {refused}");
+        }
+        for line in ["[[ -e {} ]]", "[ {} -eq 1 ]", "((n = 1)); a {}", "echo ${x:-{}}", "[[ {} == a ]]"] {
+            assert!(take_apart(line, false).is_ok(), "{line}: {:?}", take_apart(line, false));
+        }
     }
 
     #[test]
@@ -381,12 +492,19 @@ mod tests {
             "(sudo sh -c 'a b'{})",
             "awk {.} f | wc",
             "sh -c {} <<E\nE",
+            "trap {} EXIT",
+            "a; trap -- {} EXIT",
+            "x=$(trap {} EXIT)",
+            "let n={}",
+            "alias a={}",
         ] {
             assert!(take_apart(line, false).unwrap_err().contains("a piece of the program"), "{line}");
         }
         for line in [
             "sh -c 'echo \"$1\"' sh {}",
             "sh {} -c",
+            "grep trap {}; echo let {}",
+            "trap - {}",
             "sh -c 'exit '{#}",
             "echo sh | cat {}",
             "awk '{print $1}' {}",

@@ -75,7 +75,7 @@ fn compare_work(old: &Work, new: &Work, keys: &mut Vec<KeyChange>) {
         }
         (Task::Command(old), Task::Command(new)) => compare_command(old, new, keys),
         (Task::Use { .. }, Task::Command(_)) | (Task::Command(_), Task::Use { .. }) => {
-            keys.extend(KeyChange::between("use or command", old, new, |work| work.title().to_owned()));
+            keys.extend(KeyChange::between("use or command", old, new, |work| work.title().into_owned()));
         }
     }
     keys.extend(KeyChange::between("input", inputs, &new.inputs, |names| shown_names(names)));

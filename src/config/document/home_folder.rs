@@ -3,18 +3,9 @@
 use super::{Content, Node, Table};
 use crate::config::diagnostic::{Diagnostic, Report, quote};
 
-/// Keys whose texts are paths, or words that are handed over as they are.
-const OF_PATHS: [&str; 9] = [
-    "path",
-    "cwd",
-    "env_file",
-    "include",
-    "log_file",
-    "socket",
-    "token_file",
-    "read_token_file",
-    "credentials_file",
-];
+/// Keys whose texts are paths, or words that are handed over as they are; those of `include` are checked before they are looked for.
+const OF_PATHS: [&str; 8] =
+    ["path", "cwd", "env_file", "log_file", "socket", "token_file", "read_token_file", "credentials_file"];
 
 /// Reports what would be looked for in a folder whose name is `~`.
 pub(in crate::config) fn check(table: &Table, report: &mut Report) {
@@ -36,8 +27,13 @@ pub(in crate::config) fn check(table: &Table, report: &mut Report) {
 }
 
 fn check_text(node: &Node, report: &mut Report) {
-    let Some(rest) = node.text().and_then(|text| text.strip_prefix("~/")) else { return };
+    fault(node).into_iter().for_each(|fault| report.push(fault));
+}
+
+/// The fault of a text that begins so.
+pub(in crate::config) fn fault(node: &Node) -> Option<Diagnostic> {
+    let rest = node.text()?.strip_prefix("~/")?;
     let meant = quote(&format!("${{HOME}}/{rest}"));
     let fault = Diagnostic::error("`~` is a name like any other here, not the home folder").at(&node.span);
-    report.push(fault.did_you_mean(Some(meant)));
+    Some(fault.did_you_mean(Some(meant)))
 }

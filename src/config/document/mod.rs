@@ -13,7 +13,7 @@ mod set;
 mod syntax_hints;
 mod variables;
 
-pub(super) use home_folder::check as check_home_folders;
+pub(super) use home_folder::{check as check_home_folders, fault as home_folder_fault};
 pub(super) use json::to_json;
 pub(super) use node::{Content, Entry, Node, Table};
 pub(super) use parse::{Parsed, parse};

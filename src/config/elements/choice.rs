@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Element, or_variable, reject, wrong_kind};
-use crate::config::diagnostic::{Report, nearest, quote};
-use crate::config::document::Node;
+use crate::config::diagnostic::{Report, is_same_word, nearest, quote};
+use crate::config::document::{Content, Node};
 use crate::config::pipeline::{
     Collect, Framing, Machines, OnGiveUp, OrderOf, Placeholders, Restart, Resume, Stdout, Sync, WhenFailing,
     WhenFull,
@@ -14,11 +14,21 @@ use crate::config::pipeline::{
 pub(crate) trait Choice: Copy + PartialEq + 'static {
     /// The words, in the order in which they are shown.
     const WORDS: &'static [(&'static str, Self)];
+    /// What other tools say for some of them; `true` and `false` may stand without quotes.
+    const ALSO: &'static [(&'static str, &'static [&'static str])] = &[];
 }
 
 impl Choice for Restart {
     const WORDS: &'static [(&'static str, Self)] =
         &[("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
+    const ALSO: &'static [(&'static str, &'static [&'static str])] = &[
+        ("always", &["unless-stopped", "any", "permanent", "true", "yes", "on"]),
+        (
+            "on-failure",
+            &["unexpected", "on-error", "on-crash", "on-abnormal", "on-abort", "on-watchdog", "transient"],
+        ),
+        ("never", &["no", "none", "off", "false", "temporary"]),
+    ];
 }
 
 impl Choice for OnGiveUp {
@@ -42,11 +52,21 @@ impl Choice for WhenFailing {
 impl Choice for Sync {
     const WORDS: &'static [(&'static str, Self)] =
         &[("always", Sync::Always), ("interval", Sync::Interval), ("never", Sync::Never)];
+    const ALSO: &'static [(&'static str, &'static [&'static str])] = &[
+        ("always", &["true", "yes", "on", "fsync"]),
+        ("interval", &["everysec", "periodic"]),
+        ("never", &["no", "none", "off", "false"]),
+    ];
 }
 
 impl Choice for WhenFull {
     const WORDS: &'static [(&'static str, Self)] =
         &[("block", WhenFull::Block), ("drop-new", WhenFull::DropNew), ("drop-old", WhenFull::DropOld)];
+    const ALSO: &'static [(&'static str, &'static [&'static str])] = &[
+        ("block", &["wait", "backpressure"]),
+        ("drop-new", &["drop", "discard", "reject"]),
+        ("drop-old", &["ring", "overwrite", "drop-head"]),
+    ];
 }
 
 impl Choice for crate::dead_letter::WhenFull {
@@ -97,6 +117,8 @@ impl Choice for Resume {
 impl Choice for Stdout {
     const WORDS: &'static [(&'static str, Self)] =
         &[("items", Stdout::Items), ("log", Stdout::Log), ("null", Stdout::Null)];
+    const ALSO: &'static [(&'static str, &'static [&'static str])] =
+        &[("log", &["journal", "syslog", "inherit"]), ("null", &["/dev/null", "none", "discard", "devnull"])];
 }
 
 impl Choice for Framing {
@@ -131,19 +153,33 @@ pub(super) fn word<C: Choice>(value: C) -> &'static str {
     C::WORDS.iter().find(|(_, own)| *own == value).map_or("", |(word, _)| word)
 }
 
+/// The word for what another tool calls so.
+fn meant<C: Choice>(word: &str) -> Option<&'static str> {
+    let is_meant = |words: &[&str]| words.iter().any(|other| is_same_word(other, word));
+    C::ALSO.iter().find(|(_, others)| is_meant(others)).map(|(own, _)| *own)
+}
+
+fn quoted(word: &str) -> String {
+    format!("\"{word}\"")
+}
+
 impl<C: Choice> Element for C {
     type Output = C;
 
     fn read(node: &Node, report: &mut Report) -> Option<C> {
         let Some(text) = node.text() else {
-            report.push(wrong_kind::<C>(node, "a string"));
+            let word = match node.content {
+                Content::Flag(flag) => meant::<C>(if flag { "true" } else { "false" }),
+                _ => None,
+            };
+            report.push(wrong_kind::<C>(node, "a string").did_you_mean(word.map(quoted)));
             return None;
         };
         let found = C::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
-            let near = nearest(text, C::WORDS.iter().map(|(word, _)| *word));
+            let near = meant::<C>(text).or_else(|| nearest(text, C::WORDS.iter().map(|(word, _)| *word)));
             let fault = reject::<C>(node, format!("{} is none of the choices", quote(text)));
-            report.push(fault.did_you_mean(near.map(|near| format!("\"{near}\""))));
+            report.push(fault.did_you_mean(near.map(quoted)));
         }
         found
     }
@@ -180,6 +216,13 @@ mod tests {
             assert_eq!(*word, own);
         }
         accepts::<Restart>(&["\"always\"", "\"on-failure\"", "\"never\""]);
+        refuses::<Restart>(&[
+            ("\"unless-stopped\"", "did you mean \"always\"?"),
+            ("\"on_abnormal\"", "did you mean \"on-failure\"?"),
+            ("\"no\"", "did you mean \"never\"?"),
+            ("false", "did you mean \"never\"?"),
+            ("\"on-success\"", "none of the choices"),
+        ]);
         refuses::<WhenFull>(&[
             ("\"drop_new\"", "did you mean \"drop-new\"?"),
             ("\"x\"", "none of the choices"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Element, one_or_several, read_several, reject, wrong_kind};
 use crate::config::diagnostic::{Diagnostic, Report, Span};
-use crate::config::document::Node;
+use crate::config::document::{Node, home_folder_fault};
 use crate::file_watch::FilePattern;
 
 /// Paths whose last names may be patterns, in the order of the file.
@@ -46,6 +46,10 @@ impl Element for Patterns {
 }
 
 fn read_one(node: &Node, report: &mut Report) -> Option<PatternText> {
+    if let Some(fault) = home_folder_fault(node) {
+        report.push(fault);
+        return None;
+    }
     let fault = match node.text() {
         Some(text) if FilePattern::new(Path::new(text)).is_some() => {
             return Some(PatternText { text: text.to_owned(), span: node.span.clone() });

@@ -19,6 +19,11 @@ impl UnreadKeys {
         self.meant.iter().any(|meant| meant.is_none_or(|meant| meant == key))
     }
 
+    /// Whether one of them is this key, or is probably meant for it.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.meant.contains(&Some(key))
+    }
+
     /// These and those of what lies beneath.
     #[must_use]
     pub(crate) fn and(mut self, beneath: UnreadKeys) -> UnreadKeys {

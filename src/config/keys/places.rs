@@ -30,8 +30,27 @@ enum Reach {
     Itself,
 }
 
+/// Words for which a table has no key, and what does their work there.
+const OF_TABLE: [(&str, &[&str], &str); 2] = [
+    (
+        MetricsKeys::CALLED,
+        &["enabled", "enable", "disabled", "active"],
+        "metrics are served once there is a `listen`; without it, or without the table, they are not",
+    ),
+    (
+        RouteKeys::CALLED,
+        &["default", "else", "otherwise", "fallback"],
+        "a rule without `when` holds for every item: `{ to = \"QUEUE\" }`, as the last one",
+    ),
+];
+
 /// What mprun has no key for, or several.
-const ADVICE: [(&[&str], &str); 3] = [
+const ADVICE: [(&[&str], &str); 4] = [
+    (
+        &["match", "if", "condition", "select"],
+        "the built-in `filter` lets items through by `where` (a condition) or `matches` (a regular expression) in its `with`; the built-in \
+         `route` sends them to queues by `when` in `routes`",
+    ),
     (
         &["cpu", "cpus", "cpu_limit", "cpu_shares", "cpuquota"],
         "`nice` says who comes first, `cpu_time` in `limits` when a program has had enough; a share of the CPU is for \
@@ -79,6 +98,11 @@ pub(super) fn all() -> Vec<Place> {
 pub(in crate::config) fn help_for(unknown: &UnknownKey, registry: &Registry) -> Option<String> {
     let places = all();
     let reach = places.iter().find(|place| place.called == unknown.table).map(|place| place.reach)?;
+    let is_here =
+        |(table, words, _): &&(&str, &[&str], &str)| *table == unknown.table && is_among(&unknown.key, words);
+    if let Some((_, _, advice)) = OF_TABLE.iter().find(is_here) {
+        return Some((*advice).to_owned());
+    }
     let is_around = matches!(unknown.table, FileKeys::CALLED | StageKeys::CALLED) || reach == Reach::Stage;
     if reach == Reach::Itself {
         return None;

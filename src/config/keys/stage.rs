@@ -153,8 +153,8 @@ table! {
         attempts: Count<1, 1_000_000, u32> = 3, also "tries" "max_attempts" "retries" "max_retries" "retry_count";
         /// How long a failed item waits before its next attempt: doubling from `delay` to `max`.
         retry: RetryKeys = RetryKeys::default(), also "retry_delay" "retry_backoff" "retry_policy";
-        /// What happens while different items of the stage fail one after the other: "wait": no item is charged an
-        /// attempt, and one at a time is tried, until one succeeds. "stop": the run ends, and the items stay in their
+        /// What happens while different items of the stage fail one after the other: "wait": one at a time is
+        /// tried until one succeeds, and an item that fails as they did is charged no attempt. "stop": the run ends, and the items stay in their
         /// queue. "dead-letter": each item has its attempts, and then is a dead letter.
         when_failing: WhenFailing = WhenFailing::Wait, also "on_failing" "when_failed" "on_error" "on_failure";
         /// How long the stage may be failing before the run ends for it. Default: 10 minutes in a run that ends by itself,

@@ -275,7 +275,7 @@ fn check_folder(path: &Path, other: bool) -> Folder {
 /// As the worker looks for it: a name with a slash is a path that starts at the pipeline file's folder, any other is
 /// looked for in the PATH that the program itself will have.
 fn find_program(command: &Command, env_file: Option<&EnvFile>, processes: u32, folder: &Path) -> Program {
-    let title = command.invocation.title();
+    let title = command.invocation.program();
     let is_numbered = title.contains("{worker}") && command.placeholders == Placeholders::Item;
     let workers = if is_numbered { processes } else { 1 };
     let names = (0..workers).map(|worker| match is_numbered {

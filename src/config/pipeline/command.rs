@@ -5,7 +5,9 @@ use crate::config::env_file::Variables;
 use crate::exit;
 use crate::framing::Framing;
 use crate::model::Halt;
+use crate::secret;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -124,11 +126,19 @@ impl Default for Invocation {
 }
 
 impl Invocation {
-    /// The program's name, or the shell's line.
-    pub fn title(&self) -> &str {
+    /// The program as it is looked for; a line for the shell names none by itself.
+    pub fn program(&self) -> &str {
         match self {
             Invocation::Direct(words) => words.first().map_or("", String::as_str),
-            Invocation::Shell(line) => line,
+            Invocation::Shell(_) => "",
+        }
+    }
+
+    /// What people read: the program's name, or the shell's line without what is secret in it.
+    pub fn title(&self) -> Cow<'_, str> {
+        match self {
+            Invocation::Direct(words) => words.first().map_or("", String::as_str).into(),
+            Invocation::Shell(line) => secret::hidden(line),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Paths {
                 self.read.extend(registry.input_files(name, with).map(|path| folder.join(path)));
             }
             Task::Command(command) => {
-                let program = Some(command.invocation.title()).filter(|title| title.starts_with('/'));
+                let program = Some(command.invocation.program()).filter(|title| title.starts_with('/'));
                 let named = [command.cwd.as_deref(), program.map(Path::new)].into_iter().flatten();
                 let named = named.chain(command.env_file.iter().map(PathBuf::as_path));
                 self.read.extend(named.map(|path| folder.join(path)));

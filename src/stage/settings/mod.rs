@@ -109,7 +109,7 @@ pub(super) struct Findings {
 }
 
 /// Other words for parameters.
-const ALSO: [(&str, &str); 24] = [
+const ALSO: [(&str, &str); 26] = [
     ("file", "path"),
     ("filename", "path"),
     ("files", "path"),
@@ -130,6 +130,8 @@ const ALSO: [(&str, &str); 24] = [
     ("start", "from"),
     ("by", "step"),
     ("interval", "every"),
+    ("if", "where"),
+    ("condition", "where"),
     ("regex", "matches"),
     ("regex", "pattern"),
     ("values", "items"),

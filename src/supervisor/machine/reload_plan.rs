@@ -178,6 +178,11 @@ pub(crate) fn plan(old: &Pipeline, new: &Pipeline, held: &[(String, u64)]) -> Re
     Ok(steps)
 }
 
+/// The step of a stage that gave up.
+pub(crate) fn starts_again(stage: &str) -> String {
+    format!("stage {stage}: start again (it gave up)")
+}
+
 /// The stages that read or write shared queues, each with these and where it works.
 fn at_shared_queues(pipeline: &Pipeline) -> BTreeSet<(&str, &str, bool, Option<Machines>)> {
     let shared: BTreeSet<&str> =

@@ -87,7 +87,7 @@ fn argument(word: &str, index: u32) -> String {
 fn files(command: &Command, place: &Place<'_>, environment: &Environment) -> Vec<PathBuf> {
     let name = match &command.invocation {
         Invocation::Shell(_) => return vec!["/bin/sh".into()],
-        Invocation::Direct(_) => crate::text::numbered(command.invocation.title(), place.index),
+        Invocation::Direct(_) => crate::text::numbered(command.invocation.program(), place.index),
     };
     if name.contains('/') {
         return vec![place.folder.join(name)];
@@ -157,7 +157,7 @@ fn not_started(command: &Command, failure: StartFailure, start: Option<ServiceSt
     let file = process.file.to_string_lossy();
     let shown = match arguments.first() {
         Some(first) => first.to_string_lossy(),
-        None => title.into(),
+        None => title.clone(),
     };
     let start = advice::Start { title: &shown, file: Path::new(&*file), arguments, environment };
     advice::not_started(failure.error, &start, || failure.is_there)

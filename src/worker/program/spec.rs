@@ -81,7 +81,7 @@ impl CommandSpec {
         }
         let file = match &command.invocation {
             Invocation::Shell(_) => PathBuf::from("/bin/sh"),
-            Invocation::Direct(_) => find(command.invocation.title(), &environment, context)?,
+            Invocation::Direct(_) => find(command.invocation.program(), &environment, context)?,
         };
         let process = ProcessSpec {
             file: surroundings::c_string(file.clone().into_os_string())?,

@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::draft::Draft;
+use super::give_up::NEVER;
 use super::input::origin;
 use crate::cli::output::Failure;
 use crate::cli::toml_text::{table, text};
@@ -62,9 +63,6 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     }
     Ok(draft)
 }
-
-/// Restarts that no program comes to within a minute.
-const NEVER: &str = "1000000";
 
 /// The file that Compose merges into one of the usual name, if it is there.
 fn override_beside(path: &Path) -> Option<String> {

@@ -1,6 +1,7 @@
 //! One service: which of its settings become which keys.
 
-use super::super::draft::{Section, name_of};
+use super::super::draft::{Section, name_of, stage_names};
+use super::super::give_up::{WITHIN, longer_within};
 use super::super::input::read;
 use super::dotenv;
 use super::extends;
@@ -24,6 +25,8 @@ enum Fate {
 /// `Ok(None)`: it is the default.
 type Convert = fn(&Value) -> Result<Option<String>, String>;
 
+/// Seconds from one restart to the next: of a run that is no good one, and of Docker's longest pause.
+const LONGEST_TIME: u64 = 10 + 60;
 const OF_CONTAINERS: &str = "it is about a container";
 const OF_IMAGES: &str =
     "its programs must be on this machine; if it has an entrypoint, `command` has the arguments of that";
@@ -61,6 +64,8 @@ const SETTINGS: [(&str, Fate); 23] = [
 /// All services of a file.
 pub(super) struct Services<'a> {
     all: Vec<(String, Value)>,
+    /// The names of their stages: two services may come to one name.
+    stages: Vec<String>,
     /// That others wait for until they are healthy.
     awaited: Vec<String>,
     /// Of the file, if it has one.
@@ -75,7 +80,14 @@ impl<'a> Services<'a> {
         let is_healthy =
             |value: &Value| value.get("condition").and_then(Value::text) == Some("service_healthy");
         let awaited = needs.filter(|(_, value)| is_healthy(value)).map(|(name, _)| name.clone()).collect();
-        Services { all, awaited, folder }
+        let stages = stage_names(all.iter().map(|(name, _)| name.as_str()));
+        Services { all, stages, awaited, folder }
+    }
+
+    /// The stage of a service.
+    fn stage_of(&self, service: &str) -> Option<&str> {
+        let at = self.all.iter().position(|(name, _)| name == service)?;
+        self.stages.get(at).map(String::as_str)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Value)> {
@@ -143,9 +155,9 @@ impl<'a> Services<'a> {
             stage.leave_out(&from, "`after` names stages that run");
         }
         if !here.is_empty() {
-            let names: Vec<String> = here.iter().map(|name| name_of(name)).collect();
+            let names: Vec<&str> = here.iter().filter_map(|name| self.stage_of(name)).collect();
             let from = format!("depends_on: {}", here.join(", "));
-            stage.set("after", list(names.iter().map(String::as_str)), &from);
+            stage.set("after", list(names), &from);
         }
         let has_check = |name: &str| {
             self.all.iter().any(|(own, service)| own == name && service.get("healthcheck").is_some())
@@ -411,14 +423,19 @@ fn restart(service: &Value, stage: &mut Section) {
     let of = |key: &str| policy.get(key).and_then(Value::text);
     // 0 is no bound.
     let most = of("max_attempts").or(Some(most)).filter(|most| !most.is_empty() && *most != "0");
-    let window = of("window").map(text);
-    let pairs = [("restarts", most.map(str::to_owned)), ("within", window)];
+    let within = most.map(|most| {
+        let restarts = most.parse().unwrap_or(0);
+        longer_within(restarts, LONGEST_TIME).unwrap_or_else(|| text(WITHIN))
+    });
+    let within = of("window").map(text).or(within);
+    let pairs = [("restarts", most.map(str::to_owned)), ("within", within)];
     let pairs: Vec<_> = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     if !pairs.is_empty() {
         stage.set("give_up", table(pairs), &from);
     }
     if let Some(delay) = of("delay") {
-        stage.set("backoff", table([("initial", text(delay))]), &from);
+        // It does not grow there.
+        stage.set("backoff", table([("initial", text(delay)), ("max", text(delay))]), &from);
     }
 }
 

@@ -1,6 +1,6 @@
 //! YAML as the mapper wants it: mappings with merge keys (`<<`) resolved, and scalars as texts.
 
-use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
+use saphyr::{LoadableYamlNode, MarkedYamlOwned, ScalarOwned, YamlDataOwned};
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,9 +63,12 @@ impl Value {
 /// # Errors
 /// What is wrong with it, with its line.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let load = |text: &str| YamlOwned::load_from_str(text);
-    let documents = load(text).or_else(|error| load(&indented(text)).map_err(|_| error.to_string()))?;
-    Ok(documents.first().map_or(Value::Null, value))
+    let load = |text: &str| {
+        let documents = MarkedYamlOwned::load_from_str(text)?;
+        let source = Source(text.chars().collect());
+        Ok(documents.first().map_or(Value::Null, |node| source.value(node)))
+    };
+    load(text).or_else(|error: saphyr::ScanError| load(&indented(text)).map_err(|_| error.to_string()))
 }
 
 /// The grammar wants a closing bracket to stand deeper than the key that the brackets belong to. Many files have it right
@@ -77,14 +80,55 @@ fn indented(text: &str) -> String {
         .collect()
 }
 
-fn value(node: &YamlOwned) -> Value {
-    match node {
-        YamlOwned::Value(scalar) => scalar_value(scalar),
-        YamlOwned::Representation(text, ..) => Value::Text(text.clone()),
-        YamlOwned::Sequence(nodes) => Value::List(nodes.iter().map(value).collect()),
-        YamlOwned::Mapping(_) => Value::Map(entries(node)),
-        YamlOwned::Tagged(_, node) => value(node),
-        YamlOwned::Alias(_) | YamlOwned::BadValue => Value::Null,
+/// The characters of the file: how a number was written makes a difference.
+struct Source(Vec<char>);
+
+impl Source {
+    fn value(&self, node: &MarkedYamlOwned) -> Value {
+        match &node.data {
+            YamlDataOwned::Value(ScalarOwned::Integer(number)) => {
+                Value::Text(self.integer(node, *number).to_string())
+            }
+            YamlDataOwned::Value(scalar) => scalar_value(scalar),
+            YamlDataOwned::Representation(text, ..) => Value::Text(text.clone()),
+            YamlDataOwned::Sequence(nodes) => {
+                Value::List(nodes.iter().map(|node| self.value(node)).collect())
+            }
+            YamlDataOwned::Mapping(_) => Value::Map(self.entries(node)),
+            YamlDataOwned::Tagged(_, node) => self.value(node),
+            YamlDataOwned::Alias(_) | YamlDataOwned::BadValue => Value::Null,
+        }
+    }
+
+    /// Compose takes a number with a zero in front as octal, as YAML 1.1 did: `0755` is 493.
+    fn integer(&self, node: &MarkedYamlOwned, number: i64) -> i64 {
+        let written = self.0.get(node.span.start.index()..node.span.end.index()).unwrap_or_default();
+        let written: String = written.iter().collect();
+        let digits = written.trim().trim_start_matches(['+', '-']);
+        let octal = digits.strip_prefix('0').and_then(|digits| i64::from_str_radix(digits, 8).ok());
+        octal.map_or(number, |octal| if number < 0 { -octal } else { octal })
+    }
+
+    /// A mapping's own keys, then those that it merges and lacks.
+    fn entries(&self, node: &MarkedYamlOwned) -> Vec<(String, Value)> {
+        let YamlDataOwned::Mapping(mapping) = &node.data else { return Vec::new() };
+        let (mut own, mut merged) = (Vec::new(), Vec::new());
+        for (key, inner) in mapping {
+            let name = self.value(key).shown();
+            match (name.as_str(), &inner.data) {
+                ("<<", YamlDataOwned::Sequence(nodes)) => {
+                    merged.extend(nodes.iter().flat_map(|node| self.entries(node)))
+                }
+                ("<<", _) => merged.extend(self.entries(inner)),
+                _ => own.push((name, self.value(inner))),
+            }
+        }
+        for (key, value) in merged {
+            if own.iter().all(|(name, _)| *name != key) {
+                own.push((key, value));
+            }
+        }
+        own
     }
 }
 
@@ -96,26 +140,6 @@ fn scalar_value(scalar: &ScalarOwned) -> Value {
         ScalarOwned::FloatingPoint(number) => number.to_string(),
         ScalarOwned::String(text) => text.clone(),
     })
-}
-
-/// A mapping's own keys, then those that it merges and lacks.
-fn entries(node: &YamlOwned) -> Vec<(String, Value)> {
-    let YamlOwned::Mapping(mapping) = node else { return Vec::new() };
-    let (mut own, mut merged) = (Vec::new(), Vec::new());
-    for (key, inner) in mapping {
-        let name = value(key).shown();
-        match (name.as_str(), inner) {
-            ("<<", YamlOwned::Sequence(nodes)) => merged.extend(nodes.iter().flat_map(entries)),
-            ("<<", inner) => merged.extend(entries(inner)),
-            _ => own.push((name, value(inner))),
-        }
-    }
-    for (key, value) in merged {
-        if own.iter().all(|(name, _)| *name != key) {
-            own.push((key, value));
-        }
-    }
-    own
 }
 
 #[cfg(test)]
@@ -139,6 +163,12 @@ mod tests {
         assert_eq!(parse("a:\n  b: [\n    x,\n  ]\n").unwrap().shown(), "{a: {b: [x]}}");
         assert!(parse("a: [\n").unwrap_err().contains("line"));
         assert_eq!(parse("").unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn numbers_are_those_that_compose_reads() {
+        let read = parse("é: [0755, -010, 00, 0, 0899, 0o17, 0x1F, '0755', 10, +07]\nb: 022\n").unwrap();
+        assert_eq!(read.shown(), "{é: [493, -8, 0, 0, 899, 15, 31, 0755, 10, 7], b: 18}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What a line of another tool comes to.
 
+use super::of_script;
+use super::options::Given;
 use super::place::{Input, Surroundings, joined};
+use crate::cli::bash_words::{is_for_bash, shell};
 use crate::cli::one_line::{self, Around};
 use crate::cli::output::Failure;
 use crate::cli::shell_tokens::Word;
@@ -28,7 +31,23 @@ pub(super) enum Split {
     Blanks,
     /// Line ends outside of quotes, without empty lines and blanks in front.
     QuotedLines,
-    By(String),
+    By(Delimiter),
+}
+
+/// A byte behind each item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delimiter(pub u8);
+
+impl Delimiter {
+    /// As `tr` has it, in quotes.
+    fn for_tr(self) -> String {
+        match char::from(self.0) {
+            '\t' => "'\\t'".to_owned(),
+            '\'' => "\"'\"".to_owned(),
+            plain if (plain.is_ascii_graphic() && plain != '\\') || plain == ' ' => format!("'{plain}'"),
+            _ => format!("'\\{:03o}'", self.0),
+        }
+    }
 }
 
 /// The other tool's items, as words with a zero byte behind each.
@@ -61,24 +80,26 @@ impl Carried {
     }
 
     /// Words that the shell of the line had put values for.
-    pub(super) fn note_live(&mut self, words: &[Word]) {
+    ///
+    /// # Errors
+    /// Here none can be put in.
+    pub(super) fn note_live(&mut self, words: &[Word]) -> Result<(), String> {
         for word in words.iter().filter(|word| word.is_live) {
+            of_script::refuse_in_command(&word.raw)?;
             self.notes.push(format!(
                 "{}: a shell had put its value in before; here each command does, with its own environment and folder",
                 word.raw
             ));
         }
+        Ok(())
     }
 
-    /// A command that the shell of the file may read otherwise.
-    pub(super) fn note_bash(&mut self, line: &str) {
+    /// A command that is a line for the shell.
+    pub(super) fn note_shell(&mut self, line: &str) {
         if is_for_bash(line) {
-            self.notes.push(
-                "the command seems to be written for bash: where sh can't read it, write \"bash\" for \"sh\" in the stage's `command`"
-                    .to_owned(),
-            );
-        }
-        if line.contains("echo") && line.contains('\\') {
+            self.notes
+                .push("bash runs the command: sh does not read all of it, or in another way".to_owned());
+        } else if line.contains("echo") && line.contains('\\') {
             self.notes.push(
                 "a shell's own `echo` may read `\\t` and the like as one character, as that of sh does here: `printf '%s\\n'` does not"
                     .to_owned(),
@@ -87,7 +108,13 @@ impl Carried {
     }
 
     /// Where the items come from, and what ends one. `without_empty`: what is empty, or only blanks, is no item.
-    pub(super) fn items(&mut self, input: Input, split: &Split, without_empty: bool) {
+    ///
+    /// # Errors
+    /// Only the script that the line stands in could print them.
+    pub(super) fn items(&mut self, input: Input, split: &Split, without_empty: bool) -> Result<(), String> {
+        if let Input::Shell(text) = &input {
+            of_script::refuse_in_items(text, text)?;
+        }
         let quoted = |path: &str| shlex::try_quote(path).unwrap_or_default().into_owned();
         if *split != Split::Line {
             self.option("-0", None);
@@ -96,7 +123,7 @@ impl Carried {
             Split::Line | Split::Nul => None,
             Split::Blanks => Some(SPLIT_AT_BLANKS.to_owned()),
             Split::QuotedLines => Some(SPLIT_QUOTED_LINES.to_owned()),
-            Split::By(end) => Some(format!("tr {} '\\0'", quoted(end))),
+            Split::By(end) => Some(format!("tr {} '\\0'", end.for_tr())),
         };
         let without = if *split == Split::Line { "sed" } else { "sed -z" };
         let without = without_empty.then(|| format!("{without} {WITHOUT_EMPTY}"));
@@ -122,6 +149,7 @@ impl Carried {
             }
             (Input::Shell(text), by) => self.source = Some(format!("{text} | {}", by.join(" | "))),
         }
+        Ok(())
     }
 
     pub(super) fn file(self) -> Result<String, Failure> {
@@ -174,6 +202,22 @@ pub(super) fn refused(name: &str, own: &[(&[&str], &str)]) -> String {
     format!("{name} can't be carried over: {instead}")
 }
 
+/// The value of an option, which the file has to have as it is.
+pub(super) fn value_of(option: &Given) -> Result<&str, String> {
+    let Given { name, value } = option;
+    if value.is_live && value.raw.contains(['$', '`']) {
+        return Err(only_shell_knows(name, &value.raw));
+    }
+    Ok(&value.text)
+}
+
+/// Why a word behind this option can't be carried over.
+pub(super) fn only_shell_knows(option: &str, written: &str) -> String {
+    format!(
+        "{option} {written}: only the shell that the line stands in knows this value: write it in its place"
+    )
+}
+
 /// What `-a` or `::::` names.
 pub(super) fn input_of(word: &Word) -> Input {
     let substituted = word.raw.strip_prefix("<(").and_then(|raw| raw.strip_suffix(')'));
@@ -197,22 +241,4 @@ pub(super) fn jobs(word: &Word) -> Option<String> {
         text if is_good(text) && !text.starts_with('+') => Some(text.to_owned()),
         _ => None,
     }
-}
-
-/// The shell that reads a text: what only bash has is given to bash.
-fn shell(text: &str) -> &'static str {
-    if is_for_bash(text) { "bash" } else { "sh" }
-}
-
-fn is_for_bash(text: &str) -> bool {
-    let has_list = |text: &str| {
-        text.split('{').skip(1).any(|part| {
-            let inner = part.split(['}', ' ']).next().unwrap_or_default();
-            part.contains('}') && (inner.contains(',') || inner.contains(".."))
-        })
-    };
-    ["<(", ">(", "[[", "<<<", "$'", "&>", "|&", "**", "source ", "shopt", "function "]
-        .iter()
-        .any(|bash| text.contains(bash))
-        || has_list(text)
 }

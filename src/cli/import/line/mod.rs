@@ -3,6 +3,7 @@
 
 mod carried;
 mod combine;
+mod of_script;
 mod options;
 mod parallel;
 mod place;

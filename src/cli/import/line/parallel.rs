@@ -1,13 +1,15 @@
 //! A line of GNU parallel.
 
-use super::carried::{Carried, Split, input_of, jobs, marked, refused};
+use super::carried::{Carried, Split, input_of, jobs, marked, only_shell_knows, refused, value_of};
 use super::combine::{List, combinations};
+use super::of_script;
 use super::options::{Grammar, options};
 use super::place::{Input, Placed, joined};
 use super::xargs::delimiter;
-use crate::cli::one_line::{has_group_placeholder, without_needless_quotes};
+use crate::cli::bash_words::is_for_bash;
+use crate::cli::one_line::{has_group_placeholder, is_line, refuse_line, without_needless_quotes};
 use crate::cli::shell_tokens::Word;
-use crate::config::pipeline::placeholder::{self, Part, Piece, Placeholders};
+use crate::config::pipeline::placeholder::{self, Braces, Meaning, Part, Piece, Placeholders, braces};
 
 const GRAMMAR: Grammar = Grammar {
     letters_with_value: "ajPnNIdCLsESU",
@@ -168,24 +170,24 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
             "-n" | "-N" | "--max-args" | "--max-replace-args" => {
                 has_size = true;
                 is_several = value != "1";
-                carried.option("-n", Some(value));
+                carried.option("-n", Some(value_of(&option)?));
             }
             "-L" | "-l" | "--max-lines" => {
                 has_size = true;
-                carried.option("-n", Some(if value.is_empty() { "1" } else { value }));
+                carried.option("-n", Some(if value.is_empty() { "1" } else { value_of(&option)? }));
             }
             "-a" | "--arg-file" => sources.add(input_of(&option.value))?,
             "-0" | "--null" => split = Split::Nul,
-            "-d" | "--delimiter" => split = delimiter(value)?,
-            "-I" => mark = Some(value.to_owned()),
+            "-d" | "--delimiter" => split = delimiter(value_of(&option)?, false)?,
+            "-I" => mark = Some(value_of(&option)?.to_owned()),
             "-q" | "--quote" => is_quoted = true,
             "--plus" => has_plus = true,
             "--link" | "--xapply" => sources.all_linked = true,
             "-k" | "--keep-order" | "--tag" | "--resume" | "--resume-failed" => carried.option(name, None),
-            "--timeout" | "--retries" | "--halt" => carried.option(name, Some(value)),
-            "--halt-on-error" | "--haltonerror" => carried.option("--halt", Some(value)),
+            "--timeout" | "--retries" | "--halt" => carried.option(name, Some(value_of(&option)?)),
+            "--halt-on-error" | "--haltonerror" => carried.option("--halt", Some(value_of(&option)?)),
             "--joblog" | "--jl" => {
-                let path = joined(carried.around.cwd.as_deref(), value);
+                let path = joined(carried.around.cwd.as_deref(), value_of(&option)?);
                 carried.option("--joblog", Some(&path));
             }
             "--nice" => match value.parse() {
@@ -211,7 +213,7 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
         return Err("-n beside several lists of arguments can't be carried over: leave it out".to_owned());
     }
     sources.into(&mut carried, input, &split)?;
-    carried.note_live(&rest);
+    carried.note_live(&rest)?;
     command(&mut carried, &rest, &Reading { is_quoted, mark, has_plus, is_group: is_several || count > 1 })?;
     Ok(carried)
 }
@@ -237,6 +239,7 @@ impl Sources {
                     self.is_expanded = true;
                     // Where the words come to none, there is no item; and a name may have a line end in it.
                     let words = raw.join(" ");
+                    of_script::refuse_in_items(&words, &format!("printf '%s\\n' {words}"))?;
                     self.add(Input::Shell(format!(
                         "for item in {words}; do printf '%s\\0' \"$item\"; done"
                     )))?;
@@ -256,15 +259,24 @@ impl Sources {
     }
 
     fn into(mut self, carried: &mut Carried, stdin: Input, split: &Split) -> Result<(), String> {
+        let end = match split {
+            Split::By(delimiter) => Some(char::from(delimiter.0)),
+            Split::Line => Some('\n'),
+            _ => None,
+        };
+        if let Some(end) = end {
+            self.lists.iter_mut().for_each(|list| list.items = split_at(&list.items, end));
+        }
         if self.without_empty {
             self.lists.iter_mut().for_each(|list| list.items.retain(|item| !item.trim().is_empty()));
         }
         match (self.other, &self.lists[..]) {
             (Some(_), [_, ..]) => return Err(SEVERAL.to_owned()),
-            (Some(Input::Stdin) | None, []) => carried.items(stdin, split, self.without_empty),
+            (Some(Input::Stdin) | None, []) => carried.items(stdin, split, self.without_empty)?,
             (Some(input), []) => {
-                let split = if self.is_expanded { &Split::Nul } else { split };
-                carried.items(input, split, self.without_empty);
+                let is_by_byte = matches!(split, Split::By(_));
+                let split = if self.is_expanded && !is_by_byte { &Split::Nul } else { split };
+                carried.items(input, split, self.without_empty)?;
             }
             (None, [list]) => carried.arguments = Some(list.items.clone()),
             (None, lists) => {
@@ -274,6 +286,14 @@ impl Sources {
         }
         Ok(())
     }
+}
+
+/// Items of the line are split as those of a file: what ends with the byte has no empty item behind it.
+fn split_at(items: &[String], byte: char) -> Vec<String> {
+    let parts = |item: &'_ String| -> Vec<String> {
+        item.strip_suffix(byte).unwrap_or(item).split(byte).map(str::to_owned).collect()
+    };
+    items.iter().flat_map(parts).collect()
 }
 
 const SEVERAL: &str = "several lists of which one is a file, or known to the shell only, can't be combined here: a loop of the shell before \
@@ -292,10 +312,18 @@ struct Reading {
 const OF_ONE: [&str; 5] = ["", ".", "/", "//", "/."];
 /// With `--plus`, and not here.
 const PLUS: [&str; 9] = ["{..}", "{...}", "{/..}", "{/...}", "{+", "{##}", "{:", "{%", "{^"];
-/// parallel hands all words to a shell, together, where one of these letters is among them.
+/// Words that only a shell knows, with no program of that name on each machine.
+const OF_THE_SHELL: [&str; 44] = [
+    ".", ":", "!", "{", "alias", "bg", "break", "case", "cd", "command", "continue", "eval", "exec", "exit",
+    "export", "fc", "fg", "for", "getopts", "hash", "if", "jobs", "local", "read", "readonly", "return",
+    "set", "shift", "time", "times", "trap", "type", "ulimit", "umask", "unalias", "unset", "until", "wait",
+    "while", "enable", "help", "history", "logout", "suspend",
+];
+/// parallel hands all words to a shell, together: where none of these letters is among them, it makes no difference.
 const SHELL_LETTERS: &str = "|&;<>()$`\\\"'*?[]#~ \t\n";
 
 fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(), String> {
+    let is_live = words.iter().any(|word| word.is_live);
     let mut texts: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
     for text in &mut texts {
         let mark = reading.mark.as_deref();
@@ -326,11 +354,15 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
     if texts.is_empty() {
         carried
             .notes
-            .push("without a command each line is one: it is run as code, as parallel does".to_owned());
-        carried.command = ["sh", "-c", "eval \"$1\"", "sh"].map(str::to_owned).to_vec();
+            .push("without a command each line is one: bash runs it as code, as parallel does".to_owned());
+        carried.command = ["bash", "-c", "eval \"$1\"", "bash"].map(str::to_owned).to_vec();
         return Ok(());
     }
     if reading.is_quoted {
+        // No shell reads them here.
+        if let Some(word) = words.iter().find(|word| word.is_live) {
+            return Err(only_shell_knows("-q", &word.raw));
+        }
         carried.command = texts;
         return Ok(());
     }
@@ -339,11 +371,27 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
         return Err("parallel's own variables can't be carried over: `{#}` is the number of the item, `{%}` that of the worker"
             .to_owned());
     }
-    let line = if line.contains("{=") { with_perl(&line, carried)? } else { line };
-    carried.note_bash(&line);
-    let needs_shell = line.split(' ').count() != texts.len()
-        || texts.iter().any(|word| word.contains(|letter| SHELL_LETTERS.contains(letter)));
-    carried.command = if needs_shell { vec![without_needless_quotes(&line)] } else { texts };
+    of_script::refuse_in_command(&line)?;
+    let has_letters = |word: &String| word.contains(|letter| SHELL_LETTERS.contains(letter));
+    let is_of_shell =
+        words.first().is_some_and(|word| word.is_assignment() || OF_THE_SHELL.contains(&word.text.as_str()));
+    if !is_live
+        && !is_of_shell
+        && !texts.iter().any(has_letters)
+        && !line.contains("{=")
+        && !is_for_bash(&line)
+    {
+        carried.command = texts;
+        return Ok(());
+    }
+    let line = match line.contains("{=") {
+        true => with_perl(&line, carried, reading.is_group)?,
+        false => {
+            carried.note_shell(&line);
+            without_needless_quotes(&line)
+        }
+    };
+    carried.command = vec![if is_line(&line) { line } else { format!("{line} {{}}") }];
     Ok(())
 }
 
@@ -354,30 +402,87 @@ fn beside_a_mark(text: &str) -> String {
 }
 
 /// Perl's names that only parallel knows.
-const PARALLELS_OWN: [&str; 7] = ["seq(", "slot(", "total_jobs(", "$job", "@arg", "uq(", "skip("];
+const PARALLELS_OWN: [&str; 12] = [
+    "seq(",
+    "slot(",
+    "total_jobs(",
+    "$job",
+    "@arg",
+    "$arg",
+    "uq(",
+    "skip(",
+    "Q(",
+    "hash(",
+    "$opt::",
+    "$Global::",
+];
 
-/// `{= PERL =}` is put into a variable of the shell, which Perl makes of the item.
-fn with_perl(line: &str, carried: &mut Carried) -> Result<String, String> {
-    let (mut made, mut before, mut rest) = (String::new(), String::new(), line);
-    let mut number = 0;
-    while let Some(at) = rest.find("{=") {
-        let inner = &rest[at + 2..];
-        let end = inner.find("=}").ok_or("the line has a `{=` without its end")?;
-        let expression = inner[..end].trim();
-        let is_numbered = expression.starts_with(|letter: char| letter.is_ascii_digit());
-        if is_numbered || PARALLELS_OWN.iter().any(|own| expression.contains(own)) {
-            return Err(format!(
-                "{{={}=}} can't be carried over: write it for the shell ('x={{}}; …')",
-                &inner[..end]
-            ));
-        }
-        number += 1;
-        let script = format!("$_=$ENV{{p}}; {expression}; print");
-        let script = shlex::try_quote(&script).unwrap_or_default().into_owned();
-        before += &format!("p{number}=$(p={{}} perl -e {script}); ");
-        made += &format!("{}\"$p{number}\"", &rest[..at]);
-        rest = &inner[end + 2..];
+/// `{= PERL =}` is put into a variable of the shell, which Perl makes of the item. It may stand where `{}` may.
+fn with_perl(line: &str, carried: &mut Carried, is_group: bool) -> Result<String, String> {
+    let (plain, scripts) = without_perl(line)?;
+    if is_group {
+        return Err(format!("{{= =}} of several arguments can't be carried over: {FOR_THE_SHELL}"));
+    }
+    let plain = without_needless_quotes(&plain);
+    refuse_line(&plain).map_err(|why| format!("{{= =}} in place of `{{}}`: {why}"))?;
+    let mut name = "p".to_owned();
+    while line.contains(&format!("{name}1")) {
+        name.push('p');
+    }
+    // A value that is missing is none to run a command with.
+    let set = |(number, script): (usize, &String)| {
+        let script = shlex::try_quote(script).unwrap_or_default();
+        format!("{name}{number}=$(p={{}} perl -e {script}) || exit; ")
+    };
+    let mut made: String = (1..).zip(scripts.iter().flatten()).map(set).collect();
+    let (mut scripts, mut number, mut rest) = (scripts.iter(), 0, plain.as_str());
+    while let Some(letter) = rest.chars().next() {
+        let (written, after) = match braces(rest, Placeholders::Parallel) {
+            Some(Braces { meaning: Meaning::Stands(_), written, after }) => match scripts.next() {
+                Some(Some(_)) => {
+                    number += 1;
+                    (format!("\"${name}{number}\""), after)
+                }
+                _ => (written.to_owned(), after),
+            },
+            Some(Braces { written, after, .. }) => (written.to_owned(), after),
+            None => (letter.to_string(), &rest[letter.len_utf8()..]),
+        };
+        made += &written;
+        rest = after;
     }
     carried.notes.push("{= =} is run by perl, once for each command".to_owned());
-    Ok(before + &made + rest)
+    carried.note_shell(&plain);
+    Ok(made)
+}
+
+const FOR_THE_SHELL: &str = "write it for the shell ('x={}; …')";
+
+/// The line with `{}` in place of each `{= PERL =}`, and for each placeholder the script, if it is one.
+fn without_perl(line: &str) -> Result<(String, Vec<Option<String>>), String> {
+    let (mut made, mut scripts, mut rest) = (String::new(), Vec::new(), line);
+    while let Some(letter) = rest.chars().next() {
+        if let Some(inner) = rest.strip_prefix("{=") {
+            let (inner, after) = inner.split_once("=}").ok_or("the line has a `{=` without its end")?;
+            let expression = inner.trim();
+            let is_numbered = expression.starts_with(|letter: char| letter.is_ascii_digit());
+            if is_numbered || PARALLELS_OWN.iter().any(|own| expression.contains(own)) {
+                return Err(format!("{{={inner}=}} can't be carried over: {FOR_THE_SHELL}"));
+            }
+            scripts.push(Some(format!("$_=$ENV{{p}}; {expression}; print")));
+            made += "{}";
+            rest = after;
+            continue;
+        }
+        let written = match braces(rest, Placeholders::Parallel) {
+            Some(Braces { meaning, written, .. }) => {
+                scripts.extend(matches!(meaning, Meaning::Stands(_)).then_some(None));
+                written
+            }
+            None => &rest[..letter.len_utf8()],
+        };
+        made += written;
+        rest = &rest[written.len()..];
+    }
+    Ok((made, scripts))
 }

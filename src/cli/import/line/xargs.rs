@@ -1,8 +1,9 @@
 //! A line of xargs.
 
-use super::carried::{Carried, Split, input_of, jobs, marked, refused};
+use super::carried::{Carried, Delimiter, Split, input_of, jobs, marked, refused, value_of};
 use super::options::{Grammar, options};
 use super::place::Placed;
+use crate::cli::bash_words::shell;
 use crate::cli::one_line::without_needless_quotes;
 use crate::cli::shell_tokens::Word;
 use crate::config::pipeline::placeholder::{self, Placeholders};
@@ -48,10 +49,12 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
     let (mut split, mut items) = (Split::Blanks, Items { is_run_without: true, ..Items::default() });
     for option in given {
         let value = option.value.text.as_str();
-        let or = |default: &str| if value.is_empty() { default.to_owned() } else { value.to_owned() };
+        let or = |default: &str| -> Result<String, String> {
+            Ok(if value.is_empty() { default.to_owned() } else { value_of(&option)?.to_owned() })
+        };
         match option.name.as_str() {
             "-0" | "--null" => split = Split::Nul,
-            "-d" | "--delimiter" => split = delimiter(value)?,
+            "-d" | "--delimiter" => split = delimiter(value_of(&option)?, true)?,
             "-a" | "--arg-file" => input = input_of(&option.value),
             "-P" | "--max-procs" => match jobs(&option.value) {
                 Some(jobs) => carried.option("-j", Some(&jobs)),
@@ -59,13 +62,13 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
             },
             "-n" | "--max-args" if value == "1" && items.mark.is_some() => {}
             "-n" | "--max-args" => {
-                items = Items { count: Some(or("1")), mark: None, are_lines: false, ..items };
+                items = Items { count: Some(or("1")?), mark: None, are_lines: false, ..items };
             }
             "-L" | "-l" | "--max-lines" => {
-                items = Items { count: Some(or("1")), mark: None, are_lines: true, ..items };
+                items = Items { count: Some(or("1")?), mark: None, are_lines: true, ..items };
             }
             "-I" | "-i" | "--replace" => {
-                items = Items { mark: Some(or("{}")), count: None, are_lines: false, ..items };
+                items = Items { mark: Some(or("{}")?), count: None, are_lines: false, ..items };
             }
             "-r" | "--no-run-if-empty" => items.is_run_without = false,
             "-e" | "-E" | "--eof" if value.is_empty() => {}
@@ -77,11 +80,11 @@ pub(super) fn carried(placed: Placed) -> Result<Carried, String> {
         split = Split::QuotedLines;
     }
     items.note(&split, &mut carried);
-    carried.items(input, &split, false);
+    carried.items(input, &split, false)?;
     carried.notes.push(STOPS_AT_ONCE.to_owned());
-    carried.note_live(&command);
+    carried.note_live(&command)?;
     if command.iter().any(|word| word.is_live) {
-        carried.note_bash(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));
+        carried.note_shell(&command.iter().map(|word| word.raw.as_str()).collect::<Vec<_>>().join(" "));
     }
     carried.command = words_of(command, items.mark.as_deref())?;
     Ok(carried)
@@ -125,22 +128,48 @@ fn words_of(command: Vec<Word>, mark: Option<&str>) -> Result<Vec<String>, Strin
         (_, false) if mark.is_some() && !has_mark => {
             // The item is an argument that the line does not name.
             let line = texts(true)?.join(" ");
-            ["sh", "-c", &line, "sh"].map(str::to_owned).into()
+            [shell(&line), "-c", &line, "sh"].map(str::to_owned).into()
         }
         (true, false) => vec![without_needless_quotes(&texts(true)?.join(" "))],
         (false, false) => texts(false)?,
     })
 }
 
-pub(super) fn delimiter(value: &str) -> Result<Split, String> {
-    match value {
-        "\\n" | "\n" => Ok(Split::Line),
-        "\\0" | "" => Ok(Split::Nul),
-        _ if value.starts_with('\\') || (value.len() == 1 && value.is_ascii()) => {
-            Ok(Split::By(value.to_owned()))
-        }
-        _ => Err(format!(
+/// `has_hex`: `\xHH` is a byte, too.
+pub(super) fn delimiter(value: &str, has_hex: bool) -> Result<Split, String> {
+    let byte = match (value.as_bytes(), value.strip_prefix('\\')) {
+        ([], _) => Some(0),
+        (_, Some(escaped)) if !escaped.is_empty() => escaped_byte(escaped, has_hex),
+        ([byte], _) => Some(*byte),
+        _ => None,
+    };
+    match byte {
+        Some(b'\n') => Ok(Split::Line),
+        Some(0) => Ok(Split::Nul),
+        Some(byte) => Ok(Split::By(Delimiter(byte))),
+        None => Err(format!(
             "-d {value}: items that end with more than one byte are made into lines by a program before it: sed 's/{value}/\\n/g'"
         )),
+    }
+}
+
+/// What follows the backslash: a letter as in C, an octal number, `xHH`.
+fn escaped_byte(text: &str, has_hex: bool) -> Option<u8> {
+    let letter = |letter: u8| match letter {
+        b'a' => Some(7),
+        b'b' => Some(8),
+        b't' => Some(b'\t'),
+        b'n' => Some(b'\n'),
+        b'v' => Some(11),
+        b'f' => Some(12),
+        b'r' => Some(b'\r'),
+        b'\\' => Some(b'\\'),
+        _ => None,
+    };
+    match text.as_bytes() {
+        [b'x', ..] if has_hex => u8::from_str_radix(&text[1..], 16).ok(),
+        [b'0'..=b'7', ..] => u8::from_str_radix(text, 8).ok(),
+        [one] => letter(*one),
+        _ => None,
     }
 }

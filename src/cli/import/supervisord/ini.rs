@@ -1,6 +1,8 @@
 //! The file's grammar: that of Python's `RawConfigParser` with `;` and `#` for comments also behind a space within a
 //! line. No crate has just this one: continued lines, two kinds of comments and of separators, a key that comes again.
 
+use super::values::with_known;
+
 /// A `[KIND:NAME]` or `[KIND]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Block {
@@ -13,6 +15,18 @@ pub(super) struct Block {
 impl Block {
     pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.keys.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Writes this folder in place of the name that stands for it.
+    pub(super) fn expand_here(&mut self, folder: &str) {
+        let folder = folder.replace('%', "%%");
+        self.keys.iter_mut().for_each(|(_, value)| *value = value.replace("%(here)s", &folder));
+    }
+
+    /// Puts variables whose values the file says in place of their names.
+    pub(super) fn expand_variables(&mut self, is_meant: impl Fn(&str) -> bool, known: &[(String, String)]) {
+        let meant = self.keys.iter_mut().filter(|(key, _)| is_meant(key));
+        meant.for_each(|(_, value)| *value = with_known(value, known));
     }
 
     fn set(&mut self, key: String, value: String) {
@@ -57,6 +71,16 @@ pub(super) fn parse(text: &str) -> Result<Vec<Block>, (usize, String)> {
         }
     }
     Ok(blocks)
+}
+
+/// Adds the blocks of a further file: of a key that both have the later one counts.
+pub(super) fn merge(blocks: &mut Vec<Block>, more: Vec<Block>) {
+    for block in more {
+        match blocks.iter_mut().find(|old| old.kind == block.kind && old.name == block.name) {
+            Some(old) => block.keys.into_iter().for_each(|(key, value)| old.set(key, value)),
+            None => blocks.push(block),
+        }
+    }
 }
 
 fn block_of(header: &str, blocks: &mut Vec<Block>) -> usize {

@@ -8,14 +8,19 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use super::draft::{Draft, Section};
+use super::give_up::WITHIN;
 use super::input::{origin, read};
 use crate::cli::output::Failure;
 use crate::cli::toml_text::{literal, table, text};
 use ini::Block;
-use values::Names;
+use values::{Names, pairs};
 
 /// Processes of one program that may become stages of their own.
 const MAX_APART: u64 = 64;
+
+/// Sections about how it is controlled.
+const OF_CONTROL: [&str; 5] =
+    ["unix_http_server", "inet_http_server", "supervisorctl", "rpcinterface", "ctlplugin"];
 
 pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let here = folder(path);
@@ -24,7 +29,12 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     let mut blocks = parse(file, path)?;
     for included in included(&blocks, &here, &mut draft) {
         draft.note(format!("From {}.", included.display()));
-        blocks.extend(parse(&read(&included)?, &included)?);
+        let mut more = parse(&read(&included)?, &included)?;
+        let its_folder = folder(&included);
+        if its_folder != here {
+            more.iter_mut().for_each(|block| block.expand_here(&its_folder.to_string_lossy()));
+        }
+        ini::merge(&mut blocks, more);
     }
     draft.defaults.note("A program that gives up leaves the others alone.");
     draft.defaults.set("on_give_up", text("continue"), "");
@@ -32,18 +42,26 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
         "A run of `startsecs` (1 if not set) is a good one: what was before it counts for `give_up` no more.",
     );
     draft.defaults.set("backoff", table([("reset_after", text("1s"))]), "");
+    draft.defaults.note(
+        "One more than `startretries` (10 here if not set) in a row, whatever the pauses between, and it gives up.",
+    );
+    draft.defaults.set("give_up", table([("within", text(WITHIN))]), "");
     for block in &blocks {
         match block.kind.as_str() {
             "program" | "fcgi-program" | "eventlistener" => {}
             "supervisord" => whole(block, &here, &mut draft),
             "group" => group(block, &mut draft),
             "include" => {}
-            _ => draft.note(format!(
-                "not carried over: [{}] (mprun has a control socket of its own)",
-                title(block)
-            )),
+            kind => {
+                let why = match OF_CONTROL.contains(&kind) {
+                    true => "mprun has a control socket of its own",
+                    false => "supervisord has no such section, and takes no notice of it",
+                };
+                draft.note(format!("not carried over: [{}] ({why})", title(block)));
+            }
         }
     }
+    with_variables(&mut blocks);
     let is_program =
         |block: &&Block| ["program", "fcgi-program", "eventlistener"].contains(&block.kind.as_str());
     let mut programs: Vec<&Block> = blocks.iter().filter(is_program).collect();
@@ -61,6 +79,18 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
         }
     }
     Ok(draft)
+}
+
+/// What `environment` says is a variable for the other settings: that of `[supervisord]` for all programs.
+fn with_variables(blocks: &mut [Block]) {
+    let said =
+        |block: &Block| block.get("environment").and_then(|value| pairs(value).ok()).unwrap_or_default();
+    let of_all: Vec<_> = blocks.iter().filter(|block| block.kind == "supervisord").flat_map(said).collect();
+    for block in blocks.iter_mut().filter(|block| block.kind != "supervisord") {
+        block.expand_variables(|key| key == "environment", &of_all);
+        let known = [of_all.clone(), said(block)].concat();
+        block.expand_variables(|key| key != "environment", &known);
+    }
 }
 
 fn first_number(block: &Block) -> u64 {

@@ -1,6 +1,7 @@
 //! One program: which of its settings become which keys.
 
 use super::super::draft::Section;
+use super::super::give_up::{NEVER, longer_within};
 use super::ini::Block;
 use super::values::{Names, pairs, size};
 use super::words;
@@ -14,6 +15,9 @@ enum Fate {
     Nothing,
     LeftOut(&'static str),
 }
+
+/// Seconds of the longest pause before a restart, where `backoff` has no `max`.
+const LONGEST_PAUSE: u64 = 30;
 
 /// `Ok(None)`: it is the default.
 type Convert = fn(&Names<'_>, &str) -> Result<Option<String>, String>;
@@ -29,8 +33,8 @@ const SETTINGS: [(&str, Fate); 33] = [
     ("autostart", Fate::Key("autostart", autostart)),
     ("autorestart", Fate::Key("restart", autorestart)),
     ("exitcodes", Fate::Key("success_codes", codes)),
-    ("startsecs", Fate::Key("backoff", startsecs)),
-    ("startretries", Fate::Key("give_up", startretries)),
+    ("startsecs", Fate::Nothing),
+    ("startretries", Fate::Nothing),
     ("stopsignal", Fate::Key("stop_signal", stopsignal)),
     ("stopwaitsecs", Fate::Key("stop_timeout", stopwaitsecs)),
     ("stopasgroup", Fate::Nothing),
@@ -76,6 +80,7 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
             None => stage.leave_out(&from, "this setting is not known here"),
         }
     }
+    starts(block, &mut stage);
     logs(block, names, &mut stage);
     stage
 }
@@ -84,7 +89,7 @@ pub(super) fn stage(block: &Block, names: &Names<'_>) -> Section {
 fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
     let written = block.get("command").unwrap_or_default();
     let from = format!("command={written}");
-    let words = words::of(written).map_err(str::to_owned).and_then(|words| {
+    let words = words::of(&with_marks(written)).map_err(str::to_owned).and_then(|words| {
         let words = words.iter().map(|word| names.expand(word, Some("{worker}")));
         words.collect::<Result<Vec<String>, String>>()
     });
@@ -92,13 +97,51 @@ fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
         stage.leave_out(&from, "its zeros: {worker} has none in front");
     }
     match words {
+        Ok(words) if words.iter().any(|word| marked(word).is_some()) => {
+            stage.note(
+                "The value of a variable that is a word by itself is split, as supervisord does: by a shell.",
+            );
+            let line = words.iter().map(|word| in_line(word)).collect::<Vec<_>>().join(" ");
+            stage.set("command", command(["sh", "-c", &format!("exec {line}")]), &from);
+        }
         Ok(words) if !words.is_empty() => {
+            let words = words.iter().map(|word| word.replace(MARK, "")).collect();
             let words = beside_folder(words, block, names);
             stage.set("command", command(words.iter().map(String::as_str)), &from);
         }
         Ok(_) => missing(stage, "command= (it is empty)"),
         Err(why) => missing(stage, &format!("{from} ({why})")),
     }
+}
+
+/// Behind a variable with nothing beside it but blanks.
+const MARK: char = '\u{1}';
+
+/// supervisord puts the value of a variable in before it splits the words, so one without quotes may come to several.
+fn with_marks(written: &str) -> String {
+    let is_variable = |word: &str| {
+        let name = word.strip_prefix("%(ENV_").and_then(|word| word.strip_suffix(")s"));
+        name.is_some_and(|name| !name.contains(')'))
+    };
+    let mut made = String::new();
+    for part in written.split_inclusive(char::is_whitespace) {
+        let word = part.trim_end();
+        made += word;
+        made.extend(is_variable(word).then_some(MARK));
+        made += &part[word.len()..];
+    }
+    made
+}
+
+/// A word that is one variable with its mark: without that. Between quotes, too, a mark may stand, beside other text.
+fn marked(word: &str) -> Option<&str> {
+    word.strip_suffix(MARK).filter(|word| word.starts_with("${") && word.find('}') == Some(word.len() - 1))
+}
+
+/// A word in a line for the shell.
+fn in_line(word: &str) -> String {
+    let quoted = || shlex::try_quote(&word.replace(MARK, "")).unwrap_or_default().into_owned();
+    marked(word).map_or_else(quoted, str::to_owned)
 }
 
 fn missing(stage: &mut Section, why: &str) {
@@ -116,6 +159,50 @@ fn beside_folder(mut words: Vec<String>, block: &Block, names: &Names<'_>) -> Ve
         words[0] = format!("{}/{}", folder.trim_end_matches('/'), words[0].trim_start_matches("./"));
     }
     words
+}
+
+/// A run shorter than `startsecs` is a start that failed, and `startretries` of them in a row are tried again.
+fn starts(block: &Block, stage: &mut Section) {
+    let (seconds, retries) = (number_of("startsecs", block, stage), number_of("startretries", block, stage));
+    let is_started_once = block.get("autorestart").is_some_and(|value| yes_or_no(value) == Ok(false));
+    match &seconds {
+        Some((0, _)) if is_started_once => return,
+        Some((0, from)) => {
+            stage.note(
+                "startsecs=0: each run is a good one there, however short, so it never gives up, and starts again at once. \
+                 Here it starts again after a second at most, and no program comes to so many restarts in a minute.",
+            );
+            stage.set("backoff", table([("max", text("1s"))]), from);
+            return stage.set(
+                "give_up",
+                table([("restarts", NEVER.to_owned()), ("within", text("1m"))]),
+                from,
+            );
+        }
+        Some((seconds, from)) => {
+            stage.set("backoff", table([("reset_after", text(&format!("{seconds}s")))]), from);
+        }
+        None => {}
+    }
+    if let Some((retries, from)) = retries {
+        let mut pairs = vec![("restarts", retries.to_string())];
+        let longest = seconds.map_or(1, |(seconds, _)| seconds).saturating_add(LONGEST_PAUSE);
+        pairs.extend(longer_within(retries, longest).map(|within| ("within", within)));
+        stage.set("give_up", table(pairs), &from);
+    }
+}
+
+/// A setting that is a whole number, and where it comes from.
+fn number_of(name: &str, block: &Block, stage: &mut Section) -> Option<(u64, String)> {
+    let value = block.get(name)?;
+    let from = format!("{name}={value}");
+    match value.trim().parse() {
+        Ok(number) => Some((number, from)),
+        Err(_) => {
+            stage.leave_out(&from, "no number");
+            None
+        }
+    }
 }
 
 /// Where its output goes: one file for each stage.
@@ -226,24 +313,6 @@ fn autorestart(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
 fn codes(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
     let codes: Vec<&str> = value.split(',').map(str::trim).filter(|code| !code.is_empty()).collect();
     Ok((codes != ["0"]).then(|| format!("[{}]", codes.join(", "))))
-}
-
-fn startsecs(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    match seconds(value) {
-        Some(seconds) if seconds != "\"0s\"" => Ok(Some(table([("reset_after", seconds)]))),
-        Some(_) => Err(
-            "each run is a good one there; here one that ends at once counts for `give_up`: restarts = 1000000 is never too many"
-                .to_owned(),
-        ),
-        None => Err("no number".to_owned()),
-    }
-}
-
-fn startretries(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {
-    match value.trim().parse::<u32>() {
-        Ok(number) => Ok(Some(table([("restarts", number.to_string())]))),
-        Err(_) => Err("no number".to_owned()),
-    }
 }
 
 fn stopsignal(_: &Names<'_>, value: &str) -> Result<Option<String>, String> {

@@ -118,6 +118,31 @@ pub(super) fn pairs(value: &str) -> Result<Vec<(String, String)>, String> {
     Ok(pairs)
 }
 
+/// The text with these variables in place of `%(ENV_NAME)s`; of two of a name the later one counts.
+pub(super) fn with_known(text: &str, known: &[(String, String)]) -> String {
+    const BEGIN: &str = "%(ENV_";
+    let (mut made, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, named) = (&rest[..at], &rest[at + BEGIN.len()..]);
+        let found = named.split_once(")s").and_then(|(name, after)| {
+            let (_, value) = known.iter().rev().find(|(own, _)| own == name)?;
+            Some((value, after))
+        });
+        made += before;
+        match found.filter(|_| !before.ends_with('%')) {
+            Some((value, after)) => {
+                made += value;
+                rest = after;
+            }
+            None => {
+                made += BEGIN;
+                rest = named;
+            }
+        }
+    }
+    made + rest
+}
+
 /// `50MB`: their units are powers of 1,024.
 pub(super) fn size(value: &str) -> Option<String> {
     let value = value.trim().to_uppercase();
@@ -165,6 +190,14 @@ mod tests {
         assert!(hundred.expand("%(process_num)d", None).is_err());
         let twelfth = Names { processes: 1, first: 12, ..hundred };
         assert_eq!(twelfth.expand("80%(process_num)03d %(process_num)d", None).as_deref(), Ok("80012 12"));
+    }
+
+    #[test]
+    fn variables_that_the_file_says_are_put_in_once() {
+        let known = [("A", "1"), ("PATH", "/x:%(ENV_PATH)s"), ("A", "2")];
+        let known = known.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let text = with_known("%(ENV_A)s %(ENV_PATH)s %(ENV_B)s %%(ENV_A)s %(ENV_A", &known);
+        assert_eq!(text, "2 /x:%(ENV_PATH)s %(ENV_B)s %%(ENV_A)s %(ENV_A");
     }
 
     #[test]

@@ -16,6 +16,10 @@ impl State {
                     let nothing = done("the file says what runs already: nothing to do");
                     out.push(Effect::Answer(id, Ok(nothing)));
                 }
+                Ok(steps) if self.phase.reload().is_none() => {
+                    let nothing_else = "the file says what runs already".to_owned();
+                    out.push(Effect::Answer(id, Ok(Done { done: nothing_else, steps: steps.clone() })));
+                }
                 Ok(steps) if waits => self.requests.reloads.push((id, steps.clone())),
                 Ok(steps) => {
                     let what = if self.good.is_some() { "reload" } else { "start" };

@@ -6,7 +6,7 @@ use crate::control::protocol::{Command, Done, OneStage, Reason, Refused, Restart
 use crate::supervisor::machine::effect::{Effect, Effects};
 use crate::supervisor::machine::ids::{RequestId, StageKey};
 use crate::supervisor::machine::reason::{StopCause, spoken};
-use crate::supervisor::machine::reload_plan::plan;
+use crate::supervisor::machine::reload_plan::{plan, starts_again};
 use crate::supervisor::machine::restart::Stopping;
 use crate::supervisor::machine::stage_state::{Fate, StageState, Switch, Worker};
 use crate::supervisor::machine::wanted::Wanted;
@@ -390,7 +390,12 @@ impl State {
     /// What a file would change, if it were taken over now.
     pub(crate) fn plan(&self, new: &Wanted, held: &[(String, u64)]) -> Result<Vec<String>, Refused> {
         let Some(old) = &self.wanted else { return Ok(Vec::new()) };
-        plan(&old.pipeline, &new.pipeline, held)
-            .map_err(|refusal| refused(Reason::FileRefused, refusal.to_string()))
+        let mut steps = plan(&old.pipeline, &new.pipeline, held)
+            .map_err(|refusal| refused(Reason::FileRefused, refusal.to_string()))?;
+        steps.extend(self.given_up(&new.pipeline).map(|(name, is_changed)| match is_changed {
+            true => starts_again(name),
+            false => format!("{}, by `mprun reload`: a saved file alone leaves it", starts_again(name)),
+        }));
+        Ok(steps)
     }
 }

@@ -40,7 +40,7 @@ impl State {
                     Level::Error,
                     format!(
                         "the stage {name} is failing: different items failed one after the other, the last one: {why}. One at \
-                         a time is tried now, and none is charged an attempt"
+                         a time is tried now, and an item that fails as they did is charged no attempt"
                     ),
                 );
             }

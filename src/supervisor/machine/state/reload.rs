@@ -1,6 +1,7 @@
 //! From one pipeline file to the next, and back if that doesn't work.
 
 use super::State;
+use crate::config::Pipeline;
 use crate::control::protocol::{Reason, Refused};
 use crate::numbers::counted as count;
 use crate::queue::QueueId;
@@ -10,7 +11,7 @@ use crate::supervisor::machine::phase::Phase;
 use crate::supervisor::machine::reason::StartReason;
 use crate::supervisor::machine::reason::spoken;
 use crate::supervisor::machine::recovered::Label;
-use crate::supervisor::machine::reload_plan::{Refusal, plan};
+use crate::supervisor::machine::reload_plan::{Refusal, plan, starts_again};
 use crate::supervisor::machine::stage_state::{Fate, StageState};
 use crate::supervisor::machine::wanted::Wanted;
 use crate::supervisor::machine::worker_state::Over;
@@ -82,6 +83,8 @@ impl State {
     ) -> Result<Vec<String>, Refused> {
         let Some(old) = &self.wanted else { return Ok(Vec::new()) };
         let forced = std::mem::take(&mut self.file.forced);
+        let given_up = self.given_up(&new.pipeline).filter(|(_, is_changed)| forced || *is_changed);
+        let again: Vec<String> = given_up.map(|(name, _)| starts_again(name)).collect();
         if forced {
             self.file.said = None;
             let gave_up = self.stages.iter_mut().filter(|stage| stage.fate == Fate::GaveUp);
@@ -93,15 +96,16 @@ impl State {
             false => new.pipeline == old.as_filed(),
         };
         if new.texts == old.texts && is_same {
-            self.nothing_to_do(forced, out);
-            return Ok(Vec::new());
+            self.nothing_to_do(forced && again.is_empty(), out);
+            again.iter().for_each(|step| out.log(Level::Info, format!("reload: {step}")));
+            return Ok(again);
         }
         if self.file.said.as_deref() == Some(new.source().as_str()) {
             return Ok(Vec::new()); // It was refused or rolled back, and that was said.
         }
         let steps = plan(&old.pipeline, &new.pipeline, held).and_then(|steps| {
             let (new, room) = (self.queues_to_make(&new), self.queues.available());
-            if new > room { Err(Refusal::TooManyQueues { new, room }) } else { Ok(steps) }
+            if new > room { Err(Refusal::TooManyQueues { new, room }) } else { Ok([steps, again].concat()) }
         });
         let steps = steps.map_err(|refusal| self.refuse(&new, &refusal, out))?;
         self.file.said = None;
@@ -111,6 +115,16 @@ impl State {
         self.file.refusal = None;
         self.want(Rc::new(new), false, out);
         Ok(steps)
+    }
+
+    /// The stages of a file that gave up, each with whether the file changes it: then it is started again by a saved file, too.
+    pub(super) fn given_up<'a>(&'a self, new: &'a Pipeline) -> impl Iterator<Item = (&'a str, bool)> {
+        let gave_up = self.stages.iter().filter(|stage| stage.fate == Fate::GaveUp);
+        gave_up.filter_map(|stage| {
+            let name = stage.spec.name.as_str();
+            let spec = new.stages.iter().find(|spec| spec.name == name)?;
+            Some((name, stage.spec != *spec))
+        })
     }
 
     fn nothing_to_do(&mut self, forced: bool, out: &mut Effects) {

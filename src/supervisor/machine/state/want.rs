@@ -144,10 +144,10 @@ impl State {
     /// The hidden queue with the stage's position: the same one as long as `use` is the same.
     fn token(&mut self, s: usize, spec: &config::Stage, out: &mut Effects) -> Option<QueueId> {
         let stage = &mut self.stages[s];
-        if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| *uses == spec.work.title()) {
+        if let Some((_, token)) = stage.tokens.iter().find(|(uses, _)| **uses == *spec.work.title()) {
             return Some(*token);
         }
-        let uses = spec.work.title().to_owned();
+        let uses = spec.work.title().into_owned();
         let label = Label::Token { stage: spec.name.clone(), uses: uses.clone() };
         let token = self.queues.hidden(label, out)?;
         stage.tokens.push((uses, token));
@@ -172,7 +172,7 @@ impl State {
         let is_new = |label| !self.queues.is_inactive(&label);
         let queues = new.pipeline.queues.iter().filter(|queue| self.queues.id(&queue.name).is_none());
         let hidden = new.pipeline.stages.iter().map(|spec| {
-            let (name, uses) = (spec.name.clone(), spec.work.title().to_owned());
+            let (name, uses) = (spec.name.clone(), spec.work.title().into_owned());
             let stage = stages.get(name.as_str());
             let has_token = stage.is_some_and(|stage| stage.tokens.iter().any(|(title, _)| *title == uses));
             let has_spill = stage.is_some_and(|stage| stage.spill.is_some());

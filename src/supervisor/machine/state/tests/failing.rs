@@ -52,6 +52,8 @@ fn a_stage_that_is_failing_is_reported_with_its_last_words_and_waited_for() {
     let mut bench = Bench::up(chain(WhenFailing::Wait, None));
     fail(&mut bench);
     assert_eq!((times_said(&bench, "is failing"), times_said(&bench, "no such host")), (1, 1));
+    // Where they say "not now", one that fails in another way is charged.
+    assert!(bench.has_said("an item that fails as they did is charged no attempt"), "{:?}", bench.said);
     bench.pass(60 * MINUTE);
     recover(&mut bench);
     assert!(bench.has_said("the stage send is no longer failing, after 1h"), "{:?}", bench.said);

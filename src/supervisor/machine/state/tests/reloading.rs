@@ -27,7 +27,7 @@ fn b(processes: u32, uses: &str) -> Pipeline {
 
 fn uses(bench: &Bench, stage: &str) -> Vec<String> {
     let of_stage = bench.procs.values().filter(|proc| proc.spawn.stage == stage);
-    of_stage.map(|proc| proc.spawn.version.work.title().to_owned()).collect()
+    of_stage.map(|proc| proc.spawn.version.work.title().into_owned()).collect()
 }
 
 /// `b` as a program whose outputs may have to wait for room.
@@ -671,13 +671,23 @@ fn a_stage_that_gave_up_gets_another_chance_when_it_is_changed_or_a_reload_is_as
         let mut bench = Bench::up(given.clone());
         bench.crash("d", 0);
         assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]"]);
-        if requested {
-            bench.send(Event::Hangup);
-        } else {
+        if !requested {
             given.stages[3].work.task = Task::of("y");
         }
-        bench.reload(given);
+        let steps = bench.state.plan(&wanted(given.clone(), &[]), &[]).unwrap();
+        let step = steps.last().unwrap();
+        assert!(step.starts_with("stage d: start again (it gave up)"), "{steps:?}");
+        assert_eq!(step.contains("a saved file alone leaves it"), requested, "{steps:?}");
+        if requested {
+            let id = bench.ask(Verb::Reload(protocol::Reload { wait: true }));
+            bench.reload(given);
+            // There is no reload whose end would be waited for.
+            assert_eq!(bench.answers[&id].as_ref().unwrap().steps, ["stage d: start again (it gave up)"]);
+        } else {
+            bench.reload(given);
+        }
         assert_eq!(bench.running(), ["a[0]", "b[0]", "c[0]", "d[0]"]);
+        assert!(bench.said.iter().any(|line| line.contains("reload: stage d: start again (it gave up)")));
     }
 }
 

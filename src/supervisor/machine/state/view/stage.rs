@@ -41,7 +41,7 @@ pub(super) fn describe(
     }
     status::StageStatus {
         name: stage.spec.name.clone(),
-        kind: stage.spec.work.title().to_owned(),
+        kind: stage.spec.work.title().into_owned(),
         is_command: stage.spec.work.command().is_some(),
         rate_limit: stage.spec.tuning.rate.map(|rate| rate.to_string()),
         order: stage.window().and_then(|window| describe_order(stage, window, named, counters)),
