@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// A message about the end of a queue may get lost, so the link asks this often. Where this machine itself brings the end about, the
 /// link asks at once.
@@ -169,11 +169,13 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             }
             let deadline = self.link.deadline().map(tokio::time::Instant::from_std);
             tokio::select! {
-                Some(answer) = self.tasks.join_next() => match answer {
-                    Ok(answer) => self.answered(answer),
-                    Err(error) if error.is_cancelled() => {}
-                    Err(error) => self.end = Some(End::Broken(error.to_string())),
-                },
+                Some(answer) = self.tasks.join_next() => {
+                    self.joined_task(answer);
+                    // What has come together is handled before the next look at the arena.
+                    while let Some(answer) = self.tasks.try_join_next().filter(|_| self.end.is_none()) {
+                        self.joined_task(answer);
+                    }
+                }
                 () = news.notified() => {}
                 _ = looks.tick() => {
                     self.look_for_ends();
@@ -186,6 +188,14 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                 () = until(deadline) => self.handle(Event::Tick),
                 () = until(self.leaves_at) => self.leave(),
             }
+        }
+    }
+
+    fn joined_task(&mut self, answer: Result<Answer<C::Broker>, JoinError>) {
+        match answer {
+            Ok(answer) => self.answered(answer),
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => self.end = Some(End::Broken(error.to_string())),
         }
     }
 
@@ -257,7 +267,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn look_into_the_arena(&mut self) {
-        match self.arena.poll() {
+        // While the broker is to answer first, no wake-up is needed: what has come by then is seen behind the answer.
+        match self.arena.poll(self.link.waits_for_arena()) {
             Ok(events) => events.into_iter().for_each(|event| self.handle(event)),
             Err(fault) => self.end = Some(End::Broken(fault.to_string())),
         }

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::model::Machines;
 use api::{Refusal, ms};
+use bytes::Bytes;
 pub use inventory::Inventory;
 use log::{For, Log};
 use state::{Action, Answer, Request, Run, StoredCommit, Who};
@@ -43,7 +44,8 @@ pub struct JetStream {
 }
 
 fn stored(commits: &[Commit]) -> (Vec<StoredCommit>, Vec<u8>) {
-    let mut data = Vec::new();
+    let outputs = commits.iter().flat_map(|commit| &commit.outputs);
+    let mut data = Vec::with_capacity(outputs.map(|output| output.item.len()).sum());
     let all = commits.iter().map(|commit| StoredCommit::of(commit, &mut data)).collect();
     (all, data)
 }
@@ -112,13 +114,12 @@ impl JetStream {
     async fn ask_commits(
         &self,
         stage: &SharedStage,
-        commits: &[StoredCommit],
+        commits: Vec<StoredCommit>,
         data: &[u8],
         is_short: bool,
     ) -> Result<Judged, Refusal> {
-        let action =
-            Action::Commit { line: stage.name.clone(), place: self.place(stage), commits: commits.to_vec() };
         let needs_room = commits.iter().any(StoredCommit::grows);
+        let action = Action::Commit { line: stage.name.clone(), place: self.place(stage), commits };
         let answer = match needs_room && !is_short {
             true => self.log.append_if_room(&self.request(action), data).await?,
             false => self.log.append(&self.request(action), data, None).await?,
@@ -142,9 +143,9 @@ impl JetStream {
         &self,
         stage: &SharedStage,
         commits: &[Commit],
+        (all, data): (Vec<StoredCommit>, Vec<u8>),
         spare: Option<u64>,
     ) -> Result<Judged, Refusal> {
-        let (all, data) = stored(commits);
         let place = self.place(stage);
         let line = state::Line { who: &self.who, name: &stage.name, place: &place };
         let fitting =
@@ -153,11 +154,11 @@ impl JetStream {
         if count == 0 && !all.is_empty() {
             return Ok(stopped);
         }
-        let (some, data) = if count == all.len() { (all.clone(), data) } else { stored(&commits[..count]) };
-        let mut judged = self.ask_commits(stage, &some, &data, spare.is_some()).await?;
-        if judged.verdicts.len() == count && count < all.len() {
+        let (some, data) = if count == all.len() { (all, data) } else { stored(&commits[..count]) };
+        let mut judged = self.ask_commits(stage, some, &data, spare.is_some()).await?;
+        if judged.verdicts.len() == count && count < commits.len() {
             // There may be room for the next one by now.
-            let (more, stopped) = fitting(&all[count..]);
+            let (more, stopped) = fitting(&stored(&commits[count..]).0);
             judged.full = stopped.full.filter(|_| more == 0);
         }
         Ok(judged)
@@ -166,14 +167,14 @@ impl JetStream {
     async fn commit_if_short(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Refusal> {
         let grows = commits.iter().any(|commit| !commit.outputs.is_empty());
         let spare = if grows { self.log.spare().await? } else { 0 };
-        self.commit_some(stage, commits, Some(spare)).await
+        self.commit_some(stage, commits, stored(commits), Some(spare)).await
     }
 
     async fn leases(&self, taken: Vec<state::Taken>) -> Result<Vec<Lease>, Fault> {
         let items: Vec<_> = taken.iter().map(|taken| taken.item).collect();
         let bytes = self.log.fetch(&items).await?;
         // What nothing holds any more has become another machine's meanwhile, and is done.
-        let lease = |(taken, item): (state::Taken, Option<Vec<u8>>)| {
+        let lease = |(taken, item): (state::Taken, Option<Bytes>)| {
             let state::Taken { sequence, attempts, deliveries, .. } = taken;
             Some(Lease { sequence, item: item?, attempts, deliveries })
         };
@@ -206,8 +207,9 @@ impl Broker for JetStream {
 
     async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
         if !self.log.replica().see(|state, _| state.is_short)? {
-            self.reserve(&stored(commits).0).await.map_err(Refusal::fault)?;
-            match self.commit_some(stage, commits, None).await {
+            let all = stored(commits);
+            self.reserve(&all.0).await.map_err(Refusal::fault)?;
+            match self.commit_some(stage, commits, all, None).await {
                 Err(Refusal::Full(_)) => {}
                 judged => return judged.map_err(Refusal::fault),
             }

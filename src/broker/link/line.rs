@@ -44,6 +44,11 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    /// Whether it would send a commit that comes now.
+    pub(super) fn waits_for_commits(&self) -> bool {
+        self.state == State::Ready
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let again = match self.state {
             State::Blocked { until, .. } => Some(until),

@@ -148,6 +148,13 @@ impl Link {
         }
     }
 
+    /// Whether news of the arena would lead to anything before the next answer of the broker does.
+    pub fn waits_for_arena(&self) -> bool {
+        !matches!(self.phase, Phase::Up { .. })
+            || self.lines.iter().any(Line::waits_for_commits)
+            || self.inlets.iter().any(Inlet::waits_for_room)
+    }
+
     /// What follows from an event, in order.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
@@ -272,8 +279,10 @@ impl Link {
     ) {
         let Some(line) = self.lines.get_mut(id.0) else { return };
         let before = out.len();
-        for (queue, sequence) in line.judged(id, first, judged, now, out) {
-            self.inlet(queue, |inlet| inlet.ended(sequence));
+        let ended = line.judged(id, first, judged, now, out);
+        for inlet in &mut self.inlets {
+            let queue = inlet.queue;
+            inlet.ended(ended.iter().filter(|end| end.0 == queue).map(|end| end.1));
         }
         let is_refused = |effect: &Effect| matches!(effect, Effect::Say(Note::Refused { .. }));
         if out[before..].iter().any(is_refused) {

@@ -269,3 +269,24 @@ fn what_a_source_emits_is_there_once_whatever_becomes_of_its_machines() {
     }
     assert!(moves > 200 && refusals > 50, "it was no storm: {moves} moves, {refusals} refusals");
 }
+
+/// What the arena says is looked at with the next answer anyway.
+#[test]
+fn while_a_request_is_under_way_nothing_is_waited_for_in_the_arena() {
+    let now = Instant::now();
+    let mut link = Link::new(
+        &Remains { commits: vec![Vec::new()], ..Remains::default() },
+        &[Role::default()],
+        ACK_WAIT,
+        now,
+    );
+    assert!(link.waits_for_arena(), "away, it is to see what it has for the broker");
+    link.handle(Event::Tick, now);
+    link.handle(Event::Joined, now);
+    assert!(link.waits_for_arena());
+    link.handle(Event::Queued { line: LINE, number: 1, ends: Vec::new() }, now);
+    assert!(!link.waits_for_arena());
+    let judged = Judged { verdicts: vec![Verdict::Done], ..Judged::default() };
+    link.handle(Event::Judged { line: LINE, first: 1, judged }, now);
+    assert!(link.waits_for_arena());
+}
