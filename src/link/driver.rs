@@ -204,7 +204,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         self.look_into_the_arena();
         let line = |name: &String| self.plan.lines.iter().position(|line| line.stage == *name).map(LineId);
         match order {
-            LinkOrder::Finish => self.finish(),
+            LinkOrder::Finish => self.finish(Event::Finish),
+            LinkOrder::Stop => self.finish(Event::Stop),
             LinkOrder::Overview => self.supervisor.look(),
             LinkOrder::Show => self.supervisor.snapshot().into_iter().for_each(|seen| self.show(seen)),
             LinkOrder::Stopped { stage } => {
@@ -218,11 +219,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     /// What no worker has begun goes back, and no more comes.
-    fn finish(&mut self) {
+    fn finish(&mut self, order: Event) {
+        self.handle(order);
         if std::mem::replace(&mut self.is_finishing, true) {
             return;
         }
-        self.handle(Event::Finish);
         for queue in self.plan.reads.clone() {
             if let Err(fault) = self.arena.close(queue) {
                 self.end = Some(End::Broken(fault.to_string()));
