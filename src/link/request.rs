@@ -88,7 +88,12 @@ impl LineRequest {
     }
 
     pub(super) fn role(&self) -> Role {
-        Role { reads: self.reads.clone(), position_of: self.placed, is_here: self.is_here }
+        Role {
+            reads: self.reads.clone(),
+            position_of: self.placed,
+            is_here: self.is_here,
+            is_source: self.is_source,
+        }
     }
 }
 
@@ -204,6 +209,8 @@ pub(crate) enum LinkNews {
 pub(crate) enum LinkOrder {
     /// The machine is to give back what it has not begun, and to leave once the rest is in the broker.
     Finish,
+    /// The same, without waiting for room for what sources have emitted: they emit it again from their positions in the broker.
+    Stop,
     /// No worker of the stage is there, and none comes before [`LinkNews::Here`].
     Stopped { stage: String },
     /// A snapshot is there, as [`LinkNews::Look`] has asked for it.

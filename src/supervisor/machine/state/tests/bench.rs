@@ -48,9 +48,11 @@ pub struct Proc {
 pub struct Links {
     pub started: usize,
     pub joined_before: bool,
+    /// Ordered to finish or to stop.
     pub finished: usize,
+    pub stopped: usize,
     pub killed: usize,
-    /// But for those to finish.
+    /// But for those.
     pub orders: Vec<LinkOrder>,
 }
 
@@ -187,7 +189,10 @@ impl Bench {
                 self.links.started += 1;
                 self.links.joined_before = start.joined_before;
             }
-            Effect::OrderLink(LinkOrder::Finish) => self.links.finished += 1,
+            Effect::OrderLink(order @ (LinkOrder::Finish | LinkOrder::Stop)) => {
+                self.links.finished += 1;
+                self.links.stopped += usize::from(order == LinkOrder::Stop);
+            }
             Effect::OrderLink(order) => self.links.orders.push(order),
             Effect::KillLink => self.links.killed += 1,
             Effect::Suspend(pid, on) => self.proc(pid).suspended = on,
