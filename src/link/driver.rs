@@ -112,6 +112,8 @@ pub(super) struct Driver<C: Connect, S> {
     /// What all machines are told, as the supervisor knows it.
     order: Option<RunOrder>,
     is_finishing: bool,
+    /// How often it has said that a stage is elsewhere, and the supervisor has not heard of it yet.
+    unheard: u32,
     /// It leaves the run then, or once it has shown what it has done.
     leaves_at: Option<tokio::time::Instant>,
     /// It has asked to leave on this connection: whatever the broker then says of its life, it has left.
@@ -151,6 +153,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             showing,
             order: None,
             is_finishing: false,
+            unheard: 0,
             leaves_at: None,
             is_leaving: false,
             end: None,
@@ -204,8 +207,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         self.look_into_the_arena();
         let line = |name: &String| self.plan.lines.iter().position(|line| line.stage == *name).map(LineId);
         match order {
+            // One from before: what was taken for the end of a stage is none.
+            LinkOrder::Finish | LinkOrder::Stop if self.unheard > 0 => {}
             LinkOrder::Finish => self.finish(Event::Finish),
             LinkOrder::Stop => self.finish(Event::Stop),
+            LinkOrder::WorkOn => self.unheard = self.unheard.saturating_sub(1),
             LinkOrder::Overview => self.supervisor.look(),
             LinkOrder::Show => self.supervisor.snapshot().into_iter().for_each(|seen| self.show(seen)),
             LinkOrder::Stopped { stage } => {

@@ -211,6 +211,8 @@ pub(crate) enum LinkOrder {
     Finish,
     /// The same, without waiting for room for what sources have emitted: they emit it again from their positions in the broker.
     Stop,
+    /// The supervisor has heard one [`LinkNews::Elsewhere`]: orders before this one to finish or to stop did not know of it.
+    WorkOn,
     /// No worker of the stage is there, and none comes before [`LinkNews::Here`].
     Stopped { stage: String },
     /// A snapshot is there, as [`LinkNews::Look`] has asked for it.

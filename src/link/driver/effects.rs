@@ -150,6 +150,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             Note::Elsewhere { line } => {
                 self.here.remove(&line.0);
                 (self.is_finishing, self.leaves_at) = (false, None);
+                self.unheard += 1;
                 LinkNews::Elsewhere { stage: stage(line) }
             }
             Note::Lost { queue: lost, items } => LinkNews::Lost { queue: queue(lost), items },

@@ -207,6 +207,7 @@ impl State {
                     stage.depart();
                     stage.spec.placed == Some(Machines::One)
                 });
+                out.push(Effect::OrderLink(link::LinkOrder::WorkOn));
                 self.work_on();
                 let why = match moves {
                     Some(true) => "the broker gives it to another machine",

@@ -51,6 +51,8 @@ pub struct Links {
     /// Ordered to finish or to stop.
     pub finished: usize,
     pub stopped: usize,
+    /// That a stage is elsewhere.
+    pub heard: usize,
     pub killed: usize,
     /// But for those.
     pub orders: Vec<LinkOrder>,
@@ -193,6 +195,7 @@ impl Bench {
                 self.links.finished += 1;
                 self.links.stopped += usize::from(order == LinkOrder::Stop);
             }
+            Effect::OrderLink(LinkOrder::WorkOn) => self.links.heard += 1,
             Effect::OrderLink(order) => self.links.orders.push(order),
             Effect::KillLink => self.links.killed += 1,
             Effect::Suspend(pid, on) => self.proc(pid).suspended = on,

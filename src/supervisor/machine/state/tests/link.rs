@@ -320,6 +320,7 @@ fn an_end_that_was_none_is_taken_back() {
     say(&mut bench, "b", Ending::InputEnded);
     assert_eq!(bench.links.finished, 1);
     news(&mut bench, ELSEWHERE);
+    assert_eq!((bench.links.heard, bench.links.finished), (1, 1), "that order is one from before");
     assert_eq!(bench.links.orders.last(), Some(&stopped()));
     news(&mut bench, HERE);
     assert_eq!(bench.running(), ["a[0]", "b[0]"], "there may be items for it again");
