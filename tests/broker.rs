@@ -435,7 +435,7 @@ fn a_stage_that_works_everywhere_has_a_position_on_each_machine(kind: BrokerKind
 
 async fn refused(access: &Access, layout: &Layout, who: &Membership) -> String {
     match AnyBroker::join(access, layout, who).await {
-        Err(Fault::Fatal(why) | Fault::Denied(why)) => why,
+        Err(Fault::Fatal(why) | Fault::Unfit(why) | Fault::Denied(why)) => why,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
     }

@@ -246,8 +246,11 @@ fn letters_that_are_as_many_as_they_may_be_make_items_wait_until_there_is_room()
         dropped += said.stdout.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
         run.child.try_wait().unwrap()
     });
-    dropped += fs::read_to_string(dead_file(&run.folder)).unwrap().lines().count();
-    assert_eq!((run.wait(), dropped), (3, 12), "{}", run.stderr());
+    let left = fs::read_to_string(dead_file(&run.folder)).unwrap().lines().count();
+    let code = run.wait();
+    // The last ones may be dropped before the run ends: then it has none.
+    let is_true = code == 3 || code == 0 && left == 0;
+    assert!(is_true && dropped + left == 12, "{code} {dropped} {left}: {}", run.stderr());
 }
 
 #[test]

@@ -40,7 +40,7 @@ async fn publish(server: &Server, subject: &str, bytes: &'static [u8]) {
 
 async fn refused(access: &Access, layout: &Layout) -> String {
     match AnyBroker::join(access, layout, &member("m")).await {
-        Err(Fault::Fatal(why) | Fault::Denied(why)) => why,
+        Err(Fault::Fatal(why) | Fault::Unfit(why) | Fault::Denied(why)) => why,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
     }
