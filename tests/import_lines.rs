@@ -124,7 +124,7 @@ const REFUSED: [(&str, &str); 32] = [
     ("parallel 'rm \"x {= s/a/b/ =}\"' ::: a", "inside of quotes"),
     ("parallel \"echo '{= s/a/b/ =} x'\" ::: a", "inside of quotes"),
     ("parallel sh -c {= s/a/b/ =} ::: a", "would be obeyed"),
-    ("parallel trap {} EXIT ::: a", "would be obeyed"),
+    ("parallel trap {} EXIT ::: a", "evaluates the item"),
     ("parallel 'rm -rf out/{= $_=Q($_) =}' ::: a", "can't be carried over"),
     ("parallel '[[ {} -eq 1 ]]' ::: a", "could be code"),
 ];

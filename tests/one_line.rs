@@ -208,7 +208,7 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-- python3 -c'print({})'", "a piece of the program"),
         ("-- awk '/{}/' f", "[\"awk\", \"-v\", \"x={}\""),
         ("'sh -c {}'", "a piece of the program"),
-        ("'trap {} EXIT'", "a piece of the program that `trap` runs"),
+        ("'trap {} EXIT'", "`trap` of the shell evaluates the item"),
         ("'[[ {} -eq 1 ]]'", "could be code"),
         ("'(( {} ))'", "could be code"),
         ("'x=$(eval {})'", "a piece of the program"),

@@ -262,7 +262,7 @@ fn command(stage: &LineStage) -> Result<Vec<String>, String> {
         && shell::is_line(line)
     {
         let ShellLine { script, arguments, .. } = shell::take_apart(line, many)?;
-        let shell = bash_words::shell(line).to_owned();
+        let shell = bash_words::shell(&script).to_owned();
         let script = plain(&script, Placeholders::Parallel, |_| true);
         let fixed = [shell.clone(), "-c".to_owned(), script, shell];
         return Ok(fixed.into_iter().chain(arguments).collect());

@@ -5,6 +5,7 @@
 //! paths start at the current folder, as those of a file there would.
 
 mod dry_run;
+mod evaluated;
 mod file;
 mod options;
 mod other_arguments;

@@ -1,7 +1,7 @@
 //! A line for the shell with placeholders in it: each becomes an argument of the shell, so that no item is ever read as code.
 
-use super::other_arguments;
-use crate::cli::shell_tokens::{self, TokenKind, tokens};
+use super::{evaluated, other_arguments};
+use crate::cli::shell_tokens::{TokenKind, tokens};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::code_words::code_words;
 use crate::config::pipeline::placeholder::{Braces, Meaning, Part, Piece, braces, has_argument};
@@ -96,6 +96,8 @@ enum Quotes {
     None,
     Single,
     Double,
+    /// `$'…'`, in which a backslash keeps the quote from closing.
+    Escaped,
 }
 
 /// Takes the placeholders out of a line. `many`: an item is several arguments.
@@ -118,9 +120,6 @@ pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
 pub(in crate::cli) fn refuse_line(line: &str) -> Result<(), String> {
     take_apart(line, false).map(drop)
 }
-
-const SEVERAL: &str = "the line may change the arguments of its shell (`set`, `shift`, `eval`, `.`, a function), and the items of a group, \
-                       which `{}` stands for, are these arguments: name each (`{1}`, `{2}`)";
 
 /// One that the line does not have.
 fn unused_name(line: &str) -> String {
@@ -169,8 +168,11 @@ impl ShellLine {
                 _ => letter.len_utf8(),
             };
             quotes = match (letter, quotes) {
+                ('\'', Quotes::None) if self.script.ends_with('$') && !self.script.ends_with("\\$") => {
+                    Quotes::Escaped
+                }
                 ('\'', Quotes::None) => Quotes::Single,
-                ('\'', Quotes::Single) | ('"', Quotes::Double) => Quotes::None,
+                ('\'', Quotes::Single | Quotes::Escaped) | ('"', Quotes::Double) => Quotes::None,
                 ('"', Quotes::None) => Quotes::Double,
                 (_, same) => same,
             };
@@ -195,58 +197,28 @@ fn refuse_code(line: &str) -> Result<(), String> {
     let commands = commands(line);
     let codes = commands.iter().flat_map(|words| code_words(words));
     let code = codes.into_iter().find(|code| has_item(code.text)).map(|code| code.program.to_owned());
-    match code.or_else(|| code_of_the_shell(line)) {
-        Some(program) => Err(format!(
+    if let Some(program) = code {
+        return Err(format!(
             "the item is a piece of the program that `{program}` runs: an item such as `$(reboot)` would be obeyed; hand it over as an \
              argument behind the code: sh -c '… \"$1\" …' sh {{}}"
-        )),
-        None => refuse_sum(line),
+        ));
     }
-}
-
-fn has_item(word: &str) -> bool {
-    has_argument(word, Placeholders::Parallel)
-}
-
-/// The command of the shell itself that reads the item as code: its name says so at the beginning of a command only.
-fn code_of_the_shell(line: &str) -> Option<String> {
-    let tokens = tokens(line).ok()?;
-    let of = |words: Vec<&shell_tokens::Word>| {
-        let (name, rest) = words.split_first()?;
-        let code = match name.text.as_str() {
-            "trap" => rest
-                .iter()
-                .find(|word| word.text == "-" || !word.text.starts_with('-'))
-                .is_some_and(|word| has_item(&word.text)),
-            "alias" | "let" => rest.iter().any(|word| has_item(&word.text)),
-            _ => false,
-        };
-        code.then(|| name.text.clone())
-    };
-    let inner = tokens.iter().filter_map(|token| match &token.kind {
-        TokenKind::Word(word) => word.inner_lines().into_iter().find_map(code_of_the_shell),
-        _ => None,
-    });
-    shell_tokens::commands(&tokens).into_iter().find_map(of).or_else(|| inner.into_iter().next())
-}
-
-/// bash calculates what stands beside `-eq` in `[[ … ]]`, and looks up what stands behind `-v`.
-fn refuse_sum(line: &str) -> Result<(), String> {
-    const SUMS: [&str; 6] = ["-eq", "-ne", "-lt", "-le", "-gt", "-ge"];
-    let is_sum = |words: &Vec<String>| {
-        let Some(at) = words.iter().position(|word| ["[[", "[", "test"].contains(&word.as_str())) else {
-            return false;
-        };
-        let rest = &words[at + 1..];
-        let has = |texts: &[&str]| rest.iter().any(|word| texts.contains(&word.as_str()));
-        (words[at] == "[[" && has(&SUMS) || has(&["-v"])) && rest.iter().any(|word| has_item(word))
-    };
-    match commands(line).iter().any(is_sum) {
+    if let Some(command) = evaluated::evaluating_command(line) {
+        return Err(format!(
+            "`{command}` of the shell evaluates the item, so an item such as `a[$(reboot)]` could be code: put it into a variable first \
+             (`x={{}}; …`), and use that where the shell evaluates nothing"
+        ));
+    }
+    match evaluated::is_in_calculating_test(line) {
         true => Err("the item stands where bash calculates or looks up a variable (`[[ {} -eq 1 ]]`, `-v {}`), so it could be code: \
                      `[ {} -eq 1 ]` takes it as a number"
             .to_owned()),
         false => Ok(()),
     }
+}
+
+fn has_item(word: &str) -> bool {
+    has_argument(word, Placeholders::Parallel)
 }
 
 /// The words of each command in a line, also of those in `$(…)`.
@@ -287,10 +259,10 @@ fn refuse(word: &str, quotes: Quotes, before: &str) -> Result<(), String> {
              (`'a b'{word}`, not `'a b{word}'`)"
         ));
     }
-    let is_calculated = before.rfind("((").is_some_and(|at| !before[at..].contains("))"));
-    if is_calculated || is_in_index(before) {
+    if evaluated::is_calculated(before) {
         return Err(format!(
-            "`{word}` stands in `((…))` or an index, where an item could be code: `n={word}; … $((n + 1))`"
+            "`{word}` stands in a sum (`((…))`, `$[…]`) or an index, where an item could be code: for a number `n=$(printf %d {word}) && \
+             echo $((n + 1))`"
         ));
     }
     if is_in_here_document(before) {
@@ -300,16 +272,6 @@ fn refuse(word: &str, quotes: Quotes, before: &str) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Whether what follows is calculated by bash: `${x:…`, `${x[…`.
-fn is_in_index(before: &str) -> bool {
-    let Some((_, inner)) = before.rsplit_once("${").filter(|(_, inner)| !inner.contains('}')) else {
-        return false;
-    };
-    let part =
-        inner.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "_#@*!".contains(letter));
-    part.starts_with('[') || part.starts_with(':') && !part[1..].starts_with(['-', '=', '?', '+'])
 }
 
 /// Whether what follows belongs to the text after `<<END`, before the line `END`.
@@ -346,7 +308,8 @@ impl ShellLine {
             self.arguments.len() - 1
         });
         if is_all {
-            return "\"$@\"".to_owned();
+            // An array: only bash has those.
+            return self.variables.as_ref().map_or("\"$@\"".to_owned(), |name| format!("\"${{{name}[@]}}\""));
         }
         let number = at + 1;
         let name = match &self.variables {
@@ -377,7 +340,8 @@ impl ShellLine {
         }
         if let Some(variables) = self.variables.take() {
             if many && self.arguments.iter().any(|word| word == "{}") {
-                return Err(SEVERAL.to_owned());
+                self.script = format!("{variables}=(\"$@\"); {}", self.script);
+                return Ok(self);
             }
             let set = self.arguments.iter().zip(1..).map(|(word, number)| match least_arguments(word) {
                 0 | 1 => format!("{variables}{number}=${{{number}}}; "),
@@ -430,7 +394,8 @@ mod tests {
             r#"item1=${1}; unset item2; [ $# -lt 2 ] || item2=${2}; shift; mv "$item1" ${item2+"$item2"}"#,
         );
         is("set -euo pipefail; echo {}", false, r#"set -euo pipefail; echo "$1""#);
-        assert!(take_apart("shift; echo {}", true).unwrap_err().contains("name each"));
+        is("shift; echo {}", true, r#"item=("$@"); shift; echo "${item[@]}""#);
+        is(". ./env; cp {} out", true, r#"item=("$@"); . ./env; cp "${item[@]}" out"#);
     }
 
     #[test]
@@ -442,11 +407,52 @@ mod tests {
             "((n = {}))",
             "echo ${x[{}]}",
             "echo ${x:{}}",
+            "[[ -n x && {} -eq 1 ]]",
+            "[[ ( {} -eq 1 ) ]]",
+            "declare -i n={}",
+            "declare {}=1",
+            "f() { local -i n; n={}; }; f",
+            "declare -a x; x[{}]=1",
+            "x=([{}]=1)",
+            "echo $(( (1+(2)) + {} ))",
+            "echo $[{}*2]",
+            "printf -v {} x",
+            "compgen -W {}",
+            "builtin let n={}",
+            "if let n={}; then a; fi",
+            "command trap {} EXIT",
+            "trap {} EXIT",
+            "a; trap -- {} EXIT",
+            "x=$(trap {} EXIT)",
+            "let n={}",
+            "alias a={}",
+            "unset {}",
+            "read {}",
         ] {
             let refused = take_apart(line, false).unwrap_err();
             assert!(refused.contains("could be code"), "{line}: {refused}");
         }
-        for line in ["[[ -e {} ]]", "[ {} -eq 1 ]", "((n = 1)); a {}", "echo ${x:-{}}", "[[ {} == a ]]"] {
+        for line in [
+            "[[ -e {} ]]",
+            "[ {} -eq 1 ]",
+            "((n = 1)); a {}",
+            "echo ${x:-{}}",
+            "[[ {} == a ]]",
+            "[[ {} =~ ([0-9]+) && -s {} ]]",
+            "f() { local x={}; echo \"$x\"; }; f",
+            "export X={}; a",
+            "read -r x < {}",
+            "mapfile -t all < {}",
+            "printf '%s' {}",
+            "all=({} b)",
+            "command cat {}",
+            "[[ $(stat -c %s {}) -gt 100 ]] && gzip {}",
+            "(( $(wc -l < {}) > 5 ))",
+            "awk '{print (($1)+1)}' {}",
+            "grep '((' {} | wc",
+            "cd {//} && go test -v {}",
+            "echo $'\\'' {}",
+        ] {
             assert!(take_apart(line, false).is_ok(), "{line}: {:?}", take_apart(line, false));
         }
     }
@@ -464,9 +470,14 @@ mod tests {
 
     #[test]
     fn inside_of_quotes_and_of_sums_an_item_is_refused() {
-        for line in
-            ["echo '{}'", r#"echo "{}""#, r#"ssh host "gzip {.}""#, "echo $(( {} + 1 ))", r#"x "$(cat {})""#]
-        {
+        for line in [
+            "echo '{}'",
+            r"echo $'a\' {} b'",
+            r#"echo "{}""#,
+            r#"ssh host "gzip {.}""#,
+            "echo $(( {} + 1 ))",
+            r#"x "$(cat {})""#,
+        ] {
             assert!(take_apart(line, false).is_err(), "{line}");
         }
         assert!(take_apart("sed 's/a{2}/b/' {1}", true).is_err());
@@ -492,11 +503,6 @@ mod tests {
             "(sudo sh -c 'a b'{})",
             "awk {.} f | wc",
             "sh -c {} <<E\nE",
-            "trap {} EXIT",
-            "a; trap -- {} EXIT",
-            "x=$(trap {} EXIT)",
-            "let n={}",
-            "alias a={}",
         ] {
             assert!(take_apart(line, false).unwrap_err().contains("a piece of the program"), "{line}");
         }

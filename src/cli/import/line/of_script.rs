@@ -17,6 +17,19 @@ enum What {
     Array,
 }
 
+/// Arrays that each bash has, and fills itself.
+const ARRAYS_OF_BASH: [&str; 9] = [
+    "BASH_REMATCH",
+    "PIPESTATUS",
+    "FUNCNAME",
+    "BASH_SOURCE",
+    "BASH_LINENO",
+    "BASH_VERSINFO",
+    "DIRSTACK",
+    "GROUPS",
+    "COPROC",
+];
+
 /// Refuses them in what prints the items. `shown`: a command that prints them where the script has them.
 pub(super) fn refuse_in_items(text: &str, shown: &str) -> Result<(), String> {
     let Some(Found { name, what }) = first(text) else { return Ok(()) };
@@ -102,6 +115,9 @@ fn is_set_there(text: &str, found: Found<'_>) -> bool {
         What::Array => {
             let name = found.name.trim_start_matches(['$', '{', '#', '!']);
             let name = name.split('[').next().unwrap_or_default();
+            if ARRAYS_OF_BASH.contains(&name) {
+                return true;
+            }
             let is_part = |letter: char| letter.is_ascii_alphanumeric() || "_{#!$".contains(letter);
             text.match_indices(name).any(|(at, _)| {
                 !text[..at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part)
@@ -139,6 +155,7 @@ mod tests {
             "for i in 1 2; do set -- $i; echo $1; done",
             "{ hosts=(a b); printf '%s\\n' \"${hosts[@]}\"; }",
             "mapfile -t hosts < f; echo \"${hosts[0]}\"",
+            "[[ a =~ (.) ]] && echo ${BASH_REMATCH[1]} ${PIPESTATUS[0]}",
         ] {
             assert_eq!(first(text), None, "{text}");
         }
