@@ -105,7 +105,7 @@ fn supervised_programs_with_a_pool_and_included_files() {
     has(
         &section("stages.api"),
         &[
-            r#"command = ["sh", "-c", "exec /usr/bin/env python3 -m http.server ${API_PORT} --bind 127.0.0.1"]"#,
+            r#"command = ["sh", "-fc", "exec /usr/bin/env python3 -m http.server $1 --bind 127.0.0.1", "sh", "${API_PORT}"]"#,
             "cwd = \"/srv/shop\"",
             "restart = \"always\"",
             "backoff = { reset_after = \"5s\" }",
@@ -239,9 +239,9 @@ fn included_programs_are_those_that_supervisord_has() {
     let here = folder.path().join("conf.d").display().to_string();
     for line in [
         &format!(
-            "command = [\"sh\", \"-c\", \"exec {here}/run ${{MORE}} '${{MORE}}' 'a  ${{MORE}} b' 'x${{MORE}}'\"]\numask = \"027\"\ncwd = \"{here}\"\n"
+            "command = [\"sh\", \"-fc\", \"exec {here}/run $1 \\\"$2\\\" \\\"$3\\\" \\\"$4\\\"\", \"sh\", \"${{MORE}}\", \"${{MORE}}\", \"a  ${{MORE}} b\", \"x${{MORE}}\"]\numask = \"027\"\ncwd = \"{here}\"\n"
         ),
-        "command = [\"sh\", \"-c\", \"exec serve --all 180 ${ADDRESS}\"]\n",
+        "command = [\"sh\", \"-fc\", \"exec serve --all 180 $1\", \"sh\", \"${ADDRESS}\"]\n",
         "# not carried over: [program-default] (supervisord has no such section",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
@@ -402,7 +402,7 @@ fn settings_mean_the_same_on_both_sides() {
     );
     for line in [
         "cwd = \"/srv\"\n",
-        "backoff = { reset_after = \"1s\" }\n",
+        "backoff = { initial = \"1s\", reset_after = \"1s\" }\n",
         "give_up = { within = \"1d\" }\n",
         "# not carried over: files=none/*.conf (there is no such file on this machine)\n",
         "command = [\"serve\", \"127.0.0.1:800{worker}\"]\n",

@@ -39,9 +39,10 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     draft.defaults.note("A program that gives up leaves the others alone.");
     draft.defaults.set("on_give_up", text("continue"), "");
     draft.defaults.note(
-        "A run of `startsecs` (1 if not set) is a good one: what was before it counts for `give_up` no more.",
+        "A run of `startsecs` (1 if not set) is a good one: what was before it counts for `give_up` no more. The pauses before \
+         the next starts begin at a second, as there, so what a program waits for has the time to come up.",
     );
-    draft.defaults.set("backoff", table([("reset_after", text("1s"))]), "");
+    draft.defaults.set("backoff", table([("initial", text("1s")), ("reset_after", text("1s"))]), "");
     draft.defaults.note(
         "One more than `startretries` (10 here if not set) in a row, whatever the pauses between, and it gives up.",
     );

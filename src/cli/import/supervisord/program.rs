@@ -99,10 +99,11 @@ fn run(block: &Block, names: &Names<'_>, stage: &mut Section) {
     match words {
         Ok(words) if words.iter().any(|word| marked(word).is_some()) => {
             stage.note(
-                "The value of a variable that is a word by itself is split, as supervisord does: by a shell.",
+                "The value of a variable that is a word by itself is split at its blanks, as supervisord does: by a shell. Quotes in it \
+                 mean nothing here.",
             );
-            let line = words.iter().map(|word| in_line(word)).collect::<Vec<_>>().join(" ");
-            stage.set("command", command(["sh", "-c", &format!("exec {line}")]), &from);
+            let words = split_by_shell(&words);
+            stage.set("command", command(words.iter().map(String::as_str)), &from);
         }
         Ok(words) if !words.is_empty() => {
             let words = words.iter().map(|word| word.replace(MARK, "")).collect();
@@ -138,10 +139,24 @@ fn marked(word: &str) -> Option<&str> {
     word.strip_suffix(MARK).filter(|word| word.starts_with("${") && word.find('}') == Some(word.len() - 1))
 }
 
-/// A word in a line for the shell.
-fn in_line(word: &str) -> String {
-    let quoted = || shlex::try_quote(&word.replace(MARK, "")).unwrap_or_default().into_owned();
-    marked(word).map_or_else(quoted, str::to_owned)
+/// A shell that splits what is marked. Values are its arguments, so none is read as code; with `-f` none is a pattern of file names.
+fn split_by_shell(words: &[String]) -> Vec<String> {
+    let (mut line, mut values) = ("exec".to_owned(), Vec::new());
+    for word in words {
+        let plain = word.replace(MARK, "");
+        if !plain.contains("${") {
+            line = format!("{line} {}", shlex::try_quote(&plain).unwrap_or_default());
+            continue;
+        }
+        values.push(plain);
+        let name = match values.len() {
+            number @ 1..=9 => format!("${number}"),
+            number => format!("$${{{number}}}"),
+        };
+        line = if marked(word).is_some() { format!("{line} {name}") } else { format!("{line} \"{name}\"") };
+    }
+    let shell = ["sh", "-fc", &line, "sh"].map(str::to_owned);
+    shell.into_iter().chain(values).collect()
 }
 
 fn missing(stage: &mut Section, why: &str) {
