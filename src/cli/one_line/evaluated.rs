@@ -123,7 +123,8 @@ pub(super) fn is_calculated(before: &str) -> bool {
             '\'' if top == Some(Open::Escaped) => drop(open.pop()),
             _ if top == Some(Open::Escaped) => {}
             '$' if rest.starts_with("$'") && top != Some(Open::Double) => {
-                (open.push(Open::Escaped), length = 2).1;
+                open.push(Open::Escaped);
+                length = 2;
             }
             '\'' if top != Some(Open::Double) => {
                 length = rest[1..].find('\'').map_or(rest.len(), |end| end + 2);
