@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { SHOP, TICK, axe, cut, launch, press, shot, shown as shownIn, until } from "./pipeline.js";
+import { LIMIT, SHOP, TICK, axe, cut, launch, press, shot, shown as shownIn, until } from "./pipeline.js";
 
 let browser;
 before(async () => { browser = await launch(); });
@@ -162,8 +162,17 @@ test("200 stages are drawn and followed without a pause of the page", () => {
 const sizes = async (page, look) => {
   for (const [width, height] of [[1280, 800], [768, 800], [360, 740]]) {
     await page.setViewportSize({ width, height });
-    await page.waitForTimeout(200);
-    await look(width);
+    // The page is drawn anew a moment after its window has changed.
+    const limit = Date.now() + LIMIT;
+    for (;;) {
+      try {
+        await look(width);
+        break;
+      } catch (error) {
+        if (Date.now() > limit) throw error;
+        await page.waitForTimeout(100);
+      }
+    }
   }
 };
 
