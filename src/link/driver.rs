@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 /// A message about the end of a queue may get lost, so the link asks this often. Where this machine itself brings the end about, the
 /// link asks at once.
@@ -172,13 +172,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             }
             let deadline = self.link.deadline().map(tokio::time::Instant::from_std);
             tokio::select! {
-                Some(answer) = self.tasks.join_next() => {
-                    self.joined_task(answer);
-                    // What has come together is handled before the next look at the arena.
-                    while let Some(answer) = self.tasks.try_join_next().filter(|_| self.end.is_none()) {
-                        self.joined_task(answer);
-                    }
-                }
+                Some(answer) = self.tasks.join_next() => match answer {
+                    Ok(answer) => self.answered(answer),
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => self.end = Some(End::Broken(error.to_string())),
+                },
                 () = news.notified() => {}
                 _ = looks.tick() => {
                     self.look_for_ends();
@@ -194,23 +192,14 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
     }
 
-    fn joined_task(&mut self, answer: Result<Answer<C::Broker>, JoinError>) {
-        match answer {
-            Ok(answer) => self.answered(answer),
-            Err(error) if error.is_cancelled() => {}
-            Err(error) => self.end = Some(End::Broken(error.to_string())),
-        }
-    }
-
     fn ordered(&mut self, order: &LinkOrder) {
         // What a stage has committed before is known before it.
         self.look_into_the_arena();
         let line = |name: &String| self.plan.lines.iter().position(|line| line.stage == *name).map(LineId);
         match order {
             // One from before: what was taken for the end of a stage is none.
-            LinkOrder::Finish | LinkOrder::Stop if self.unheard > 0 => {}
-            LinkOrder::Finish => self.finish(Event::Finish),
-            LinkOrder::Stop => self.finish(Event::Stop),
+            LinkOrder::Finish if self.unheard > 0 => {}
+            LinkOrder::Finish => self.finish(),
             LinkOrder::WorkOn => self.unheard = self.unheard.saturating_sub(1),
             LinkOrder::Overview => self.supervisor.look(),
             LinkOrder::Show => self.supervisor.snapshot().into_iter().for_each(|seen| self.show(seen)),
@@ -225,11 +214,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     /// What no worker has begun goes back, and no more comes.
-    fn finish(&mut self, order: Event) {
-        self.handle(order);
+    fn finish(&mut self) {
         if std::mem::replace(&mut self.is_finishing, true) {
             return;
         }
+        self.handle(Event::Finish);
         for queue in self.plan.reads.clone() {
             if let Err(fault) = self.arena.close(queue) {
                 self.end = Some(End::Broken(fault.to_string()));
@@ -274,8 +263,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn look_into_the_arena(&mut self) {
-        // While the broker is to answer first, no wake-up is needed: what has come by then is seen behind the answer.
-        match self.arena.poll(self.link.waits_for_arena()) {
+        match self.arena.poll() {
             Ok(events) => events.into_iter().for_each(|event| self.handle(event)),
             Err(fault) => self.end = Some(End::Broken(fault.to_string())),
         }
