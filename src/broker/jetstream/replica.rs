@@ -1,8 +1,8 @@
 //! This machine's copy of a pipeline's state, and those who wait for it to change.
 
-use super::state::{Answer, Applied, Fitting, ItemRef, Line, Message, News, State, StoredCommit};
+use super::state::{Answer, Applied, ItemRef, Line, Message, News, State, StoredCommit};
 use super::wire::{self, Decoded, Framed, RequestId, Unreadable};
-use crate::broker::{Fault, Full, SharedQueue, Woken};
+use crate::broker::{Fault, Full, Judged, SharedQueue, Woken};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -181,16 +181,14 @@ impl Replica {
         line: Line<'_>,
         commits: &[StoredCommit],
         spare: Option<u64>,
-    ) -> Fitting {
+    ) -> (usize, Judged) {
         let mut inner = self.lock();
-        let found = inner.state.fitting(run, line, commits, spare);
-        if let (0, Some(Full::Queue(queue)), Some(commit)) =
-            (found.count, found.stopped.full, commits.first())
-        {
+        let (count, judged) = inner.state.fitting(run, line, commits, spare);
+        if let (0, Some(Full::Queue(queue)), Some(commit)) = (count, judged.full, commits.first()) {
             let fits_at = inner.state.fits_at(run, queue, commit);
             inner.waiting.waits_for_room(queue, fits_at);
         }
-        found
+        (count, judged)
     }
 
     /// The connection is of no use any more.
