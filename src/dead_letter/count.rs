@@ -130,7 +130,7 @@ impl WholeLines {
         WholeLines { since: now, amount: Amount::default(), tail: None }
     }
 
-    /// Whether a file of so many bytes may still begin with them.
+    /// Whether a file with this length may still begin with these lines.
     fn are_in(&self, file: &File, bytes: u64, now: Instant) -> bool {
         let is_recent = now.saturating_duration_since(self.since) < WHOLE_INTERVAL;
         let end = self.amount.bytes;

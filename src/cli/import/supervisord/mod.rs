@@ -39,8 +39,8 @@ pub(super) fn import(file: &str, path: &Path) -> Result<Draft, Failure> {
     draft.defaults.note("A program that gives up leaves the others alone.");
     draft.defaults.set("on_give_up", text("continue"), "");
     draft.defaults.note(
-        "A run of `startsecs` (1 if not set) is a good one: what was before it counts for `give_up` no more. The pauses before \
-         the next starts begin at a second, as there, so what a program waits for has the time to come up.",
+        "A run of `startsecs` (1 if not set) is a good one: what was before it counts for `give_up` no more. The pause before a \
+         restart begins with a second, as supervisord's does: a database that a program waits for has time to come up.",
     );
     draft.defaults.set("backoff", table([("initial", text("1s")), ("reset_after", text("1s"))]), "");
     draft.defaults.note(

@@ -185,7 +185,7 @@ fn starts(block: &Block, stage: &mut Section) {
         Some((0, from)) => {
             stage.note(
                 "startsecs=0: each run is a good one there, however short, so it never gives up, and starts again at once. \
-                 Here it starts again after a second at most, and no program comes to so many restarts in a minute.",
+                 Here it starts again after a second at most, and no program comes to a million restarts in a minute.",
             );
             stage.set("backoff", table([("max", text("1s"))]), from);
             return stage.set(
