@@ -2,10 +2,9 @@
 
 use super::cluster::{PASS, again, each_once, file, machine, numbers, power_off};
 use super::server::Server;
-use super::support::{Folder, wait_until};
+use super::support::{Folder, Run, wait_until};
 use serde_json::Value;
 use std::fmt::Write;
-use std::time::{Duration, Instant};
 
 /// Bytes in the store of the server.
 fn used(server: &Server) -> u64 {
@@ -17,16 +16,10 @@ fn used(server: &Server) -> u64 {
     })
 }
 
-/// Nothing more goes into it.
-fn is_full(server: &Server, size: u64) {
-    let (mut before, mut since) = (0, Instant::now());
-    wait_until("a full store", || {
-        let used = used(server);
-        if used.abs_diff(before) > 4096 {
-            (before, since) = (used, Instant::now());
-        }
-        (used > size / 2 && since.elapsed() > Duration::from_secs(2)).then_some(())
-    });
+/// The source has filled it, and waits for room. Its size moves on: each machine that waits tries again, and snapshots come and go.
+fn is_full(server: &Server, size: u64, reads: &Run) {
+    reads.wait_for_log("is full: what the stage read has for jobs waits");
+    wait_until("a full store", || (used(server) > size / 2).then_some(()));
 }
 
 /// A source of lines of that length, for far more than the store holds; all die in the middle, the server as well.
@@ -44,7 +37,7 @@ fn ends_by_itself_with_each_item_once(mebibytes: u64, items: u32, len: usize) {
         )
         .replace("capacity = 500\n", "capacity = 1000000\n");
     let mut reads = machine(&text, "read");
-    is_full(&server, mebibytes << 20);
+    is_full(&server, mebibytes << 20, &reads);
     let mut works = machine(&text, "work");
     let mut writes = machine(&text, "write");
     let some = |part: u32, writes: &_| {
