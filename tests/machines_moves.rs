@@ -190,6 +190,35 @@ fn a_machine_that_stood_still_doubles_nothing_when_it_goes_on(kind: BrokerKind) 
     assert_eq!(numbers(&second), each_once(3000), "{}{}", first.stderr(), second.stderr());
 }
 
+/// It had read all that there is, and stood still before the broker had room for it. Another machine has brought it there meanwhile.
+fn a_machine_that_stood_still_at_the_end_of_its_source_ends_when_it_goes_on(kind: BrokerKind) {
+    let server = Server::safe(kind);
+    let text = moving(&server, 3000, &format!("{PASS}\nsleep = '1ms'"))
+        .replace("[queues.done]\n", "[queues.done]\ncapacity = 10000\n");
+    let mut first = machine(&text, "read");
+    wait_until("its end", || (state_of_read(&first)? == "finished").then_some(()));
+    // Nothing tells that the link has seen the end, too: it looks once a second.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let all = support::process::in_folder(first.folder.path());
+    for &pid in &all {
+        support::process::kill(pid, libc::SIGSTOP);
+    }
+    let mut second = machine(&text, "read,work");
+    let is_done = |line: &str| line.starts_with("work") && line.contains(" 3000 ");
+    wait_until("the second to have done all", || {
+        second.ask(&["status", "pipeline.toml"]).stdout.lines().any(is_done).then_some(())
+    });
+    for &pid in &all {
+        support::process::kill(pid, libc::SIGCONT);
+    }
+    first.wait_for_log("refused");
+    let mut third = machine(&text, "write");
+    for run in [&mut first, &mut second, &mut third] {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    assert_eq!(numbers(&third), each_once(3000), "{}{}", first.stderr(), second.stderr());
+}
+
 /// What a sum has seen is part of its position.
 fn a_sum_is_right_wherever_it_was_made_and_says_its_last_word(kind: BrokerKind) {
     let server = Server::safe(kind);
@@ -351,6 +380,7 @@ on_both!(
     one_that_is_stopped_by_hand_is_anothers_until_it_is_free_again,
     machines_that_die_all_the_time_lose_and_double_nothing_on_the_whole_way,
     a_machine_that_stood_still_doubles_nothing_when_it_goes_on,
+    a_machine_that_stood_still_at_the_end_of_its_source_ends_when_it_goes_on,
     a_sum_is_right_wherever_it_was_made_and_says_its_last_word,
     a_program_of_one_machine_at_a_time_says_its_last_word_once,
     a_program_of_one_machine_at_a_time_goes_on_on_another_when_its_machine_is_killed,

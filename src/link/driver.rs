@@ -262,9 +262,17 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
     }
 
+    /// News of the arena. A line that has ended, and is to go on, has a commit with the number of its mark: the supervisor has put it there.
+    fn came(&mut self, event: Event) {
+        if let Event::Queued { line, number, .. } = &event {
+            self.marks.retain(|of, mark| (*of, *mark) != (line.0, *number));
+        }
+        self.handle(event);
+    }
+
     fn look_into_the_arena(&mut self) {
         match self.arena.poll() {
-            Ok(events) => events.into_iter().for_each(|event| self.handle(event)),
+            Ok(events) => events.into_iter().for_each(|event| self.came(event)),
             Err(fault) => self.end = Some(End::Broken(fault.to_string())),
         }
         for line in 0..self.plan.lines.len() {

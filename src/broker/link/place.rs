@@ -129,10 +129,12 @@ impl Place {
         }
     }
 
-    /// The stage has said its end, and the broker knows.
+    /// The stage has said its end, and the broker knows. Where it is elsewhere meanwhile the supervisor waits for its next turn here.
     pub(super) fn ended(&mut self, out: &mut Vec<Effect>) {
-        self.resign(out);
-        self.state = State::Over;
+        if self.is_here() {
+            self.resign(out);
+            self.state = State::Over;
+        }
     }
 
     fn pull(&mut self, out: &mut Vec<Effect>) {

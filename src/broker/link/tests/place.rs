@@ -269,3 +269,23 @@ fn what_a_source_emits_is_there_once_whatever_becomes_of_its_machines() {
     }
     assert!(moves > 200 && refusals > 50, "it was no storm: {moves} moves, {refusals} refusals");
 }
+
+/// Its supervisor has taken the end back as it heard that, and waits to hear of the stage again.
+#[test]
+fn a_stage_that_is_elsewhere_comes_back_though_an_end_that_it_has_said_before_counts() {
+    let now = Instant::now();
+    let role = Role { position_of: Some(Machines::One), is_here: true, ..Role::default() };
+    let remains = Remains { commits: vec![vec![(1, Vec::new())]], ..Remains::default() };
+    let mut link = Link::new(&remains, &[role], ACK_WAIT, now);
+    let mut all = |event| link.handle(event, now);
+    assert_eq!(all(Event::Tick), [Effect::Join]);
+    let begins = all(Event::Joined);
+    assert!(begins.contains(&Effect::Claim { line: LINE }), "{begins:?}");
+    assert!(begins.contains(&Effect::Commit { line: LINE, first: 1, last: 1 }), "{begins:?}");
+    let moved = all(Event::Claimed { line: LINE, is_ours: false });
+    assert_eq!(moved, [Effect::Say(Note::Elsewhere { line: LINE })]);
+    let judged = Judged { verdicts: vec![Verdict::Done], ..Judged::default() };
+    all(Event::Judged { line: LINE, first: 1, judged });
+    assert_eq!(all(Event::LineEnded { line: LINE }), []);
+    assert_eq!(all(Event::Stopped { line: LINE }), [Effect::Claim { line: LINE }]);
+}
