@@ -1,6 +1,6 @@
 //! A real web server, of a test's own folder and port.
 
-use super::{Folder, wait_until};
+use super::{Folder, process, wait_until};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
@@ -28,8 +28,9 @@ impl Nginx {
         Nginx(child)
     }
 
+    /// It writes down each request that it has answered: a killed one may not.
     pub fn stop(mut self) {
-        self.0.kill().unwrap();
+        process::kill(self.0.id(), libc::SIGQUIT);
         self.0.wait().unwrap();
     }
 }
