@@ -215,6 +215,7 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("-- echo {-1}", "which -n N makes"),
         ("-a nofile echo", "no file `nofile`"),
         ("--joblog no/folder echo", "no folder `no`"),
+        ("-a names --joblog names echo", "give --joblog a file of its own"),
         ("./{}", "an item is no program"),
         ("-- bin/{.} x", "an item is no program"),
         ("nonesuch", "no program `nonesuch`"),
@@ -227,6 +228,7 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("", "required"),
     ] {
         let folder = Folder::new();
+        folder.file("names", "a\n");
         let output = line_of(&folder, &words(line), b"a\n");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(word), "{line}: {said}");

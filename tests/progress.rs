@@ -175,6 +175,18 @@ fn line_on_terminal(words: &[&str]) -> (Run, Pty) {
     (Run::adopt(folder, child), pty)
 }
 
+/// As cat does; but cat needs no word of it.
+#[test]
+fn a_line_that_waits_for_items_from_the_terminal_says_so_and_ends_with_them() {
+    let (mut run, mut pty) = line_on_terminal(&["echo", "out"]);
+    wait_until("a word", || {
+        pty.text().contains("from this terminal, a line each: Ctrl-D ends them").then_some(())
+    });
+    pty.press("a\n\x04");
+    assert_eq!(run.wait(), 0);
+    assert!(pty.end().contains("out a"), "{}", pty.text());
+}
+
 /// The row at the bottom.
 fn last_row(pty: &Pty) -> String {
     pty.look(|screen| {

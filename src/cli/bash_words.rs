@@ -153,8 +153,11 @@ fn has_list(bare: &str) -> bool {
     })
 }
 
-/// What follows a `$`: `RANDOM`, `{x//a/b}`, `{x:1:2}`, `{x^}`, `{x[0]}`, `{!x}`.
+/// What follows a `$`: `RANDOM`, `{x//a/b}`, `{x:1:2}`, `{x^}`, `{x[0]}`, `{!x}`, `[1 + 2]`.
 fn is_variable_of_bash(text: &str) -> bool {
+    if text.starts_with('[') {
+        return true;
+    }
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let name_of = |text: &'_ str| text.find(|letter| !is_letter(letter)).unwrap_or(text.len());
     let is_known = |name: &str| VARIABLES.contains(&name) || name.starts_with("BASH");
@@ -194,6 +197,7 @@ mod tests {
             "x={}; echo ${x^^}",
             "echo $RANDOM",
             "echo ${x[0]}",
+            "echo $[1+1]",
             "all=(a b)",
             "x+=b",
             "((n++))",
@@ -214,6 +218,7 @@ mod tests {
             "gzip -c {} > {.}.gz 2>&1",
             "a 2>&- >&2",
             "grep 'a$' {}",
+            "grep 'a$[bc]' {}",
             "sed 's/[[:space:]]//' {}",
             "ls [[:digit:]]*",
             "awk '{print $1, $2}' {}",

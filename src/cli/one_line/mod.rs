@@ -19,12 +19,14 @@ use crate::logs::Logging;
 use crate::progress::When;
 use crate::stage::Registry;
 use crate::supervisor::{self, RunOptions};
+use crate::terminal;
 pub(in crate::cli) use file::Around;
 use nix::unistd::{AccessFlags, access};
 pub(in crate::cli) use options::{Args, instead, instead_of};
 pub(in crate::cli) use other_arguments::may_change as may_change_arguments;
 pub(in crate::cli) use shell::{has_group_placeholder, is_line, refuse_line, without_needless_quotes};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the largest file: what a line has more than that is given on standard input.
@@ -45,6 +47,9 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
         return dry_run::run(&line, &loaded.pipeline);
     }
     options.logging.start(None);
+    if matches!(line.items, file::Items::Stdin) && terminal::stdin().is_terminal {
+        log::warn!(target: "mprun", "the items come from this terminal, a line each: Ctrl-D ends them");
+    }
     Ok(supervisor::run(options, registry))
 }
 
@@ -54,7 +59,30 @@ fn check_files(line: &file::Line) -> Result<(), Failure> {
         check_items(path).map_err(Failure::usage)?;
     }
     let mut logs = line.stages.iter().filter_map(|stage| stage.joblog.as_ref());
-    logs.try_for_each(|log| check_job_log(Path::new(&log.path)).map_err(Failure::usage))
+    logs.try_for_each(|log| {
+        let path = Path::new(&log.path);
+        check_job_log(path).and_then(|()| check_apart(&line.items, path)).map_err(Failure::usage)
+    })
+}
+
+/// A log in the file of the items would be read as items.
+fn check_apart(items: &file::Items, log: &Path) -> Result<(), String> {
+    let which = |path: &Path| {
+        let about = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        Some((about.dev(), about.ino()))
+    };
+    let of_items = match items {
+        file::Items::File(path) => which(path),
+        file::Items::Stdin => which(Path::new("/dev/stdin")),
+        file::Items::List(_) => None,
+    };
+    match which(log) {
+        Some(file) if of_items == Some(file) => Err(format!(
+            "the items are read from `{}`, so the job log can't be there: give --joblog a file of its own",
+            log.display()
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_items(path: &Path) -> Result<(), String> {
