@@ -27,7 +27,8 @@ use crate::model::Machines;
 use api::{Refusal, ms};
 pub use inventory::Inventory;
 use log::{For, Log};
-use state::{Action, Answer, Request, Run, StoredCommit, Who};
+use state::{Action, Answer, Fitting, Request, Run, StoredCommit, Who};
+use std::collections::BTreeSet;
 use std::time::Duration;
 pub use visit::Visitor;
 
@@ -43,8 +44,17 @@ pub struct JetStream {
 }
 
 fn stored(commits: &[Commit]) -> (Vec<StoredCommit>, Vec<u8>) {
+    stored_but(commits, &BTreeSet::new())
+}
+
+/// `void`: the places of those that can't happen any more.
+fn stored_but(commits: &[Commit], void: &BTreeSet<usize>) -> (Vec<StoredCommit>, Vec<u8>) {
     let mut data = Vec::new();
-    let all = commits.iter().map(|commit| StoredCommit::of(commit, &mut data)).collect();
+    let stored = |(n, commit): (usize, &Commit)| match void.contains(&n) {
+        true => StoredCommit::void(commit.number),
+        false => StoredCommit::of(commit, &mut data),
+    };
+    let all = commits.iter().enumerate().map(stored).collect();
     (all, data)
 }
 
@@ -149,16 +159,19 @@ impl JetStream {
         let line = state::Line { who: &self.who, name: &stage.name, place: &place };
         let fitting =
             |commits: &[StoredCommit]| self.log.replica().fitting(self.joined.run, line, commits, spare);
-        let (count, stopped) = fitting(&all);
+        let Fitting { count, void, stopped } = fitting(&all);
         if count == 0 && !all.is_empty() {
             return Ok(stopped);
         }
-        let (some, data) = if count == all.len() { (all.clone(), data) } else { stored(&commits[..count]) };
+        let (some, data) = match count == all.len() && void.is_empty() {
+            true => (all.clone(), data),
+            false => stored_but(&commits[..count], &void),
+        };
         let mut judged = self.ask_commits(stage, &some, &data, spare.is_some()).await?;
         if judged.verdicts.len() == count && count < all.len() {
             // There may be room for the next one by now.
-            let (more, stopped) = fitting(&all[count..]);
-            judged.full = stopped.full.filter(|_| more == 0);
+            let next = fitting(&all[count..]);
+            judged.full = next.stopped.full.filter(|_| next.count == 0);
         }
         Ok(judged)
     }
@@ -166,6 +179,8 @@ impl JetStream {
     async fn commit_if_short(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Refusal> {
         let grows = commits.iter().any(|commit| !commit.outputs.is_empty());
         let spare = if grows { self.log.spare().await? } else { 0 };
+        // A machine that stood still knows nothing of what others did meanwhile: what it would send in vain uses the reserve up.
+        self.log.catch_up().await.map_err(Refusal::Fault)?;
         self.commit_some(stage, commits, Some(spare)).await
     }
 

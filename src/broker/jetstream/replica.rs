@@ -1,8 +1,8 @@
 //! This machine's copy of a pipeline's state, and those who wait for it to change.
 
-use super::state::{Answer, Applied, ItemRef, Line, Message, News, State, StoredCommit};
+use super::state::{Answer, Applied, Fitting, ItemRef, Line, Message, News, State, StoredCommit};
 use super::wire::{self, Decoded, Framed, RequestId, Unreadable};
-use crate::broker::{Fault, Full, Judged, SharedQueue, Woken};
+use crate::broker::{Fault, Full, SharedQueue, Woken};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
@@ -181,14 +181,16 @@ impl Replica {
         line: Line<'_>,
         commits: &[StoredCommit],
         spare: Option<u64>,
-    ) -> (usize, Judged) {
+    ) -> Fitting {
         let mut inner = self.lock();
-        let (count, judged) = inner.state.fitting(run, line, commits, spare);
-        if let (0, Some(Full::Queue(queue)), Some(commit)) = (count, judged.full, commits.first()) {
+        let found = inner.state.fitting(run, line, commits, spare);
+        if let (0, Some(Full::Queue(queue)), Some(commit)) =
+            (found.count, found.stopped.full, commits.first())
+        {
             let fits_at = inner.state.fits_at(run, queue, commit);
             inner.waiting.waits_for_room(queue, fits_at);
         }
-        (count, judged)
+        found
     }
 
     /// The connection is of no use any more.

@@ -21,6 +21,7 @@ pub(super) use blobs::{Blobs, ItemRef, Source, Span};
 pub(super) use queue::{StoredLetter, StoredQueue};
 pub(super) use request::{Action, Answer, Line, Request, StoredCommit, Taken, Visit, Who};
 pub(super) use reserved::{REQUESTS, Reserved, SHARE};
+pub(super) use room::Fitting;
 pub(super) use run::{Machine, News, Run, Standing};
 
 use crate::broker::{QueueSettings, Retried, Sequence, SharedQueue};

@@ -128,6 +128,9 @@ pub(in crate::broker::jetstream) struct Line<'a> {
     pub place: &'a str,
 }
 
+/// No stage's position: those are JSON, or empty.
+const NOWHERE: &[u8] = b"\0nowhere";
+
 /// A commit whose outputs lie in the data of its message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::broker::jetstream) struct StoredCommit {
@@ -155,6 +158,19 @@ impl StoredCommit {
     /// Whether its step, if it has one, begins where the stage is.
     pub(super) fn begins_at(&self, position: &[u8]) -> bool {
         self.step.as_ref().is_none_or(|(from, _)| from == position)
+    }
+
+    /// In the place of one that can't happen any more, or was judged before: it asks for the verdict alone, and its outputs take no room in the
+    /// log. Should the other happen after all, it still does not: then its items are delivered anew.
+    pub(in crate::broker::jetstream) fn void(number: u64) -> StoredCommit {
+        let nowhere = NOWHERE.to_vec();
+        StoredCommit {
+            number,
+            ends: Vec::new(),
+            outputs: Vec::new(),
+            step: Some((nowhere.clone(), nowhere)),
+            marks: Vec::new(),
+        }
     }
 
     /// The bytes of the outputs go behind `data`.

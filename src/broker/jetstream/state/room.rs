@@ -58,16 +58,16 @@ impl State {
         self.latest().map_or(0, |(_, run)| run.queues.len())
     }
 
-    /// How many of the line's commits would happen now, from the first on, and what the next one would be answered; see [`Run::fitting`].
+    /// See [`Run::fitting`].
     pub(in crate::broker::jetstream) fn fitting(
         &self,
         run: u64,
         line: Line<'_>,
         commits: &[StoredCommit],
         spare: Option<u64>,
-    ) -> (usize, Judged) {
+    ) -> Fitting {
         let Some(run) = self.runs.get(&run).filter(|run| run.is_present(line.who)) else {
-            return (commits.len(), Judged::default());
+            return Fitting { count: commits.len(), void: BTreeSet::new(), stopped: Judged::default() };
         };
         let room = self.room();
         run.fitting(
@@ -101,6 +101,16 @@ impl State {
         };
         self.is_short = false;
     }
+}
+
+/// What a look ahead at the commits of a line finds.
+pub(in crate::broker::jetstream) struct Fitting {
+    /// So many would happen or be refused now, from the first on.
+    pub count: usize,
+    /// The places of those of them that are refused, or were judged before.
+    pub void: BTreeSet<usize>,
+    /// What the next one would be answered.
+    pub stopped: Judged,
 }
 
 /// What the commits before have changed of a queue.
@@ -172,40 +182,39 @@ impl Run {
 
 impl Run {
     /// A look ahead, as [`Run::commit`] will judge. `spare`: bytes for what stages make of items, where that goes into the reserve.
-    fn fitting(
-        &self,
-        line: Line<'_>,
-        commits: &[StoredCommit],
-        mut room: Room,
-        spare: u64,
-    ) -> (usize, Judged) {
+    fn fitting(&self, line: Line<'_>, commits: &[StoredCommit], mut room: Room, spare: u64) -> Fitting {
         let field = format!("{}:{}/{}", line.who.machine, line.who.life, line.name);
         let last = self.lines.get(&field).map_or(0, |line| line.last);
-        let stop = |n, full| (n, Judged { full, before: last, ..Judged::default() });
+        let mut void = BTreeSet::new();
+        let stop = |count, void, full| {
+            let stopped = Judged { full, before: last, ..Judged::default() };
+            Fitting { count, void, stopped }
+        };
         let position = self.position(line.place);
         let mut ahead = Ahead { queues: BTreeMap::new(), ended: BTreeSet::new(), position };
         let mut bytes = 0;
-        for (n, commit) in commits.iter().enumerate().filter(|(_, commit)| commit.number > last) {
-            if !ahead.allows(commit) || !self.is_allowed(line.who, commit) {
-                continue; // it is refused whatever room there is
+        for (n, commit) in commits.iter().enumerate() {
+            if commit.number <= last || !ahead.allows(commit) || !self.is_allowed(line.who, commit) {
+                void.insert(n);
+                continue;
             }
             let is_narrow = room.is_short || commit.weight() > room.left;
             if commit.grows() && is_narrow && !commit.ends.is_empty() {
                 bytes += commit.output_bytes() + MESSAGE_BYTES;
                 if bytes > spare {
-                    return stop(n, Some(Full::Memory));
+                    return stop(n, void, Some(Full::Memory));
                 }
                 if n > 0 && bytes > SHARE / 4 {
-                    return stop(n, None);
+                    return stop(n, void, None);
                 }
             }
             if let Err(full) = self.look_ahead(commit, room, &ahead) {
-                return stop(n, Some(full));
+                return stop(n, void, Some(full));
             }
             room.took(commit);
             ahead.happens(commit);
         }
-        stop(commits.len(), None)
+        stop(commits.len(), void, None)
     }
 
     fn look_ahead(&self, commit: &StoredCommit, room: Room, ahead: &Ahead) -> Result<(), Full> {

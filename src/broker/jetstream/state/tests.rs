@@ -81,6 +81,33 @@ fn a_clock_that_goes_back_takes_nothing_back() {
 }
 
 #[test]
+fn what_is_refused_or_was_judged_takes_no_room_and_gets_its_verdict() {
+    use crate::broker::{Full, Verdict};
+    let mut log = Reading::default();
+    log.join(1, 1);
+    log.join(2, 1);
+    let step = |number, from: &str, to: &str| StoredCommit {
+        step: Some((from.into(), to.into())),
+        ..emits(number, 1).remove(0)
+    };
+    log.commit(1000, who(1, 1), vec![step(1, "", "1")]);
+    log.commit(1000, who(2, 1), vec![step(1, "1", "2")]);
+    let (me, place) = (who(1, 1), "m/s".to_owned());
+    let line = Line { who: &me, name: "s", place: &place };
+    let all = [step(1, "", "1"), step(2, "1", "2"), step(3, "2", "3"), emits(4, 9).remove(0)];
+    let found = log.state.fitting(1, line, &all, None);
+    assert_eq!((found.count, found.void, found.stopped.full), (3, [0, 1].into(), Some(Full::Queue(A))));
+    // That machine 2 was there first is all that the state needs for its answer.
+    let sent = vec![StoredCommit::void(1), StoredCommit::void(2), step(3, "2", "3")];
+    let Answer::Judged(judged) = log.commit(1000, me.clone(), sent) else { panic!() };
+    assert_eq!(judged.verdicts, [Verdict::Done, Verdict::Refused, Verdict::Done]);
+    let nothing = vec![StoredCommit::void(4)];
+    let Answer::Judged(judged) = log.commit(1000, me.clone(), nothing) else { panic!() };
+    assert_eq!(judged.verdicts, [Verdict::Refused]);
+    assert_eq!(log.state.runs[&1].position("m/s").to_vec(), b"3".to_vec());
+}
+
+#[test]
 fn a_message_is_needed_as_long_as_an_item_or_a_letter_of_it_is_there() {
     let mut log = Reading::default();
     log.join(1, 1);
