@@ -95,7 +95,7 @@ fn long_items_and_short_ones_pass_in_order_however_often_their_request_comes(kin
         assert_eq!(verdicts(&broker, "read", &request[3..]).await, [Verdict::Done; 2]);
         broker.give_back(A, &[(taken[1].sequence, 1)]).await.unwrap();
         let again = broker.take(A, 10, false).await.unwrap();
-        let of = |lease: &mprun::broker::Lease| (lease.item.clone(), lease.attempts, lease.deliveries);
+        let of = |lease: &mprun::broker::Lease| (lease.item.to_vec(), lease.attempts, lease.deliveries);
         let expected = [(x.clone(), 1, 1), (z.clone(), 0, 1), ("d".to_owned(), 0, 1)];
         let expected = expected.map(|(item, attempts, count)| (item.into_bytes(), attempts, count));
         assert_eq!(again.iter().map(of).collect::<Vec<_>>(), expected);

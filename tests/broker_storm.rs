@@ -115,7 +115,7 @@ async fn fill(redis: &AnyBroker) {
     let all: Vec<u32> = (0..ITEMS).collect();
     let commit = |(number, some): (u64, &[u32])| Commit {
         number,
-        outputs: some.iter().map(|n| Output { queue: A, item: n.to_le_bytes().to_vec() }).collect(),
+        outputs: some.iter().map(|n| Output { queue: A, item: n.to_le_bytes().to_vec().into() }).collect(),
         ..Commit::default()
     };
     let commits: Vec<Commit> = (1..).zip(all.chunks(100)).map(commit).collect();

@@ -4,6 +4,7 @@
 //! its length; numbers have the lowest byte first. Its number is none of the bytes: it is the place in its line.
 
 use super::{Commit, End, Output, Sequence, SharedQueue, Step};
+use bytes::Bytes;
 
 /// Counts changes of the format of a commit.
 const FORMAT: u8 = 2;
@@ -46,8 +47,8 @@ impl Commit {
         to
     }
 
-    /// The commit of this number; `None`: the bytes are no commit.
-    pub fn decode(number: u64, bytes: &[u8]) -> Option<Commit> {
+    /// The commit of this number; `None`: the bytes are no commit. Its outputs are parts of them.
+    pub fn decode(number: u64, bytes: &Bytes) -> Option<Commit> {
         let mut from = Reader::of_commit(bytes)?;
         let ends = from.list(Reader::end)?;
         let step = match from.byte()? {
@@ -55,14 +56,14 @@ impl Commit {
             _ => Some(Step { from: from.text()?.to_vec(), to: from.text()?.to_vec() }),
         };
         let marks = from.list(Reader::queue)?;
-        let outputs = from.list(|from| Some(Output { queue: from.queue()?, item: from.text()?.to_vec() }))?;
+        let outputs =
+            from.list(|from| Some(Output { queue: from.queue()?, item: bytes.slice_ref(from.text()?) }))?;
         from.0.is_empty().then_some(Commit { number, ends, outputs, step, marks })
     }
 
     /// The leases that such bytes end: they come first, so that an output need not be read for them.
     pub fn decode_ends(bytes: &[u8]) -> Option<Vec<(SharedQueue, Sequence)>> {
-        let ends = Reader::of_commit(bytes)?.list(Reader::end)?;
-        Some(ends.into_iter().map(|end| (end.queue, end.sequence)).collect())
+        Reader::of_commit(bytes)?.list(Reader::ended)
     }
 }
 
@@ -134,6 +135,16 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.text()?.to_vec()).ok()
     }
 
+    /// Without the reason of a letter.
+    fn ended(&mut self) -> Option<(SharedQueue, Sequence)> {
+        let (queue, sequence) = (self.queue()?, self.sequence()?);
+        if self.byte()? != 0 {
+            self.u32()?;
+            self.text()?;
+        }
+        Some((queue, sequence))
+    }
+
     fn end(&mut self) -> Option<End> {
         let (queue, sequence) = (self.queue()?, self.sequence()?);
         let dead = match self.byte()? {
@@ -148,8 +159,13 @@ impl<'a> Reader<'a> {
 
     /// A count that is not true ends with the bytes: it costs no memory before.
     fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let n = self.u32()?;
-        (0..n).map(|_| item(self)).collect()
+        let n = self.u32()? as usize;
+        // An item has no less than its queue's number.
+        let mut items = Vec::with_capacity(n.min(self.0.len() / 2));
+        for _ in 0..n {
+            items.push(item(self)?);
+        }
+        Some(items)
     }
 }
 
@@ -163,7 +179,7 @@ mod tests {
         Commit {
             number: 7,
             ends: vec![end(4, None), end(5, Some(("boom".into(), 2)))],
-            outputs: vec![Output { queue: SharedQueue(2), item: b"out".to_vec() }],
+            outputs: vec![Output { queue: SharedQueue(2), item: Bytes::from_static(b"out") }],
             step: Some(Step { from: b"at".to_vec(), to: b"v".to_vec() }),
             marks: vec![SharedQueue(9)],
         }
@@ -186,7 +202,7 @@ mod tests {
             b"out",
         ];
         assert_eq!(commit().encode(), golden.concat());
-        assert_eq!(Commit::decode(7, &golden.concat()), Some(commit()));
+        assert_eq!(Commit::decode(7, &golden.concat().into()), Some(commit()));
         let mark = [2, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(Sequence(0x0102, 4).to_mark(), mark);
         assert_eq!(
@@ -199,9 +215,10 @@ mod tests {
     #[test]
     fn a_part_of_the_bytes_is_no_commit_nor_is_more_than_all() {
         let bytes = commit().encode();
-        (0..bytes.len()).for_each(|n| assert_eq!(Commit::decode(7, &bytes[..n]), None, "{n} bytes"));
-        assert_eq!(Commit::decode(7, &[&bytes[..], b"x"].concat()), None);
-        assert_eq!(Commit::decode(7, &[&[1], &bytes[1..]].concat()), None, "another format");
+        (0..bytes.len())
+            .for_each(|n| assert_eq!(Commit::decode(7, &bytes[..n].to_vec().into()), None, "{n} bytes"));
+        assert_eq!(Commit::decode(7, &[&bytes[..], b"x"].concat().into()), None);
+        assert_eq!(Commit::decode(7, &[&[1], &bytes[1..]].concat().into()), None, "another format");
     }
 
     proptest! {
@@ -223,21 +240,21 @@ mod tests {
             let commit = Commit {
                 number,
                 ends: ends.into_iter().map(end).collect(),
-                outputs: outputs.into_iter().map(|(queue, item)| Output { queue: SharedQueue(queue), item }).collect(),
+                outputs: outputs.into_iter().map(|(queue, item)| Output { queue: SharedQueue(queue), item: item.into() }).collect(),
                 step: step.map(|(from, to)| Step { from, to }),
                 marks: marks.into_iter().map(SharedQueue).collect(),
             };
             let ends: Vec<_> = commit.ends.iter().map(|end| (end.queue, end.sequence)).collect();
             prop_assert_eq!(Commit::decode_ends(&commit.encode()), Some(ends));
-            prop_assert_eq!(Commit::decode(number, &commit.encode()), Some(commit));
+            prop_assert_eq!(Commit::decode(number, &commit.encode().into()), Some(commit));
         }
 
         #[test]
         fn no_bytes_do_harm(mut bytes in any::<Vec<u8>>()) {
-            Commit::decode(1, &bytes);
+            Commit::decode(1, &bytes.clone().into());
             bytes.insert(0, FORMAT);
-            Commit::decode(1, &bytes);
             Commit::decode_ends(&bytes);
+            Commit::decode(1, &bytes.into());
         }
     }
 }

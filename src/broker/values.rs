@@ -1,6 +1,7 @@
 //! What travels between the link and the broker.
 
 use crate::model::{Machines, WhenFull};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -117,7 +118,7 @@ pub struct Joined {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     pub sequence: Sequence,
-    pub item: Vec<u8>,
+    pub item: Bytes,
     /// Attempts that other machines have begun and told of.
     pub attempts: u32,
     /// This is the item's delivery of that number; those that were given back don't count.
@@ -148,7 +149,7 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     pub queue: SharedQueue,
-    pub item: Vec<u8>,
+    pub item: Bytes,
 }
 
 /// The position of a stage moves: where a source is, how long a file is, what a stage has summed up.

@@ -21,6 +21,7 @@ use super::pace::Pace;
 use crate::broker::link::{Ends, Event, LineId, Remains};
 use crate::broker::{Commit, Lease, MARK_LEN, Sequence, SharedQueue, Verdict};
 use crate::queue::{self, Arena, Committed, Fault, PutError, QueueId, SlotId, Taken, Wait, WorkerHandle};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -109,8 +110,7 @@ impl LinkArena {
 
     /// What lies there when a link starts.
     pub(crate) fn remains(&mut self) -> Result<Remains, Fault> {
-        let held =
-            self.inlets.iter().map(|inlet| (inlet.shared, inlet.held.0.iter().copied().collect())).collect();
+        let held = self.inlets.iter().map(|inlet| (inlet.shared, inlet.held.sequences().to_vec())).collect();
         let mut commits = Vec::new();
         for line in 0..self.lines.len() {
             commits.push(self.new_commits(line)?);
@@ -124,7 +124,7 @@ impl LinkArena {
         for some in leases.chunks(MOST_AT_ONCE) {
             let held = self.inlets[i].held.with(some.iter().map(|lease| lease.sequence));
             let q = self.inlets[i].queue;
-            self.replace_held(&[(i, held)], 0, |handle| {
+            self.replace_held(vec![(i, held)], 0, |handle| {
                 some.iter().try_for_each(|lease| put_marked(handle, q, lease))
             })?;
             let reported = &mut self.inlets[i].reported;
@@ -147,8 +147,8 @@ impl LinkArena {
                 self.handle.give_back(at, false)?;
             }
         }
-        let held = self.inlets[i].held.without(&gone);
-        self.replace_held(&[(i, held)], self.handle.len(), |_| Ok(()))
+        let held = self.inlets[i].held.without(gone);
+        self.replace_held(vec![(i, held)], self.handle.len(), |_| Ok(()))
     }
 
     /// What comes back from workers stays again.
@@ -166,9 +166,8 @@ impl LinkArena {
         while self.handle.take_waiting(self.inlets[i].queue, MOST_AT_ONCE)? > 0 {
             let n = self.handle.len();
             let leases = (0..n).map(|at| sequence_of(&self.handle, at)).collect::<Result<Vec<_>, _>>()?;
-            let gone = leases.iter().map(|(sequence, _)| *sequence).collect();
-            let held = self.inlets[i].held.without(&gone);
-            self.replace_held(&[(i, held)], n, |_| Ok(()))?;
+            let held = self.inlets[i].held.without(leases.iter().map(|(sequence, _)| *sequence));
+            self.replace_held(vec![(i, held)], n, |_| Ok(()))?;
             all.extend(leases);
         }
         Ok(all)
@@ -206,7 +205,7 @@ impl LinkArena {
             if bytes > MOST_BYTES && !commits.is_empty() {
                 return false;
             }
-            match Commit::decode(id + 1, item) {
+            match Commit::decode(id + 1, &Bytes::copy_from_slice(item)) {
                 Some(commit) => commits.push(commit),
                 None => bad = Some(no_commit(q, id)),
             }
@@ -264,10 +263,13 @@ impl LinkArena {
         Ok(())
     }
 
-    /// [`Event::Room`], [`Event::Queued`] and [`Event::Withdrawn`], as far as they are news.
-    pub(crate) fn poll(&mut self) -> Result<Vec<Event>, Fault> {
+    /// [`Event::Room`], [`Event::Queued`] and [`Event::Withdrawn`], as far as they are news. `listens`: what happens from now on ends
+    /// the wait of the [`LinkArena::waiter`].
+    pub(crate) fn poll(&mut self, listens: bool) -> Result<Vec<Event>, Fault> {
         // First: what happens after it is news.
-        self.listen()?;
+        if listens || self.inlets.iter().any(|inlet| inlet.is_withdrawn) {
+            self.listen()?;
+        }
         let mut events = Vec::new();
         for line in 0..self.lines.len() {
             let queued = self.new_commits(line)?.into_iter();
@@ -361,10 +363,9 @@ impl LinkArena {
         }
         let mut held = Vec::new();
         for (i, inlet) in self.inlets.iter().enumerate() {
-            let of_it = ends.iter().filter(|(queue, _)| *queue == inlet.shared);
-            let gone: BTreeSet<Sequence> = of_it.map(|(_, sequence)| *sequence).collect();
-            if !gone.is_empty() {
-                held.push((i, inlet.held.without(&gone)));
+            let mut of_it = ends.iter().filter(|(queue, _)| *queue == inlet.shared).peekable();
+            if of_it.peek().is_some() {
+                held.push((i, inlet.held.without(of_it.map(|(_, sequence)| *sequence))));
             }
         }
         while self.handle.len() < n {
@@ -372,27 +373,27 @@ impl LinkArena {
                 return Err(no_commit(q, first));
             }
         }
-        self.replace_held(&held, n, |_| Ok(()))
+        self.replace_held(held, n, |_| Ok(()))
     }
 
     /// One transaction: held sets take the place of those that are there, what `put` puts becomes items, and the oldest `ended`
     /// leases end.
     fn replace_held(
         &mut self,
-        held: &[(usize, HeldSet)],
+        held: Vec<(usize, HeldSet)>,
         ended: usize,
         put: impl Fn(&mut WorkerHandle) -> Result<(), PutError>,
     ) -> Result<(), Fault> {
-        for (i, _) in held {
+        for (i, _) in &held {
             if !matches!(self.handle.take_first(self.inlets[*i].held_queue, Wait::No)?, Taken::Items { .. }) {
                 return Err(no_held_set(self.inlets[*i].held_queue));
             }
         }
-        while !self.try_replace(held, ended, &put)? {
+        while !self.try_replace(&held, ended, &put)? {
             std::thread::sleep(DISK_RETRY);
         }
         for (i, set) in held {
-            self.inlets[*i].held = set.clone();
+            self.inlets[i].held = set;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// A message about the end of a queue may get lost, so the link asks this often. Where this machine itself brings the end about, the
 /// link asks at once.
@@ -172,11 +172,13 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             }
             let deadline = self.link.deadline().map(tokio::time::Instant::from_std);
             tokio::select! {
-                Some(answer) = self.tasks.join_next() => match answer {
-                    Ok(answer) => self.answered(answer),
-                    Err(error) if error.is_cancelled() => {}
-                    Err(error) => self.end = Some(End::Broken(error.to_string())),
-                },
+                Some(answer) = self.tasks.join_next() => {
+                    self.joined_task(answer);
+                    // What has come together is handled before the next look at the arena.
+                    while let Some(answer) = self.tasks.try_join_next().filter(|_| self.end.is_none()) {
+                        self.joined_task(answer);
+                    }
+                }
                 () = news.notified() => {}
                 _ = looks.tick() => {
                     self.look_for_ends();
@@ -192,14 +194,23 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
         }
     }
 
+    fn joined_task(&mut self, answer: Result<Answer<C::Broker>, JoinError>) {
+        match answer {
+            Ok(answer) => self.answered(answer),
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => self.end = Some(End::Broken(error.to_string())),
+        }
+    }
+
     fn ordered(&mut self, order: &LinkOrder) {
         // What a stage has committed before is known before it.
         self.look_into_the_arena();
         let line = |name: &String| self.plan.lines.iter().position(|line| line.stage == *name).map(LineId);
         match order {
             // One from before: what was taken for the end of a stage is none.
-            LinkOrder::Finish if self.unheard > 0 => {}
-            LinkOrder::Finish => self.finish(),
+            LinkOrder::Finish | LinkOrder::Stop if self.unheard > 0 => {}
+            LinkOrder::Finish => self.finish(Event::Finish),
+            LinkOrder::Stop => self.finish(Event::Stop),
             LinkOrder::WorkOn => self.unheard = self.unheard.saturating_sub(1),
             LinkOrder::Overview => self.supervisor.look(),
             LinkOrder::Show => self.supervisor.snapshot().into_iter().for_each(|seen| self.show(seen)),
@@ -214,11 +225,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     /// What no worker has begun goes back, and no more comes.
-    fn finish(&mut self) {
+    fn finish(&mut self, order: Event) {
+        self.handle(order);
         if std::mem::replace(&mut self.is_finishing, true) {
             return;
         }
-        self.handle(Event::Finish);
         for queue in self.plan.reads.clone() {
             if let Err(fault) = self.arena.close(queue) {
                 self.end = Some(End::Broken(fault.to_string()));
@@ -271,7 +282,8 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
     }
 
     fn look_into_the_arena(&mut self) {
-        match self.arena.poll() {
+        // While the broker is to answer first, no wake-up is needed: what has come by then is seen behind the answer.
+        match self.arena.poll(self.link.waits_for_arena()) {
             Ok(events) => events.into_iter().for_each(|event| self.came(event)),
             Err(fault) => self.end = Some(End::Broken(fault.to_string())),
         }

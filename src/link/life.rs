@@ -10,7 +10,7 @@ use super::{FDS, VERB};
 use crate::exit;
 use crate::logs;
 use crate::queue::{Arena, SlotId};
-use crate::sys::inherited;
+use crate::sys::{inherited, memory};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::process::ExitCode;
@@ -20,6 +20,7 @@ use tokio::task::LocalSet;
 /// The exit code is 0 once the machine has left the run, and 2 where no try helps.
 pub(crate) fn run() -> ExitCode {
     let _ = nix::sys::prctl::set_name(c"mprun:link"); // what `top` shows
+    memory::keep_heap();
     let code = match live() {
         Ok(End::Left) => exit::DONE,
         Ok(End::Hopeless) => exit::USAGE,

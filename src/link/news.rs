@@ -11,6 +11,8 @@ struct Shared {
     looks: u64,
     /// The look that a wait has reported is old: until the next one there is nothing to wait for.
     reported: u64,
+    /// The thread waits for the next look.
+    is_waiting: bool,
 }
 
 /// The link's end of it.
@@ -29,7 +31,9 @@ impl News {
     pub(super) fn looks(&self, listener: Listener) {
         let mut shared = self.lock();
         (shared.listener, shared.looks) = (Some(Arc::new(listener)), shared.looks + 1);
-        self.0.1.notify_all();
+        if shared.is_waiting {
+            self.0.1.notify_all();
+        }
     }
 
     pub(super) fn waiter(&self) -> Waiter {
@@ -52,8 +56,11 @@ impl Waiter {
     fn next_look(&self, most: Duration) -> Option<(Arc<Listener>, u64)> {
         let News(shared) = &self.0;
         let is_old = |shared: &mut Shared| shared.listener.is_none() || shared.looks == shared.reported;
-        let waited = shared.1.wait_timeout_while(self.0.lock(), most, is_old);
-        let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.0.lock();
+        guard.is_waiting = true;
+        let waited = shared.1.wait_timeout_while(guard, most, is_old);
+        let (mut guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        guard.is_waiting = false;
         let listener = guard.listener.clone().filter(|_| !timeout.timed_out())?;
         Some((listener, guard.looks))
     }

@@ -88,7 +88,12 @@ impl LineRequest {
     }
 
     pub(super) fn role(&self) -> Role {
-        Role { reads: self.reads.clone(), position_of: self.placed, is_here: self.is_here }
+        Role {
+            reads: self.reads.clone(),
+            position_of: self.placed,
+            is_here: self.is_here,
+            is_source: self.is_source,
+        }
     }
 }
 
@@ -204,7 +209,9 @@ pub(crate) enum LinkNews {
 pub(crate) enum LinkOrder {
     /// The machine is to give back what it has not begun, and to leave once the rest is in the broker.
     Finish,
-    /// The supervisor has heard one [`LinkNews::Elsewhere`]: an order before this one to finish did not know of it.
+    /// The same, without waiting for room for what sources have emitted: they emit it again from their positions in the broker.
+    Stop,
+    /// The supervisor has heard one [`LinkNews::Elsewhere`]: orders before this one to finish or to stop did not know of it.
     WorkOn,
     /// No worker of the stage is there, and none comes before [`LinkNews::Here`].
     Stopped { stage: String },

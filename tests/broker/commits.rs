@@ -19,7 +19,7 @@ pub fn alone(name: &str) -> SharedStage {
 }
 
 pub fn output(queue: SharedQueue, item: &str) -> Output {
-    Output { queue, item: item.into() }
+    Output { queue, item: item.to_owned().into() }
 }
 
 pub fn end(queue: SharedQueue, sequence: Sequence) -> End {
@@ -33,7 +33,7 @@ pub fn emits(number: u64, items: &[&str]) -> Commit {
 
 /// Commit `number` of a stage: the item of A is done, and comes out in B.
 pub fn passes(number: u64, lease: &Lease) -> Commit {
-    let item = String::from_utf8(lease.item.clone()).unwrap();
+    let item = String::from_utf8(lease.item.to_vec()).unwrap();
     Commit {
         number,
         ends: vec![end(A, lease.sequence)],
@@ -52,5 +52,5 @@ pub async fn verdicts(broker: &AnyBroker, line: &str, commits: &[Commit]) -> Vec
 
 pub async fn items(broker: &AnyBroker, queue: SharedQueue) -> Vec<String> {
     let leases = broker.take(queue, 100, true).await.unwrap();
-    leases.into_iter().map(|lease| String::from_utf8(lease.item).unwrap()).collect()
+    leases.into_iter().map(|lease| String::from_utf8(lease.item.to_vec()).unwrap()).collect()
 }

@@ -115,7 +115,7 @@ impl Side {
             outputs: asked
                 .outputs
                 .iter()
-                .map(|&(queue, item)| Output { queue: SharedQueue(queue), item: bytes(item) })
+                .map(|&(queue, item)| Output { queue: SharedQueue(queue), item: bytes(item).into() })
                 .collect(),
             step: asked.step.map(|(from, to)| Step { from: position(from), to: position(to) }),
             marks: asked.marks.iter().map(|queue| SharedQueue(*queue)).collect(),
@@ -148,7 +148,12 @@ impl Side {
 
     fn leases(&mut self, queue: u16, leases: Vec<Lease>) -> Vec<(Entry, Vec<u8>, u32, u32)> {
         let lease = |lease: Lease| {
-            (self.entry((queue, false, lease.sequence)), lease.item, lease.attempts, lease.deliveries)
+            (
+                self.entry((queue, false, lease.sequence)),
+                lease.item.to_vec(),
+                lease.attempts,
+                lease.deliveries,
+            )
         };
         leases.into_iter().map(lease).collect()
     }

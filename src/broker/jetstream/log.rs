@@ -184,11 +184,15 @@ impl Log {
         wants: Option<(SharedQueue, u32)>,
     ) -> Result<Answer, Refusal> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let whole = wire::encode(RequestId { connection: self.connection, number }, request, data);
-        let (parts, rest) = wire::split(&whole, self.max_payload);
+        let id = RequestId { connection: self.connection, number };
+        let part_len = wire::part_len(self.max_payload);
+        let mut message = wire::message(part_len, id, request, data);
+        let (parts, rest) = wire::split(wire::of_message(&message), self.max_payload);
         let is_plain = data.is_empty() && parts.is_empty();
         let parts = self.append_parts(&parts).await?;
-        let message = wire::last(&parts, wire::part_len(self.max_payload), rest);
+        if !parts.is_empty() {
+            message = wire::last(&parts, part_len, rest);
+        }
         let (sender, answer) = oneshot::channel();
         self.replica.expect(number, Pending { answer: sender, wants }).map_err(Refusal::Fault)?;
         let subject = if is_plain { self.names.requests() } else { self.names.data() };
@@ -274,7 +278,30 @@ impl Log {
     }
 
     /// The bytes of items; `None` where nothing holds it any more.
-    pub(super) async fn fetch(&self, items: &[ItemRef]) -> Result<Vec<Option<Vec<u8>>>, Fault> {
+    pub(super) async fn fetch(&self, items: &[ItemRef]) -> Result<Vec<Option<Bytes>>, Fault> {
+        match self.at_hand(items) {
+            Some(all) => Ok(all.into_iter().map(Some).collect()),
+            None => self.fetch_apart(items).await,
+        }
+    }
+
+    /// The items, if each lies in one message that is in memory. Mostly those behind each other lie in the same one.
+    fn at_hand(&self, items: &[ItemRef]) -> Option<Vec<Bytes>> {
+        let inner = self.replica.lock();
+        let (mut last, mut all) = (None, Vec::with_capacity(items.len()));
+        for item in items {
+            let (message, range) = inner.place(*item)?;
+            if last.as_ref().is_none_or(|(known, _)| *known != message) {
+                last = Some((message, inner.cached(message)?));
+            }
+            let (_, bytes) = last.as_ref()?;
+            bytes.get(range.clone())?;
+            all.push(bytes.slice(range));
+        }
+        Some(all)
+    }
+
+    async fn fetch_apart(&self, items: &[ItemRef]) -> Result<Vec<Option<Bytes>>, Fault> {
         let places: Vec<_> = {
             let inner = self.replica.lock();
             items.iter().map(|item| inner.places(*item)).collect()
@@ -292,7 +319,7 @@ impl Log {
             let parts = places?
                 .into_iter()
                 .map(|(message, range)| wanted.get(&message)?.as_ref()?.get(range).map(<[u8]>::to_vec));
-            parts.collect::<Option<Vec<Vec<u8>>>>().map(|parts| parts.concat())
+            parts.collect::<Option<Vec<Vec<u8>>>>().map(|parts| parts.concat().into())
         };
         Ok(places.into_iter().map(item).collect())
     }

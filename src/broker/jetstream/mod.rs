@@ -25,6 +25,7 @@ use super::{
 };
 use crate::model::Machines;
 use api::{Refusal, ms};
+use bytes::Bytes;
 pub use inventory::Inventory;
 use log::{For, Log};
 use state::{Action, Answer, Fitting, Request, Run, StoredCommit, Who};
@@ -49,7 +50,8 @@ fn stored(commits: &[Commit]) -> (Vec<StoredCommit>, Vec<u8>) {
 
 /// `void`: the places of those that can't happen any more.
 fn stored_but(commits: &[Commit], void: &BTreeSet<usize>) -> (Vec<StoredCommit>, Vec<u8>) {
-    let mut data = Vec::new();
+    let outputs = commits.iter().flat_map(|commit| &commit.outputs);
+    let mut data = Vec::with_capacity(outputs.map(|output| output.item.len()).sum());
     let stored = |(n, commit): (usize, &Commit)| match void.contains(&n) {
         true => StoredCommit::void(commit.number),
         false => StoredCommit::of(commit, &mut data),
@@ -122,13 +124,12 @@ impl JetStream {
     async fn ask_commits(
         &self,
         stage: &SharedStage,
-        commits: &[StoredCommit],
+        commits: Vec<StoredCommit>,
         data: &[u8],
         is_short: bool,
     ) -> Result<Judged, Refusal> {
-        let action =
-            Action::Commit { line: stage.name.clone(), place: self.place(stage), commits: commits.to_vec() };
         let needs_room = commits.iter().any(StoredCommit::grows);
+        let action = Action::Commit { line: stage.name.clone(), place: self.place(stage), commits };
         let answer = match needs_room && !is_short {
             true => self.log.append_if_room(&self.request(action), data).await?,
             false => self.log.append(&self.request(action), data, None).await?,
@@ -152,9 +153,9 @@ impl JetStream {
         &self,
         stage: &SharedStage,
         commits: &[Commit],
+        (all, data): (Vec<StoredCommit>, Vec<u8>),
         spare: Option<u64>,
     ) -> Result<Judged, Refusal> {
-        let (all, data) = stored(commits);
         let place = self.place(stage);
         let line = state::Line { who: &self.who, name: &stage.name, place: &place };
         let fitting =
@@ -164,13 +165,13 @@ impl JetStream {
             return Ok(stopped);
         }
         let (some, data) = match count == all.len() && void.is_empty() {
-            true => (all.clone(), data),
+            true => (all, data),
             false => stored_but(&commits[..count], &void),
         };
-        let mut judged = self.ask_commits(stage, &some, &data, spare.is_some()).await?;
-        if judged.verdicts.len() == count && count < all.len() {
+        let mut judged = self.ask_commits(stage, some, &data, spare.is_some()).await?;
+        if judged.verdicts.len() == count && count < commits.len() {
             // There may be room for the next one by now.
-            let next = fitting(&all[count..]);
+            let next = fitting(&stored(&commits[count..]).0);
             judged.full = next.stopped.full.filter(|_| next.count == 0);
         }
         Ok(judged)
@@ -181,14 +182,14 @@ impl JetStream {
         let spare = if grows { self.log.spare().await? } else { 0 };
         // A machine that stood still knows nothing of what others did meanwhile: what it would send in vain uses the reserve up.
         self.log.catch_up().await.map_err(Refusal::Fault)?;
-        self.commit_some(stage, commits, Some(spare)).await
+        self.commit_some(stage, commits, stored(commits), Some(spare)).await
     }
 
     async fn leases(&self, taken: Vec<state::Taken>) -> Result<Vec<Lease>, Fault> {
         let items: Vec<_> = taken.iter().map(|taken| taken.item).collect();
         let bytes = self.log.fetch(&items).await?;
         // What nothing holds any more has become another machine's meanwhile, and is done.
-        let lease = |(taken, item): (state::Taken, Option<Vec<u8>>)| {
+        let lease = |(taken, item): (state::Taken, Option<Bytes>)| {
             let state::Taken { sequence, attempts, deliveries, .. } = taken;
             Some(Lease { sequence, item: item?, attempts, deliveries })
         };
@@ -221,8 +222,9 @@ impl Broker for JetStream {
 
     async fn commit(&self, stage: &SharedStage, commits: &[Commit]) -> Result<Judged, Fault> {
         if !self.log.replica().see(|state, _| state.is_short)? {
-            self.reserve(&stored(commits).0).await.map_err(Refusal::fault)?;
-            match self.commit_some(stage, commits, None).await {
+            let all = stored(commits);
+            self.reserve(&all.0).await.map_err(Refusal::fault)?;
+            match self.commit_some(stage, commits, all, None).await {
                 Err(Refusal::Full(_)) => {}
                 judged => return judged.map_err(Refusal::fault),
             }

@@ -109,6 +109,11 @@ impl Inner {
         self.cache.get(&message).cloned()
     }
 
+    /// The message that holds an item, and where; `None`: nothing holds it any more, or its parts are several.
+    pub(super) fn place(&self, item: ItemRef) -> Option<(u64, Range<usize>)> {
+        self.state.blobs.place(item)
+    }
+
     /// The messages that hold an item, each with the bytes of it that lie there; `None`: nothing holds it any more.
     pub(super) fn places(&self, item: ItemRef) -> Option<Vec<(u64, Range<usize>)>> {
         self.state.blobs.places(item)

@@ -146,6 +146,6 @@ pub(super) async fn tell(api: &Api, names: &Names, request: &Request) -> Result<
 
 /// The same; its place in the log.
 pub(super) async fn append_request(api: &Api, names: &Names, request: &Request) -> Result<u64, Refusal> {
-    let whole = wire::encode(RequestId { connection: 0, number: 0 }, request, &[]);
-    append(api, names, names.requests(), None, wire::last(&[], 0, &whole)).await
+    let message = wire::message(0, RequestId { connection: 0, number: 0 }, request, &[]);
+    append(api, names, names.requests(), None, message).await
 }

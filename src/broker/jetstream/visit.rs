@@ -12,6 +12,7 @@ use crate::broker::{
     QueueView, Retried, RetryRun, RunOrder, SHOWN_FOR, SILENT_AFTER, Sequence, SharedQueue, SharedStage,
     Writer,
 };
+use bytes::Bytes;
 use serde_json::json;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
@@ -75,9 +76,9 @@ pub(super) async fn letters(
     })?;
     let items: Vec<_> = found.iter().map(|(_, letter)| letter.item).collect();
     let bytes = log.fetch(&items).await?;
-    let letter = |((sequence, stored), item): ((Sequence, StoredLetter), Option<Vec<u8>>)| {
+    let letter = |((sequence, stored), item): ((Sequence, StoredLetter), Option<Bytes>)| {
         let StoredLetter { cause, attempts, .. } = stored;
-        Some(Letter { sequence, item: item?, cause, attempts })
+        Some(Letter { sequence, item: item?.to_vec(), cause, attempts })
     };
     Ok(found.into_iter().zip(bytes).filter_map(letter).collect())
 }
@@ -147,7 +148,7 @@ impl Visitor {
         let member = |(name, machine): (String, Machine)| {
             let shown = shown(&machine).and_then(|shown| {
                 let left = Duration::from_millis(shown.until - now);
-                Some((SHOWN_FOR.saturating_sub(left), texts.next()??))
+                Some((SHOWN_FOR.saturating_sub(left), texts.next()??.to_vec()))
             });
             member(name, machine, shown)
         };
@@ -218,7 +219,7 @@ impl Visitor {
         })?;
         let Some(StoredLetter { item, cause, attempts }) = found else { return Ok(None) };
         let item = self.log.fetch(&[item]).await?.pop().flatten();
-        Ok(item.map(|item| Letter { sequence: id, item, cause, attempts }))
+        Ok(item.map(|item| Letter { sequence: id, item: item.to_vec(), cause, attempts }))
     }
 
     /// See [`crate::broker::Visitor::retry_run`]. One that is killed after it leaves a run without items: the next retry puts its letters

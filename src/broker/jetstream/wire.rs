@@ -21,16 +21,22 @@ pub(super) struct RequestId {
     pub number: u64,
 }
 
-/// What the parts of a request hold together.
-pub(super) fn encode(id: RequestId, request: &Request, data: &[u8]) -> Vec<u8> {
+/// A request as one message.
+pub(super) fn message(part_len: usize, id: RequestId, request: &Request, data: &[u8]) -> Vec<u8> {
     let request = postcard::to_allocvec(request).unwrap_or_default(); // it fails for types only that this one has none of
-    let mut whole = Vec::with_capacity(20 + request.len() + data.len());
-    whole.extend(id.connection.to_le_bytes());
-    whole.extend(id.number.to_le_bytes());
-    whole.extend((request.len() as u32).to_le_bytes());
-    whole.extend(request);
-    whole.extend(data);
-    whole
+    let mut message = Vec::with_capacity(last_head(0) + 20 + request.len() + data.len());
+    put_head(&mut message, &[], part_len);
+    message.extend(id.connection.to_le_bytes());
+    message.extend(id.number.to_le_bytes());
+    message.extend((request.len() as u32).to_le_bytes());
+    message.extend_from_slice(&request);
+    message.extend_from_slice(data);
+    message
+}
+
+/// What the parts of a request hold together, out of [`message`].
+pub(super) fn of_message(message: &[u8]) -> &[u8] {
+    &message[last_head(0)..]
 }
 
 /// The bytes that a part has room for.
@@ -63,12 +69,16 @@ pub(super) fn part(bytes: &[u8]) -> Vec<u8> {
 
 pub(super) fn last(parts: &[u64], part_len: usize, bytes: &[u8]) -> Vec<u8> {
     let mut message = Vec::with_capacity(last_head(parts.len()) + bytes.len());
-    message.extend([FORMAT, LAST]);
-    message.extend((parts.len() as u32).to_le_bytes());
-    message.extend((part_len as u32).to_le_bytes());
-    parts.iter().for_each(|part| message.extend(part.to_le_bytes()));
-    message.extend(bytes);
+    put_head(&mut message, parts, part_len);
+    message.extend_from_slice(bytes);
     message
+}
+
+fn put_head(to: &mut Vec<u8>, parts: &[u64], part_len: usize) {
+    to.extend([FORMAT, LAST]);
+    to.extend((parts.len() as u32).to_le_bytes());
+    to.extend((part_len as u32).to_le_bytes());
+    parts.iter().for_each(|part| to.extend(part.to_le_bytes()));
 }
 
 /// A message of the log.
@@ -158,17 +168,19 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_golden_message() {
         let id = RequestId { connection: 0x0102, number: 5 };
-        let whole = encode(id, &request(), b"data");
+        let message = message(3, id, &request(), b"data");
+        let whole = of_message(&message);
         let golden: &[&[u8]] = &[
             &[2, 1, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0],
             &[1, 3, 1, b'm', 1, b'1', 1, 1, 0],
             b"data",
         ];
         assert_eq!(whole, golden.concat());
+        assert_eq!(message, last(&[], 3, whole));
         assert_eq!(last(&[7], 3, b"xy"), [&[4, 0, 1, 0, 0, 0, 3, 0, 0, 0, 7][..], &[0; 7], b"xy"].concat());
-        let decoded = decode(&whole).ok().unwrap();
+        let decoded = decode(whole).ok().unwrap();
         assert_eq!((decoded.id, decoded.request), (id, request()));
-        let source = decode(&whole).ok().unwrap().source(9, &[], 0);
+        let source = decode(whole).ok().unwrap().source(9, &[], 0);
         assert_eq!((source.base as usize, source.has_data), (whole.len() - 4, true));
     }
 
@@ -176,10 +188,11 @@ mod tests {
     fn a_long_request_goes_in_parts_and_comes_together_again() {
         let visit =
             Visit::Discard { queue: SharedQueue(0), letters: vec![crate::broker::Sequence(1, 2); 40] };
-        let whole =
-            encode(RequestId { connection: 1, number: 2 }, &Request::Visitor { run: 1, visit }, &[7; 500]);
+        let id = RequestId { connection: 1, number: 2 };
+        let message = message(0, id, &Request::Visitor { run: 1, visit }, &[7; 500]);
+        let whole = of_message(&message);
         for max in [40, 64, 100, 300, 599, 10_000] {
-            let (parts, rest) = split(&whole, max);
+            let (parts, rest) = split(whole, max);
             let sent: Vec<Vec<u8>> = parts.iter().map(|bytes| part(bytes)).collect();
             let places: Vec<u64> = (0..sent.len() as u64).collect();
             if parts.len() < 3 {

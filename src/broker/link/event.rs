@@ -83,6 +83,8 @@ pub enum Event {
     },
     /// The machine is to give back what it has not begun, and to leave once the rest has ended.
     Finish,
+    /// The same, without waiting for room for what its sources have emitted.
+    Stop,
     /// It has left.
     Left,
     /// The deadline has come.

@@ -2,7 +2,7 @@
 
 use super::event::{Effect, Note};
 use crate::broker::{Sequence, SharedQueue};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Leases begin anew after this part of their time, so that two requests may get lost.
@@ -17,11 +17,65 @@ enum Due {
     UnderWay,
 }
 
+/// Sequences in order, each once: what comes is mostly younger than all that is there. True: with a commit that waits for its verdict.
+struct Held(Vec<(Sequence, bool)>);
+
+impl Held {
+    fn of(all: impl Iterator<Item = (Sequence, bool)>) -> Held {
+        let mut held = Held(all.collect());
+        held.set_in_order();
+        held
+    }
+
+    fn set_in_order(&mut self) {
+        if !self.0.is_sorted_by(|before, behind| before.0 < behind.0) {
+            self.0.sort_by_key(|(sequence, _)| *sequence);
+            self.0.dedup_by_key(|(sequence, _)| *sequence);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find(&self, sequence: Sequence) -> Option<usize> {
+        self.0.binary_search_by_key(&sequence, |(sequence, _)| *sequence).ok()
+    }
+
+    /// Whether it has a commit, if it is held.
+    fn get(&self, sequence: Sequence) -> Option<bool> {
+        self.find(sequence).map(|at| self.0[at].1)
+    }
+
+    fn sequences(&self) -> impl Iterator<Item = Sequence> {
+        self.0.iter().map(|(sequence, _)| *sequence)
+    }
+
+    fn add(&mut self, new: impl Iterator<Item = Sequence>) {
+        self.0.extend(new.map(|sequence| (sequence, false)));
+        self.set_in_order();
+    }
+
+    fn commits(&mut self, sequence: Sequence) {
+        if let Some(at) = self.find(sequence) {
+            self.0[at].1 = true;
+        }
+    }
+
+    fn remove(&mut self, gone: impl Iterator<Item = Sequence>) {
+        let mut gone: Vec<Sequence> = gone.collect();
+        gone.sort_unstable();
+        if !gone.is_empty() {
+            self.0.retain(|(sequence, _)| gone.binary_search(sequence).is_err());
+        }
+    }
+}
+
 pub(super) struct Inlet {
     pub(super) queue: SharedQueue,
     ack_wait: Duration,
     /// What lies in the arena; true: with a commit that waits for its verdict, so what it leaves the broker by is no loss.
-    held: BTreeMap<Sequence, bool>,
+    held: Held,
     /// The broker was asked on this connection what it has for this machine.
     is_asked: bool,
     /// It has answered; until then nothing is taken.
@@ -48,7 +102,7 @@ impl Inlet {
         Inlet {
             queue,
             ack_wait,
-            held: held.collect(),
+            held: Held::of(held),
             is_asked: false,
             is_reconciled: false,
             places: 0,
@@ -93,12 +147,12 @@ impl Inlet {
         }
         self.is_reconciled = true;
         let theirs: BTreeSet<Sequence> = sequences.iter().copied().collect();
-        let unknown = theirs.iter().filter(|sequence| !self.held.contains_key(sequence));
+        let unknown = theirs.iter().filter(|sequence| self.held.get(**sequence).is_none());
         let leases: Vec<_> = unknown.map(|&sequence| (sequence, 0)).collect();
         if !leases.is_empty() {
             out.push(Effect::GiveBack { queue: self.queue, leases });
         }
-        let lost: Vec<_> = self.held.keys().filter(|sequence| !theirs.contains(sequence)).copied().collect();
+        let lost: Vec<_> = self.held.sequences().filter(|sequence| !theirs.contains(sequence)).collect();
         self.lose(&lost, out);
     }
 
@@ -125,7 +179,7 @@ impl Inlet {
         }
         // An item that has come twice, because its lease had expired and was taken again, is there once.
         let new: Vec<Sequence> =
-            sequences.iter().filter(|sequence| !self.held.contains_key(sequence)).copied().collect();
+            sequences.iter().filter(|sequence| self.held.get(**sequence).is_none()).copied().collect();
         if new.is_empty() {
             return;
         }
@@ -135,7 +189,7 @@ impl Inlet {
             return;
         }
         self.places = self.places.saturating_sub(new.len());
-        self.held.extend(new.iter().map(|&sequence| (sequence, false)));
+        self.held.add(new.iter().copied());
         self.extension.get_or_insert(Due::At(now + self.ack_wait / EXTENDED_IN));
         out.push(Effect::Store { queue: self.queue, sequences: new });
     }
@@ -149,18 +203,18 @@ impl Inlet {
 
     /// What has a commit waits for its verdict: the commit may be what ended the lease.
     fn lose(&mut self, sequences: &[Sequence], out: &mut Vec<Effect>) {
-        let is_lost = |sequence: &&Sequence| self.held.get(sequence) == Some(&false);
+        let is_lost = |sequence: &&Sequence| self.held.get(**sequence) == Some(false);
         let lost: Vec<Sequence> = sequences.iter().filter(is_lost).copied().collect();
         if lost.is_empty() {
             return;
         }
-        self.held.retain(|sequence, _| !lost.contains(sequence));
+        self.held.remove(lost.iter().copied());
         out.push(Effect::Say(Note::Lost { queue: self.queue, items: lost.len() }));
         out.push(Effect::Drop { queue: self.queue, sequences: lost });
     }
 
     pub(super) fn withdrawn(&mut self, leases: Vec<(Sequence, u32)>, out: &mut Vec<Effect>) {
-        self.held.retain(|sequence, _| leases.iter().all(|(withdrawn, _)| withdrawn != sequence));
+        self.held.remove(leases.iter().map(|(sequence, _)| *sequence));
         if !leases.is_empty() {
             out.push(Effect::GiveBack { queue: self.queue, leases });
         }
@@ -179,13 +233,16 @@ impl Inlet {
     }
 
     pub(super) fn committed(&mut self, sequence: Sequence) {
-        if let Some(is_committed) = self.held.get_mut(&sequence) {
-            *is_committed = true;
-        }
+        self.held.commits(sequence);
     }
 
-    pub(super) fn ended(&mut self, sequence: Sequence) {
-        self.held.remove(&sequence);
+    pub(super) fn ended(&mut self, sequences: impl Iterator<Item = Sequence>) {
+        self.held.remove(sequences);
+    }
+
+    /// Whether room in the arena would lead to a request: while one is under way, or there is room that nothing fills, it would not.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.is_open && !self.is_taking && self.places == 0
     }
 
     pub(super) fn go_on(&mut self, now: Instant, out: &mut Vec<Effect>) {
@@ -210,7 +267,7 @@ impl Inlet {
             None => self.extension = Some(Due::At(now + self.ack_wait / EXTENDED_IN)),
             Some(Due::At(at)) if at <= now => {
                 self.extension = Some(Due::UnderWay);
-                let sequences = self.held.keys().copied().collect();
+                let sequences = self.held.sequences().collect();
                 out.push(Effect::Extend { queue: self.queue, sequences });
             }
             Some(Due::At(_) | Due::UnderWay) => {}

@@ -44,6 +44,16 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    /// Whether the broker has no room for its oldest commit.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.state, State::Blocked { .. })
+    }
+
+    /// Whether it would send a commit that comes now.
+    pub(super) fn waits_for_commits(&self) -> bool {
+        self.state == State::Ready
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let again = match self.state {
             State::Blocked { until, .. } => Some(until),

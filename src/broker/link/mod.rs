@@ -86,11 +86,15 @@ pub struct Role {
     pub position_of: Option<Machines>,
     /// A link before this one has let it work on this machine.
     pub is_here: bool,
+    /// It has no input: from a position it emits again what it has emitted.
+    pub is_source: bool,
 }
 
 pub struct Link {
     phase: Phase,
     is_finishing: bool,
+    /// What a source has emitted and the broker has no room for holds it up no more.
+    is_stopping: bool,
     /// Then it leaves without a word, if it still has nothing for a broker that is away.
     leaves_alone_at: Option<Instant>,
     inlets: Vec<Inlet>,
@@ -103,11 +107,17 @@ struct Stage {
     reads: Vec<SharedQueue>,
     place: Option<Place>,
     is_off: bool,
+    is_source: bool,
 }
 
 impl Stage {
     fn may_work(&self) -> bool {
         !self.is_off && self.place.as_ref().is_none_or(Place::is_here)
+    }
+
+    /// Whether its commits are made again from the broker's position, wherever the stage goes on.
+    fn emits_again(&self) -> bool {
+        self.is_source && self.place.is_some()
     }
 }
 
@@ -121,11 +131,13 @@ impl Link {
         };
         let stage = |(n, role): (usize, &Role)| {
             let place = |machines: Machines| Place::new(LineId(n), machines, role.is_here, ack_wait);
-            Stage { reads: role.reads.clone(), place: role.position_of.map(place), is_off: false }
+            let (reads, place) = (role.reads.clone(), role.position_of.map(place));
+            Stage { reads, place, is_off: false, is_source: role.is_source }
         };
         Link {
             phase: Phase::Away { tries: 0, until: now },
             is_finishing: false,
+            is_stopping: false,
             leaves_alone_at: None,
             inlets: remains.held.iter().map(inlet).collect(),
             lines: remains.commits.iter().map(|commits| Line::new(commits.clone())).collect(),
@@ -148,6 +160,13 @@ impl Link {
         }
     }
 
+    /// Whether news of the arena would lead to anything before the next answer of the broker does.
+    pub fn waits_for_arena(&self) -> bool {
+        !matches!(self.phase, Phase::Up { .. })
+            || self.lines.iter().any(Line::waits_for_commits)
+            || self.inlets.iter().any(Inlet::waits_for_room)
+    }
+
     /// What follows from an event, in order.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         let mut out = Vec::new();
@@ -157,7 +176,7 @@ impl Link {
         self.note(event, now, &mut out);
         if out.iter().any(|effect| matches!(effect, Effect::Say(Note::Elsewhere { .. }))) {
             // What was taken for the end of its stage is none. If the machine is to leave all the same it is ordered to once more.
-            (self.is_finishing, self.leaves_alone_at) = (false, None);
+            (self.is_finishing, self.is_stopping, self.leaves_alone_at) = (false, false, None);
         }
         self.go_on(now, &mut out);
         out
@@ -193,7 +212,8 @@ impl Link {
             Event::LineEnded { line } => self.place(line, |place| place.ended(out)),
             // The stage resumes at the broker's position.
             Event::EndForgotten { line } => self.place(line, |place| place.refused(out)),
-            Event::Finish => {
+            Event::Finish | Event::Stop => {
+                self.is_stopping |= event == Event::Stop;
                 self.is_finishing = true;
                 self.leaves_alone_at.get_or_insert(now + FAREWELL);
             }
@@ -272,8 +292,10 @@ impl Link {
     ) {
         let Some(line) = self.lines.get_mut(id.0) else { return };
         let before = out.len();
-        for (queue, sequence) in line.judged(id, first, judged, now, out) {
-            self.inlet(queue, |inlet| inlet.ended(sequence));
+        let ended = line.judged(id, first, judged, now, out);
+        for inlet in &mut self.inlets {
+            let queue = inlet.queue;
+            inlet.ended(ended.iter().filter(|end| end.0 == queue).map(|end| end.1));
         }
         let is_refused = |effect: &Effect| matches!(effect, Effect::Say(Note::Refused { .. }));
         if out[before..].iter().any(is_refused) {
@@ -313,9 +335,13 @@ impl Link {
         }
     }
 
-    /// Whether it neither holds items of the broker nor has commits for it.
+    /// Whether it neither holds items of the broker nor has commits for it. What a source has emitted and the broker has no room for is
+    /// nothing: the position there is before it.
     fn has_nothing(&self) -> bool {
-        self.inlets.iter().all(Inlet::is_empty) && self.lines.iter().all(Line::is_empty)
+        let is_left = |(line, stage): (&Line, &Stage)| {
+            line.is_empty() || line.is_blocked() && self.is_stopping && stage.emits_again()
+        };
+        self.inlets.iter().all(Inlet::is_empty) && self.lines.iter().zip(&self.stages).all(is_left)
     }
 
     fn leave_when_done(&mut self, out: &mut Vec<Effect>) {

@@ -66,20 +66,57 @@ fn answered(answer: Option<Value>) -> Result<Value, Fault> {
 pub(super) fn taken(answers: Vec<Value>) -> Result<Vec<Lease>, Fault> {
     let mut answers = answers.into_iter();
     let rows: Vec<(String, Vec<u8>, u32, u32)> = parsed(unless_superseded(answered(answers.next())?)?)?;
-    let lease = |(id, item, attempts, deliveries): (String, _, _, _)| {
-        Ok(Lease { sequence: sequence(&id)?, item, attempts, deliveries })
+    let lease = |(id, item, attempts, deliveries): (String, Vec<u8>, _, _)| {
+        Ok(Lease { sequence: sequence(&id)?, item: item.into(), attempts, deliveries })
     };
     let mut leases = rows.into_iter().map(lease).collect::<Result<Vec<_>, Fault>>()?;
-    type Streams = Vec<(String, Vec<(String, (String, Vec<u8>))>)>;
-    let new: Streams = match answers.next() {
-        Some(Value::ServerError(error)) if error.code() == "NOGROUP" => Vec::new(),
-        Some(Value::Nil) | None => Vec::new(),
-        answer => parsed(answered(answer)?)?,
+    let streams = match answers.next() {
+        Some(Value::ServerError(error)) if error.code() == "NOGROUP" => return Ok(leases),
+        Some(Value::Nil) | None => return Ok(leases),
+        answer => answered(answer)?,
     };
-    for (id, (_, item)) in new.into_iter().flat_map(|(_, entries)| entries) {
-        leases.push(Lease { sequence: sequence(&id)?, item, attempts: 0, deliveries: 1 });
+    for entries in entries_of(streams)? {
+        let entries = array(entries)?;
+        leases.reserve(entries.len());
+        for entry in entries {
+            leases.push(new_lease(entry)?);
+        }
     }
     Ok(leases)
+}
+
+fn array(value: Value) -> Result<Vec<Value>, Fault> {
+    match value {
+        Value::Array(values) => Ok(values),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Of each stream that an XREADGROUP has found.
+fn entries_of(streams: Value) -> Result<Vec<Value>, Fault> {
+    match streams {
+        Value::Map(streams) => Ok(streams.into_iter().map(|(_, entries)| entries).collect()),
+        streams => {
+            let entries = |stream: Value| array(stream)?.pop().ok_or_else(|| unexpected(&Value::Nil));
+            array(streams)?.into_iter().map(entries).collect()
+        }
+    }
+}
+
+/// An entry that no machine has had: its id, and the name of its one field with what it holds. Without the crate's conversions, which
+/// need as much time as all the rest of the link's work on an item.
+fn new_lease(entry: Value) -> Result<Lease, Fault> {
+    let mut entry = array(entry)?;
+    let (fields, id) = (entry.pop().unwrap_or(Value::Nil), entry.pop().unwrap_or(Value::Nil));
+    let Value::BulkString(id) = id else { return Err(unexpected(&id)) };
+    let sequence = std::str::from_utf8(&id).ok().and_then(|id| id.parse().ok());
+    let sequence = sequence.ok_or_else(|| unexpected(&Value::BulkString(id)))?;
+    match array(fields)?.pop() {
+        Some(Value::BulkString(item)) => {
+            Ok(Lease { sequence, item: item.into(), attempts: 0, deliveries: 1 })
+        }
+        other => Err(unexpected(&other.unwrap_or(Value::Nil))),
+    }
 }
 
 pub(super) fn letters(value: Value) -> Result<Vec<Letter>, Fault> {
@@ -129,4 +166,51 @@ pub(super) fn judged_in_parts(
         }
     }
     all.ok_or_else(|| unexpected(&Value::Nil))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    fn entry(id: &str, item: &str) -> Value {
+        Value::Array(vec![text(id), Value::Array(vec![text("item"), text(item)])])
+    }
+
+    #[test]
+    fn what_was_given_back_and_what_is_new_are_leases_in_both_versions_of_the_protocol() {
+        let again =
+            || Value::Array(vec![Value::Array(vec![text("5-1"), text("a"), Value::Int(2), Value::Int(3)])]);
+        let entries = || Value::Array(vec![entry("7-0", "b"), entry("7-1", "")]);
+        let as_map = Value::Map(vec![(text("stream"), entries())]);
+        let as_array = Value::Array(vec![Value::Array(vec![text("stream"), entries()])]);
+        for new in [as_map, as_array] {
+            let leases = taken(vec![again(), new, Value::Okay]).unwrap();
+            let seen = leases
+                .iter()
+                .map(|lease| (lease.sequence, &lease.item[..], lease.attempts, lease.deliveries));
+            let expected = [
+                (Sequence(5, 1), &b"a"[..], 2, 3),
+                (Sequence(7, 0), b"b", 0, 1),
+                (Sequence(7, 1), b"", 0, 1),
+            ];
+            assert!(seen.eq(expected), "{leases:?}");
+        }
+        assert_eq!(taken(vec![again(), Value::Nil]).unwrap().len(), 1);
+        assert_eq!(taken(vec![again()]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_a_fault() {
+        let none = || Value::Array(Vec::new());
+        let without_a_number = Value::Map(vec![(text("stream"), Value::Array(vec![entry("x", "b")]))]);
+        let without_fields =
+            Value::Map(vec![(text("stream"), Value::Array(vec![Value::Array(vec![text("7-0")])]))]);
+        for new in [without_a_number, without_fields, Value::Int(1), Value::Array(vec![Value::Int(1)])] {
+            assert!(matches!(taken(vec![none(), new]), Err(Fault::Fatal(_))));
+        }
+    }
 }

@@ -20,7 +20,7 @@ use connect::Entered;
 pub use inventory::Inventory;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, PushInfo, PushKind, Script, ScriptInvocation, ServerErrorKind, Value};
-use scripts::call;
+use scripts::{call, call_with};
 use std::time::Duration;
 use transaction::Transaction;
 pub use visit::Visitor;
@@ -97,9 +97,10 @@ impl Redis {
         script
     }
 
-    fn commit_script(&self, stage: &SharedStage, queues: &[SharedQueue]) -> Cmd {
+    fn commit_script(&self, stage: &SharedStage, queues: &[SharedQueue], size: (usize, usize)) -> Cmd {
         let keys = request::keys_of(&self.at.keys, queues);
-        let mut script = call(&self.at.scripts.commit, &keys.iter().map(String::as_str).collect::<Vec<_>>());
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let mut script = call_with(&self.at.scripts.commit, &keys, size);
         script.arg(&self.machine).arg(&self.life).arg(&stage.name).arg(self.place(stage));
         script
     }
@@ -110,7 +111,7 @@ impl Redis {
         commits: &[Commit],
         queues: &[SharedQueue],
     ) -> Result<Judged, Fault> {
-        let mut script = self.commit_script(stage, queues);
+        let mut script = self.commit_script(stage, queues, request::size_of(commits));
         request::add_commits(&mut script, first_of(commits), commits, queues, false);
         answer::judged(self.call(&self.at.scripts.commit, &script).await?, queues)
     }
@@ -125,7 +126,8 @@ impl Redis {
         let (mut all, mut scripts) = (Transaction::new(), Vec::new());
         for part in request::parts(commits).map(|part| &commits[part]) {
             let apart = part.last().filter(|last| request::is_apart(last));
-            let mut script = self.commit_script(stage, queues);
+            let of_script = if apart.is_some() { &part[..part.len() - 1] } else { part };
+            let mut script = self.commit_script(stage, queues, request::size_of(of_script));
             request::add_commits(&mut script, first_of(commits), part, queues, apart.is_some());
             scripts.push(all.add(script));
             apart

@@ -4,8 +4,15 @@ use redis::{Cmd, Script};
 
 /// The call of a script, with its keys; words follow. Unlike an invocation of the crate's it has them in one piece of memory.
 pub(super) fn call(script: &Script, keys: &[&str]) -> Cmd {
-    let mut call = redis::cmd("EVALSHA");
-    call.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    call_with(script, keys, (0, 0))
+}
+
+/// The same, with room for so many words of so many bytes.
+pub(super) fn call_with(script: &Script, keys: &[&str], (words, bytes): (usize, usize)) -> Cmd {
+    const HEAD_WORDS: usize = 16;
+    const HEAD_BYTES: usize = 1 << 10;
+    let mut call = Cmd::with_capacity(HEAD_WORDS + words, HEAD_BYTES + bytes);
+    call.arg("EVALSHA").arg(script.get_hash()).arg(keys.len()).arg(keys);
     call
 }
 

@@ -17,9 +17,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             }
             Effect::Store { queue, sequences } => {
                 let taken = self.taken.remove(&queue).unwrap_or_default();
-                let leases: Vec<Lease> =
-                    taken.into_iter().filter(|lease| sequences.contains(&lease.sequence)).collect();
-                self.arena.store(queue, &leases)?;
+                self.arena.store(queue, &wanted(taken, &sequences))?;
             }
             Effect::Extend { queue, sequences } => {
                 self.ask(async move |broker| Answer::Extended(queue, broker.extend(queue, &sequences).await))
@@ -171,4 +169,11 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
             }
         });
     }
+}
+
+/// Those of the leases that have one of these sequences, which stand in the order of the leases.
+fn wanted(mut leases: Vec<Lease>, sequences: &[Sequence]) -> Vec<Lease> {
+    let mut rest = sequences.iter().peekable();
+    leases.retain(|lease| rest.next_if(|sequence| **sequence == lease.sequence).is_some());
+    leases
 }

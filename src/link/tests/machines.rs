@@ -125,7 +125,7 @@ impl Machine {
         } else if let Some(event) = self.events.pop_front() {
             self.effects.extend(self.link.handle(event, now));
         } else {
-            let events = self.arena.poll().unwrap();
+            let events = self.arena.poll(true).unwrap();
             let any = !events.is_empty();
             self.events.extend(events);
             return any;
@@ -146,7 +146,7 @@ impl Machine {
             }
             Effect::Store { queue, sequences } => {
                 let lease = |sequence| {
-                    let item = self.answered[&(queue, sequence)].to_le_bytes().to_vec();
+                    let item = self.answered[&(queue, sequence)].to_le_bytes().to_vec().into();
                     Lease { sequence, item, attempts: 0, deliveries: 1 }
                 };
                 let leases: Vec<Lease> = sequences.into_iter().map(lease).collect();

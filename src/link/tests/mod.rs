@@ -84,7 +84,7 @@ fn mark_of(worker: &WorkerHandle, i: usize) -> (Sequence, u32) {
 fn lease(n: u64) -> Lease {
     // Short ones and long ones, of which none and some have failed elsewhere.
     let item = vec![b'x'; if n.is_multiple_of(3) { 3000 } else { n as usize % 9 }];
-    Lease { sequence: Sequence(n, 1), item, attempts: (n % 2) as u32, deliveries: 1 }
+    Lease { sequence: Sequence(n, 1), item: item.into(), attempts: (n % 2) as u32, deliveries: 1 }
 }
 
 fn leases(numbers: impl IntoIterator<Item = u64>) -> Vec<Lease> {
@@ -99,7 +99,7 @@ fn sequences(numbers: impl IntoIterator<Item = u64>) -> Vec<Sequence> {
 fn commit(jobs: &[u64], more: &[u64]) -> Commit {
     let end = |queue| move |&n: &u64| End { queue, sequence: Sequence(n, 1), dead: None };
     let ends = jobs.iter().map(end(JOBS)).chain(more.iter().map(end(MORE))).collect();
-    Commit { ends, outputs: vec![Output { queue: MORE, item: vec![7; 100] }], ..Commit::default() }
+    Commit { ends, outputs: vec![Output { queue: MORE, item: vec![7; 100].into() }], ..Commit::default() }
 }
 
 /// What a stage's worker does with the leases that it has: they end with a commit.

@@ -20,10 +20,10 @@ fn an_item_comes_in_with_its_mark_and_its_failures_and_leaves_with_its_commit() 
     assert_eq!(worker.item(0).unwrap().bytes[16..], lease(1).item);
     take(&mut worker, QUEUES[1].1, 1);
     commit_all(&mut worker, &commit(&[1, 2], &[4]));
-    let events = link.poll().unwrap();
+    let events = link.poll(true).unwrap();
     let ends = vec![(JOBS, Sequence(1, 1)), (JOBS, Sequence(2, 1)), (MORE, Sequence(4, 1))];
     assert!(events.contains(&Event::Queued { line: LINE_0, number: 1, ends: ends.clone() }), "{events:?}");
-    assert_eq!(link.poll().unwrap(), [], "it is told once");
+    assert_eq!(link.poll(true).unwrap(), [], "it is told once");
     let expected = Commit { number: 1, ..commit(&[1, 2], &[4]) };
     assert_eq!(link.commits(LINE_0, 1, 1).unwrap(), std::slice::from_ref(&expected));
     drop(link);
@@ -59,7 +59,7 @@ fn commits_are_numbered_by_what_was_ever_put_into_their_line() {
     commit_all(&mut worker, &commit(&[], &[]));
     machine.admin.set_ended(LINE, true).unwrap();
     assert_eq!(link.last(LINE_0).unwrap(), None, "the end does not overtake the last commit");
-    link.poll().unwrap();
+    link.poll(true).unwrap();
     assert_eq!(link.last(LINE_0).unwrap(), Some(151));
     link.end(LINE_0, 151, &[Verdict::Done]).unwrap();
     drop(link);
@@ -101,9 +101,9 @@ fn all_that_no_worker_is_at_is_withdrawn_and_what_comes_back_later_too() {
     let of = |n| (Sequence(n, 1), (n % 2) as u32);
     assert_eq!(gone, [(Sequence(1, 1), 2), of(4), of(5), of(6)], "also what is delayed");
     assert_eq!(link.remains().unwrap().held[0].1, sequences([2, 3]));
-    assert_eq!(link.poll().unwrap().len(), 1, "only the room of the other queue");
+    assert_eq!(link.poll(true).unwrap().len(), 1, "only the room of the other queue");
     worker.give_back_all().unwrap();
-    assert_eq!(link.poll().unwrap(), [Event::Withdrawn { queue: JOBS, leases: vec![of(2), of(3)] }]);
+    assert_eq!(link.poll(true).unwrap(), [Event::Withdrawn { queue: JOBS, leases: vec![of(2), of(3)] }]);
     assert_eq!(link.remains().unwrap().held[0].1, []);
     machine.admin.audit().unwrap();
 }
@@ -118,14 +118,14 @@ fn room_is_what_the_workers_take_in_a_moment() {
     };
     let mut machine = Machine::new();
     let (mut link, mut worker) = (machine.link(), machine.worker());
-    assert_eq!(room(link.poll().unwrap()), Some(1), "one until it is known how fast they are");
+    assert_eq!(room(link.poll(true).unwrap()), Some(1), "one until it is known how fast they are");
     link.store(JOBS, &leases([1])).unwrap();
-    assert_eq!(room(link.poll().unwrap()), None, "the link knows of that itself");
+    assert_eq!(room(link.poll(true).unwrap()), None, "the link knows of that itself");
     take(&mut worker, QUEUES[0].1, 1);
-    assert_eq!(room(link.poll().unwrap()), Some(1));
+    assert_eq!(room(link.poll(true).unwrap()), Some(1));
     link.store(JOBS, &leases(2..=41)).unwrap();
     assert_eq!(take(&mut worker, QUEUES[0].1, 100), 41);
-    assert!(room(link.poll().unwrap()).unwrap() >= 40, "they are fast");
+    assert!(room(link.poll(true).unwrap()).unwrap() >= 40, "they are fast");
 }
 
 /// What is more goes no faster.
@@ -133,15 +133,15 @@ fn room_is_what_the_workers_take_in_a_moment() {
 fn no_more_is_taken_or_sent_at_once_than_a_mebibyte() {
     let mut machine = Machine::new();
     let (mut link, mut worker) = (machine.link(), machine.worker());
-    let long = |n| Lease { item: vec![b'x'; 100_000], ..lease(n) };
+    let long = |n| Lease { item: vec![b'x'; 100_000].into(), ..lease(n) };
     link.store(JOBS, &(1..=40).map(long).collect::<Vec<_>>()).unwrap();
     assert_eq!(take(&mut worker, QUEUES[0].1, 100), 40);
-    let places = link.poll().unwrap().into_iter().find_map(|event| match event {
+    let places = link.poll(true).unwrap().into_iter().find_map(|event| match event {
         Event::Room { queue: JOBS, places } => Some(places),
         _ => None,
     });
     assert!(matches!(places, Some(7..=10)), "{places:?}");
-    let outputs = |len| vec![Output { queue: MORE, item: vec![b'x'; len] }];
+    let outputs = |len| vec![Output { queue: MORE, item: vec![b'x'; len].into() }];
     for len in [400_000, 400_000, 400_000, 3 << 20, 1] {
         commit_all(&mut worker, &Commit { outputs: outputs(len), ..Commit::default() });
     }
@@ -154,10 +154,10 @@ fn items_have_their_place_whatever_the_limits_say() {
     let mut machine = Machine::new();
     let mut link = machine.link();
     // 100 may wait, of 8 bytes each, and of 1 MiB together.
-    let long = |n| Lease { item: vec![b'x'; 9000], ..lease(n) };
+    let long = |n| Lease { item: vec![b'x'; 9000].into(), ..lease(n) };
     link.store(JOBS, &(1..=900).map(long).collect::<Vec<_>>()).unwrap();
     assert_eq!(link.remains().unwrap().held[0].1, sequences(1..=900));
-    assert_eq!(link.poll().unwrap()[0], Event::Room { queue: JOBS, places: 0 });
+    assert_eq!(link.poll(true).unwrap()[0], Event::Room { queue: JOBS, places: 0 });
     let mut gone = link.withdraw(JOBS).unwrap();
     gone.sort_unstable();
     assert_eq!(gone.into_iter().map(|(sequence, _)| sequence).collect::<Vec<_>>(), sequences(1..=900));
@@ -180,7 +180,7 @@ fn a_thread_that_waits_returns_once_there_is_something_to_look_at() {
     let soon = Instant::now();
     waiter.wait(Duration::from_millis(20));
     assert!(soon.elapsed() >= Duration::from_millis(20), "the link has not looked yet");
-    link.poll().unwrap();
+    link.poll(true).unwrap();
     std::thread::spawn(move || {
         waiter.wait(Duration::from_secs(60));
         sender.send(()).unwrap();
@@ -190,7 +190,7 @@ fn a_thread_that_waits_returns_once_there_is_something_to_look_at() {
     });
     commit_all(&mut worker, &commit(&[], &[]));
     receiver.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!(link.poll().unwrap().len(), 1);
+    assert_eq!(link.poll(true).unwrap().len(), 1);
     link.store(JOBS, &leases([1])).unwrap();
     take(&mut worker, QUEUES[0].1, 1);
     receiver.recv_timeout(Duration::from_secs(30)).unwrap();

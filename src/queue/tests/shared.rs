@@ -57,7 +57,7 @@ fn store(arena: &Arena, admin: &mut QueueAdmin, items: &[u64]) {
 fn commits(arena: &Arena, admin: &mut QueueAdmin) -> Vec<Commit> {
     let (mut link, mut commits) = (reader(arena, admin), Vec::new());
     link.look(LINE, 0, usize::MAX, |id, bytes| {
-        commits.push(Commit::decode(id + 1, bytes).unwrap());
+        commits.push(Commit::decode(id + 1, &bytes.to_vec().into()).unwrap());
         true
     })
     .unwrap();
@@ -79,7 +79,7 @@ fn end(n: u64) -> End {
 }
 
 fn output(item: &[u8]) -> Output {
-    Output { queue: SharedQueue(6), item: item.to_vec() }
+    Output { queue: SharedQueue(6), item: item.to_vec().into() }
 }
 
 fn done(committed: Committed) {
@@ -222,7 +222,7 @@ fn outputs_of_both_kinds_come_once_whenever_the_worker_is_killed() {
         let mut shared: Vec<Vec<u8>> = commits(&arena, &mut admin)
             .into_iter()
             .flat_map(|commit| commit.outputs)
-            .map(|output| output.item)
+            .map(|output| output.item.to_vec())
             .collect();
         let mut local = waiting(&arena, &mut admin, d);
         [&mut shared, &mut local].into_iter().for_each(|items| items.sort_unstable());

@@ -16,6 +16,7 @@ use crate::broker::{Commit, End, Sequence, Step};
 use crate::queue::QueueId;
 use crate::queue::arena::fault::Fault;
 use crate::queue::arena::worker_time::Waiting;
+use bytes::Bytes;
 use std::time::Duration;
 
 /// Bytes of outputs that one commit may have.
@@ -84,6 +85,7 @@ impl WorkerHandle {
         }
         let mut item = vec![0; len];
         fill(&mut item);
+        let item = Bytes::from(item);
         let local: Vec<QueueId> = outputs.iter().copied().filter(|&q| self.is_local(&[q])).collect();
         if !local.is_empty() {
             self.put_local(&local, len, for_lease, |to| to.copy_from_slice(&item))?;

@@ -3,6 +3,7 @@
 use super::outputs::NO_LEASE;
 use crate::broker::{Output, SharedQueue, Step};
 use crate::queue::QueueId;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Where outputs go to queues of both kinds: leases of which some may be published early, each with a word in the journal.
@@ -52,13 +53,13 @@ impl Sharing {
     }
 
     /// One output more, for those of `queues` that are shared. `is_alone`: no other gets it.
-    pub(super) fn add(&mut self, queues: &[QueueId], item: &[u8], for_lease: Option<usize>, is_alone: bool) {
+    pub(super) fn add(&mut self, queues: &[QueueId], item: &Bytes, for_lease: Option<usize>, is_alone: bool) {
         let owner = for_lease.map_or(NO_LEASE, |i| i as u32);
         self.alone.extend(is_alone.then_some(owner));
         for queue in queues.iter().filter_map(|&q| self.of.number(q)) {
             self.bytes += item.len();
             self.owners.push(owner);
-            self.outputs.push(Output { queue, item: item.to_vec() });
+            self.outputs.push(Output { queue, item: item.clone() });
         }
     }
 

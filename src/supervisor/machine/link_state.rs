@@ -62,8 +62,18 @@ pub(super) enum LinkProcess {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkOrder {
     Run,
+    /// Its stages have ended.
     Finish,
+    /// The pipeline stops, whether they have ended or not.
+    Stop,
     Kill,
+}
+
+impl LinkOrder {
+    /// Whether it is to leave the run by itself.
+    pub(super) fn leaves(self) -> bool {
+        matches!(self, LinkOrder::Finish | LinkOrder::Stop)
+    }
 }
 
 /// What it has said of the broker.

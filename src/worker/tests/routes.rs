@@ -86,9 +86,9 @@ fn of_two_queues_one_may_lie_in_a_broker() {
         bench.admin.open_slot(READER, &Tuning::default()).unwrap();
         let mut queues = WorkerHandle::open(bench.arena.clone(), READER).unwrap();
         let note = |id, bytes: &[u8]| {
-            for output in Commit::decode(id + 1, bytes).unwrap().outputs {
+            for output in Commit::decode(id + 1, &bytes.to_vec().into()).unwrap().outputs {
                 assert_eq!(output.queue, SharedQueue(7));
-                even.push(String::from_utf8(output.item).unwrap());
+                even.push(String::from_utf8(output.item.to_vec()).unwrap());
             }
             true
         };

@@ -33,7 +33,7 @@ impl Bench {
         let mut queues = WorkerHandle::open(self.arena.clone(), READER).unwrap();
         let mut commits = Vec::new();
         let note = |id, bytes: &[u8]| {
-            commits.push(Commit::decode(id + 1, bytes).unwrap());
+            commits.push(Commit::decode(id + 1, &bytes.to_vec().into()).unwrap());
             true
         };
         queues.look(LINE, 0, usize::MAX, note).unwrap();
@@ -68,7 +68,7 @@ fn each_item_ends_in_one_commit_with_its_outputs_whenever_its_worker_dies() {
         }
         let (mut ended, mut outputs, mut dead) = (BTreeSet::new(), Vec::new(), Vec::new());
         for commit in bench.commits() {
-            let own: Vec<Vec<u8>> = commit.outputs.into_iter().map(|output| output.item).collect();
+            let own: Vec<Vec<u8>> = commit.outputs.into_iter().map(|output| output.item.to_vec()).collect();
             let done = commit.ends.iter().filter(|end| end.dead.is_none());
             let expected: Vec<Vec<u8>> = done
                 .flat_map(|end| [0, 1].map(|_| format!("item {}", end.sequence.0).into_bytes()))
@@ -132,7 +132,7 @@ fn what_a_source_says_is_in_the_line_once_whenever_it_dies() {
             assert!(lives < 5);
         }
         let said = bench.commits().into_iter().flat_map(|commit| commit.outputs);
-        let said: Vec<String> = said.map(|output| String::from_utf8(output.item).unwrap()).collect();
+        let said: Vec<String> = said.map(|output| String::from_utf8(output.item.to_vec()).unwrap()).collect();
         assert_eq!(said, (1..=30).map(|n| n.to_string()).collect::<Vec<_>>(), "killed at store {at}");
         bench.check();
         if lives == 0 {

@@ -144,6 +144,12 @@ impl Blobs {
         self.used.contains_key(&message)
     }
 
+    /// The message that holds an item, and where its bytes lie there, if the message is whole.
+    pub(in crate::broker::jetstream) fn place(&self, item: ItemRef) -> Option<(u64, Range<usize>)> {
+        let is_whole = self.used.get(&item.blob)?.parts.is_empty();
+        is_whole.then(|| (item.blob, item.at as usize..item.at as usize + item.len as usize))
+    }
+
     /// The messages that hold an item, each with where its bytes lie there; `None`: nothing needs them any more.
     pub(in crate::broker::jetstream) fn places(&self, item: ItemRef) -> Option<Vec<(u64, Range<usize>)>> {
         let blob = self.used.get(&item.blob)?;

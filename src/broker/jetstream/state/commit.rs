@@ -9,11 +9,12 @@
 //! * While the server's store is full, or the reserve too small, what adds waits: see `room.rs`.
 //! * A commit that does not fit stops the line: those behind it are not looked at, so outputs keep their order.
 
+use super::blobs::Span;
 use super::request::{StoredCommit, Who};
 use super::run::{Line, News, Run, Step};
 use crate::broker::{Full, Judged, SharedQueue, Verdict, WriterState};
 use crate::model::WhenFull;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 impl Run {
     pub(super) fn commit(
@@ -33,7 +34,7 @@ impl Run {
                 verdicts.push(judged_before(&before, commit.number));
                 continue;
             }
-            let is_allowed = commit.begins_at(&self.position(place)) && self.is_allowed(who, commit);
+            let is_allowed = commit.begins_at(self.position(place)) && self.is_allowed(who, commit);
             if is_allowed {
                 let room = self.look_for_memory(commit, step.room, |_| 0);
                 match room.and_then(|()| self.look_for_room(commit, |_| 0).map_err(Full::Queue)) {
@@ -75,14 +76,15 @@ impl Run {
         commit: &StoredCommit,
         added: impl Fn(&SharedQueue) -> i64,
     ) -> Result<BTreeSet<SharedQueue>, SharedQueue> {
-        let mut wanted: BTreeMap<SharedQueue, u64> = BTreeMap::new();
-        for (queue, _) in &commit.outputs {
-            *wanted.entry(*queue).or_default() += 1;
-        }
         let mut dropped = BTreeSet::new();
-        for (name, _) in &commit.outputs {
-            let Some(queue) = self.queue(*name).filter(|_| !dropped.contains(name)) else { continue };
-            let wanted = wanted.get(name).copied().unwrap_or(0);
+        for (n, (name, _)) in commit.outputs.iter().enumerate() {
+            let is_of_it = |output: &&(SharedQueue, Span)| output.0 == *name;
+            // Mostly all are for one queue.
+            if n > 0 && commit.outputs[..n].iter().any(|output| is_of_it(&output)) {
+                continue;
+            }
+            let Some(queue) = self.queue(*name) else { continue };
+            let wanted = commit.outputs[n..].iter().filter(is_of_it).count() as u64;
             let len = queue.len().saturating_add_signed(added(name));
             let is_full = len > 0 && len + wanted > queue.settings.capacity;
             if is_full && (added(name) > 0 || queue.has_waiting()) {

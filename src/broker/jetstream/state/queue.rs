@@ -4,9 +4,10 @@
 use super::blobs::{Blobs, ItemRef};
 use super::request::{Taken, Who};
 use crate::broker::{Ledger, QueueSettings, Registered, Sequence, WriterState};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
 
 /// The cause of a dead letter that no machine wrote.
 const ALL_DIED: &str = "every machine that had it died";
@@ -17,13 +18,35 @@ struct Item {
     attempts: u32,
 }
 
+/// What one request has taken has one owner in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owner(Arc<Who>);
+
+impl Serialize for Owner {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Owner, D::Error> {
+        Who::deserialize(deserializer).map(|who| Owner(Arc::new(who)))
+    }
+}
+
 /// An item that is delivered, or that was given back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Delivery {
     /// `None`: it was given back.
-    owner: Option<Who>,
+    owner: Option<Owner>,
     since: u64,
     count: u32,
+}
+
+impl Delivery {
+    fn is_of(&self, who: &Who) -> bool {
+        self.owner.as_ref().is_some_and(|owner| *owner.0 == *who)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,12 +139,11 @@ impl StoredQueue {
     }
 
     pub(super) fn is_held(&self, id: Sequence, who: &Who) -> bool {
-        self.deliveries.get(&id).is_some_and(|delivery| delivery.owner.as_ref() == Some(who))
+        self.deliveries.get(&id).is_some_and(|delivery| delivery.is_of(who))
     }
 
     pub(in crate::broker::jetstream) fn held(&self, who: &Who) -> Vec<Sequence> {
-        let of =
-            |(id, delivery): (&Sequence, &Delivery)| (delivery.owner.as_ref() == Some(who)).then_some(*id);
+        let of = |(id, delivery): (&Sequence, &Delivery)| (delivery.is_of(who)).then_some(*id);
         self.deliveries.iter().filter_map(of).collect()
     }
 
@@ -134,6 +156,7 @@ impl StoredQueue {
         most: u32,
         now: u64,
     ) -> (Vec<Taken>, bool) {
+        let who = Owner(Arc::new(who.clone()));
         let mut taking = Taking { who, now, most, taken: Vec::new(), has_letters: false };
         let returned: Vec<Sequence> = self.returned().take(n).collect();
         returned.into_iter().for_each(|id| taking.claim(self, id));
@@ -163,7 +186,7 @@ impl StoredQueue {
     pub(super) fn extend(&mut self, leases: &[Sequence], who: &Who, now: u64) -> Vec<Sequence> {
         let mut lost = Vec::new();
         for id in leases {
-            match self.deliveries.get_mut(id).filter(|delivery| delivery.owner.as_ref() == Some(who)) {
+            match self.deliveries.get_mut(id).filter(|delivery| delivery.is_of(who)) {
                 Some(delivery) => delivery.since = now,
                 None => lost.push(*id),
             }
@@ -175,8 +198,7 @@ impl StoredQueue {
     pub(super) fn give_back(&mut self, leases: &[(Sequence, u32)], who: &Who, now: u64) -> bool {
         let mut has_given = false;
         for (id, attempts) in leases {
-            let delivery =
-                self.deliveries.get_mut(id).filter(|delivery| delivery.owner.as_ref() == Some(who));
+            let delivery = self.deliveries.get_mut(id).filter(|delivery| delivery.is_of(who));
             let Some(delivery) = delivery else { continue };
             *delivery = Delivery { owner: None, since: now, count: delivery.count.saturating_sub(1) };
             if let Some(item) = self.items.get_mut(id).filter(|_| *attempts > 0) {
@@ -190,7 +212,7 @@ impl StoredQueue {
     /// All that it holds goes back; deliveries stay counted, as nothing says that it was innocent.
     pub(super) fn release_all(&mut self, who: &Who, now: u64) -> u64 {
         let mut released = 0;
-        for delivery in self.deliveries.values_mut().filter(|delivery| delivery.owner.as_ref() == Some(who)) {
+        for delivery in self.deliveries.values_mut().filter(|delivery| delivery.is_of(who)) {
             (delivery.owner, delivery.since) = (None, now);
             released += 1;
         }
@@ -281,7 +303,7 @@ impl StoredQueue {
     pub(in crate::broker::jetstream) fn leased(&self) -> BTreeMap<String, u64> {
         let mut by_machine = BTreeMap::new();
         for owner in self.deliveries.values().filter_map(|delivery| delivery.owner.as_ref()) {
-            *by_machine.entry(owner.machine.clone()).or_default() += 1;
+            *by_machine.entry(owner.0.machine.clone()).or_default() += 1;
         }
         by_machine
     }
@@ -293,15 +315,15 @@ impl StoredQueue {
 }
 
 /// One request for items.
-struct Taking<'a> {
-    who: &'a Who,
+struct Taking {
+    who: Owner,
     now: u64,
     most: u32,
     taken: Vec<Taken>,
     has_letters: bool,
 }
 
-impl Taking<'_> {
+impl Taking {
     fn claim(&mut self, queue: &mut StoredQueue, id: Sequence) {
         let Some(count) = queue.deliveries.get(&id).map(|delivery| delivery.count) else { return };
         if count >= self.most {

@@ -114,28 +114,45 @@ pub(in crate::broker::jetstream) struct Fitting {
 }
 
 /// What the commits before have changed of a queue.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Added {
     items: i64,
     bytes: u64,
+    /// In order. They mostly come so.
+    ended: Vec<Sequence>,
+}
+
+impl Added {
+    /// Where it stands, or is to stand.
+    fn find(&self, sequence: Sequence) -> Result<usize, usize> {
+        match self.ended.last().is_none_or(|last| *last < sequence) {
+            true => Err(self.ended.len()),
+            false => self.ended.binary_search(&sequence),
+        }
+    }
 }
 
 /// What the commits before will have changed.
 struct Ahead {
     queues: BTreeMap<SharedQueue, Added>,
-    ended: BTreeSet<(SharedQueue, Sequence)>,
     position: Vec<u8>,
 }
 
 impl Ahead {
     /// Whether they leave it what it needs.
     fn allows(&self, commit: &StoredCommit) -> bool {
-        let is_ended = |end: &StoredEnd| self.ended.contains(&(end.queue, end.sequence));
+        let is_ended = |end: &StoredEnd| {
+            self.queues.get(&end.queue).is_some_and(|added| added.find(end.sequence).is_ok())
+        };
         commit.begins_at(&self.position) && !commit.ends.iter().any(is_ended)
     }
 
-    fn of(&self, queue: &SharedQueue) -> Added {
-        self.queues.get(queue).copied().unwrap_or_default()
+    fn items(&self, queue: &SharedQueue) -> i64 {
+        self.queues.get(queue).map_or(0, |added| added.items)
+    }
+
+    fn bytes(&self, queue: &SharedQueue) -> u64 {
+        self.queues.get(queue).map_or(0, |added| added.bytes)
     }
 
     fn happens(&mut self, commit: &StoredCommit) {
@@ -143,8 +160,10 @@ impl Ahead {
             self.position.clone_from(to);
         }
         for end in &commit.ends {
-            if self.ended.insert((end.queue, end.sequence)) {
-                self.queues.entry(end.queue).or_default().items -= 1;
+            let added = self.queues.entry(end.queue).or_default();
+            if let Err(at) = added.find(end.sequence) {
+                added.ended.insert(at, end.sequence);
+                added.items -= 1;
             }
         }
         for (queue, span) in &commit.outputs {
@@ -190,8 +209,8 @@ impl Run {
             let stopped = Judged { full, before: last, ..Judged::default() };
             Fitting { count, void, stopped }
         };
-        let position = self.position(line.place);
-        let mut ahead = Ahead { queues: BTreeMap::new(), ended: BTreeSet::new(), position };
+        let position = self.position(line.place).to_vec();
+        let mut ahead = Ahead { queues: BTreeMap::new(), position };
         let mut bytes = 0;
         for (n, commit) in commits.iter().enumerate() {
             if commit.number <= last || !ahead.allows(commit) || !self.is_allowed(line.who, commit) {
@@ -218,8 +237,8 @@ impl Run {
     }
 
     fn look_ahead(&self, commit: &StoredCommit, room: Room, ahead: &Ahead) -> Result<(), Full> {
-        self.look_for_memory(commit, room, |queue| ahead.of(queue).bytes)?;
-        self.look_for_room(commit, |queue| ahead.of(queue).items).map(drop).map_err(Full::Queue)
+        self.look_for_memory(commit, room, |queue| ahead.bytes(queue))?;
+        self.look_for_room(commit, |queue| ahead.items(queue)).map(drop).map_err(Full::Queue)
     }
 }
 

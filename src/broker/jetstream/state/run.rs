@@ -32,8 +32,18 @@ pub(super) struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Of the lengths of a queue the least says all: who waits for room waits for some length.
     pub(super) fn tell(&mut self, news: News) {
-        if !self.news.contains(&news) {
+        if let News::Room { queue: shorter, len: now } = news {
+            let before = self.news.iter_mut().find_map(|news| match news {
+                News::Room { queue, len } if *queue == shorter => Some(len),
+                _ => None,
+            });
+            match before {
+                Some(len) => *len = now.min(*len),
+                None => self.news.push(news),
+            }
+        } else if !self.news.contains(&news) {
             self.news.push(news);
         }
     }
@@ -371,8 +381,8 @@ impl Run {
         may
     }
 
-    pub(in crate::broker::jetstream) fn position(&self, place: &str) -> Vec<u8> {
-        self.positions.get(place).cloned().unwrap_or_default()
+    pub(in crate::broker::jetstream) fn position(&self, place: &str) -> &[u8] {
+        self.positions.get(place).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the stage is another machine's.
@@ -390,7 +400,7 @@ impl Run {
             }
             self.claims.insert(place.to_owned(), Claim { until: now + time, who: who.clone() });
         }
-        Some(self.position(place))
+        Some(self.position(place).to_vec())
     }
 
     fn show(&mut self, who: &Who, text: Option<ItemRef>, until: u64, step: &mut Step<'_>) {

@@ -34,9 +34,13 @@ struct Reading {
 
 impl Reading {
     fn tell(&mut self, time: u64, request: &Request) -> Answer {
+        self.apply(time, request).answer
+    }
+
+    fn apply(&mut self, time: u64, request: &Request) -> Applied {
         self.at += 1;
         let source = Source { blob: self.at, base: 20, parts: &[], part_len: 0, has_data: true };
-        self.state.apply(self.at, time, &Message::Request(request, source)).answer
+        self.state.apply(self.at, time, &Message::Request(request, source))
     }
 
     fn reserve(&mut self) {
@@ -78,6 +82,22 @@ fn a_clock_that_goes_back_takes_nothing_back() {
     assert_eq!(log.take(1400, who(2, 1), 1), []);
     assert_eq!(log.take(5099, who(2, 1), 1), []);
     assert_eq!(log.take(5100, who(2, 1), 1).len(), 1);
+}
+
+/// One word for all of them: a message may end thousands.
+#[test]
+fn the_ends_of_a_message_tell_the_least_length_that_their_queue_had() {
+    let mut log = Reading::default();
+    log.join(1, 1);
+    log.commit(1000, who(1, 1), emits(1, 4));
+    let taken = log.take(1000, who(1, 1), 3);
+    let ends =
+        taken.iter().map(|taken| request::StoredEnd { queue: A, sequence: taken.sequence, dead: None });
+    let ends = ends.collect();
+    let commit = StoredCommit { number: 2, ends, outputs: Vec::new(), step: None, marks: Vec::new() };
+    let action = Action::Commit { line: "s".into(), place: "m/s".into(), commits: vec![commit] };
+    let news = log.apply(1000, &machine(who(1, 1), action)).news;
+    assert_eq!(news, [News::Room { queue: A, len: 1 }]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::machine::ACK_WAIT;
 use crate::broker::link::{Effect, Event, LineId, Link, Note, Remains, Role};
-use crate::broker::{Judged, Machines, Verdict};
+use crate::broker::{Full, Judged, Machines, SharedQueue, Verdict};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -288,4 +288,51 @@ fn a_stage_that_is_elsewhere_comes_back_though_an_end_that_it_has_said_before_co
     all(Event::Judged { line: LINE, first: 1, judged });
     assert_eq!(all(Event::LineEnded { line: LINE }), []);
     assert_eq!(all(Event::Stopped { line: LINE }), [Effect::Claim { line: LINE }]);
+}
+
+/// A source with one commit that finds no room, whose machine is to leave: whether it does.
+fn leaves(role: &Role, order: Event) -> bool {
+    let now = Instant::now();
+    let commits = vec![vec![(1, Vec::new())]];
+    let mut link =
+        Link::new(&Remains { held: Vec::new(), commits }, std::slice::from_ref(role), ACK_WAIT, now);
+    let judged = Judged { full: Some(Full::Queue(SharedQueue(0))), ..Judged::default() };
+    let mut effects = Vec::new();
+    for event in [Event::Tick, Event::Joined, Event::Judged { line: LINE, first: 1, judged }, order] {
+        effects.extend(link.handle(event, now));
+    }
+    assert!(effects.contains(&Effect::Commit { line: LINE, first: 1, last: 1 }), "{effects:?}");
+    effects.contains(&Effect::Leave)
+}
+
+#[test]
+fn a_stop_waits_for_no_room_for_what_a_source_emits_again() {
+    let source = Role { position_of: Some(Machines::All), is_here: true, is_source: true, ..Role::default() };
+    assert!(leaves(&source, Event::Stop));
+    assert!(!leaves(&source, Event::Finish), "it has come to its end: the rest is still to go there");
+    let without_a_position = Role { position_of: None, ..source.clone() };
+    assert!(!leaves(&without_a_position, Event::Stop), "nothing would emit it again");
+    let of_local_items = Role { is_source: false, ..source };
+    assert!(!leaves(&of_local_items, Event::Stop), "its items have ended on this machine");
+}
+
+/// What the arena says is looked at with the next answer anyway.
+#[test]
+fn while_a_request_is_under_way_nothing_is_waited_for_in_the_arena() {
+    let now = Instant::now();
+    let mut link = Link::new(
+        &Remains { commits: vec![Vec::new()], ..Remains::default() },
+        &[Role::default()],
+        ACK_WAIT,
+        now,
+    );
+    assert!(link.waits_for_arena(), "away, it is to see what it has for the broker");
+    link.handle(Event::Tick, now);
+    link.handle(Event::Joined, now);
+    assert!(link.waits_for_arena());
+    link.handle(Event::Queued { line: LINE, number: 1, ends: Vec::new() }, now);
+    assert!(!link.waits_for_arena());
+    let judged = Judged { verdicts: vec![Verdict::Done], ..Judged::default() };
+    link.handle(Event::Judged { line: LINE, first: 1, judged }, now);
+    assert!(link.waits_for_arena());
 }

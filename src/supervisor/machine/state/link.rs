@@ -71,10 +71,20 @@ impl State {
         self.replace_link(out);
         self.tell_link_of_stages(out);
         let is_through = self.stages.iter().all(StageState::is_through);
-        let ends = self.stopping() == Stopping::Draining || is_through && !self.stages.is_empty();
-        if ends && let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Run) {
-            *order = LinkOrder::Finish;
-            out.push(Effect::OrderLink(link::LinkOrder::Finish));
+        let leaves = self.stopping() == Stopping::Draining;
+        // A drain works off what sources have emitted.
+        let stops = leaves && !self.drains_for_any_time() && self.link.order.is_none();
+        let ends = leaves || is_through && !self.stages.is_empty();
+        match self.link.order() {
+            Some(order @ (LinkOrder::Run | LinkOrder::Finish)) if stops => {
+                *order = LinkOrder::Stop;
+                out.push(Effect::OrderLink(link::LinkOrder::Stop));
+            }
+            Some(order @ LinkOrder::Run) if ends => {
+                *order = LinkOrder::Finish;
+                out.push(Effect::OrderLink(link::LinkOrder::Finish));
+            }
+            _ => {}
         }
     }
 
@@ -96,7 +106,7 @@ impl State {
 
     /// Which of them are not wanted here, and which have come to a standstill.
     fn tell_link_of_stages(&mut self, out: &mut Effects) {
-        if !matches!(self.link.order(), Some(LinkOrder::Run | LinkOrder::Finish)) {
+        if self.link.order().is_none_or(|order| *order == LinkOrder::Kill) {
             return;
         }
         for stage in self.stages.iter().filter(|stage| stage.version.shared.is_some()) {
@@ -115,7 +125,7 @@ impl State {
 
     /// The link works on, whatever it was ordered: what was taken for the end of a stage may be none.
     fn work_on(&mut self) {
-        if let Some(order) = self.link.order().filter(|order| **order == LinkOrder::Finish) {
+        if let Some(order) = self.link.order().filter(|order| order.leaves()) {
             *order = LinkOrder::Run;
         }
     }

@@ -48,11 +48,13 @@ pub struct Proc {
 pub struct Links {
     pub started: usize,
     pub joined_before: bool,
+    /// Ordered to finish or to stop.
     pub finished: usize,
+    pub stopped: usize,
     /// That a stage is elsewhere.
     pub heard: usize,
     pub killed: usize,
-    /// But for those to finish.
+    /// But for those.
     pub orders: Vec<LinkOrder>,
 }
 
@@ -189,7 +191,10 @@ impl Bench {
                 self.links.started += 1;
                 self.links.joined_before = start.joined_before;
             }
-            Effect::OrderLink(LinkOrder::Finish) => self.links.finished += 1,
+            Effect::OrderLink(order @ (LinkOrder::Finish | LinkOrder::Stop)) => {
+                self.links.finished += 1;
+                self.links.stopped += usize::from(order == LinkOrder::Stop);
+            }
             Effect::OrderLink(LinkOrder::WorkOn) => self.links.heard += 1,
             Effect::OrderLink(order) => self.links.orders.push(order),
             Effect::KillLink => self.links.killed += 1,

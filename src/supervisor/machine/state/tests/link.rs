@@ -139,6 +139,27 @@ fn on_a_stop_it_is_told_at_once_and_killed_when_all_is_killed() {
 }
 
 #[test]
+fn a_drain_waits_for_room_at_the_broker_and_a_stop_does_not() {
+    let mut bench = up();
+    bench.ask(Command::Drain);
+    assert_eq!((bench.links.finished, bench.links.stopped), (1, 0));
+    bench.send(Event::Terminate);
+    assert_eq!((bench.links.finished, bench.links.stopped), (2, 1), "it waits no longer");
+    bench.send(Event::Terminate);
+    assert_eq!(bench.links.stopped, 1);
+}
+
+#[test]
+fn a_machine_that_has_come_to_its_end_waits_for_room_until_it_is_stopped() {
+    let mut bench = up();
+    say(&mut bench, "a", Ending::Finished);
+    say(&mut bench, "b", Ending::InputEnded);
+    assert_eq!((bench.links.finished, bench.links.stopped), (1, 0));
+    bench.send(Event::Terminate);
+    assert_eq!((bench.links.finished, bench.links.stopped), (2, 1));
+}
+
+#[test]
 fn an_outage_is_told_once_with_its_length() {
     let mut bench = up();
     for _ in 0..3 {
