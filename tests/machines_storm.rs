@@ -135,6 +135,32 @@ fn a_cable_that_is_cut_slow_or_half_open_loses_and_doubles_nothing(kind: BrokerK
     ends(&mut machines, ITEMS);
 }
 
+/// It takes longer than an answer is waited for where leases last as long as they mostly do. Over NATS it would fill a reserve, too.
+#[test]
+fn an_item_that_is_long_under_way_arrives_where_leases_last_long() {
+    const LEN: usize = 1_150_000;
+    let server = Server::safe(BrokerKind::Redis);
+    let input = support::Folder::new();
+    input.file("in.txt", &"x".repeat(LEN));
+    let lines = format!("use = 'lines'\nwith = {{ path = '{}' }}", input.path().join("in.txt").display());
+    let text = file(&server, 1, PASS, "")
+        .replace("use = 'count'\nwith = { to = 1 }", &lines)
+        .replace("shared = true\n", "shared = true\nmax_item = '4MiB'\n")
+        .replace("ack_wait = '2s'", "ack_wait = '3m'");
+    let cable = Cable::to(server.port);
+    cable.carry(Carries::Slowly);
+    let far = text.replace(&format!(":{}'", server.port), &format!(":{}'", cable.port));
+    let (mut reads, mut ends) = (machine(&far, "read"), machine(&text, "work,write"));
+    let written = || fs::metadata(ends.folder.path().join("out.txt")).map_or(0, |it| it.len());
+    wait_until("the item", || (written() == LEN as u64 + 1).then_some(()));
+    cable.carry(Carries::All);
+    for run in [&mut reads, &mut ends] {
+        assert_eq!(run.wait(), 0, "{}", run.stderr());
+    }
+    assert!(!reads.stderr().contains("can't be reached"), "{}", reads.stderr());
+    assert_eq!(cable.opened(), 2, "one for requests and one for messages: {}", reads.stderr());
+}
+
 fn machines_whose_clocks_differ_by_hours_agree(kind: BrokerKind) {
     const ITEMS: u32 = 3000;
     let server = Server::safe(kind);

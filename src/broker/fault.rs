@@ -5,8 +5,17 @@ use crate::model::{Outage, WhenFull};
 use std::fmt;
 use std::time::Duration;
 
-/// A request whose answer may have got lost: longer than a busy server takes, shorter than a lease.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request whose answer may have got lost: longer than a busy server takes.
+const SHORTEST_WAIT: Duration = Duration::from_secs(10);
+/// A server that is gone is to be noticed, however long leases last.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// So often a request may come to nothing while a lease lasts.
+const WAITS_OF_A_LEASE: u32 = 3;
+
+/// How long an answer is waited for, by how long a lease lasts.
+pub(super) fn answer_timeout(ack_wait: Duration) -> Duration {
+    (ack_wait / WAITS_OF_A_LEASE).clamp(SHORTEST_WAIT, LONGEST_WAIT)
+}
 
 /// The text never holds a password, nor the address as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +44,11 @@ impl Fault {
 
     /// A request that was not answered in time.
     pub fn no_answer() -> Fault {
-        let within = ANSWER_TIMEOUT.as_secs();
-        Fault::Away(format!(
-            "no answer within {within} s: it stands still, or the cable is too slow for 1 MiB or a long item"
-        ))
+        Fault::Away(
+            "no answer in time: it stands still, or the cable is too slow for 1 MiB or a long item (a third of `ack_wait` is \
+             waited for, 10 s to 2 min)"
+                .into(),
+        )
     }
 
     /// What may pass by itself, without another secret or other settings.
@@ -110,3 +120,15 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_waited_for_as_leases_last_within_bounds() {
+        let secs = Duration::from_secs;
+        let waited = [1, 30, 90, 180, 3600].map(|ack_wait| answer_timeout(secs(ack_wait)));
+        assert_eq!(waited, [10, 10, 30, 60, 120].map(secs));
+    }
+}

@@ -1,7 +1,6 @@
 //! Requests to JetStream, in JSON, and what it refuses.
 
 use crate::broker::Fault;
-use crate::broker::fault::ANSWER_TIMEOUT;
 use async_nats::{Client, HeaderMap, Message, RequestErrorKind, StatusCode};
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -96,7 +95,7 @@ impl Api {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, Refusal> {
-        let mut request = async_nats::Request::new().payload(payload).timeout(Some(ANSWER_TIMEOUT));
+        let mut request = async_nats::Request::new().payload(payload);
         if let Some(headers) = headers {
             request = request.headers(headers);
         }

@@ -1,6 +1,5 @@
 //! The connection to a server. It breaks once: the link makes the next one, by its own back-off.
 
-use crate::broker::fault::ANSWER_TIMEOUT;
 use crate::broker::{Access, Fault};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
 use rustls::pki_types::CertificateDer;
@@ -13,8 +12,8 @@ use url::Url;
 
 /// A server that accepts a connection and then says nothing.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A server that is there no more, and whose machine says nothing of it.
-const PING_EVERY: Duration = Duration::from_secs(5);
+/// So often it is asked whether it is there, in the time that an answer may take. The third question without an answer ends it.
+const PINGS: u32 = 2;
 
 /// A connection, and what it hears of its end.
 pub(super) struct Connection {
@@ -46,8 +45,8 @@ pub(super) async fn connect(access: &Access) -> Result<Connection, Fault> {
     let options = ConnectOptions::new()
         .name("mprun")
         .connection_timeout(CONNECT_TIMEOUT)
-        .request_timeout(Some(ANSWER_TIMEOUT))
-        .ping_interval(PING_EVERY)
+        .request_timeout(Some(access.answer_timeout))
+        .ping_interval(access.answer_timeout / PINGS)
         .max_reconnects(urls.len())
         .event_callback(move |event| {
             // Nobody may listen any more.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | the connection breaks with a request under way | it may be in the log or not: the link joins anew, and asks again |
 //! | a message comes that is not the next one | this machine was too slow, or the server has lost what it had: the same |
-//! | the server says nothing for 10 s, though it beats every 2 s | the same |
+//! | the server says nothing for as long as an answer may take, though it beats every 2 s | the same |
 //! | a message of another version of mprun | an error: it may mean what this version can't know |
 
 use super::api::{Api, Refusal, Stored, ms};
@@ -35,8 +35,6 @@ use tokio::task::JoinSet;
 
 /// The server says something at least that often.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A server that says nothing for so long is away.
-const SILENCE: Duration = Duration::from_secs(10);
 /// Snapshots change while they are read: so often that is tried.
 const LOADS: usize = 5;
 
@@ -56,6 +54,8 @@ pub(super) struct Log {
     connection: u64,
     next: AtomicU64,
     max_payload: usize,
+    /// How long an answer may take: a server that says nothing for so long is away.
+    answer_timeout: Duration,
     /// What the stream's settings don't protect from.
     pub warnings: Vec<String>,
     /// End with it.
@@ -73,6 +73,7 @@ impl Log {
         let Some(warnings) = connection.or_end(prepare(&api, &names, layout, what_for)).await? else {
             return Ok(None);
         };
+        let answer_timeout = access.answer_timeout;
         let (id, is_machine) = (fastrand::u64(..), what_for != For::Visitor);
         let (replica, messages) = connection.or_end(load(&api, &names, id, is_machine)).await?;
         let Connection { mut ends, .. } = connection;
@@ -83,6 +84,7 @@ impl Log {
             names: names.clone(),
             replica: Arc::clone(&replica),
             saves: is_machine,
+            silence: answer_timeout,
             next: 1,
         };
         tasks.spawn(reader.run(messages));
@@ -93,7 +95,17 @@ impl Log {
             }
         });
         let (next, max_payload) = (AtomicU64::new(1), info.max_payload);
-        let log = Log { api, names, replica, connection: id, next, max_payload, warnings, _tasks: tasks };
+        let log = Log {
+            api,
+            names,
+            replica,
+            connection: id,
+            next,
+            max_payload,
+            answer_timeout,
+            warnings,
+            _tasks: tasks,
+        };
         if is_machine {
             log.catch_up().await?;
             snapshot::delete_again(&log.api, &log.names, &log.replica).await?;
@@ -249,9 +261,9 @@ impl Log {
                 return Err(self.last_words(refusal).await);
             },
         }
-        match tokio::time::timeout(SILENCE, answer).await {
+        match tokio::time::timeout(self.answer_timeout, answer).await {
             Ok(answer) => answer.map_err(|_| gone()),
-            Err(_) => Err(Refusal::Fault(Fault::Away("no answer within 10 s".into()))),
+            Err(_) => Err(Refusal::Fault(Fault::no_answer())),
         }
     }
 
@@ -273,7 +285,7 @@ impl Log {
             info => info.map_err(Refusal::fault)?,
         };
         let last = info.pointer("/state/last_seq").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        let reached = tokio::time::timeout(SILENCE, self.replica.reach(last)).await;
+        let reached = tokio::time::timeout(self.answer_timeout, self.replica.reach(last)).await;
         reached.unwrap_or_else(|_| Err(Fault::Away("the server does not send what is in the stream".into())))
     }
 
@@ -451,6 +463,8 @@ struct Reader {
     replica: Arc<Replica>,
     /// It writes snapshots.
     saves: bool,
+    /// See [`Log::answer_timeout`].
+    silence: Duration,
     /// The number of the next delivery.
     next: u64,
 }
@@ -458,8 +472,8 @@ struct Reader {
 impl Reader {
     async fn run(mut self, mut messages: Subscriber) {
         let fault = loop {
-            match tokio::time::timeout(SILENCE, messages.next()).await {
-                Err(_) => break Fault::Away("nothing was heard for 10 s".into()),
+            match tokio::time::timeout(self.silence, messages.next()).await {
+                Err(_) => break Fault::Away("nothing was heard for too long".into()),
                 Ok(None) => break Fault::Away("the connection broke".into()),
                 Ok(Some(message)) => {
                     if let Err(fault) = self.message(message).await {

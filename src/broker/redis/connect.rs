@@ -7,7 +7,6 @@ use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
 use super::transaction::Transaction;
-use crate::broker::fault::ANSWER_TIMEOUT;
 use crate::broker::values::unfinished;
 use crate::broker::{Access, Fault, Joined, Layout, Membership, QueueSettings};
 use crate::hash;
@@ -96,7 +95,7 @@ pub(super) async fn connect(
     };
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(ANSWER_TIMEOUT))
+        .set_response_timeout(Some(access.answer_timeout))
         .set_push_sender(pushes);
     let client = client.map_err(|error| answer::fault(&error))?;
     let connected = client.get_multiplexed_async_connection_with_config(&config).await;

@@ -68,7 +68,7 @@ impl Broker {
     pub fn read_files(&self) -> Result<Access, UnusableFile> {
         let unusable =
             |key, path: &PathBuf, why: &dyn fmt::Display| (key, format!("{}: {why}", path.display()));
-        let mut access = Access::at(self.url.with_secrets());
+        let mut access = Access::at(self.url.with_secrets()).with_leases_of(self.access.ack_wait);
         if let Some(path) = &self.access.credentials_file {
             let text =
                 fs::read_to_string(path).map_err(|error| unusable("credentials_file", path, &error))?;
