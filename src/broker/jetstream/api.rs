@@ -6,6 +6,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// As the state has times.
@@ -106,6 +107,11 @@ impl Api {
                 _ => Fault::Away(error.to_string()),
             })
         })
+    }
+
+    /// Whether the server may have been another process meanwhile.
+    pub(super) fn has_reconnected(&self) -> bool {
+        self.0.statistics().connects.load(Ordering::Relaxed) > 1
     }
 
     fn parsed(message: &Message) -> Result<Value, Refusal> {
