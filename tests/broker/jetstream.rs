@@ -152,18 +152,12 @@ fn what_a_killed_server_has_again_is_deleted_again() {
             held.push(one.take(A, 1, false).await.unwrap()[0].sequence);
             fill_and_drain(&one, n * 10 + 1..=n * 10 + 10).await;
         }
-        // And no deletion is under way.
-        let small = async || {
-            let (mut before, mut same) = ((0, 0), 0);
-            loop {
-                let now = size(&server).await;
-                same = if now == before { same + 1 } else { 0 };
-                if now.0 < 1000 && now.1 < 20_000_000 && same == 50 {
-                    return now.1;
-                }
-                before = now;
-                sleep(Duration::from_millis(20)).await;
+        let small = async || loop {
+            let (messages, bytes) = size(&server).await;
+            if messages < 1000 && bytes < 20_000_000 {
+                return bytes;
             }
+            sleep(Duration::from_millis(20)).await;
         };
         let before = timeout(Duration::from_secs(20), small()).await.expect("a small stream");
         let version = async_nats::connect(server.url()).await.unwrap().server_info().version;

@@ -12,7 +12,7 @@
 //! | in [`make_room`], among the deletions or behind them | nothing that the state needs is gone; the next cleaning deletes the rest |
 //! | after the deletions, before that is said | nothing more; the next cleaning deletes again what is gone |
 //! | the server, before its disk knows what it has deleted | messages of before; each machine that joins deletes them again |
-//! | the server, before its disk has what it has acknowledged last | all that this made superfluous: that is deleted a moment later ([`is_written`]) |
+//! | the server, while a machine that has more than the next one knows of stands still | all of it: that machine deletes nothing ([`is_there`]) |
 //! | two machines write one at once | one head is refused: it expects the head before it to be the last |
 
 use super::api::{Api, Refusal, Stored};
@@ -41,8 +41,6 @@ const SPREAD: u64 = 500;
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// While the store is full what has ended is deleted at once, twice: the second snapshot finds what the first has left.
 const SAVES_IF_SHORT: Duration = Duration::from_millis(300);
-/// A server that is killed loses what it has acknowledged in the last milliseconds: its own memory gathers that for the kernel.
-const WRITTEN_AFTER: Duration = Duration::from_millis(250);
 /// Deletions under way at once.
 const DELETIONS: usize = 64;
 
@@ -204,7 +202,7 @@ impl Snapshot {
             Err(Refusal::Late) => return Ok(()),
             place => place?,
         };
-        if !is_written(api, names, Instant::now()).await? {
+        if !is_there(api, names).await? {
             return Ok(());
         }
         self.clean(api, names).await?;
@@ -230,15 +228,14 @@ async fn delete(api: &Api, names: &Names, messages: &[u64]) -> Result<(), Refusa
 /// The last way to some room, where even the reserve has none: what has ended before the last snapshot is deleted, with the snapshot before
 /// that; then there is room for the next one. A machine that is further behind meets a gap, and begins anew.
 pub(super) async fn make_room(api: &Api, names: &Names, replica: &Replica) -> Result<(), Refusal> {
-    let since = Instant::now();
+    if !is_there(api, names).await? {
+        return Ok(());
+    }
     let (floor, garbage) = {
         let inner = replica.lock();
         let floor = inner.state.blobs.floor(inner.snapshot_through);
         (floor, inner.state.blobs.garbage(floor, inner.snapshot_through))
     };
-    if !is_written(api, names, since).await? {
-        return Ok(());
-    }
     api.purge(&names.stream, floor).await?;
     delete(api, names, &garbage).await?;
     let next = Snapshot::of(&replica.lock());
@@ -248,10 +245,9 @@ pub(super) async fn make_room(api: &Api, names: &Names, replica: &Replica) -> Re
     }
 }
 
-/// Whether the server has all on its disk that was there at that time: it has not been another process since. What a snapshot or an end
-/// makes superfluous is needed where that is lost.
-async fn is_written(api: &Api, names: &Names, since: Instant) -> Result<bool, Refusal> {
-    tokio::time::sleep(WRITTEN_AFTER.saturating_sub(since.elapsed())).await;
+/// Whether the server has all that was there when this connection was made, and since: it has not been another process meanwhile. What a
+/// snapshot or an end makes superfluous is needed where that is lost.
+async fn is_there(api: &Api, names: &Names) -> Result<bool, Refusal> {
     // A machine that stood still hears of a broken connection behind an answer of the next one.
     api.info(&names.stream).await?;
     Ok(!api.has_reconnected())
