@@ -82,12 +82,39 @@ impl Server {
     }
 }
 
-/// Seconds of the processor that all children that have ended have had.
-fn of_children() -> f64 {
+/// Of 8-byte items, one to one: mprun's own beside the server's, and what both need for an item beside what the bare clients and the
+/// server need for one.
+fn processor_time(server: &Server) {
+    let (ours, of_bare_clients) = (100_000, 5_000);
+    // Microseconds of the processor for an item: the clients', and the server's.
+    let of = |who, items: u64, run: &dyn Fn(u64) -> f64| {
+        let (clients, broker) = (of_processes(who), server.processor());
+        run(items);
+        [of_processes(who) - clients, server.processor() - broker].map(|seconds| seconds * 1e6 / items as f64)
+    };
+    let mut alone = Vec::new();
+    let mut both = || {
+        let [own, broker] = of(libc::RUSAGE_CHILDREN, ours, &|items| server.run(items, 8, 1));
+        alone.push((own, broker));
+        own + broker
+    };
+    let mut bare = || {
+        let run = |items| bare::through(&server.url, items, 8, 1);
+        of(libc::RUSAGE_SELF, of_bare_clients, &run).iter().sum()
+    };
+    let both = Pairs::take(TURNS, &mut both, &mut bare);
+    let own = Pairs::from_iter(alone);
+    let name = format!("{}, processor time of an item", server.name);
+    row(&format!("{name}: own beside the server's"), "server", "us", 1, &own, Goal::AtMost(0.3));
+    row(&format!("{name}: own and the server's, beside bare clients'"), "bare", "us", 1, &both, Goal::None);
+}
+
+/// Seconds of the processor that this process has had, or that all its children have had that have ended.
+fn of_processes(who: libc::c_int) -> f64 {
     // SAFETY: a plain system call, which fills the zeroed struct.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        libc::getrusage(who, &raw mut usage);
         usage
     };
     [usage.ru_utime, usage.ru_stime].iter().map(|time| time.tv_sec as f64 + time.tv_usec as f64 / 1e6).sum()
@@ -128,14 +155,6 @@ fn main() {
                 );
             }
         }
-        let (own, broker) = (of_children(), server.processor());
-        server.run(100_000, 8, 1);
-        let (own, broker) = (of_children() - own, server.processor() - broker);
-        let verdict = Goal::AtMost(0.3).verdict(own / broker);
-        println!(
-            "| {}, processor time of 100,000 items | {own:.2} s | the server's {broker:.2} s | {:.2} | {verdict} |",
-            server.name,
-            own / broker
-        );
+        processor_time(&server);
     }
 }

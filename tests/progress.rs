@@ -187,6 +187,21 @@ fn a_line_that_waits_for_items_from_the_terminal_says_so_and_ends_with_them() {
     assert!(pty.end().contains("out a"), "{}", pty.text());
 }
 
+/// What is typed there as a zero byte, and Ctrl-D in the middle of a line: once passes on what stands there, once more is the end.
+#[test]
+fn a_line_whose_items_a_zero_byte_ends_takes_them_from_the_terminal_too() {
+    let (mut run, mut pty) = line_on_terminal(&["-0", "echo", "out"]);
+    wait_until("a word", || {
+        pty.text()
+            .contains("from this terminal, a zero byte behind each (Ctrl-@): Ctrl-D ends them")
+            .then_some(())
+    });
+    pty.press("a b\0c\0\x04\x04");
+    assert_eq!(run.wait(), 0);
+    let text = pty.end();
+    assert!(text.contains("out a b") && text.contains("out c"), "{text}");
+}
+
 /// The row at the bottom.
 fn last_row(pty: &Pty) -> String {
     pty.look(|screen| {

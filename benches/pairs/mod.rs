@@ -43,6 +43,13 @@ impl Pairs {
     }
 }
 
+impl FromIterator<(f64, f64)> for Pairs {
+    fn from_iter<I: IntoIterator<Item = (f64, f64)>>(pairs: I) -> Pairs {
+        let (ours, theirs) = pairs.into_iter().unzip();
+        Pairs { ours, theirs }
+    }
+}
+
 /// The least, the median and the most of several figures.
 #[derive(Clone, Copy)]
 pub struct Spread {

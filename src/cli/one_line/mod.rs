@@ -48,7 +48,8 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     }
     options.logging.start(None);
     if matches!(line.items, file::Items::Stdin) && terminal::stdin().is_terminal {
-        log::warn!(target: "mprun", "the items come from this terminal, a line each: Ctrl-D ends them");
+        let each = if line.null { "a zero byte behind each (Ctrl-@)" } else { "a line each" };
+        log::warn!(target: "mprun", "the items come from this terminal, {each}: Ctrl-D ends them");
     }
     Ok(supervisor::run(options, registry))
 }
