@@ -1,0 +1,1 @@
+/dev/fd/3: line 44: mprun: command not found
