@@ -3,6 +3,7 @@
 mod support;
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
@@ -367,6 +368,26 @@ fn a_dry_run_prints_what_a_run_would_do_and_does_nothing() {
     assert_eq!((bad.status.code(), bad.stdout.len()), (Some(3), 0));
 }
 
+/// Rows are known by their numbers, and those of two lines would be taken for one's.
+#[test]
+fn a_job_log_is_of_one_run_at_a_time() {
+    let folder = Folder::new();
+    let line = words("--joblog log echo");
+    let mut first = command(&folder);
+    first.arg("do").args(&line).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut first = first.spawn().unwrap();
+    first.stdin.as_mut().unwrap().write_all(b"a\n").unwrap();
+    let log = folder.path().join("log");
+    wait_until("a row", || (std::fs::read_to_string(&log).ok()?.lines().count() == 2).then_some(()));
+    let second = line_of(&folder, &line, b"a\n");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("another run writes into the job log `log`"), "{said}");
+    assert_eq!(second.status.code(), Some(2));
+    drop(first.stdin.take());
+    assert!(first.wait().unwrap().success());
+    assert_eq!(line_of(&folder, &line, b"a\n").status.code(), Some(0));
+}
+
 #[test]
 fn a_command_reads_no_item_from_standard_input() {
     prints("-- sh -c 'cat; echo $1' sh", b"1\n2\n", b"1\n2\n", 0);
@@ -503,6 +524,7 @@ fn files_that_can_not_be_what_the_line_wants_are_refused_before_anything_runs() 
         log("box", "`box` is a folder, and --joblog takes a file, such as `box/jobs.log`"),
         log("nowhere/x", "there is no folder `nowhere` for the job log"),
         log("list/x", "`list` is no folder, so the job log can't be in it"),
+        log("list", "`list` is no job log: its first line is `a`; give --joblog a file of its own"),
     ];
     for (words, why) in rows.iter().skip(if is_denied { 0 } else { 2 }) {
         for more in [&[][..], &["--dry-run"]] {

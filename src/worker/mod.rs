@@ -31,8 +31,8 @@ mod stop;
 mod tests;
 
 pub(crate) use builtin::token::{BEGUN, reopen as reopen_token, says_end, state_of};
-pub(crate) use program::service;
 pub(crate) use program::{DryRun, Identity, StderrRelay};
+pub(crate) use program::{job_log, service};
 pub(crate) use spec::{ARENA_FD, HOLDING_PIPE_FDS, SPEC_FD, UNDO_LOG_FD, WorkerSpec};
 
 use crate::config::Task;

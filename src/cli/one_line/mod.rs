@@ -7,12 +7,12 @@
 mod dry_run;
 mod evaluated;
 mod file;
+mod files;
 mod options;
 mod other_arguments;
 mod shell;
 
 use super::output::{self, Failure};
-use crate::config::diagnostic::reason;
 use crate::config::{self, LoadOptions, Loaded};
 use crate::exit;
 use crate::logs::Logging;
@@ -21,13 +21,10 @@ use crate::stage::Registry;
 use crate::supervisor::{self, RunOptions};
 use crate::terminal;
 pub(in crate::cli) use file::Around;
-use nix::unistd::{AccessFlags, access};
 pub(in crate::cli) use options::{Args, instead, instead_of};
 pub(in crate::cli) use other_arguments::may_change as may_change_arguments;
 pub(in crate::cli) use shell::{has_group_placeholder, is_line, refuse_line, without_needless_quotes};
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Bytes of the largest file: what a line has more than that is given on standard input.
 const MAX_FILE_BYTES: usize = 1 << 20;
@@ -42,91 +39,19 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     }
     let options = options(line.name.clone(), text, bar, verbosity);
     let loaded = checked(&options, registry)?;
-    check_files(&line)?;
+    files::check(&line).map_err(Failure::usage)?;
     if dry_run {
         return dry_run::run(&line, &loaded.pipeline);
     }
+    let lock = files::lock(&line).map_err(Failure::usage)?;
     options.logging.start(None);
     if matches!(line.items, file::Items::Stdin) && terminal::stdin().is_terminal {
         let each = if line.null { "a zero byte behind each (Ctrl-@)" } else { "a line each" };
         log::warn!(target: "mprun", "the items come from this terminal, {each}: Ctrl-D ends them");
     }
-    Ok(supervisor::run(options, registry))
-}
-
-/// A file that is not there, is a folder or may not be used is a slip of the line.
-fn check_files(line: &file::Line) -> Result<(), Failure> {
-    if let file::Items::File(path) = &line.items {
-        check_items(path).map_err(Failure::usage)?;
-    }
-    let mut logs = line.stages.iter().filter_map(|stage| stage.joblog.as_ref());
-    logs.try_for_each(|log| {
-        let path = Path::new(&log.path);
-        check_job_log(path).and_then(|()| check_apart(&line.items, path)).map_err(Failure::usage)
-    })
-}
-
-/// A log in the file of the items would be read as items.
-fn check_apart(items: &file::Items, log: &Path) -> Result<(), String> {
-    let which = |path: &Path| {
-        let about = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-        Some((about.dev(), about.ino()))
-    };
-    let of_items = match items {
-        file::Items::File(path) => which(path),
-        file::Items::Stdin => which(Path::new("/dev/stdin")),
-        file::Items::List(_) => None,
-    };
-    match which(log) {
-        Some(file) if of_items == Some(file) => Err(format!(
-            "the items are read from `{}`, so the job log can't be there: give --joblog a file of its own",
-            log.display()
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn check_items(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(format!("there is no file `{shown}` for the items"))
-        }
-        Ok(about) if about.is_dir() => Err(format!(
-            "`{shown}` is a folder, and -a takes a file with an item a line; its files are the items of `mprun do … ::: {}`",
-            path.join("*").display()
-        )),
-        Err(error) => Err(format!("the items can't be read from `{shown}`: {}", reason(&error))),
-        Ok(_) => may(path, AccessFlags::R_OK)
-            .map_err(|why| format!("the items can't be read from `{shown}`: {why}")),
-    }
-}
-
-fn check_job_log(path: &Path) -> Result<(), String> {
-    let shown = path.display();
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let writes = |path, more| {
-        let rights = AccessFlags::W_OK | more;
-        may(path, rights).map_err(|why| format!("the job log `{shown}` can't be written: {why}"))
-    };
-    match (std::fs::metadata(path), std::fs::metadata(folder)) {
-        (Ok(about), _) if about.is_dir() => Err(format!(
-            "`{shown}` is a folder, and --joblog takes a file, such as `{}`",
-            path.join("jobs.log").display()
-        )),
-        (Ok(_), _) => writes(path, AccessFlags::R_OK),
-        (_, Err(error)) if error.kind() == ErrorKind::NotFound => {
-            Err(format!("there is no folder `{}` for the job log", folder.display()))
-        }
-        (_, Ok(about)) if !about.is_dir() => {
-            Err(format!("`{}` is no folder, so the job log can't be in it", folder.display()))
-        }
-        (Err(_), _) => writes(folder, AccessFlags::X_OK),
-    }
-}
-
-fn may(path: &Path, rights: AccessFlags) -> Result<(), String> {
-    access(path, rights).map_err(|errno| reason(&errno.into()))
+    let code = supervisor::run(options, registry);
+    drop(lock);
+    Ok(code)
 }
 
 /// Whether this program could resume the run of such a line.

@@ -7,14 +7,17 @@
 //! | between making the file and its first line | a file without a head | readers know rows by their columns |
 
 use crate::config::pipeline::{JobLog, Resume};
+use crate::item::Shown;
 use crate::stage::{Context, Failure};
 use crate::sys::wait::{Exit, SignalNumber};
 use crate::text;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The first column of [`HEAD`], and of no row.
+const FIRST: &str = "Seq\t";
 const HEAD: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 /// Bytes of a row that are looked at, for its first columns: a command has no bound, and can't fill the memory.
 const MAX_HEAD_BYTES: u64 = 4 << 10;
@@ -62,20 +65,50 @@ pub(super) fn named_as_done(log: &JobLog, folder: &Path) -> io::Result<impl Fn(u
     Ok(move |sequence| done.has(sequence))
 }
 
+/// Opens the file for rows, and begins one that is not there.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    match options.clone().create_new(true).open(path) {
+        Ok(mut file) => file.write_all(HEAD.as_bytes()).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// The first line of a regular file that is no job log: rows would be lost among what it is. A torn head and a torn row are of one.
+pub(crate) fn foreign_line(path: &Path) -> io::Result<Option<String>> {
+    // A named pipe is not opened: it would wait for its writer.
+    let file = match fs::metadata(path) {
+        Ok(about) if about.is_file() => File::open(path)?,
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut line = Vec::new();
+    BufReader::new(file).take(MAX_HEAD_BYTES).read_until(b'\n', &mut line)?;
+    Ok((!is_of_job_log(&line)).then(|| Shown(line.trim_ascii_end()).to_string()))
+}
+
+fn is_of_job_log(line: &[u8]) -> bool {
+    let number = line.trim_ascii_start().iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_row = number > 0 && line.trim_ascii_start().get(number).is_none_or(|byte| *byte == b'\t');
+    line.starts_with(FIRST.as_bytes()) || FIRST.as_bytes().starts_with(line) || is_row
+}
+
 impl JobRows {
     /// Opens the file, and reads which items are done.
     pub(super) fn open(log: &JobLog, context: &Context) -> Result<JobRows, Failure> {
         let path = context.path(&log.path);
         let shown = path.display().to_string();
         let failed = |error: io::Error| Failure::fatal(format!("the job log {shown}: {error}"));
-        let mut options = OpenOptions::new();
-        options.read(true).append(true);
-        let mut file = match options.clone().create_new(true).open(&path) {
-            Ok(mut file) => file.write_all(HEAD.as_bytes()).map(|()| file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(&path),
-            Err(error) => Err(error),
+        if let Some(line) = foreign_line(&path).map_err(failed)? {
+            let why = format!(
+                "the job log {shown}: no job log, its first line is `{line}`; give it a file of its own"
+            );
+            return Err(Failure::fatal(why));
         }
-        .map_err(failed)?;
+        let mut file = open(&path).map_err(failed)?;
         let done = match log.resume {
             Some(resume) => done(BufReader::new(&file), resume).map_err(failed)?,
             None => Bitmap::default(),
@@ -227,6 +260,16 @@ mod tests {
         let rows = format!("1\t:\t1.0\t 1\t0\t2\t0\t0\techo {long}\n2\t:\t1.0\t 1\t0\t2\t0\t0\techo {long}");
         let done = done(BufReader::new(rows.as_bytes()), Resume::Done).unwrap();
         assert_eq!((0..9).filter(|number| done.has(*number)).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_head_and_rows_whole_or_torn_are_of_a_job_log_and_nothing_else_is() {
+        for line in [HEAD, "", "Se", "Seq\tHost", "12\t:\t1.0\t 1\t0\t2\t0\t0\tx\n", "12\t:", "12", "Seq\n"] {
+            assert_eq!(is_of_job_log(line.as_bytes()), line != "Seq\n", "{line:?}");
+        }
+        for line in ["hello\n", "\n", "1,2\n", "17\n", "Sequence\n", "\t1\n", "a\t1\n", "{}\n"] {
+            assert!(!is_of_job_log(line.as_bytes()), "{line:?}");
+        }
     }
 
     #[test]

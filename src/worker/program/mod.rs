@@ -21,7 +21,7 @@ mod dry_run;
 mod error;
 mod identity;
 mod io;
-mod job_log;
+pub(crate) mod job_log;
 mod modes;
 mod pause;
 mod run;
