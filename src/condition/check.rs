@@ -1,9 +1,9 @@
 //! What can be said of a condition without an item: functions that there are not, and what certainly is no truth value or fails.
 
 use super::functions::{self, ENV, Function, MATCHES};
-use super::operands::Operands;
+use super::operands::{COMPARISONS, Operands};
 use super::places::{ConditionFault, Places, fault};
-use super::{regexes, words};
+use super::{regexes, syntax, words};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, LiteralValue, operators};
 use cel::{Context, IdedExpr, Value};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ impl Check<'_> {
                     constant &= self.walk(part)?;
                 }
                 keep_regexes(call);
+                compare_exactly(call);
                 self.check_truths(call)?;
                 let never = if constant { None } else { self.1.never_fit(call) };
                 if let Some((why, help)) = never {
@@ -134,6 +135,9 @@ impl Check<'_> {
 
 /// The function that is probably meant, or all.
 fn instead_of(name: &str) -> String {
+    if name.eq_ignore_ascii_case("not") {
+        return format!("`!` {}", syntax::NOT);
+    }
     let distance = |other: &&str| strsim::damerau_levenshtein(&other.to_lowercase(), &name.to_lowercase());
     match functions::names().min_by_key(distance).filter(|near| distance(near) <= near.len() / 3) {
         Some(near) => format!("did you mean `{near}`?"),
@@ -149,6 +153,36 @@ fn keep_regexes(call: &mut CallExpr) {
             call.args.insert(0, *text);
         }
     }
+}
+
+/// Beside a decimal number `cel` compares a whole one as a double, which is inexact from 2^53 on. A decimal number of that size is a
+/// whole number: written as one, it is compared exactly, and with a double as before.
+fn compare_exactly(call: &mut CallExpr) {
+    let compares = [operators::EQUALS, operators::NOT_EQUALS, operators::IN];
+    if !(compares.contains(&call.func_name.as_str()) || COMPARISONS.contains(&call.func_name.as_str())) {
+        return;
+    }
+    for operand in &mut call.args {
+        match &mut operand.expr {
+            Expr::List(list) => list.elements.iter_mut().for_each(make_whole),
+            _ => make_whole(operand),
+        }
+    }
+}
+
+fn make_whole(number: &mut IdedExpr) {
+    const INEXACT_FROM: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    const TWO_POW_63: f64 = (1_u64 << 63) as f64;
+    let Expr::Literal(literal) = &mut number.expr else { return };
+    let LiteralValue::Double(double) = literal else { return };
+    let value = *double.inner();
+    if value.abs() < INEXACT_FROM || !(-TWO_POW_63..2.0 * TWO_POW_63).contains(&value) {
+        return;
+    }
+    *literal = match value < TWO_POW_63 {
+        true => LiteralValue::Int((value as i64).into()),
+        false => LiteralValue::UInt((value as u64).into()),
+    };
 }
 
 /// What an expression is for every item, if that is certainly no truth value.

@@ -7,7 +7,7 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use cel::{Context, ExecutionError, IdedExpr, Value};
 use std::sync::Arc;
 
-const COMPARISONS: [&str; 4] =
+pub(super) const COMPARISONS: [&str; 4] =
     [operators::LESS, operators::LESS_EQUALS, operators::GREATER, operators::GREATER_EQUALS];
 const ARITHMETIC: [&str; 5] =
     [operators::ADD, operators::SUBSTRACT, operators::MULTIPLY, operators::DIVIDE, operators::MODULO];

@@ -131,8 +131,9 @@ fn explain(error: &ParseError, text: &str) -> ConditionFault {
         return fault(end..end, message, None);
     }
     if ["mismatched", "extraneous", "no viable", "missing"].iter().any(|kind| message.starts_with(kind)) {
-        let found = &text[word.clone()];
         let before = text[..start].trim_end();
+        let word = not_at_end(before).unwrap_or(word);
+        let (found, before) = (&text[word.clone()], text[..word.start].trim_end());
         return fault(
             word.clone(),
             format!("{} is not expected here", shown(found)),
@@ -140,6 +141,24 @@ fn explain(error: &ParseError, text: &str) -> ConditionFault {
         );
     }
     fault(word.clone(), format!("{} has no meaning here", shown(&text[word])), None)
+}
+
+/// The word `not` in front of what the parser did not expect. In the place of a value `not` is a field to the parser.
+fn not_at_end(before: &str) -> Option<std::ops::Range<usize>> {
+    let start = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_').len();
+    let is_field = before[..start].trim_end().ends_with('.');
+    (!is_field && before[start..].eq_ignore_ascii_case("not")).then_some(start..before.len())
+}
+
+/// A name in backticks, which CEL has for names that are none otherwise.
+fn escaped_name(start: usize, text: &str) -> Option<ConditionFault> {
+    let start = start + text[start..].find('`')?;
+    let name = text[start + 1..].split_once('`')?.0;
+    let of = text[..start].trim_end().strip_suffix('.').unwrap_or_default();
+    let of = &of[of.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_' || c == '.').len()..];
+    let place = start..start + name.len() + 2;
+    let help = format!("write `{of}[\"{name}\"]`");
+    Some(fault(place, "a name in backticks has no meaning here", Some(&help)))
 }
 
 /// What the parser says of a part that it could read.
@@ -158,6 +177,7 @@ fn explain_part(message: &str, start: usize, text: &str) -> Option<ConditionFaul
             let end = text.trim_end().len();
             return Some(fault(end..end, "the condition ends too early", None));
         }
+        _ if message.starts_with("unsupported syntax: '`'") => return escaped_name(start, text),
         _ if message.starts_with("unsupported syntax") => {
             let sign =
                 message.split('\'').nth(1).filter(|sign| text[start..].starts_with(sign)).unwrap_or_default();
@@ -185,6 +205,8 @@ fn explain_part(message: &str, start: usize, text: &str) -> Option<ConditionFaul
     Some(fault(start..end, message, Some(help)))
 }
 
+/// What `!` does.
+pub(super) const NOT: &str = "stands for \"not\"";
 const NO_SUCH_ESCAPE: &str = "a text with an escape that there is not";
 const BACKSLASH: &str = "write `\\\\` for a backslash, or r\"…\" for a text in which it has no meaning";
 
@@ -209,6 +231,10 @@ fn shown(token: &str) -> String {
 
 /// What the parser can make no token of.
 fn unknown_token(token: &str, start: usize, text: &str) -> ConditionFault {
+    let is_field = token.starts_with('`') && text[..start].trim_end().ends_with('.');
+    if let Some(fault) = is_field.then(|| escaped_name(start, text)).flatten() {
+        return fault;
+    }
     let first = text[start..].chars().next().map_or(0, char::len_utf8);
     let place = start..(start + token.trim_end().len().max(first)).min(text.len());
     if !token.starts_with(['"', '\'']) {
@@ -245,11 +271,11 @@ fn instead_of(found: &str, before: &str) -> Option<String> {
         "`" => Some("a text stands in quotes: \"…\"".to_owned()),
         "$" => Some("a field is written without `$`".to_owned()),
         "not" if before.ends_with(char::is_alphanumeric) => is("!(… in …)", "negates"),
+        "not" => is("!", NOT),
         ">" if before.ends_with('<') => is("!=", "stands for \"not equal\""),
         _ if found.chars().all(char::is_alphabetic) && !found.is_ascii() => {
             Some("a field of such a name is written `item[\"…\"]`".to_owned())
         }
-        _ if before.to_ascii_lowercase().ends_with("not") => is("!", "stands for \"not\""),
         _ => None,
     }
 }

@@ -107,6 +107,45 @@ fn numbers_compare_whatever_their_kind() {
 }
 
 #[test]
+fn a_whole_number_and_a_large_decimal_number_of_the_condition_are_compared_exactly() {
+    for (good, item) in [
+        ("a != 9007199254740992.0 && a > 9007199254740992.0", "9007199254740993"),
+        ("!(a <= 9007199254740992.0) && 9007199254740992.0 < a", "9007199254740993"),
+        ("!(a in [9007199254740992.0, 9007199254740992])", "9007199254740993"),
+        ("a != -9007199254740992.0 && a < -9007199254740992.0", "-9007199254740993"),
+        ("a == 9007199254740992.0", "9007199254740992"),
+        ("a < 9223372036854775808.0 && a >= 1e18", "9223372036854775807"),
+        ("a == -9223372036854775808.0", "-9223372036854775808"),
+        ("a == 9223372036854775808.0 && a < 1e19", "9223372036854775808"),
+        ("a > 18446744073709549568.0 && a < 1e20", "18446744073709551615"),
+        ("a == 1e18 && a > 9e17 && a <= 1e18 && a + 0.5 == 1e18 + 0.5", "1e18"),
+        ("double(a) == 9007199254740992.0 && double(a) * 0.5 < 1e18", "9007199254740992"),
+        ("type(1e18) == double && a < 1e300 && a > -1e300", "7"),
+        ("[a].exists(x, x > 9007199254740992.0)", "9007199254740993"),
+    ] {
+        assert_eq!(holds(good, &format!("{{\"a\": {item}}}")), Ok(true), "{good} for {item}");
+    }
+}
+
+/// As Python and JavaScript write them: the shortest digits from which the same number is read.
+#[test]
+fn a_decimal_number_of_an_item_is_the_one_that_is_written() {
+    let mut random = fastrand::Rng::with_seed(16);
+    let mut numbers: Vec<f64> = (0..4000).map(|_| random.f64() * 100.0).collect();
+    numbers.extend((0..4000).map(|_| f64::from_bits(random.u64(..))).filter(|number| number.is_finite()));
+    for numbers in numbers.chunks(100) {
+        let written: Vec<String> = numbers.iter().map(|number| format!("{number:?}")).collect();
+        let (numbers, texts) = (written.join(", "), written.join("\", \""));
+        let item = format!("{{\"n\": [{numbers}], \"t\": [\"{texts}\"]}}");
+        for condition in [&format!("n == [{numbers}]"), "t.map(x, double(x)) == n"] {
+            assert_eq!(holds(condition, &item), Ok(true), "{condition} for {item}");
+        }
+    }
+    assert_eq!(holds("a != 0.41382241328530467 && a < 1", r#"{"a":0.41382241328530467}"#), Ok(false));
+    assert_eq!(holds("a == 11.902055707377501", r#"{"a":11.902055707377501}"#), Ok(true));
+}
+
+#[test]
 fn what_is_missing_makes_a_condition_not_hold() {
     let item = r#"{"a": {"b": null, "list": [1]}, "null": null, "level": "x"}"#;
     for missing in [
@@ -322,7 +361,11 @@ fn a_fault_is_found_without_an_item_where_it_stands() {
         ("a == 1 and b == 2", "`and` is not expected here", "and", "`&&`"),
         ("ä == 1", "`ä` has no meaning here", "ä", "item[\"…\"]"),
         ("\"ä\" == a or b", "`or` is not expected here", "or", "`||`"),
-        ("not a", "`a` is not expected here", "a", "`!`"),
+        ("not a", "`not` is not expected here", "not", "`!` stands for \"not\""),
+        ("a == 1 && NOT b.c", "`NOT` is not expected here", "NOT", "`!` stands for \"not\""),
+        ("not (a == 1)", "there is no function `not`", "not", "`!` stands for \"not\""),
+        ("a not in [1]", "`not` is not expected here", "not", "`!(… in …)` negates"),
+        ("a.not b", "`b` is not expected here", "b", ""),
         ("a ==", "the condition ends too early", "", ""),
         ("(a == 1", "`)` is missing", "", ""),
         ("a == 1)", "`)` is not expected here", ")", ""),
@@ -467,6 +510,15 @@ fn faults_are_in_words_of_ours() {
         ("a == 1e999", "the number is too large", "1e999", "e308"),
         ("a.map(1, x)", "a name for each element is expected here", "1", "list.all(x, x > 1)"),
         ("&& a", "`&&` is not expected here", "&&", "on both sides"),
+        ("item.`a-b` == 1", "a name in backticks has no meaning here", "`a-b`", "write `item[\"a-b\"]`"),
+        (
+            "1 < user.tags.`ä b`",
+            "a name in backticks has no meaning here",
+            "`ä b`",
+            "write `user.tags[\"ä b\"]`",
+        ),
+        ("(a).`x.y` == 1", "a name in backticks has no meaning here", "`x.y`", "[\"x.y\"]"),
+        ("has(item.`a-b`)", "a name in backticks has no meaning here", "`a-b`", "write `item[\"a-b\"]`"),
         ("a == `x`", "a backtick is not expected here", "`", "in quotes"),
         ("a == “x”", "`“` has no meaning here", "“", "straight quotes"),
         ("a ==\u{a0}1", "the character U+00A0 has no meaning here", "\u{a0}", ""),
