@@ -10,6 +10,23 @@ pub(crate) fn numbered(word: &str, process: u32) -> String {
     parts.collect::<Vec<_>>().join("{worker}")
 }
 
+/// What a URL is said to have that no URL has. Its parser drops line ends and tabs, cuts control characters off both ends, and
+/// makes a slash of a backslash. The message holds no more of the text, which may have a secret in it.
+pub(crate) fn not_in_address(text: &str) -> Option<String> {
+    let is_wrong = |letter: &char| letter.is_control() || letter.is_whitespace() || *letter == '\\';
+    let (at, letter) = text.chars().enumerate().find(|(_, letter)| is_wrong(letter))?;
+    let what = match letter {
+        ' ' => "a blank".to_owned(),
+        '\\' => "a backslash".to_owned(),
+        _ => format!("U+{:04X}", u32::from(letter)),
+    };
+    let escape: String = letter.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
+    Some(format!(
+        "has {what} as character {}, which no address has: leave it out, or write `{escape}`",
+        at + 1
+    ))
+}
+
 /// Between how a program has ended and its last line.
 pub(crate) const LAST_WORDS: &str = "; its last words: ";
 

@@ -318,7 +318,7 @@ fn a_real_server_that_is_away_for_a_while_gets_all_items() {
 
 /// A certificate for localhost that vouches for itself, and a server with it.
 #[cfg(feature = "https")]
-fn encrypted(folder: &Folder, port: u16, log: &str) -> Nginx {
+fn encrypted(folder: &Folder, port: u16, authority: bool) -> Nginx {
     let at = folder.path().display();
     let mut openssl = std::process::Command::new("openssl");
     openssl.current_dir(folder.path()).args([
@@ -344,12 +344,12 @@ fn encrypted(folder: &Folder, port: u16, log: &str) -> Nginx {
         "-addext",
         "subjectAltName=DNS:localhost",
         "-addext",
-        "basicConstraints=critical,CA:FALSE",
+        if authority { "basicConstraints=critical,CA:TRUE" } else { "basicConstraints=critical,CA:FALSE" },
     ]);
     assert!(openssl.stderr(Stdio::null()).status().unwrap().success());
     let does = format!(
         "listen 127.0.0.1:{port} ssl; ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem; \
-         access_log {at}/{log} key; return 200 'ok';"
+         access_log {at}/keys key; return 200 'ok';"
     );
     Nginx::start(folder, free_port(), &does)
 }
@@ -358,7 +358,7 @@ fn encrypted(folder: &Folder, port: u16, log: &str) -> Nginx {
 #[test]
 fn https_is_spoken_with_a_server_that_is_vouched_for_and_with_no_other() {
     let (folder, port) = (Folder::new(), free_port());
-    let nginx = encrypted(&folder, port, "keys");
+    let nginx = encrypted(&folder, port, false);
     let at = folder.path().to_owned();
     let keys = "retry = { delay = '50ms', max = '100ms' }";
     let text = sending(200, &format!("https://localhost:{port}/"), "", keys);
@@ -377,15 +377,42 @@ fn https_is_spoken_with_a_server_that_is_vouched_for_and_with_no_other() {
     assert_eq!(std::fs::read_to_string(at.join("keys")).unwrap().lines().count(), 200);
     // Another one of the same name.
     let folder = Folder::new();
-    let nginx = encrypted(&folder, port, "keys");
+    let nginx = encrypted(&folder, port, false);
     std::fs::copy(at.join("pipeline.toml"), folder.path().join("pipeline.toml")).unwrap();
     let other = folder.path().to_owned();
     let mut run = start(folder, "cert.pem");
-    run.wait_for_log("no TLS: invalid peer certificate");
+    run.wait_for_log("no TLS: the server's certificate was not signed by");
     run.signal(libc::SIGTERM);
     run.wait();
     nginx.stop();
     assert_eq!(std::fs::read_to_string(other.join("keys")).unwrap_or_default(), "", "nothing was said to it");
+}
+
+/// Each of them is the fault of a certificate that was made for a trial.
+#[cfg(feature = "https")]
+#[test]
+fn a_certificate_that_is_not_trusted_is_said_to_be_wrong_in_plain_words() {
+    for (host, authority, said) in [
+        ("localhost", true, "is that of a certificate authority"),
+        ("127.0.0.1", false, "certificate is for localhost, not for the host in `url`"),
+    ] {
+        let (folder, port) = (Folder::new(), free_port());
+        let nginx = encrypted(&folder, port, authority);
+        let at = folder.path().to_owned();
+        let keys = "retry = { delay = '50ms', max = '100ms' }";
+        let text = sending(1, &format!("https://{host}:{port}/"), "", keys);
+        folder.file("pipeline.toml", &format!("drain_timeout = '100ms'\n{text}"));
+        let mut command = command(&folder);
+        command
+            .args(["run", "pipeline.toml"])
+            .env("SSL_CERT_FILE", at.join("cert.pem"))
+            .env_remove("SSL_CERT_DIR");
+        let mut run = Run::of(folder, command);
+        run.wait_for_log(said);
+        run.signal(libc::SIGTERM);
+        run.wait();
+        nginx.stop();
+    }
 }
 
 /// All processes are killed, and the next run goes on: the items that come again have the keys that they had.

@@ -1,6 +1,7 @@
 //! The broker that holds the queues of several machines.
 
 use crate::broker::{Access, BrokerKind, Layout, QueueSettings};
+use crate::text::not_in_address;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -170,6 +171,9 @@ impl BrokerUrl {
 }
 
 fn parse_one(text: &str) -> Result<Url, String> {
+    if let Some(wrong) = not_in_address(text) {
+        return Err(format!("the address {wrong}"));
+    }
     let url = Url::parse(text).map_err(|error| format!("no address of a broker: {error}"))?;
     let kind = BrokerKind::of_scheme(url.scheme())
         .ok_or_else(|| format!("there is no broker `{}`", url.scheme()))?;
@@ -270,6 +274,8 @@ mod tests {
             ("nats://:s3cret@a,tls://b", "same word"),
             ("nats://a,nats://:s3cret@b", "first address alone"),
             ("redis://:s3cret@a,redis://b", "one address"),
+            ("redis://:s3cret@a\n/1", "the address has U+000A as character 18"),
+            ("redis://:s3cret@a\\1", "a backslash"),
         ] {
             let error = BrokerUrl::parse(text).unwrap_err();
             assert!(error.contains(wrong) && !error.contains("s3cret"), "{text}: {error}");

@@ -230,8 +230,9 @@ impl Peer {
         let _ = stream.set_nodelay(true);
         #[cfg(feature = "https")]
         if let Some(tls) = &self.tls {
-            let stream =
-                tls.connect(stream).await.map_err(|error| format!("no TLS: {}", in_words(&error)))?;
+            let stream = tls.connect(stream).await.map_err(|error| {
+                format!("no TLS: {}", super::tls::in_words(&error).unwrap_or_else(|| in_words(&error)))
+            })?;
             return handshake(stream).await;
         }
         handshake(stream).await

@@ -1,6 +1,7 @@
 //! Where requests go.
 
 use crate::stage::Setting;
+use crate::text::not_in_address;
 use data_encoding::BASE64;
 use hyper::header::HeaderValue;
 use serde_json::{Value, json};
@@ -23,6 +24,9 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     fn read(text: &str) -> Result<Endpoint, String> {
+        if let Some(wrong) = not_in_address(text) {
+            return Err(wrong);
+        }
         // Not the text itself: it may hold a password.
         let url = Url::parse(text).map_err(|error| match error {
             url::ParseError::RelativeUrlWithoutBase => {
@@ -38,6 +42,13 @@ impl Endpoint {
                 return Err(format!("needs \"http://\" or \"https://\" at its beginning, not \"{other}:\""));
             }
         };
+        // `Url` takes any number of slashes for two.
+        if !text[url.scheme().len()..].starts_with("://") {
+            return Err(format!("needs \"{}://\" at its beginning", url.scheme()));
+        }
+        if text[url.scheme().len() + 3..].starts_with('/') {
+            return Err("has no host".to_owned());
+        }
         if url.fragment().is_some() {
             return Err("has a part behind `#`, which no server ever sees".to_owned());
         }
@@ -156,6 +167,16 @@ mod tests {
             ("http://", "empty host"),
             ("http://ann:s3cret@db:99999", "invalid port"),
             ("http://:s3cret@db/#x", "behind `#`"),
+            ("http://:s3cret@db/a\r\nb", "has U+000D as character 20, which no address has"),
+            ("http://:s3cret@db/x\u{1}", "has U+0001 as character 20"),
+            ("http://:s3cret@db/x\n", "leave it out, or write `%0A`"),
+            (" http://:s3cret@db/x", "has a blank as character 1"),
+            ("http://:s3cret@db/ä b", "write `%20`"),
+            ("http://:s3cret@db/\u{a0}", "write `%C2%A0`"),
+            ("http://:s3cret@db\\x", "has a backslash as character 18"),
+            ("http:db", "needs \"http://\""),
+            ("https:/db", "needs \"https://\""),
+            ("http:///db", "has no host"),
         ] {
             let error = Endpoint::read(text).err().unwrap();
             assert!(error.contains(wrong) && !error.contains("s3cret"), "{text}: {error}");

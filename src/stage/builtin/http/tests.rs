@@ -25,6 +25,7 @@ fn a_fault_names_its_key_and_no_secret() {
     for (with, wrong) in [
         (json!({}), "needs the parameter `url`"),
         (json!({ "url": "http://u:s3cret@" }), "empty host"),
+        (json!({ "url": "http://u:s3cret@a/b\nc" }), "\"url\"): `url` has U+000A as character 20"),
         (json!({ "url": 7 }), "\"url\""),
         (json!({ "url": "http://a", "method": "GET" }), "\"method\""),
         (json!({ "url": "http://a", "max_items": 0 }), "at least 1"),
