@@ -62,7 +62,7 @@ const SAME: [(&str, &str); 76] = [
     ("parallel echo ::: 'a\nb'", ""),
     ("printf 'a,b' | xargs -r -d '\\x2c' -n1 echo", ""),
     ("printf 'a,b' | xargs -r -d '\\054' -n1 echo", ""),
-    ("parallel 'echo \"{}\" \"{.}.png\"' ::: x.jpg y.jpg", ""),
+    ("parallel 'echo \"{}\" \"{.}.png\"' ::: x.jpg y.jpg", "quotes around an item are left out"),
     ("for i in 1 2 3; do echo $i; done | parallel echo n", ""),
     ("(echo a; echo b) | parallel echo", ""),
     ("printf 'echo a; echo b\\n[[ -e a.txt ]] && echo c\\n' | parallel", "bash runs it as code"),
@@ -93,7 +93,7 @@ const SAME: [(&str, &str); 76] = [
 ];
 
 /// Refused, with what to write instead.
-const REFUSED: [(&str, &str); 32] = [
+const REFUSED: [(&str, &str); 34] = [
     ("cat big | parallel --pipe wc -l", "mode = \"stream\""),
     ("parallel --colsep , echo {1} {2} :::: table.csv", "a line of each column"),
     ("parallel echo ::: a b :::: nums", "can't be combined"),
@@ -107,6 +107,8 @@ const REFUSED: [(&str, &str); 32] = [
     ("ls | parallel sh -c {}", "would be obeyed"),
     ("ls | xargs -I% su me --command=%", "would be obeyed"),
     ("ls | xarg -n1 echo", "no command `xargs`"),
+    ("parallel -k --tagstring x{} echo ::: a b", "`--tag` puts the item before each line"),
+    ("parallel -k -v echo ::: a b", "leave it out"),
     ("parallel --dry-run echo ::: a", "mprun do --dry-run"),
     // What only the script has that such a line stands in.
     ("parallel ping -c1 {} ::: \"${HOSTS[@]}\"", "printf '%s\\n' \"${HOSTS[@]}\" | mprun run FILE"),

@@ -72,8 +72,9 @@ const GRAMMAR: Grammar = Grammar {
     ],
 };
 
-/// What only changes when a command runs, or what a run looks like: the commands and their items are the same without it.
-const LEFT_OUT: [&str; 38] = [
+/// What only changes when a command runs, or the colours of what is printed and what of it comes first: the commands, their items and
+/// the texts that they print are the same without it.
+const LEFT_OUT: [&str; 32] = [
     "--delay",
     "--load",
     "--memfree",
@@ -83,15 +84,11 @@ const LEFT_OUT: [&str; 38] = [
     "--use-cpus-instead-of-cores",
     "--use-cores-instead-of-threads",
     "--use-sockets-instead-of-threads",
-    "--tagstring",
-    "--tag-string",
     "--color",
     "--colour",
     "--color-failed",
     "--colour-failed",
     "--cf",
-    "--ctag",
-    "--ctagstring",
     "-u",
     "--ungroup",
     "--line-buffer",
@@ -100,8 +97,6 @@ const LEFT_OUT: [&str; 38] = [
     "--latest-line",
     "--ll",
     "-t",
-    "-v",
-    "--verbose",
     "--silent",
     "--env",
     "--total-jobs",
@@ -115,7 +110,7 @@ const LEFT_OUT: [&str; 38] = [
 ];
 
 /// What to write for an option that can't be carried over, where that is another thing than for `mprun do`.
-const REFUSED: [(&[&str], &str); 7] = [
+const REFUSED: [(&[&str], &str); 9] = [
     (
         &["--pipe", "--pipepart", "--pipe-part", "--spreadstdin", "--cat", "--fifo", "--tee"],
         "the command reads items on its standard input: write a stage with `mode = \"stream\"` or \"batch\"",
@@ -124,6 +119,12 @@ const REFUSED: [(&[&str], &str); 7] = [
         &["--colsep", "-C", "--csv", "--header"],
         "a program before it makes a line of each column (`tr ',' '\\n'`), and -n N a command of N of them: {1} {2}",
     ),
+    (
+        &["--tagstring", "--tag-string", "--ctag", "--ctagstring"],
+        "`--tag` puts the item before each line; for another text, write `| sed 's/^/TEXT\\t/'` behind the command, in one line for the \
+         shell",
+    ),
+    (&["-v", "--verbose"], "leave it out; what prints the command is `echo` before it"),
     (&["--rpl", "--parens"], "one word for the shell has it: 'x={}; echo \"${x%.*}\"'"),
     (
         &["--filter", "--skip-first-line", "--trim", "--regexp", "--shuf"],
@@ -388,12 +389,24 @@ fn command(carried: &mut Carried, words: &[Word], reading: &Reading) -> Result<(
         true => with_perl(&line, carried, reading.is_group)?,
         false => {
             carried.note_shell(&line);
-            without_needless_quotes(&line)
+            unquoted(carried, &line)
         }
     };
     carried.command = vec![if is_line(&line) { line } else { format!("{line} {{}}") }];
     Ok(())
 }
+
+/// Without quotes around an item, which is one word here in any case.
+fn unquoted(carried: &mut Carried, line: &str) -> String {
+    let plain = without_needless_quotes(line);
+    if plain != line {
+        carried.notes.push(QUOTED.to_owned());
+    }
+    plain
+}
+
+const QUOTED: &str = "quotes around an item are left out: it is one word, as it is; parallel puts quotes of its own inside of them where an item has \
+                      a blank or a sign of the shell, and the command gets another text there";
 
 /// With `-I` the words `{}` and `{1}` are what they are; `{.}` and `{#}` keep their meaning.
 fn beside_a_mark(text: &str) -> String {
@@ -423,7 +436,7 @@ fn with_perl(line: &str, carried: &mut Carried, is_group: bool) -> Result<String
     if is_group {
         return Err(format!("{{= =}} of several arguments can't be carried over: {FOR_THE_SHELL}"));
     }
-    let plain = without_needless_quotes(&plain);
+    let plain = unquoted(carried, &plain);
     refuse_line(&plain).map_err(|why| format!("{{= =}} in place of `{{}}`: {why}"))?;
     let mut name = "p".to_owned();
     while line.contains(&format!("{name}1")) {
