@@ -662,6 +662,47 @@ fn a_pipeline_whose_machines_are_alive_is_dropped_by_force_only_and_its_next_run
     assert_eq!(numbers(&run), (1..=30).collect::<Vec<_>>());
 }
 
+fn purge(server: &Server, stream: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = runtime.block_on(async {
+        let client = async_nats::ConnectOptions::with_token("s3cret".into()).connect(server.url()).await;
+        let client = client.unwrap();
+        client.request(format!("$JS.API.STREAM.PURGE.{stream}"), "".into()).await.unwrap()
+    });
+    let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+    assert_eq!(answer["success"], true, "{answer}");
+}
+
+#[test]
+fn a_purged_stream_hides_no_other_pipeline_and_its_own_error_tells_the_way_out() {
+    let server = server(BrokerKind::Nats);
+    let text = file(&server, 30, "use = 'format'\nwith = { template = '{item}' }");
+    let mut run = Run::start(&text);
+    assert_eq!(run.wait(), 0, "{}", run.stderr());
+    let mut other = Run::start(&format!("name = 'fine'\n{text}"));
+    assert_eq!(other.wait(), 0, "{}", other.stderr());
+    purge(&server, "mprun+pipeline");
+    let advice = "as if it was purged; `mprun shared drop` deletes what is left";
+    for arguments in [&["run", "--new-run", "pipeline.toml"][..], &["check", "--online", "pipeline.toml"]] {
+        let said = run.ask(arguments);
+        assert!(said.code == Some(2) && said.stderr.contains(advice), "{arguments:?}: {}", said.stderr);
+    }
+    let looker = Looker::new(&text);
+    let listed = looker.tell(&["shared", "list", &address(&server)]);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(lines[1].starts_with("fine ") && lines[1].contains(" ended "), "{listed}");
+    assert!(lines[2].starts_with("pipeline ") && lines[2].contains(" unreadable "), "{listed}");
+    assert!(lines[3].starts_with("pipeline (prefix mprun) can't be read: ") && lines[3].contains(advice));
+    let text = looker.tell(&["shared", "list", &address(&server), "--json"]);
+    let listed: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(listed[0].get("fault").is_none() && listed[1]["fault"].as_str().unwrap().contains(advice));
+    let dropped = looker.tell(&["shared", "drop", "pipeline.toml", "--yes"]);
+    assert_eq!(dropped, "deleted pipeline (prefix mprun), which can't be read: 2 keys\n");
+    assert_eq!(held(&looker).len(), 1);
+    assert_eq!(run.ask(&["run", "pipeline.toml"]).code, Some(0));
+    assert_eq!(numbers(&run), (1..=30).collect::<Vec<_>>());
+}
+
 fn all_machines_stop_and_the_run_goes_on_where_they_start_again(kind: BrokerKind) {
     let server = server(kind);
     // A source that is far ahead of the others would wait for room as long as `drain_timeout` lets it.

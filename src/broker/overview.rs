@@ -1,6 +1,6 @@
 //! A run as all its machines make it: what a look at the broker finds.
 
-use super::Ledger;
+use super::{Fault, Ledger};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -165,6 +165,8 @@ pub struct HeldPipeline {
     pub pipeline: String,
     pub runs: Vec<HeldRun>,
     pub keys: Vec<String>,
+    /// Why its runs can't be read, though the server is there.
+    pub fault: Option<Fault>,
 }
 
 /// A run, as far as the server tells without its file.
@@ -196,4 +198,6 @@ pub enum Dropped {
     Keys(u64),
     /// Nothing has happened: this machine is alive.
     Alive(String),
+    /// Nothing has happened: what is there can't be read, and so many connections hear what comes there. Each may be a machine's.
+    Heard(u64),
 }

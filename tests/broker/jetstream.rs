@@ -5,8 +5,8 @@ use crate::server::{self, Server, audit, layout, member};
 use crate::support::Folder;
 use crate::visits::visit;
 use mprun::broker::{
-    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Layout, LetterPlace, MemberState,
-    SHOWN_FOR, Verdict, Woken,
+    Access, AnyBroker, Broker, BrokerKind, Commit, Dropped, End, Fault, Full, HeldPipeline, Inventory,
+    Layout, LetterPlace, MemberState, SHOWN_FOR, Verdict, Woken,
 };
 use serde_json::{Value, json};
 use std::ops::RangeInclusive;
@@ -356,6 +356,86 @@ fn a_stream_that_somebody_has_purged_or_deleted_is_never_gone_on_with() {
         let anew = server.join(&layout, "one").await;
         assert_eq!((anew.joined().run, anew.ledger(A).await.unwrap().put), (1, 0));
         assert_ne!(anew.joined().begun, one.joined().begun, "it is another run");
+    });
+}
+
+/// What the server holds of the pipeline `test`, beside a healthy one.
+async fn held(inventory: &Inventory) -> HeldPipeline {
+    let mut all = inventory.pipelines().await.unwrap();
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!((&*all[0].pipeline, all[0].runs.len(), &all[0].fault), ("fine", 1, &None));
+    all.remove(1)
+}
+
+async fn make_stream(server: &Server, change: Value) {
+    let mut config = json!({ "name": STREAM, "subjects": ["mprun.test.*"], "storage": "file" });
+    config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    let made = api(server, &format!("STREAM.CREATE.{STREAM}"), config).await;
+    assert!(made.get("error").is_none(), "{made}");
+}
+
+#[test]
+fn what_cannot_be_read_is_listed_beside_the_others_and_deleted() {
+    crate::run(async {
+        let (server, layout) = (start(), layout(&[10, 10]));
+        drop(server.join(&Layout { pipeline: "fine".into(), ..layout.clone() }, "one").await);
+        for (n, word) in [
+            Some("purged"),
+            Some("snapshot"),
+            Some("format 9"),
+            Some("format 9"),
+            Some("lacks messages"),
+            None, // other subjects
+            Some("workqueue"),
+            None, // sealed
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if n < 5 {
+                let one = server.join(&layout, "one").await;
+                commit(&one, "read", &[emits(1, &["x"])]).await.unwrap();
+            }
+            match n {
+                0 => drop(api(&server, &format!("STREAM.PURGE.{STREAM}"), Value::Null).await),
+                1 => publish(&server, "mprun.test.head", b"\x04junk").await,
+                2 => publish(&server, "mprun.test.head", b"\x09junk").await,
+                3 => publish(&server, "mprun.test.request", b"\x09 of a later version").await,
+                4 => {
+                    let answer =
+                        api(&server, &format!("STREAM.MSG.DELETE.{STREAM}"), json!({ "seq": 2 })).await;
+                    assert_eq!(answer["success"], true, "{answer}");
+                }
+                5 => make_stream(&server, json!({ "subjects": ["others"] })).await,
+                6 => make_stream(&server, json!({ "retention": "workqueue" })).await,
+                _ => {
+                    make_stream(&server, json!({})).await;
+                    let info = api(&server, &format!("STREAM.INFO.{STREAM}"), Value::Null).await;
+                    let mut config = info["config"].clone();
+                    config["sealed"] = true.into();
+                    let answer = api(&server, &format!("STREAM.UPDATE.{STREAM}"), config).await;
+                    assert!(answer.get("error").is_none(), "{answer}");
+                }
+            }
+            let inventory = Inventory::open(&server.access()).await.unwrap();
+            let found = held(&inventory).await;
+            let why = found.fault.as_ref().map(ToString::to_string);
+            assert_eq!(why.is_some(), word.is_some(), "{n}: {why:?}");
+            assert!(why.unwrap_or_default().contains(word.unwrap_or_default()), "{n}: {:?}", found.fault);
+            assert_eq!(inventory.drop(&found, false).await, Ok(Dropped::Keys(2)), "{n}");
+            assert_eq!(inventory.pipeline("mprun", "test").await, Ok(None), "{n}");
+        }
+        let one = server.join(&layout, "one").await;
+        assert_eq!(one.joined().run, 1);
+        commit(&one, "read", &[emits(1, &["x"])]).await.unwrap();
+        api(&server, &format!("STREAM.PURGE.{STREAM}"), Value::Null).await;
+        let inventory = Inventory::open(&server.access()).await.unwrap();
+        let found = held(&inventory).await;
+        assert_eq!(inventory.drop(&found, false).await, Ok(Dropped::Heard(1)), "a machine is there");
+        assert_eq!(held(&inventory).await, found);
+        assert_eq!(inventory.drop(&found, true).await, Ok(Dropped::Keys(2)));
+        assert!(matches!(commit(&one, "read", &[emits(2, &["y"])]).await, Err(Fault::Away(_))));
+        audit(&server.join(&layout, "one").await, &layout).await;
     });
 }
 

@@ -496,9 +496,14 @@ impl Reader {
         let Some(place) = message.reply.as_deref().and_then(Place::read) else { return Ok(()) };
         let expected = self.replica.lock().at + 1;
         if place.delivery != self.next || place.stream != expected {
-            return Err(Fault::Away(match place.stream < expected {
-                true => "it has lost what it had acknowledged".into(),
-                false => "this machine was too slow for what comes".into(),
+            return Err(Fault::Away(match (place.stream < expected, place.delivery == self.next) {
+                (true, _) => "it has lost what it had acknowledged".into(),
+                (false, false) => "this machine was too slow for what comes".into(),
+                (false, true) => format!(
+                    "the stream {} lacks messages: this machine was too slow for what comes, or somebody has deleted them (`mprun shared \
+                     drop` deletes what is left)",
+                    self.names.stream
+                ),
             }));
         }
         self.next += 1;

@@ -81,7 +81,12 @@ pub(super) async fn load(api: &Api, names: &Names) -> Result<Option<Loaded>, Fau
         Err(Refusal::NoMessage) => return begin(api, names).await,
         Err(refusal) => return Err(refusal.fault()),
     };
-    let lost = || Fault::Fatal(format!("the snapshot in the stream {} can't be read", names.stream));
+    let lost = || {
+        Fault::Fatal(format!(
+            "the snapshot in the stream {} can't be read; `mprun shared drop` deletes what is left",
+            names.stream
+        ))
+    };
     let head = Head::read(&data)?.ok_or_else(lost)?;
     let mut bytes = Vec::new();
     for part in try_get(api, names, &head.parts).await? {

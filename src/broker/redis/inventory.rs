@@ -94,7 +94,7 @@ impl Inventory {
             self.look_at(key, what, run).await?;
         }
         let runs = runs.into_values().collect();
-        Ok(HeldPipeline { prefix: prefix.to_owned(), pipeline: pipeline.to_owned(), runs, keys })
+        Ok(HeldPipeline { prefix: prefix.to_owned(), pipeline: pipeline.to_owned(), runs, keys, fault: None })
     }
 
     async fn look_at(&self, key: &str, what: &str, run: &mut HeldRun) -> Result<(), Fault> {
@@ -123,7 +123,7 @@ impl Inventory {
     pub async fn drop(&self, held: &HeldPipeline, force: bool) -> Result<Dropped, Fault> {
         let mut dropped = match self.drop_keys(&held.keys, force).await? {
             Dropped::Keys(keys) => keys,
-            alive @ Dropped::Alive(_) => return Ok(alive),
+            alive => return Ok(alive),
         };
         // What was made meanwhile is no run's any more, unless a machine has begun one anew.
         let pipeline = format!("{{{}/{}}}:pipeline", held.prefix, held.pipeline);

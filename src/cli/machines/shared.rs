@@ -6,7 +6,7 @@ use crate::cli::output::{self, Failure};
 use crate::cli::table::{Table, terminal_width};
 use crate::config::BrokerUrl;
 use crate::exit;
-use crate::numbers::counted;
+use crate::numbers::{counted, counted_are};
 use crate::stage::Registry;
 use crate::terminal as terminals;
 use serde::Serialize;
@@ -115,6 +115,9 @@ struct Shown<'a> {
     prefix: &'a str,
     runs: &'a [HeldRun],
     keys: usize,
+    /// Why it can't be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
 }
 
 fn list(args: &ListArgs, registry: &Registry) -> Result<u8, Failure> {
@@ -129,6 +132,7 @@ fn list(args: &ListArgs, registry: &Registry) -> Result<u8, Failure> {
             prefix: &held.prefix,
             runs: &held.runs,
             keys: held.keys.len(),
+            fault: held.fault.as_ref().map(ToString::to_string),
         })
     };
     let values: Vec<_> = all.iter().filter_map(|held| shown(held).ok()).collect();
@@ -146,23 +150,30 @@ fn text(all: &[HeldPipeline], url: &BrokerUrl) -> String {
         let sum = Sum::of(held);
         let last = held.runs.last();
         let state = match last {
+            _ if held.fault.is_some() => "unreadable",
             None => "-",
             Some(HeldRun { ended: Some(_), .. }) => "ended",
             Some(_) => "running",
         };
+        let known = |sum: u64| if held.fault.is_some() { "-".to_owned() } else { sum.to_string() };
         table.push([
             held.pipeline.clone(),
             held.prefix.clone(),
             last.map_or("-".to_owned(), |run| run.number.to_string()),
             state.to_owned(),
             last.and_then(|run| run.begun).map_or("-".to_owned(), written),
-            sum.items.to_string(),
-            sum.letters.to_string(),
-            sum.alive.to_string(),
+            known(sum.items),
+            known(sum.letters),
+            known(sum.alive),
             held.keys.len().to_string(),
         ]);
     }
-    table.render(terminal_width())
+    let why = |held: &HeldPipeline| {
+        let fault = held.fault.as_ref()?;
+        Some(format!("{} (prefix {}) can't be read: {fault}\n", held.pipeline, held.prefix))
+    };
+    let faults: String = all.iter().filter_map(why).collect();
+    table.render(terminal_width()) + &faults
 }
 
 fn written(seconds: u64) -> String {
@@ -226,6 +237,11 @@ fn drop(args: &DropArgs, registry: &Registry) -> Result<u8, Failure> {
             "the machine {} is alive: stop it first, or use --force; nothing is deleted",
             MachineName(&machine)
         ))),
+        Dropped::Heard(connections) => Err(Failure::failed(format!(
+            "it can't be read, and {} open that hear what comes there, perhaps of machines that are alive: stop them first, or use \
+             --force; nothing is deleted",
+            counted_are(connections, "connection")
+        ))),
         Dropped::Keys(keys) => {
             output::print(&format!("deleted {what}: {}\n", counted(keys, "key")))?;
             Ok(exit::DONE)
@@ -234,6 +250,9 @@ fn drop(args: &DropArgs, registry: &Registry) -> Result<u8, Failure> {
 }
 
 fn described(held: &HeldPipeline) -> String {
+    if held.fault.is_some() {
+        return format!("{} (prefix {}), which can't be read", held.pipeline, held.prefix);
+    }
     let Sum { items, letters, .. } = Sum::of(held);
     let runs = counted(held.runs.len() as u64, "run");
     let (items, letters) = (counted(items, "item"), counted(letters, "dead letter"));
