@@ -306,6 +306,54 @@ fn a_stream_with_settings_that_lose_items_is_refused_with_the_setting() {
     });
 }
 
+async fn unfit(access: &Access, layout: &Layout) -> [String; 2] {
+    let Err(Fault::Unfit(examined)) = AnyBroker::examine(access, layout, false).await else {
+        panic!("check takes it")
+    };
+    let Err(Fault::Unfit(joined)) = AnyBroker::join(access, layout, &member("m")).await.map(drop) else {
+        panic!("a machine takes it")
+    };
+    [examined, joined]
+}
+
+#[test]
+fn copies_on_a_server_that_stands_alone_are_refused_and_not_waited_for() {
+    crate::run(async {
+        let (server, layout) = (start(), layout(&[10, 10]));
+        let copied = Layout { replicas: 3, ..layout.clone() };
+        for why in unfit(&server.access(), &copied).await {
+            assert!(why.starts_with("`stream_replicas = 3` needs") && why.contains("`stream_replicas = 1`"));
+        }
+        // A stream that is there is as it was made.
+        drop(server.join(&layout, "one").await);
+        drop(server.join(&copied, "one").await);
+        AnyBroker::examine(&server.access(), &copied, false).await.unwrap();
+    });
+}
+
+#[test]
+fn an_account_that_may_not_have_the_streams_is_refused_and_not_waited_for() {
+    crate::run(async {
+        for limits in
+            ["max_file: -1, max_streams: 1", "max_file: -1, max_streams: 10, max_bytes_required: true"]
+        {
+            let accounts = format!(
+                "accounts {{ A {{ jetstream {{ {limits} }}, users: [{{ user: ann, password: x }}] }} }}"
+            );
+            let server = Server::nats(&["-js"], &accounts);
+            let access = Access::at(server.url_of("ann:x"));
+            let joined = AnyBroker::join(&access, &layout(&[10]), &member("m")).await.map(drop);
+            let Err(Fault::Unfit(why)) = joined else { panic!("{limits}: {joined:?}") };
+            assert!(why.contains("its account may not have the streams"), "{limits}: {why}");
+        }
+        let accounts = "accounts { A { jetstream { max_file: -1, max_streams: 1 }, users: [{ user: ann, password: x }] } }";
+        let server = Server::nats(&["-js"], accounts);
+        for why in unfit(&Access::at(server.url_of("ann:x")), &layout(&[10])).await {
+            assert!(why.contains("1 streams") || why.contains("number of streams"), "{why}");
+        }
+    });
+}
+
 #[test]
 fn another_stream_with_the_same_subjects_is_refused_and_not_waited_for() {
     crate::run(async {

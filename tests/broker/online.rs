@@ -44,6 +44,14 @@ fn what_a_server_may_lose_is_a_fault_or_a_warning() {
 }
 
 #[test]
+fn copies_where_there_is_one_server_are_a_fault_that_names_the_key() {
+    let server = Server::safe(BrokerKind::Nats);
+    let (code, stdout, stderr) = check(&server.url(), "stream_replicas = 3", "jobs");
+    assert!(code == Some(2) && stdout.is_empty(), "{stdout}");
+    assert!(stderr.contains("write `stream_replicas = 1`"), "{stderr}");
+}
+
+#[test]
 fn a_password_opens_the_server_and_is_never_shown() {
     let words: Vec<&str> = [SAFE, &["--requirepass", "w@rd"]].concat();
     let server = Server::start(&words);

@@ -1,5 +1,6 @@
 //! Requests to JetStream, in JSON, and what it refuses.
 
+use super::server;
 use crate::broker::Fault;
 use async_nats::{Client, HeaderMap, Message, RequestErrorKind, StatusCode};
 use bytes::Bytes;
@@ -24,6 +25,10 @@ const WRONG_SEQUENCE: u64 = 10071;
 const SUBJECTS_OVERLAP: u64 = 10065;
 /// The account or the server has no room for more.
 const FULL: [u64; 5] = [10002, 10023, 10028, 10047, 10077];
+/// A stream with copies needs the servers of a cluster. A cluster that lacks some of them now has another code.
+const NO_CLUSTER: [u64; 2] = [10010, 10074];
+/// The account is never given such a stream: its limits of streams and of their bytes, and no limits for as many copies.
+const LIMITED: [u64; 4] = [10027, 10113, 10120, 10122];
 /// JetStream is off, for the server or for the account.
 const OFF: [u64; 2] = [10076, 10039];
 
@@ -37,6 +42,10 @@ pub(super) enum Refusal {
     Late,
     /// There is no room in the store.
     Full(String),
+    /// The server is in no cluster, and a stream is to have copies.
+    NoCluster,
+    /// The account may have no such stream.
+    Limited(String),
     Fault(Fault),
 }
 
@@ -47,6 +56,8 @@ impl Refusal {
             Refusal::NoMessage => Fault::Away("a message of its stream is gone".into()),
             Refusal::Exists | Refusal::Late => Fault::Away("another machine wrote there first".into()),
             Refusal::Full(why) => Fault::Full(format!("its store has no room ({why})")),
+            Refusal::NoCluster => server::no_cluster("`stream_replicas` above 1"),
+            Refusal::Limited(why) => server::limited(&why),
             Refusal::Fault(fault) => fault,
         }
     }
@@ -68,6 +79,8 @@ fn refusal(error: Error) -> Refusal {
         WRONG_SEQUENCE => Refusal::Late,
         code if NO_MESSAGE.contains(&code) => Refusal::NoMessage,
         code if FULL.contains(&code) => Refusal::Full(description),
+        code if NO_CLUSTER.contains(&code) => Refusal::NoCluster,
+        code if LIMITED.contains(&code) => Refusal::Limited(description),
         code if OFF.contains(&code) => {
             Refusal::Fault(Fault::Unfit(format!("JetStream is not enabled: {description}")))
         }

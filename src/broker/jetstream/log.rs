@@ -387,11 +387,16 @@ async fn make(api: &Api, names: &Names, layout: &Layout) -> Result<(), Fault> {
         Err(refusal) => return Err(refusal.fault()),
     }
     subjects::check(api, names).await?;
+    server::check_replicas(api.0.server_info().cluster.as_deref(), layout.replicas)?;
     let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
     match api.call(&format!("STREAM.CREATE.{}", names.stream), &wanted).await {
         Ok(_) | Err(Refusal::Exists) => Ok(()),
         Err(Refusal::Fault(Fault::Away(why))) => {
-            Err(Fault::Away(format!("it does not make the stream {}: {why}", names.stream)))
+            let replicas = layout.replicas;
+            Err(Fault::Away(format!(
+                "it does not make the stream {} (`stream_replicas = {replicas}`): {why}",
+                names.stream
+            )))
         }
         Err(refusal) => Err(refusal.fault()),
     }

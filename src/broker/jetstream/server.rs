@@ -65,6 +65,29 @@ pub(super) fn check_server(version: &str, has_jetstream: bool) -> Result<(), Fau
     }
 }
 
+/// One that makes no copies; `what` asks for them.
+pub(super) fn no_cluster(what: &str) -> Fault {
+    Fault::Unfit(format!(
+        "{what} needs the servers of a cluster, and this one is in none: write `stream_replicas = 1`, or the addresses of a cluster"
+    ))
+}
+
+/// One whose account never gets the streams of a pipeline.
+pub(super) fn limited(why: &str) -> Fault {
+    Fault::Unfit(format!(
+        "its account may not have the streams of this pipeline ({why}): it needs two, of no fixed size; raise the limits of the \
+         account, or delete streams (`nats stream ls`)"
+    ))
+}
+
+/// An error if it makes no stream with so many copies, as far as it says so of itself. `cluster`: the name of its cluster.
+pub(super) fn check_replicas(cluster: Option<&str>, replicas: u8) -> Result<(), Fault> {
+    match (cluster, replicas) {
+        (None | Some(""), 2..) => Err(no_cluster(&format!("`stream_replicas = {replicas}`"))),
+        _ => Ok(()),
+    }
+}
+
 impl Settings {
     pub(super) fn of(info: &Value) -> Result<Settings, Fault> {
         let config = info.get("config").cloned().unwrap_or_default();
@@ -163,6 +186,16 @@ mod tests {
         let memory = settings(("storage", json!("memory")));
         assert!(matches!(memory.check("s", false), Err(Fault::Unfit(why)) if why.contains("allow_loss")));
         assert!(memory.check("s", true).unwrap()[0].contains("memory"));
+    }
+
+    #[test]
+    fn copies_are_refused_where_there_is_no_cluster_for_them() {
+        for cluster in [None, Some("")] {
+            assert_eq!(check_replicas(cluster, 1), Ok(()));
+            let refused = check_replicas(cluster, 3);
+            assert!(matches!(refused, Err(Fault::Unfit(why)) if why.contains("`stream_replicas = 3` needs")));
+        }
+        assert_eq!(check_replicas(Some("east"), 3), Ok(()));
     }
 
     #[test]

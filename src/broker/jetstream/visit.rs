@@ -13,7 +13,7 @@ use crate::broker::{
     Writer,
 };
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
@@ -44,6 +44,20 @@ pub(super) async fn examine(
     Visitor::open(access, layout).await.map(|_| warnings)
 }
 
+/// An error if the account may not have the streams that would be made.
+async fn check_account(api: &Api, names: &Names) -> Result<(), Fault> {
+    let info = api.call("INFO", &Value::Null).await.map_err(Refusal::fault)?;
+    let most = info.pointer("/limits/max_streams").and_then(Value::as_u64).filter(|most| *most > 0);
+    let there = info.get("streams").and_then(Value::as_u64).unwrap_or(0);
+    let is_reserve_lacking = api.info(&names.reserve_stream()).await.is_err();
+    match most {
+        Some(most) if there + 1 + u64::from(is_reserve_lacking) > most => {
+            Err(server::limited(&format!("it has {there} of at most {most} streams")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Of the stream that is there, or would be made.
 async fn warnings(api: &Api, layout: &Layout, allow_loss: bool) -> Result<Vec<String>, Fault> {
     let names = Names::new(&layout.prefix, &layout.pipeline);
@@ -51,6 +65,8 @@ async fn warnings(api: &Api, layout: &Layout, allow_loss: bool) -> Result<Vec<St
         Ok(info) => info,
         Err(Refusal::NoStream) => {
             subjects::check(api, &names).await?;
+            server::check_replicas(api.0.server_info().cluster.as_deref(), layout.replicas)?;
+            check_account(api, &names).await?;
             let wanted = server::wanted(&names.stream, &names.all(), &layout.pipeline, layout.replicas);
             json!({ "config": wanted })
         }
