@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// Pauses before another one: while none joins, twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// That it refuses commits is said again after this: what a machine that stood still has sent is refused in many answers.
+const REPEAT_REFUSED: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct LinkState {
@@ -21,6 +23,8 @@ pub(super) struct LinkState {
     pub(super) full: BTreeMap<String, FullSight>,
     /// Of each stage at shared queues, what the process that is there knows of it.
     pub(super) stages: BTreeMap<String, StageSight>,
+    /// Of each stage whose commits the broker has refused, when that was last said.
+    pub(super) refused: BTreeMap<String, Instant>,
     /// What was last said of the broker and the file.
     pub(super) warnings: Vec<String>,
     /// What `mprun drain --all` told first.
@@ -177,6 +181,15 @@ impl LinkState {
             true => Some(RoomNews::Gone),
             false => is_first.then_some(RoomNews::Short),
         }
+    }
+
+    /// Whether it is to be said that commits of the stage were refused.
+    pub(super) fn note_refused(&mut self, stage: &str, now: Instant) -> bool {
+        if self.refused.get(stage).is_some_and(|said| now < *said + REPEAT_REFUSED) {
+            return false;
+        }
+        self.refused.insert(stage.to_owned(), now);
+        true
     }
 
     /// The run of the shared queues was joined, by this process or one before it.

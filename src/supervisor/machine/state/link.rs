@@ -233,14 +233,7 @@ impl State {
                 );
                 out.log(Level::Warn, text);
             }
-            LinkNews::Refused { stage, commits } => {
-                let commits = counted(commits as u64, "commit");
-                let text = format!(
-                    "the broker refused {commits} of the stage {stage}: another machine was faster with the items, or the \
-                     queue has ended"
-                );
-                out.log(Level::Warn, text);
-            }
+            LinkNews::Refused { stage, .. } => self.commits_refused(&stage, out),
             LinkNews::Forgotten { stage, commits } => {
                 let commits = counted(commits, "commit");
                 let text =
@@ -253,6 +246,24 @@ impl State {
             // It is answered where the counters are.
             LinkNews::Look => {}
         }
+    }
+
+    fn commits_refused(&mut self, stage: &str, out: &mut Effects) {
+        if !self.link.note_refused(stage, out.now) {
+            return;
+        }
+        let source = self.stage_named(stage).filter(|stage| stage.version.is_source());
+        let why = match source.map(|stage| stage.spec.placed) {
+            None => "another machine was faster with the items",
+            Some(Some(Machines::One)) => {
+                "the broker gave it to another machine, which continues from its last position there"
+            }
+            Some(Some(Machines::All) | None) => "the broker has another position of it",
+        };
+        out.log(
+            Level::Warn,
+            format!("the broker refuses commits of the stage {stage}: {why}, or the queue has ended"),
+        );
     }
 
     /// A secret that was never the right one, or a server that never was, is a fault of the start.
