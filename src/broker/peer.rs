@@ -23,6 +23,10 @@ enum Peer {
     Nats {
         has_tls: bool,
     },
+    /// A Redis in its protected mode, which answers this machine nothing else.
+    Guarded,
+    /// A Redis with as many clients as it takes.
+    Crowded,
     /// Only TLS is heard, and not what is behind it.
     Tls,
     Http,
@@ -38,7 +42,7 @@ pub(super) async fn or_wrong_peer<T>(
         return tokio::select! {
             biased;
             done = &mut work => done,
-            Some(wrong) = wrong_peer(access) => Err(Fault::Fatal(wrong)),
+            Some(wrong) = wrong_peer(access) => Err(wrong),
         };
     };
     match done {
@@ -52,13 +56,13 @@ pub(super) async fn or_wrong_peer<T>(
                 "its certificate is signed by no authority that this machine knows: name the authority's file in `tls_ca`{scheme}"
             )))
         }
-        Err(Fault::Away(why)) => Err(wrong_peer(access).await.map_or(Fault::Away(why), Fault::Fatal)),
+        Err(Fault::Away(why)) => Err(wrong_peer(access).await.unwrap_or(Fault::Away(why))),
         done => done,
     }
 }
 
 /// `None`: it is the broker, or nothing can be told.
-async fn wrong_peer(access: &Access) -> Option<String> {
+async fn wrong_peer(access: &Access) -> Option<Fault> {
     let url = Url::parse(access.url.split(',').next()?.trim()).ok()?;
     let kind = BrokerKind::of_scheme(url.scheme())?;
     let port = url.port().unwrap_or(if kind == BrokerKind::Redis { 6379 } else { 4222 });
@@ -66,7 +70,12 @@ async fn wrong_peer(access: &Access) -> Option<String> {
     let host = url.host_str()?.trim_matches(['[', ']']);
     let peer = listen(host, port).await?;
     let place = format!("{}:{port}", url.host_str()?);
-    words(url.scheme(), peer).map(|words| words.replace("HERE", &place))
+    let words = words(url.scheme(), peer)?.replace("HERE", &place);
+    Some(match peer {
+        Peer::Crowded => Fault::Away(words),
+        Peer::Guarded => Fault::Denied(words),
+        _ => Fault::Fatal(words),
+    })
 }
 
 /// What is wrong at the address, HERE, and what to write. `None`: nothing.
@@ -76,7 +85,13 @@ fn words(scheme: &str, peer: Peer) -> Option<&'static str> {
         ("redis" | "rediss", Peer::Nats { has_tls: true }) => {
             "HERE is a NATS server with TLS: write `tls://HERE`"
         }
-        ("nats" | "tls", Peer::Redis) => "HERE is a Redis server: write `redis://HERE`",
+        ("nats" | "tls", Peer::Redis | Peer::Guarded | Peer::Crowded) => {
+            "HERE is a Redis server: write `redis://HERE`"
+        }
+        ("redis" | "rediss", Peer::Guarded) => {
+            "HERE is in its protected mode, which takes clients of its own machine alone: give it a password (`requirepass`), or an ACL"
+        }
+        ("redis" | "rediss", Peer::Crowded) => "HERE has as many clients as it takes (`maxclients`)",
         ("redis", Peer::Tls) => "HERE speaks TLS: write `rediss://HERE`",
         ("rediss", Peer::Redis) => "HERE speaks no TLS: write `redis://HERE`, or the server's `tls-port`",
         ("tls", Peer::Nats { has_tls: false }) => {
@@ -122,6 +137,8 @@ fn heard(bytes: &[u8]) -> Option<Peer> {
     match bytes {
         // A handshake, or an alert.
         [0x15 | 0x16, 3, ..] => Some(Peer::Tls),
+        bytes if bytes.starts_with(b"-DENIED ") => Some(Peer::Guarded),
+        bytes if bytes.starts_with(b"-ERR max number of clients") => Some(Peer::Crowded),
         [b'+' | b'-', ..] => Some(Peer::Redis),
         // Without a head where it takes our line for an old one's.
         bytes if bytes.starts_with(b"HTTP/") || bytes.starts_with(b"<") => Some(Peer::Http),
@@ -156,6 +173,8 @@ mod tests {
             (b"INFO {\"version\":\"2.9\"}\r\n", Some(Peer::Nats { has_tls: false })),
             (b"+PONG\r\n", Some(Peer::Redis)),
             (b"-NOAUTH Authentication required.\r\n", Some(Peer::Redis)),
+            (b"-DENIED Redis is running in protected mode because", Some(Peer::Guarded)),
+            (b"-ERR max number of clients reached\r\n", Some(Peer::Crowded)),
             (b"HTTP/1.1 400 Bad Request\r\n", Some(Peer::Http)),
             (&[0x16, 3, 3, 0], Some(Peer::Tls)),
             (b"SSH-2.0-OpenSSH", None),

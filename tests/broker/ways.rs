@@ -6,6 +6,8 @@ use data_encoding::BASE64URL_NOPAD;
 use mprun::broker::BrokerKind;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
@@ -157,6 +159,48 @@ fn a_wrong_scheme_is_told_with_the_right_one_within_seconds() {
             assert!(begun.elapsed() < Duration::from_secs(10), "{url}: {:?}", begun.elapsed());
         }
     }
+}
+
+#[test]
+fn what_a_redis_refuses_for_good_is_an_error_at_the_start() {
+    let start = |more: &[&str]| Server::start(&[SAFE, more].concat());
+    let redis = start(&[]);
+    assert_eq!(redis.ask("ACL SETUSER ann on >s3cret ~* &* +@all -select"), "+OK");
+    let bus = Server::free_port().to_string();
+    let cluster = start(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
+    let lacks = |command| start(&["--rename-command", command, ""]);
+    let (no_select, no_hello, no_xtrim) = (lacks("SELECT"), lacks("HELLO"), lacks("XTRIM"));
+    for (url, expected) in [
+        (format!("{}/99", redis.url()), "it has no database 99: write a number below its `databases` (16"),
+        (format!("{}/1", redis.url_of("ann:s3cret")), "no permissions to run the 'select' command"),
+        (format!("{}/1", cluster.url()), "it has no database 1:"),
+        (format!("{}/1", no_select.url()), "the server has no command SELECT:"),
+        (no_hello.url(), "the server has no command HELLO:"),
+        (no_xtrim.url(), "the server has no command XTRIM:"),
+    ] {
+        for verb in [&["check", "--online", "jobs.toml"][..], &["run", "jobs.toml"]] {
+            let (code, said) = mprun(pipeline(&url, "").path(), verb);
+            assert!(code == Some(2) && said.contains(expected), "{url}: {said}");
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+    }
+    assert_eq!(check(&format!("{}/15", redis.url()), "").0, Some(0));
+}
+
+/// What it says to one client too many goes with the connection that it closes.
+#[test]
+fn a_redis_with_as_many_clients_as_it_takes_is_an_outage() {
+    let redis = Server::start(&[SAFE, &["--maxclients", "1"]].concat());
+    // The connection of whatever has looked whether the server is there may be open still.
+    let _only = wait_until("the only connection", || {
+        let mut stream = TcpStream::connect(("127.0.0.1", redis.port)).ok()?;
+        stream.write_all(b"PING\r\n").ok()?;
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).ok()?;
+        (&answer == b"+PONG").then_some(stream)
+    });
+    let (code, said) = check(&redis.url(), "");
+    assert!(code == Some(1) && said.contains("as many clients as it takes (`maxclients`)"), "{said}");
 }
 
 #[test]

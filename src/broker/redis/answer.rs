@@ -14,6 +14,44 @@ fn is_no_right(error: &RedisError) -> bool {
     ["NOPERM", "no permissions to", "user executing the script"].iter().any(|words| text.contains(words))
 }
 
+/// The command that the server does not have: by its own words, or by those of `refusal` in `lib.lua`.
+fn missing_command(error: &RedisError) -> Option<&str> {
+    let detail = error.detail()?;
+    match error.code()? {
+        "NOCOMMAND" => Some(detail),
+        "ERR" => {
+            detail.strip_prefix("unknown command ")?.split(['\'', '`', ',']).find(|word| !word.is_empty())
+        }
+        _ => None,
+    }
+}
+
+/// What stays so until the server has other settings is no outage: see [`Fault::Unfit`].
+fn unfit(error: &RedisError) -> Option<Fault> {
+    if let Some(command) = missing_command(error) {
+        return Some(Fault::Unfit(format!(
+            "the server has no command {command}: its own file takes it away (`rename-command`), it is older than Redis 6.2, or it \
+             is a Sentinel, which holds no items"
+        )));
+    }
+    // SLOT HOST:PORT
+    let place = error.detail().filter(|_| error.code() == Some("MOVED"))?.split(' ').nth(1)?;
+    Some(Fault::Unfit(format!(
+        "the pipeline's keys lie on another server of the cluster: write its address, `redis://{place}`"
+    )))
+}
+
+/// Why the server has not gone to the database behind the address.
+pub(super) fn refused_database(error: &RedisError, number: i64) -> Fault {
+    match error.code() {
+        Some("ERR") if missing_command(error).is_none() => Fault::Unfit(format!(
+            "it has no database {number}: write a number below its `databases` (16 by default) behind the address; in a cluster \
+             there is 0 alone"
+        )),
+        _ => fault(error),
+    }
+}
+
 pub(super) fn fault(error: &RedisError) -> Fault {
     let code = error.code().unwrap_or_default();
     match error.kind() {
@@ -26,7 +64,7 @@ pub(super) fn fault(error: &RedisError) -> Fault {
         ErrorKind::RESP3NotSupported => Fault::Fatal("the server is too old: Redis 6.2 is needed".into()),
         _ if code == "WRONGTYPE" => Fault::Fatal(format!("a key is of something else: {error}")),
         _ if error.is_timeout() => Fault::no_answer(),
-        _ => Fault::Away(error.to_string()),
+        _ => unfit(error).unwrap_or_else(|| Fault::Away(error.to_string())),
     }
 }
 

@@ -84,7 +84,8 @@ pub(super) async fn connect(
     // Not the error's own words: they may hold the address, with its password.
     let wrong = |_| Fault::Fatal("the address of the broker can't be read".into());
     let info = access.url.as_str().into_connection_info().map_err(wrong)?;
-    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let database = info.redis_settings().db();
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3).set_db(0);
     let info = info.set_redis_settings(settings);
     let client = match &access.tls_ca {
         Some(pem) => {
@@ -99,10 +100,16 @@ pub(super) async fn connect(
         .set_push_sender(pushes);
     let client = client.map_err(|error| answer::fault(&error))?;
     let connected = client.get_multiplexed_async_connection_with_config(&config).await;
-    connected.map_err(|error| match error.is_timeout() {
+    let mut connection = connected.map_err(|error| match error.is_timeout() {
         true => Fault::Away(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())),
         false => answer::fault(&error),
-    })
+    })?;
+    // Not by the crate, which leaves out the refusal's code.
+    if database != 0 {
+        let select: Result<Value, _> = redis::cmd("SELECT").arg(database).query_async(&mut connection).await;
+        select.map_err(|error| answer::refused_database(&error, database))?;
+    }
+    Ok(connection)
 }
 
 async fn look(connection: &mut MultiplexedConnection, allow_loss: bool) -> Result<Vec<String>, Fault> {

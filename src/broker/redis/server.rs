@@ -44,6 +44,11 @@ impl Server<'_> {
 
     /// What it doesn't protect from; an error if that is the loss of items and nobody has allowed it.
     pub(super) fn check(&self, allow_loss: bool) -> Result<Vec<String>, String> {
+        if self.value("redis_mode") == Some("sentinel") {
+            return Err(
+                "the server is a Sentinel, which holds no items: write the address of the Redis that it watches".into(),
+            );
+        }
         let (major, minor) = self.version();
         if (major, minor) < (6, 2) {
             return Err(format!("the server is Redis {major}.{minor}: 6.2 is needed"));
@@ -113,7 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn old_servers_and_replicas_are_refused_whatever_is_allowed() {
+    fn old_servers_replicas_and_sentinels_are_refused_whatever_is_allowed() {
+        let sentinel = "redis_version:7.0.15\r\nredis_mode:sentinel\r\n";
+        assert!(check(sentinel, true).unwrap_err().contains("Sentinel"));
         assert!(check(&GOOD.replace("7.0.15", "6.0.16"), true).unwrap_err().contains("6.2"));
         assert!(check(&GOOD.replace("master", "slave"), true).unwrap_err().contains("replica"));
     }

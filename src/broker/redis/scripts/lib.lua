@@ -9,7 +9,7 @@ local function write_when_full(hash)
   redis.call('HDEL', hash, '')
 end
 
--- A user may lack the right to a command, or lose it at any time. In a script that is found out by the command's own call only, and what
+-- A server may lack a command, and a user the right to it, from any time on. In a script that is found out by the command's own call only, and what
 -- the script has written before stays. So scripts try what they need first, in a way of which nothing comes. Returns the refusal, an error.
 local function refusal(commands)
   for _, command in ipairs(commands) do
@@ -17,6 +17,8 @@ local function refusal(commands)
     local why = type(answer) == 'table' and answer.err or ''
     if string.find(why, 'NOPERM', 1, true) or string.find(why, 'ser executing the script', 1, true) then
       return redis.error_reply('NOPERM the user has no right to ' .. command[1] .. ' there')
+    elseif string.find(why, 'nknown Redis command', 1, true) then
+      return redis.error_reply('NOCOMMAND ' .. command[1])
     end
   end
 end
