@@ -4,6 +4,7 @@
 //! secrets of the same kinds. A variable (`${NAME}`) is none, as its value is elsewhere.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 use std::ops::Range;
 
 /// Letters and digits in a row that no word of a language has.
@@ -107,11 +108,13 @@ fn in_address(text: &str, at: usize, end: usize) -> Vec<Range<usize>> {
     let start = (at + 3 + slashes(&text[at + 3..])).min(end); // one too many is a slip
     let mut found = Vec::new();
     let mut host = start;
+    let is_nats = ["nats", "tls"].iter().any(|name| text[..at].ends_with(name));
+    let is_redis = ["redis", "rediss"].iter().any(|name| text[..at].ends_with(name));
     if let Some(sign) = text[start..end].rfind('@').map(|sign| start + sign)
-        && is_user_info(&text[start..sign])
+        // A broker's address has no path with such a sign.
+        && (is_user_info(&text[start..sign]) || is_nats || is_redis)
     {
-        let is_nats = ["nats", "tls"].iter().any(|name| text[..at].ends_with(name));
-        match text[start..sign].find(':') {
+        match colon(&text[start..sign]) {
             Some(colon) => found.push(start + colon + 1..sign),
             None if is_nats => found.push(start..sign), // a token
             None => {}
@@ -167,7 +170,7 @@ fn in_word(text: &str, word: Range<usize>) -> Option<Range<usize>> {
     let (start, word) = (word.start, &text[word]);
     let sign = word.rfind('@')?;
     let user_info = &word[..sign];
-    let after = user_info.find(':').map(|colon| colon + 1).or_else(|| Some(user_info.find("//")? + 2))?;
+    let after = colon(user_info).map(|colon| colon + 1).or_else(|| Some(user_info.find("//")? + 2))?;
     let is_address = user_info.contains("://");
     let is_image = word[sign..].starts_with("@sha256:");
     let is_mail = user_info.contains("mailto:");
@@ -176,21 +179,47 @@ fn in_word(text: &str, word: Range<usize>) -> Option<Range<usize>> {
 
 /// What may be secret of a value that is meant as an address, be it one or not.
 fn in_meant_address(text: &str, value: Range<usize>) -> Vec<Range<usize>> {
-    let (start, end, written) = (value.start, value.end, &text[value]);
+    let (start, end, written) = (value.start, value.end, &text[value.clone()]);
     let is_scheme = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
     let scheme = written.find("://").filter(|&at| is_scheme(&written[..at]));
     let host = scheme.map_or(start, |at| start + at + 3);
+    if !written.contains('@') && written.contains(',') && written.split(',').all(|part| part.contains("://"))
+    {
+        return pieces(text, value, ',').flat_map(|part| in_meant_address(text, part)).collect();
+    }
     match (scheme, written.rfind('@').map(|sign| start + sign)) {
         (Some(at), Some(_)) => in_address(text, start + at, end),
         (None, Some(sign)) => std::iter::once(start..sign).chain(in_path(text, sign + 1..end)).collect(),
         (_, None) => {
             let rest = &text[host..end];
-            let colon = rest.find(':').filter(|_| !rest.starts_with('[') && !rest.contains("${"));
+            let is_host =
+                rest.starts_with('[') || is_bare_ipv6(rest.split(['/', '?', ',']).next().unwrap_or_default());
+            let colon = rest.find(':').filter(|_| !is_host && !rest.contains("${"));
             let after = colon.map(|colon| &rest[colon + 1..]).filter(|after| !begins_with_port(after));
             let after = after.map(|after| end - after.len()..end);
             after.into_iter().chain(in_path(text, host..end)).collect()
         }
     }
+}
+
+/// Without the brackets that an address has around it, maybe with a port.
+pub(crate) fn is_bare_ipv6(host: &str) -> bool {
+    let is_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let without_port = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    is_ipv6(host) || without_port.is_some_and(|(host, _)| is_ipv6(host))
+}
+
+/// The first that is in no variable, as that of its default is.
+fn colon(text: &str) -> Option<usize> {
+    let mut is_variable = false;
+    text.char_indices().find_map(|(at, letter)| {
+        match letter {
+            '$' => is_variable = text[at..].starts_with("${"),
+            '}' => is_variable = false,
+            _ => {}
+        }
+        (letter == ':' && !is_variable).then_some(at)
+    })
 }
 
 /// Whether a key of this name holds an address.
@@ -203,7 +232,8 @@ fn names_an_address(name: &str) -> bool {
 
 /// Where what looks like a password begins in an address without a host: `user:password`. No port, no place for one.
 fn after_user(authority: &str) -> Option<usize> {
-    let colon = authority.find(':').filter(|_| !authority.starts_with('[') && !authority.contains("${"))?;
+    let is_host = authority.starts_with('[') || is_bare_ipv6(authority);
+    let colon = authority.find(':').filter(|_| !is_host && !authority.contains("${"))?;
     let after = &authority[colon + 1..];
     let digits = after.len() - after.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
     let is_port = digits > 0 && !after[digits..].starts_with(char::is_alphanumeric);
@@ -425,9 +455,16 @@ fn end_of_quoted(text: &str, start: usize, quote: char) -> usize {
     end.map_or(text.len(), |end| start + end)
 }
 
-/// `${NAME}` without a default, maybe with other words; `$NAME`.
+/// `${NAME}` without a default or with an empty one, maybe with other words; `$NAME`.
 fn is_variable(text: &str) -> bool {
-    text.contains("${") && !text.contains(":-") || text.starts_with('$') && !text.contains("${")
+    let has_default = text.match_indices(":-").any(|(at, sign)| !text[at + sign.len()..].starts_with('}'));
+    text.contains("${") && !has_default || text.starts_with('$') && !text.contains("${")
+}
+
+/// The variable whose default is the secret at this place.
+pub(crate) fn variable_of_default(secret: &str) -> Option<&str> {
+    let (before, _) = secret.split_once(":-")?;
+    before.rsplit_once("${").map(|(_, name)| name)
 }
 
 #[cfg(test)]
@@ -463,6 +500,10 @@ mod tests {
             ("a://b:c@d \"e://f:gé@h\"", "a://b:*@d \"e://f:***@h\""),
             ("redis://:${PASSWORD}@db", "redis://:${PASSWORD}@db"),
             ("redis://:${PASSWORD:-s}@db", "redis://:**************@db"),
+            ("redis://${U:-ann}:pw@db", "redis://${U:-ann}:**@db"),
+            ("nats://${TOKEN:-t}@db", "nats://***********@db"),
+            ("redis://u:12/34@db", "redis://u:*****@db"),
+            ("broker = 'redis://a,redis://u:pw'", "broker = 'redis://a,redis://u:**'"),
             ("nats://t0ken@db", "nats://*****@db"),
             (
                 "https://hooks.x/services/T0A/B0B/a1b2c3d4e5f6g7h8i9",
@@ -524,7 +565,14 @@ mod tests {
             "see http://db:80). http://HOST:PORT/ http://db:{port} http://db:$P",
             "an address is `redis://HOST:PORT`, `rediss://…` (`nats://HOST:PORT`).",
             "broker = 'redis://[::1]:6379/0'",
+            "broker = 'redis://::1:6379/0'",
+            "broker = 'nats://2001:db8::1'",
+            "redis://:${PASSWORD:-}@db",
+            "redis://${U:-}:${PASSWORD:-}@db",
+            "nats://${TOKEN:-}@db",
+            "env = { PASSWORD = '${PASSWORD:-}' }",
             "broker = 'nats://a:4222,nats://b:4222'",
+            "broker = 'redis://a,redis://b'",
             "url = 'http://${HOST:-db}:${PORT:-80}/'",
             "docker run alpine:3@sha256:12 ssh ann@host:/x mailto:ann@x",
             "say \"a: b@c\"",

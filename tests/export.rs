@@ -196,6 +196,19 @@ fn no_password_is_exported() {
         said.stderr
     );
     assert!(!said.stderr.contains("s3cret"));
+    let (said, _) = export(&[("p.toml", &text("redis://:${WORD:-s3cret}@db"))], &[]);
+    assert_eq!(
+        (said.code, said.stdout.as_str(), said.stderr.contains("it is the default of ${WORD}, so write")),
+        (Some(2), "", true),
+        "{}",
+        said.stderr
+    );
+    assert!(!said.stderr.contains("s3cret"));
+    // An empty default is none.
+    let (said, folder) = export(&[("p.toml", &text("redis://:${WORD:-}@db"))], &[]);
+    let all = manifests(&said, &folder);
+    let variable = &container(&all[2])["env"][2];
+    assert_eq!(variable["valueFrom"]["secretKeyRef"]["optional"].as_bool(), Some(true));
     let (said, folder) = export(&[("p.toml", &text("redis://:${WORD}@db"))], &[("WORD", "s3cret")]);
     assert!(
         !said.stdout.contains("s3cret") && said.stdout.contains("--from-literal=WORD=…"),

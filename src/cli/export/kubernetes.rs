@@ -52,10 +52,15 @@ pub(super) fn manifests(request: &Request<'_>) -> Result<Manifests, String> {
     }
     let named = texts.included.iter().map(|included| (included.path.as_path(), included.text.as_str()));
     let mut named = named.chain([(request.file, texts.main.as_str())]);
-    if let Some((file, line)) = named.find_map(|(file, text)| Some((file, plain_secrets::first_line(text)?)))
+    if let Some((file, (line, variable))) =
+        named.find_map(|(file, text)| Some((file, plain_secrets::first_line(text)?)))
     {
+        let instead = match variable {
+            Some(name) => format!("it is the default of ${{{name}}}, so write ${{{name}}} or ${{{name}:-}}"),
+            None => "write a variable, such as ${TOKEN}".to_owned(),
+        };
         return Err(format!(
-            "line {line} of {} holds a secret, which would be in the ConfigMap: write a variable, such as ${{TOKEN}}",
+            "line {line} of {} holds a secret, which would be in the ConfigMap: {instead}",
             file.display()
         ));
     }

@@ -7,11 +7,14 @@ use serde_json::{Map, Value};
 /// Bytes: the value of a variable that is shorter may stand anywhere in a file.
 const SHORTEST: usize = 3;
 
-/// The first line, from 1, that holds a password or a token in an address, or a value whose name calls it secret.
-pub(super) fn first_line(text: &str) -> Option<usize> {
-    text.lines()
-        .position(|line| !secret::places(line).iter().all(|place| is_plain_header_at(line, place.start)))
-        .map(|at| at + 1)
+/// The first line, from 1, that holds a password or a token in an address, or a value whose name calls it secret; and the variable of
+/// which it is the default.
+pub(super) fn first_line(text: &str) -> Option<(usize, Option<&str>)> {
+    text.lines().enumerate().find_map(|(at, line)| {
+        let places = secret::places(line);
+        let place = places.into_iter().find(|place| !is_plain_header_at(line, place.start))?;
+        Some((at + 1, secret::variable_of_default(&line[place])))
+    })
 }
 
 /// The value of a header that says what a request is.
@@ -52,9 +55,11 @@ mod tests {
 
     #[test]
     fn a_line_with_a_secret_is_found() {
-        assert_eq!(first_line("a\nurl = 'http://ann:s@a/'\n"), Some(2));
-        assert_eq!(first_line("env = { TOKEN = 's' }"), Some(1));
-        assert_eq!(first_line("headers = { Accept = 'a', X-B = 'c' }"), Some(1));
+        assert_eq!(first_line("a\nurl = 'http://ann:s@a/'\n"), Some((2, None)));
+        assert_eq!(first_line("env = { TOKEN = 's' }"), Some((1, None)));
+        assert_eq!(first_line("headers = { Accept = 'a', X-B = 'c' }"), Some((1, None)));
+        assert_eq!(first_line("broker = 'redis://:${P:-x}@a'"), Some((1, Some("P"))));
+        assert_eq!(first_line("broker = 'redis://:${P:-}@a'"), None);
         assert_eq!(first_line("headers = { Accept = 'a' }\nenv = { TOKEN = '${T}' }\n"), None);
     }
 }
