@@ -2,12 +2,13 @@
 
 use crate::broker::{Access, BrokerKind, Layout, QueueSettings};
 use crate::text::not_in_address;
+use crate::secret::is_bare_ipv6;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use url::Url;
+use url::{ParseError, Url};
 
 /// After so many machines that died with an item it becomes a dead letter.
 const MAX_DELIVERIES: u32 = 20;
@@ -102,6 +103,13 @@ pub struct BrokerUrl {
 impl BrokerUrl {
     /// Reads an address, or several with commas between; the error names no part that may be secret.
     pub fn parse(text: &str) -> Result<BrokerUrl, String> {
+        let has_scheme = |part: &str| part.contains("://");
+        if has_scheme(text)
+            && let Some(part) = text.split(',').find(|part| !has_scheme(part))
+        {
+            let each = "each of several addresses begins with the broker, such as `nats://`";
+            return Err(if part.contains('@') { ESCAPED } else { each }.into());
+        }
         let mut urls = text.split(',').map(|text| parse_one(text.trim()));
         let first = urls.next().transpose()?.ok_or_else(|| "no address of a broker".to_owned())?;
         let others = urls.collect::<Result<Vec<Url>, String>>()?;
@@ -114,7 +122,7 @@ impl BrokerUrl {
         }
         let url = BrokerUrl { first, others };
         if url.kind() == BrokerKind::Redis && !url.others.is_empty() {
-            return Err("Redis has one address here".into());
+            return Err("Redis has one address here: write that of the server, or one that a failover hands on to the next".into());
         }
         Ok(url)
     }
@@ -170,11 +178,38 @@ impl BrokerUrl {
     }
 }
 
+/// An address would be read as another one, or not at all.
+const ESCAPED: &str = "a `/`, `?`, `#` or `,` of a user or a password is written `%2F`, `%3F`, `%23` or `%2C`; a `credentials_file` has \
+                       them as they are";
+
+const BRACKETS: &str = "an IPv6 address stands in brackets, such as `redis://[::1]:6379`";
+
+/// What is wrong at the signs that divide an address, and what to write.
+fn slip(text: &str) -> Option<&'static str> {
+    let (_, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    if !authority.is_empty() && rest[authority.len()..].contains('@') {
+        return Some(ESCAPED);
+    }
+    is_bare_ipv6(host).then_some(BRACKETS)
+}
+
 fn parse_one(text: &str) -> Result<Url, String> {
     if let Some(wrong) = not_in_address(text) {
         return Err(format!("the address {wrong}"));
     }
     let url = Url::parse(text).map_err(|error| format!("no address of a broker: {error}"))?;
+    if let Some(slip) = slip(text) {
+        return Err(slip.into());
+    }
+    let url = Url::parse(text).map_err(|error| match error {
+        ParseError::EmptyHost => "the address has no host".into(),
+        ParseError::InvalidPort => "the port of the address is no number up to 65535".into(),
+        ParseError::InvalidIpv6Address => BRACKETS.into(),
+        ParseError::RelativeUrlWithoutBase => "the address does not say which broker it is of".into(),
+        error => format!("no address of a broker: {error}"),
+    })?;
     let kind = BrokerKind::of_scheme(url.scheme())
         .ok_or_else(|| format!("there is no broker `{}`", url.scheme()))?;
     if url.host_str().is_none_or(str::is_empty) {
@@ -264,10 +299,20 @@ mod tests {
     fn what_is_wrong_with_an_address_is_said_without_it() {
         for (text, wrong) in [
             ("db:6379", "no broker `db`"),
-            ("10.0.0.5", "relative URL"),
+            ("10.0.0.5", "does not say which broker"),
             ("redis:///0", "no host"),
+            ("redis://", "no host"),
+            ("redis://::1:7601", "`redis://[::1]:6379`"),
+            ("nats://:s3cret@fe80::1", "in brackets"),
+            ("redis://[::1:7601", "in brackets"),
+            ("redis://ann:s3/cret@db:6379", "`%2F`"),
+            ("redis://ann:12/s3cret@db:6379", "`%2F`"),
+            ("tls://s3cret#@db", "`%23`"),
+            ("nats://ann:s3cret?@db/0", "`%3F`"),
+            ("redis://ann:s3cret,x@db", "`%2C`"),
+            ("nats://:s3cret@a:4222,b:4222", "each of several addresses"),
             ("http://:s3cret@db", "no broker `http`"),
-            ("redis://:s3cret@db:66000", "invalid port"),
+            ("redis://:s3cret@db:66000", "no number up to 65535"),
             ("redis://:s3cret@db/jobs", "no number"),
             ("redis://:s3cret@db?timeout=1", "more than a host"),
             ("nats://:s3cret@db/jobs", "more than a host and a port"),
@@ -276,6 +321,7 @@ mod tests {
             ("redis://:s3cret@a,redis://b", "one address"),
             ("redis://:s3cret@a\n/1", "the address has U+000A as character 18"),
             ("redis://:s3cret@a\\1", "a backslash"),
+            ("redis://:s3cret@a,redis://b", "one address here: write"),
         ] {
             let error = BrokerUrl::parse(text).unwrap_err();
             assert!(error.contains(wrong) && !error.contains("s3cret"), "{text}: {error}");
