@@ -184,6 +184,9 @@ pub struct HeldRun {
     pub letters: u64,
     /// Machines that have shown themselves lately.
     pub alive: u64,
+    /// Keys of its names that hold something else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub foreign: Vec<String>,
 }
 
 fn as_rfc3339<S: Serializer>(seconds: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {

@@ -97,6 +97,24 @@ fn a_nats_server_is_looked_at_as_well() {
     assert!(code == Some(2) && !format!("{stdout}{stderr}").contains("t0ken"), "{stdout}{stderr}");
 }
 
+#[test]
+fn a_key_that_something_else_has_written_is_named() {
+    let server = Server::start(SAFE);
+    for (key, command, words) in [
+        ("{mprun/jobs}:pipeline", "SADD KEY x", "it is a set, where this pipeline has a hash"),
+        ("{mprun/jobs}:runs", "SET KEY x", "it is a string, where this pipeline has a set"),
+        ("{mprun/jobs}:1:q:jobs:letters", "RPUSH KEY x", "it is a list, where this pipeline has a stream"),
+    ] {
+        server.ask(&command.replace("KEY", key));
+        let (code, stdout, stderr) = check(&server.url(), "", "jobs");
+        let is_named = stderr.contains(&format!("the key {key}: ")) && stderr.contains(words);
+        assert!(code == Some(2) && stdout.is_empty() && is_named, "{key}: {stderr}");
+        assert_eq!(check(&server.url(), "prefix = \"shop\"", "jobs").0, Some(0));
+        server.ask(&format!("DEL {key}"));
+    }
+    assert_eq!(check(&server.url(), "", "jobs").0, Some(0));
+}
+
 /// The server would refuse the pipeline's stream, and not say for which other one.
 #[test]
 fn a_stream_that_takes_the_pipelines_subjects_is_named() {

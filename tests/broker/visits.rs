@@ -1,5 +1,6 @@
 //! What is asked of a run from outside, against real servers.
 
+use crate::LONG_ITEM_BYTES;
 use crate::commits::{A, B, alone, commit, emits, items, passes, stage, verdicts};
 use crate::server::{self, SAFE, Server, audit, layout, member, on_both};
 use mprun::broker::{
@@ -183,6 +184,38 @@ fn a_machine_that_has_fallen_silent_is_not_listed_as_alive(kind: BrokerKind) {
         assert_eq!(alive().await, 1);
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert_eq!(alive().await, 0);
+    });
+}
+
+#[test]
+fn a_key_that_something_else_has_written_is_named_and_hides_no_other_pipeline() {
+    crate::run(async {
+        let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[10, 10]));
+        let other = Layout { pipeline: "zoo".into(), ..layout.clone() };
+        server.join(&other, "zoo").await;
+        let one = server.join(&layout, "one").await;
+        let long = "x".repeat(LONG_ITEM_BYTES);
+        commit(&one, "read", &[emits(1, &["x", &long])]).await.unwrap();
+        let taken = one.take(A, 2, false).await.unwrap();
+        let visitor = visit(&server, &layout).await;
+        let key = "{mprun/test}:1:q:b";
+        assert_eq!(server.ask(&format!("SET {key} x")), "+OK");
+        let examined = AnyBroker::examine(&server.access(), &layout, false).await;
+        for refused in [
+            examined.map(drop),
+            one.take(B, 1, false).await.map(drop),
+            commit(&one, "pass", &[passes(1, &taken[0])]).await.map(drop),
+            commit(&one, "pass", &[passes(2, &taken[1])]).await.map(drop),
+            one.ledger(B).await.map(drop),
+            visitor.overview().await.map(drop),
+        ] {
+            let Err(Fault::Fatal(why)) = refused else { panic!("{refused:?}") };
+            assert!(why.contains(&format!("the key {key}: it is a string")), "{why}");
+        }
+        let held = Inventory::open(&server.access()).await.unwrap().pipelines().await.unwrap();
+        let foreign = |n: usize| (held[n].pipeline.as_str(), held[n].runs[0].foreign.clone());
+        assert_eq!([foreign(0), foreign(1)], [("test", vec![key.to_owned()]), ("zoo", Vec::new())]);
+        assert_eq!(held[0].runs[0].items, 2, "all else is counted");
     });
 }
 

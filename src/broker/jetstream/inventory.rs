@@ -48,6 +48,7 @@ fn held_run(number: u64, run: &Run, now: u64) -> HeldRun {
         items: ledgers.map(|ledger| ledger.waiting + ledger.leased).sum(),
         letters: run.queues.iter().map(|queue| queue.letters.len() as u64).sum(),
         alive: run.machines.keys().filter(is_alive).count() as u64,
+        foreign: Vec::new(),
     }
 }
 

@@ -14,6 +14,19 @@ fn is_no_right(error: &RedisError) -> bool {
     ["NOPERM", "no permissions to", "user executing the script"].iter().any(|words| text.contains(words))
 }
 
+/// Out of a script of Redis 6.2 the error has no code of its own.
+fn is_other_type(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE") || error.to_string().contains("WRONGTYPE")
+}
+
+/// The error does not say which key it is: see `types.rs`.
+pub(super) fn other_type() -> Fault {
+    Fault::Fatal(
+        "a key of the pipeline is of another type there: rename it, or give the pipeline another `prefix`"
+            .into(),
+    )
+}
+
 /// The command that the server does not have: by its own words, or by those of `refusal` in `lib.lua`.
 fn missing_command(error: &RedisError) -> Option<&str> {
     let detail = error.detail()?;
@@ -62,7 +75,7 @@ pub(super) fn fault(error: &RedisError) -> Fault {
         ErrorKind::Server(ServerErrorKind::NoPerm) => Fault::Denied(format!("the broker refuses: {error}")),
         ErrorKind::InvalidClientConfig => Fault::Fatal(format!("the broker refuses: {error}")),
         ErrorKind::RESP3NotSupported => Fault::Fatal("the server is too old: Redis 6.2 is needed".into()),
-        _ if code == "WRONGTYPE" => Fault::Fatal(format!("a key is of something else: {error}")),
+        _ if is_other_type(error) => other_type(),
         _ if error.is_timeout() => Fault::no_answer(),
         _ => unfit(error).unwrap_or_else(|| Fault::Away(error.to_string())),
     }

@@ -7,6 +7,7 @@ use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
 use super::server::Server;
 use super::transaction::Transaction;
+use super::types;
 use crate::broker::values::unfinished;
 use crate::broker::{Access, Fault, Joined, Layout, Membership, QueueSettings};
 use crate::hash;
@@ -31,6 +32,7 @@ pub(super) struct Entered {
     /// The messages, and the end of either connection.
     pub(super) pushed: Mutex<UnboundedReceiver<PushInfo>>,
     pub(super) scripts: Scripts,
+    pub(super) pipeline: Keys,
     pub(super) keys: RunKeys,
     pub(super) joined: Joined,
 }
@@ -42,19 +44,20 @@ pub(super) async fn enter(access: &Access, layout: &Layout, who: &Membership) ->
     let mut messages = connect(access, sender).await?;
     let (scripts, pipeline) = (Scripts::new(), Keys::new(layout));
     probe(&mut connection, &scripts, &pipeline).await?;
-    let (run, other) = begin(&mut connection, &scripts, &pipeline, layout, who).await?;
+    let begun = begin(&mut connection, &scripts, &pipeline, layout, who).await;
+    let (run, other) = types::named(begun, &connection, &pipeline).await?;
     let keys = pipeline.run(run);
     for queue in keys.queues() {
         messages.subscribe(&queue.about).await.map_err(|error| answer::fault(&error))?;
     }
-    let (begun, ended, is_back, works_off, rows) =
-        join(&mut connection, &scripts, &keys, layout, who).await?;
+    let joined = join(&mut connection, &scripts, &keys, layout, who).await;
+    let (begun, ended, is_back, works_off, rows) = types::named(joined, &connection, &pipeline).await?;
     let ended = (ended > 0).then_some(ended);
     let settings = settings(layout, &rows);
     warnings.extend(layout.differences(&settings));
     warnings.extend(other.map(unfinished));
     let joined = Joined { run, begun, ended, is_back: is_back > 0, works_off: works_off > 0, warnings };
-    Ok(Entered { connection, messages, pushed: Mutex::new(pushed), scripts, keys, joined })
+    Ok(Entered { connection, messages, pushed: Mutex::new(pushed), scripts, pipeline, keys, joined })
 }
 
 /// Looks at the server and at what it holds of the pipeline, and changes nothing. What its settings don't protect from.
@@ -66,9 +69,11 @@ pub(super) async fn examine(
     let (sender, _pushed) = unbounded_channel();
     let mut connection = connect(access, sender).await?;
     let warnings = look(&mut connection, allow_loss).await?;
-    probe(&mut connection, &Scripts::new(), &Keys::new(layout)).await?;
+    let keys = Keys::new(layout);
+    probe(&mut connection, &Scripts::new(), &keys).await?;
+    types::look(&connection, &keys).await?;
     let mut get = redis::cmd("HGET");
-    get.arg(Keys::new(layout).pipeline()).arg("shape");
+    get.arg(keys.pipeline()).arg("shape");
     let held: Option<String> =
         get.query_async(&mut connection).await.map_err(|error| answer::fault(&error))?;
     match held.is_none_or(|held| held == shape(layout)) {

@@ -91,7 +91,10 @@ impl Inventory {
             let Some((number, what)) = key[base.len()..].split_once(':') else { continue };
             let Ok(number) = number.parse::<u64>() else { continue };
             let run = runs.entry(number).or_insert_with(|| HeldRun { number, ..HeldRun::default() });
-            self.look_at(key, what, run).await?;
+            match self.look_at(key, what, run).await {
+                Err(fault) if fault == answer::other_type() => run.foreign.push(key.clone()),
+                looked => looked?,
+            }
         }
         let runs = runs.into_values().collect();
         Ok(HeldPipeline { prefix: prefix.to_owned(), pipeline: pipeline.to_owned(), runs, keys, fault: None })

@@ -31,6 +31,11 @@ impl Keys {
         format!("{}:probe", self.base)
     }
 
+    /// What is beside the runs, with its types as `TYPE` answers.
+    pub(super) fn types(&self) -> [(String, &'static str); 2] {
+        [(self.pipeline(), "hash"), (self.runs(), "set")]
+    }
+
     pub(super) fn run(&self, run: u64) -> RunKeys {
         let base = format!("{}:{run}", self.base);
         let queues = self.names.iter().map(|name| QueueKeys::new(&base, name)).collect();
@@ -44,6 +49,13 @@ pub(super) struct RunKeys {
 }
 
 impl RunKeys {
+    /// Each key that scripts read, with its type.
+    pub(super) fn types(&self) -> Vec<(String, &'static str)> {
+        let own = [self.run(), self.machines(), self.lines(), self.positions(), self.claims()];
+        let own = own.into_iter().map(|key| (key, "hash"));
+        own.chain(self.queues.iter().flat_map(QueueKeys::types)).collect()
+    }
+
     fn with(&self, end: &str) -> String {
         format!("{}:{end}", self.base)
     }
@@ -109,6 +121,13 @@ pub(super) struct QueueKeys {
 }
 
 impl QueueKeys {
+    fn types(&self) -> [(String, &'static str); 6] {
+        let streams = [&self.stream, &self.open, &self.letters].map(|key| (key.clone(), "stream"));
+        let hashes = [&self.about, &self.attempts, &self.writers].map(|key| (key.clone(), "hash"));
+        let ([a, b, c], [d, e, f]) = (streams, hashes);
+        [a, b, c, d, e, f]
+    }
+
     fn new(base: &str, name: &str) -> QueueKeys {
         let of = |end: &str| format!("{base}:q:{name}{end}");
         QueueKeys {

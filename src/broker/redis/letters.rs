@@ -39,8 +39,7 @@ impl Visitor {
         for place in &places {
             pipe.cmd("XLEN").arg(self.keys_of(place).letters);
         }
-        let lengths: Vec<u64> =
-            pipe.query_async(&mut self.connection.clone()).await.map_err(|error| answer::fault(&error))?;
+        let lengths: Vec<u64> = self.pipe(&pipe).await?;
         Ok(places
             .into_iter()
             .zip(lengths)

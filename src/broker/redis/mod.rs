@@ -9,6 +9,7 @@ mod request;
 mod scripts;
 mod server;
 mod transaction;
+mod types;
 mod visit;
 
 use super::{
@@ -72,8 +73,12 @@ impl Redis {
     }
 
     async fn ask(&self, script: &ScriptInvocation<'_>) -> Result<Value, Fault> {
-        let answer = script.invoke_async(&mut self.at.connection.clone()).await;
-        answer.map_err(|error| answer::fault(&error))
+        let answer: Result<Value, _> = script.invoke_async(&mut self.at.connection.clone()).await;
+        self.named(answer.map_err(|error| answer::fault(&error))).await
+    }
+
+    async fn named<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
+        types::named(result, &self.at.connection, &self.at.pipeline).await
     }
 
     /// The same for a call that is a command already.
@@ -84,7 +89,7 @@ impl Redis {
             script.load_async(connection).await.map_err(|error| answer::fault(&error))?;
             answer = call.query_async(connection).await;
         }
-        answer.map_err(|error| answer::fault(&error))
+        self.named(answer.map_err(|error| answer::fault(&error))).await
     }
 
     fn take_script(&self, queue: SharedQueue, n: usize, look_for_expired: bool, in_transaction: bool) -> Cmd {
@@ -137,11 +142,12 @@ impl Redis {
         let answers = all.run(&mut self.at.connection.clone(), &self.at.scripts.commit).await;
         let answers = answers.map_err(|error| answer::fault(&error))?.into_iter().enumerate();
         let of_scripts = answers.filter(|(n, _)| scripts.contains(n)).map(|(_, answer)| answer);
-        answer::judged_in_parts(of_scripts, queues)
+        self.named(answer::judged_in_parts(of_scripts, queues)).await
     }
 
     async fn query<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Fault> {
-        command.query_async(&mut self.at.connection.clone()).await.map_err(|error| answer::fault(&error))
+        let answer: Result<T, _> = command.query_async(&mut self.at.connection.clone()).await;
+        self.named(answer.map_err(|error| answer::fault(&error))).await
     }
 
     fn woken_by(&self, push: &PushInfo) -> Option<Woken> {
@@ -172,7 +178,7 @@ impl Broker for Redis {
         all.close(keys);
         let answers = all.run(&mut self.at.connection.clone(), &self.at.scripts.take).await;
         match answers.map_err(|error| answer::fault(&error)) {
-            Ok(answers) => answer::taken(answers),
+            Ok(answers) => self.named(answer::taken(answers)).await,
             // A full memory takes no transaction.
             Err(Fault::Full(_)) => {
                 let script = self.take_script(queue, n, look_for_expired, false);

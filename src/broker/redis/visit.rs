@@ -4,6 +4,7 @@ use super::answer;
 use super::connect;
 use super::keys::{Keys, RunKeys};
 use super::scripts::Scripts;
+use super::types;
 use crate::broker::{
     Access, Fault, Forgotten, Layout, Ledger, Member, MemberState, Overview, QueueSettings, QueueView,
     RunOrder, SHOWN_FOR, SILENT_AFTER, SharedStage, Writer, WriterState,
@@ -39,9 +40,9 @@ impl Visitor {
         let pipeline = Keys::new(layout);
         let mut get = redis::cmd("HMGET");
         get.arg(pipeline.pipeline()).arg("run").arg("shape");
-        let found: (Option<u64>, Option<String>) =
-            get.query_async(&mut connection).await.map_err(|error| answer::fault(&error))?;
-        let (Some(run), Some(shape)) = found else { return Ok(None) };
+        let found: Result<(Option<u64>, Option<String>), RedisError> = get.query_async(&mut connection).await;
+        let found = types::named(found.map_err(|error| answer::fault(&error)), &connection, &pipeline).await;
+        let (Some(run), Some(shape)) = found? else { return Ok(None) };
         if shape != connect::shape(layout) {
             return Err(Fault::foreign(layout));
         }
@@ -51,11 +52,19 @@ impl Visitor {
 
     pub(super) async fn ask<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, Fault> {
         let value: Result<Value, RedisError> = script.invoke_async(&mut self.connection.clone()).await;
-        answer::parsed(value.map_err(|error| answer::fault(&error))?)
+        answer::parsed(self.answered(value).await?)
     }
 
     pub(super) async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Fault> {
-        command.query_async(&mut self.connection.clone()).await.map_err(|error| answer::fault(&error))
+        self.answered(command.query_async(&mut self.connection.clone()).await).await
+    }
+
+    pub(super) async fn pipe<T: FromRedisValue>(&self, commands: &redis::Pipeline) -> Result<T, Fault> {
+        self.answered(commands.query_async(&mut self.connection.clone()).await).await
+    }
+
+    async fn answered<T>(&self, answer: Result<T, RedisError>) -> Result<T, Fault> {
+        types::named(answer.map_err(|error| answer::fault(&error)), &self.connection, &self.pipeline).await
     }
 
     /// The machines are to show themselves each second, for a while.
@@ -102,8 +111,7 @@ impl Visitor {
             let seen = self.keys.seen(machine);
             pipe.cmd("GET").arg(&seen).cmd("PTTL").arg(&seen);
         }
-        let answers: Vec<Value> =
-            pipe.query_async(&mut self.connection.clone()).await.map_err(|error| answer::fault(&error))?;
+        let answers: Vec<Value> = self.pipe(&pipe).await?;
         let mut answers = answers.into_iter();
         let mut members = Vec::new();
         for (machine, record) in records {

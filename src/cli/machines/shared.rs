@@ -9,6 +9,7 @@ use crate::exit;
 use crate::numbers::{counted, counted_are};
 use crate::stage::Registry;
 use crate::terminal as terminals;
+use crate::text::one_line;
 use serde::Serialize;
 use std::io;
 use std::path::Path;
@@ -137,6 +138,12 @@ fn list(args: &ListArgs, registry: &Registry) -> Result<u8, Failure> {
     };
     let values: Vec<_> = all.iter().filter_map(|held| shown(held).ok()).collect();
     output::show(args.json, &values, || text(&all, &server.url))?;
+    for key in all.iter().flat_map(|held| &held.runs).flat_map(|run| &run.foreign) {
+        let key = one_line(key);
+        output::say(&format!(
+            "warning: something else has written the key {key}, which counts as nothing: `TYPE` tells what it is\n"
+        ));
+    }
     Ok(exit::DONE)
 }
 
