@@ -1,8 +1,8 @@
 //! The broker that holds the queues of several machines.
 
 use crate::broker::{Access, BrokerKind, Layout, QueueSettings};
-use crate::text::not_in_address;
 use crate::secret::is_bare_ipv6;
+use crate::text::not_in_address;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -199,7 +199,6 @@ fn parse_one(text: &str) -> Result<Url, String> {
     if let Some(wrong) = not_in_address(text) {
         return Err(format!("the address {wrong}"));
     }
-    let url = Url::parse(text).map_err(|error| format!("no address of a broker: {error}"))?;
     if let Some(slip) = slip(text) {
         return Err(slip.into());
     }
