@@ -52,7 +52,7 @@ const SAME: [(&str, &str); 76] = [
     ("parallel echo out/{}/{a,b} ::: x", "bash runs the command"),
     ("parallel 'x={}; echo \"${x//a/b}\"' ::: aba", "bash runs the command"),
     ("parallel 'set -euo pipefail; echo {} | cat' ::: 'a b'", "bash runs the command"),
-    ("parallel GREETING=hi printenv GREETING '#' ::: 1", ""),
+    ("parallel GREETING=hi printenv GREETING ';' : ::: 1", ""),
     ("parallel type ::: cd", ""),
     ("parallel 'f() { echo f {}; }; f q' ::: 'a b'", ""),
     ("parallel 'set -- q; echo {}' ::: 'a b'", ""),

@@ -137,13 +137,13 @@ const LINES: [&str; 20] = [
     "-n3 echo {2} {1} {-1}",
     "-n2 -k 'echo {} | cat'",
     "--timeout 0.2 -- sh -c 'test $1 != 2 || sleep 9; echo $1' sh",
-    "--retries 3 'echo $MPRUN_ATTEMPT; test $MPRUN_ATTEMPT = 2 #'",
+    "--retries 3 ': {}; echo $MPRUN_ATTEMPT; test $MPRUN_ATTEMPT = 2'",
     "--name named echo",
     "--tag --joblog 'my jobs' -k -- sh -c 'echo $1; exit $1' sh",
     "--joblog rows --resume-failed echo",
     "'echo {#} {.} {/} {//} {/.} > /dev/stdout; exit 4'",
     "'echo {} {{}} {{-1}}; exit 75'",
-    "--retries 2 'echo $MPRUN_ATTEMPT; exit 75 #'",
+    "--retries 2 'echo $MPRUN_ATTEMPT; exit 75; : {}'",
     "echo {} {%} {worker} '{{}}' '{{.}}' '{{1}}' x{2} ::: a.b 'c d' '$HOME' '${HOME}' '$$' '{}'",
     "-j2 -k -- echo a{} :: -n2 echo :: -k --retries 2 'cat /dev/null; echo {}'",
     "-j3 -k 'echo {}; exit {}'",
@@ -214,13 +214,26 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
         ("'(( {} ))'", "could be code"),
         ("'x=$(eval {})'", "a piece of the program"),
         ("-- echo {-1}", "which -n N makes"),
-        ("-a nofile echo", "no file `nofile`"),
-        ("--joblog no/folder echo", "no folder `no`"),
-        ("-a names --joblog names echo", "give --joblog a file of its own"),
         ("./{}", "an item is no program"),
         ("-- bin/{.} x", "an item is no program"),
-        ("nonesuch", "no program `nonesuch`"),
         ("-- {} x", "an item is no program"),
+        ("'{} x'", "`env {}` runs one"),
+        ("'cd / && ./{.}'", "`env ./{.}` runs one"),
+        ("-n2 'true | {}'", "an item is no program"),
+        ("'exec {}'", "an item is no program"),
+        ("'echo hi;'", "write `{}` where it belongs"),
+        ("'X=5'", "write `{}` where it belongs"),
+        ("echo :: 'echo hi && '", "write `{}` where it belongs"),
+        ("'cd / && eval'", "a piece of the program that `eval` runs"),
+        ("'$NOVAR'", "'\"${NOVAR:?}\" {}'"),
+        ("'echo hi # keep'", "a comment would hide it"),
+        ("-- sh -c {}", "a piece of the program that `sh` runs"),
+        ("-- find . -exec sh -c 'echo {}' \\;", "a piece of the program"),
+        ("-- flock lock -c {}", "a piece of the program"),
+        ("-- script -qc {}", "a piece of the program"),
+        ("-- env -S {}", "a piece of the program"),
+        ("-- python3 -Bc {}", "a piece of the program"),
+        ("-- xargs -n1 sh -c {}", "a piece of the program"),
         ("'echo {1}'", "which -n N makes"),
         ("-- bash -c 'echo {}'", "error: the item is a piece of the program"),
         ("-a /dev/fd/63 echo", "COMMAND | mprun"),
@@ -230,11 +243,44 @@ fn bad_lines_are_refused_with_what_to_write_instead() {
     ] {
         let folder = Folder::new();
         folder.file("names", "a\n");
+        for more in ["", "--print ", "--dry-run "] {
+            let output = line_of(&folder, &words(&format!("{more}{line}")), b"a\n");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(word), "{more}{line}: {said}");
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{more}{line}: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_this_machine_lacks_is_said_by_a_run_and_keeps_no_file_from_being_printed() {
+    for (line, word) in [
+        ("nonesuch", "no program `nonesuch`"),
+        ("-a nofile echo", "no file `nofile`"),
+        ("--joblog no/folder echo", "no folder `no`"),
+        ("-a names --joblog names echo", "give --joblog a file of its own"),
+    ] {
+        let folder = Folder::new();
+        folder.file("names", "a\n");
         let output = line_of(&folder, &words(line), b"a\n");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(word), "{line}: {said}");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {said}");
+        let printed = line_of(&folder, &words(&format!("--print {line}")), b"");
+        assert!(
+            printed.status.success() && !printed.stdout.is_empty(),
+            "{line}: {}",
+            printed.stderr.as_bstr()
+        );
     }
+}
+
+#[test]
+fn an_item_is_run_where_the_line_says_so() {
+    prints("-- env {} x", b"echo\n", b"x\n", 0);
+    prints("'true && env {} x'", b"echo\n", b"x\n", 0);
+    prints("'X=5 env'", b"echo\n", b"\n", 0);
+    prints("-- sh -c 'eval \"$1\"' sh", b"echo a; echo b\n", b"a\nb\n", 0);
 }
 
 #[test]
@@ -268,7 +314,7 @@ fn what_a_command_has_written_before_its_time_was_over_comes_out() {
         let expected = if options == "--tag " { "a\ta\na\tx" } else { "a\nx" };
         prints(&line, b"a\n", expected.as_bytes(), 3);
     }
-    prints("--retries 2 --timeout 0.3 'echo $MPRUN_ATTEMPT; sleep 60 #'", b"a\n", b"2\n", 3);
+    prints("--retries 2 --timeout 0.3 'echo $MPRUN_ATTEMPT; sleep 60; : {}'", b"a\n", b"2\n", 3);
 }
 
 #[test]

@@ -253,7 +253,7 @@ const PARALLEL: [Row; 62] = [
     (
         Bytes,
         "parallel --jl l 'kill -9 $$; {}' ::: 0; cut -f1,7,8 l",
-        "--jl l 'kill -9 $$; {}' ::: 0; cut -f1,7,8 l",
+        "--jl l 'kill -9 $$; : {}' ::: 0; cut -f1,7,8 l",
         "",
     ),
     (

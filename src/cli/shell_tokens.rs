@@ -29,6 +29,10 @@ pub(in crate::cli) struct Word {
     pub raw: String,
     /// Only the shell knows what it comes to: a variable, a pattern of file names, `$(…)`.
     pub is_live: bool,
+    /// The shell leaves it out where the values in it are empty: it has nothing else, and no quotes around them.
+    pub may_be_nothing: bool,
+    /// Where in `raw` a line stands that a shell runs: between the parentheses of `$(…)`, `<(…)` and `>(…)`, or the backquotes.
+    pub inner: Vec<Range<usize>>,
 }
 
 impl Word {
@@ -46,19 +50,13 @@ impl Word {
 
     /// The lines inside of it that a shell runs: `x=$(a | b)`.
     pub(in crate::cli) fn inner_lines(&self) -> Vec<&str> {
-        if !self.is_live {
-            return Vec::new();
-        }
-        let between = |(open, end): (&str, char)| {
-            let (_, rest) = self.raw.split_once(open)?;
-            Some(&rest[..rest.rfind(end).unwrap_or(rest.len())])
-        };
-        [("$(", ')'), ("<(", ')'), (">(", ')'), ("`", '`')].into_iter().filter_map(between).collect()
+        self.inner.iter().map(|at| &self.raw[at.clone()]).collect()
     }
 }
 
 /// Words of the shell before a command.
-const BEFORE_COMMAND: [&str; 10] = ["{", "!", "if", "then", "else", "elif", "do", "while", "until", "time"];
+pub(in crate::cli) const BEFORE_COMMAND: [&str; 10] =
+    ["{", "!", "if", "then", "else", "elif", "do", "while", "until", "time"];
 
 /// The words of each simple command, from its name on: without the shell's own words and the variables before it.
 pub(in crate::cli) fn commands(tokens: &[Token]) -> Vec<Vec<&Word>> {
@@ -90,20 +88,67 @@ const REDIRECTS: [&str; 11] = ["&>>", "&>", "<<<", "<<", "<>", "<&", "<", ">>", 
 /// # Errors
 /// A quote or parenthesis has no end, or the line has a here-document.
 pub(in crate::cli) fn tokens(line: &str) -> Result<Vec<Token>, String> {
-    let mut reader = Reader { line, at: 0 };
-    let mut found = Vec::new();
-    while let Some(token) = reader.token()? {
-        found.push(token);
-    }
-    Ok(found)
+    Reader { line, at: 0, texts: None }.tokens()
+}
+
+/// The same of a line that may have here-documents, whose texts are no tokens.
+///
+/// # Errors
+/// A quote or parenthesis has no end.
+pub(in crate::cli) fn tokens_around_texts(line: &str) -> Result<Vec<Token>, String> {
+    Reader { line, at: 0, texts: Some(Texts::default()) }.tokens()
+}
+
+/// The here-documents of a line of text.
+#[derive(Default)]
+struct Texts {
+    /// The next word is the end of one; what is behind `<<` stands here.
+    is_named_next: bool,
+    /// What ends each that begins behind the line end.
+    ends: Vec<String>,
 }
 
 struct Reader<'a> {
     line: &'a str,
     at: usize,
+    /// None: a here-document is an error.
+    texts: Option<Texts>,
 }
 
 impl<'a> Reader<'a> {
+    fn tokens(mut self) -> Result<Vec<Token>, String> {
+        let mut found = Vec::new();
+        while let Some(token) = self.token()? {
+            self.skip_texts(&token);
+            found.push(token);
+        }
+        Ok(found)
+    }
+
+    /// Behind the line end that this token may be.
+    fn skip_texts(&mut self, token: &Token) {
+        let Some(texts) = &mut self.texts else { return };
+        let is_named = std::mem::take(&mut texts.is_named_next);
+        match &token.kind {
+            TokenKind::Redirect(how) => {
+                texts.is_named_next = how.ends_with("<<") && !how.ends_with("<<<");
+            }
+            TokenKind::Word(word) if is_named => {
+                texts.ends.push(word.text.trim_start_matches('-').to_owned());
+            }
+            TokenKind::Join if self.line[token.at.clone()].starts_with('\n') => {
+                for end in std::mem::take(&mut texts.ends) {
+                    let mut lines = self.line[self.at..].split_inclusive('\n');
+                    let is_text = |line: &&str| line.trim_end_matches('\n').trim_start_matches('\t') != end;
+                    self.at += lines.by_ref().take_while(is_text).map(str::len).sum::<usize>();
+                    let rest = &self.line[self.at..];
+                    self.at += rest.find('\n').map_or(rest.len(), |end| end + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn rest(&self) -> &'a str {
         &self.line[self.at..]
     }
@@ -140,7 +185,7 @@ impl<'a> Reader<'a> {
         let kind = if rest.is_empty() {
             return Ok(None);
         } else if let Some(redirect) = redirect {
-            if *redirect == "<<" {
+            if *redirect == "<<" && self.texts.is_none() {
                 return Err(
                     "a here-document can't be carried over: put its lines into a file, and write `< FILE`"
                         .into(),
@@ -167,14 +212,15 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self) -> Result<Word, String> {
-        let (start, mut word) = (self.at, Word::default());
+        let (start, mut word, mut has_more) = (self.at, Word::default(), false);
         while let Some(letter) = self.peek() {
             let rest = self.rest();
+            let (before, is_value) = (self.at, letter == '`' || letter == '$' && !rest.starts_with("$'"));
             match letter {
                 '<' | '>' if rest[1..].starts_with('(') => {
                     self.at += 1;
                     word.is_live = true;
-                    let group = self.group()?;
+                    let group = self.inner_group(&mut word)?;
                     word.text.extend([&letter.to_string(), group]);
                 }
                 ' ' | '\t' | '\r' | '\n' | ';' | '|' | '&' | '<' | '>' | '(' | ')' => break,
@@ -185,16 +231,28 @@ impl<'a> Reader<'a> {
                     word.text.extend(self.next().filter(|letter| *letter != '\n'));
                 }
                 '$' if rest.starts_with("$'") => self.escaped(&mut word)?,
-                '$' => self.dollar(&mut word)?,
+                '$' => self.dollar(&mut word, false)?,
                 '`' => self.backticks(&mut word)?,
                 _ => {
                     word.is_live |= is_pattern(rest) || (letter == '~' && self.at == start);
                     word.text.extend(self.next());
                 }
             }
+            // A plain `$` is a letter.
+            has_more |= !is_value && !rest.starts_with("\\\n") || self.at - before == 1;
         }
         self.line[start..self.at].clone_into(&mut word.raw);
+        word.may_be_nothing = !has_more;
+        word.inner.iter_mut().for_each(|at| *at = at.start - start..at.end - start);
         Ok(word)
+    }
+
+    /// A group that is a line for a shell. Until the word is whole, the place is one in the whole line.
+    fn inner_group(&mut self, word: &mut Word) -> Result<&'a str, String> {
+        let start = self.at;
+        let group = self.group()?;
+        word.inner.push(start + 1..self.at - 1);
+        Ok(group)
     }
 
     fn single(&mut self) -> Result<&'a str, String> {
@@ -209,7 +267,7 @@ impl<'a> Reader<'a> {
         loop {
             match self.peek().ok_or("the line has a quote without its end")? {
                 '"' => break self.at += 1,
-                '$' => self.dollar(word)?,
+                '$' => self.dollar(word, true)?,
                 '`' => self.backticks(word)?,
                 '\\' => {
                     self.at += 1;
@@ -244,19 +302,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A variable, `${…}` or `$(…)`; else a plain `$`.
-    fn dollar(&mut self, word: &mut Word) -> Result<(), String> {
+    /// A variable, `${…}` or `$(…)`; else a plain `$`. `is_quoted`: in double quotes.
+    fn dollar(&mut self, word: &mut Word, is_quoted: bool) -> Result<(), String> {
         self.at += 1;
         word.text.push('$');
         let rest = self.rest();
         let name = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
         if rest.starts_with('(') {
-            let group = self.group()?;
+            let group = self.inner_group(word)?;
             word.text.push_str(group);
         } else if rest.starts_with('{') {
-            let end = rest.find('}').ok_or("the line has a `${` without its end")?;
-            word.text.push_str(&rest[..=end]);
-            self.at += end + 1;
+            let parameter = self.parameter(word, is_quoted)?;
+            word.text.push_str(parameter);
         } else if name > 0 {
             word.text.push_str(&rest[..name]);
             self.at += name;
@@ -269,8 +326,31 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// From `{` to its `}`. In double quotes a single one is a letter like any other.
+    fn parameter(&mut self, word: &mut Word, is_quoted: bool) -> Result<&'a str, String> {
+        let start = self.at;
+        let mut value = Word::default();
+        loop {
+            match self.peek().ok_or("the line has a `${` without its end")? {
+                '}' => break self.at += 1,
+                '\'' if !is_quoted => drop(self.single()?),
+                '"' if !is_quoted => self.double(&mut value)?,
+                '$' => self.dollar(&mut value, is_quoted)?,
+                '`' => self.backticks(&mut value)?,
+                '\\' => {
+                    self.at += 1;
+                    self.next();
+                }
+                _ => drop(self.next()),
+            }
+        }
+        word.inner.append(&mut value.inner);
+        Ok(&self.line[start..self.at])
+    }
+
     fn backticks(&mut self, word: &mut Word) -> Result<(), String> {
         let end = self.rest()[1..].find('`').ok_or("the line has a quote without its end")?;
+        word.inner.push(self.at + 1..self.at + end + 1);
         word.text.push_str(&self.rest()[..end + 2]);
         word.is_live = true;
         self.at += end + 2;
@@ -333,6 +413,19 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_in_a_word_are_known() {
+        for (line, wanted) in [
+            ("x$(a \"$(b)\")y`c`\"$(d ')')\"<(e)", vec!["a \"$(b)\"", "c", "d ')'", "e"]),
+            ("${x:-$(a)$(b)}", vec!["a", "b"]),
+            ("'$(a)'\\$b$c", vec![]),
+        ] {
+            let tokens = tokens(line).unwrap();
+            let [Token { kind: TokenKind::Word(word), .. }] = &tokens[..] else { panic!("{tokens:?}") };
+            assert_eq!(word.inner_lines(), wanted, "{line}");
+        }
+    }
+
+    #[test]
     fn words_and_operators_are_those_of_a_shell() {
         for (line, wanted) in [
             ("a 'b c'\"d $e\" \\$f", "a_b cd $e!_$f"),
@@ -346,6 +439,12 @@ mod tests {
         ] {
             assert_eq!(shown(line), wanted, "{line}");
         }
+        let texts = tokens_around_texts("a <<E; b\n'c\nE\nd <<-\"F G\" | e\n\tf\n\tF G\ng <<< h").unwrap();
+        let words = texts.iter().filter_map(|token| match &token.kind {
+            TokenKind::Word(word) => Some(word.text.as_str()),
+            _ => None,
+        });
+        assert_eq!(words.collect::<Vec<_>>(), ["a", "E", "b", "d", "-F G", "e", "g", "h"]);
         for line in ["a 'b", "a \"b", "a $(b", "a <<E\nb\nE", "a `b", "a ${b"] {
             assert!(tokens(line).is_err(), "{line}");
         }

@@ -108,7 +108,7 @@ pub(crate) fn load_line(
     registry: &Registry,
 ) -> Result<Loaded, Report> {
     let texts = Texts { main: text, ..Texts::default() };
-    read_texts("the file of this line (--print shows it)".to_owned(), known_as, texts, options, registry)
+    read_texts("the file of this line".to_owned(), known_as, texts, options, registry)
 }
 
 fn read_texts(

@@ -10,6 +10,7 @@ mod file;
 mod files;
 mod options;
 mod other_arguments;
+mod place_of_items;
 mod shell;
 
 use super::output::{self, Failure};
@@ -34,11 +35,13 @@ pub(super) fn run(args: Args, verbosity: i8, registry: &Registry) -> Result<u8, 
     let (print, dry_run, bar) = (args.print, args.dry_run, args.bar);
     let line = args.line()?;
     let text = text_of(&line)?;
-    if print {
-        return output::print_as_it_is(&text).map(|_| exit::DONE);
-    }
     let options = options(line.name.clone(), text, bar, verbosity);
     let loaded = checked(&options, registry)?;
+    // What this machine lacks is no fault of the file: it may be for later, or for another one.
+    if print {
+        let text = options.text.unwrap_or_default();
+        return output::print_as_it_is(&text).map(|_| exit::DONE);
+    }
     files::check(&line).map_err(Failure::usage)?;
     if dry_run {
         return dry_run::run(&line, &loaded.pipeline);

@@ -406,9 +406,7 @@ impl StageOptions {
                 Some(next) => format!(
                     "`{word}` is a line for the shell only where no word follows it, and `{next}` does: options stand before it"
                 ),
-                None => format!(
-                    "`{word}` stands where the program should: an item is no program; `env {word}` runs one"
-                ),
+                None => shell::no_program(word),
             };
             return Err(Failure::usage(why));
         }

@@ -1,10 +1,12 @@
 //! A line for the shell with placeholders in it: each becomes an argument of the shell, so that no item is ever read as code.
 
+use super::place_of_items::{self, Misplaced};
 use super::{evaluated, other_arguments};
 use crate::cli::shell_tokens::{TokenKind, tokens};
 use crate::config::pipeline::Placeholders;
 use crate::config::pipeline::code_words::code_words;
 use crate::config::pipeline::placeholder::{Braces, Meaning, Part, Piece, braces, has_argument};
+use std::ops::Range;
 
 /// What `sh -c` is given.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub(super) struct ShellLine {
     pub arguments: Vec<String>,
     /// The beginning of the variables that hold them, where the line may change the arguments of the shell.
     variables: Option<String>,
+    /// Where the script names a placeholder, and which.
+    items: Vec<(Range<usize>, String)>,
 }
 
 /// Letters by which a single word is known as a line for the shell.
@@ -105,15 +109,55 @@ enum Quotes {
 /// # Errors
 /// A placeholder stands where the item could not be a word of its own.
 pub(super) fn take_apart(line: &str, many: bool) -> Result<ShellLine, String> {
+    if let Some(found) = with_placeholders(line, many)? {
+        return Ok(found);
+    }
+    // A line without placeholders takes the item as its last word.
+    let appended = with_placeholders(&format!("{} {{}}", line.trim_end()), many)
+        .and_then(|found| found.ok_or_else(|| "a comment would hide it there".to_owned()));
+    appended.map_err(|why| {
+        format!(
+            "a line without a placeholder takes the item at its end, and this line can't: {why}; write `{{}}` where it belongs, or where \
+             it does nothing: 'COMMAND; : {{}}'"
+        )
+    })
+}
+
+/// None: there are no placeholders in the line.
+fn with_placeholders(line: &str, many: bool) -> Result<Option<ShellLine>, String> {
     let variables = other_arguments::may_change(line).then(|| unused_name(line));
-    let mut found = ShellLine { script: String::new(), arguments: Vec::new(), variables };
+    let mut found = ShellLine { script: String::new(), arguments: Vec::new(), variables, items: Vec::new() };
     found.read(line, many)?;
+    if found.arguments.is_empty() {
+        return Ok(None);
+    }
     // A missing argument is left out, so those that may be missing stand behind the others.
     found.arguments.sort_by_key(|argument| least_arguments(argument));
     refuse_code(line)?;
     found.script.clear();
+    found.items.clear();
     found.read(line, many)?;
-    found.complete(many)
+    found.refuse_misplaced()?;
+    found.complete(many).map(Some)
+}
+
+/// Behind a word that the shell may leave out.
+fn may_be_the_program(item: &str, value: &str) -> String {
+    let name = value.strip_prefix('$').filter(|name| name.chars().all(is_plain));
+    let instead = match name {
+        Some(name) => format!("write '\"${{{name}:?}}\" {item}'"),
+        None if value.contains('"') => "write the name of a program before them".to_owned(),
+        None => format!("write it in quotes ('\"{value}\" {item}')"),
+    };
+    format!(
+        "`{value}` may come to nothing, and then `{item}` would be the program, which no item is: {instead}, or let your own shell \
+         put the value into the line"
+    )
+}
+
+/// In the place of a program's name, or in it.
+pub(super) fn no_program(word: &str) -> String {
+    format!("`{word}` stands where the program should: an item is no program; `env {word}` runs one")
 }
 
 /// Why a line of single items can't be run.
@@ -152,7 +196,9 @@ impl ShellLine {
                         refuse(written, quotes, &self.script)?;
                         let name =
                             self.argument(written, many && piece == Piece::Argument(Part::Whole, None));
+                        let start = self.script.len();
                         self.script.push_str(&name);
+                        self.items.push((start..self.script.len(), written.to_owned()));
                         true
                     }
                     Meaning::Stands(_) if quotes == Quotes::None => return Err(no_argument(written)),
@@ -325,12 +371,29 @@ impl ShellLine {
         if least_arguments(word) > 1 { format!("${{{name}+{plain}}}") } else { plain }
     }
 
-    /// A line without placeholders takes the item as its last word.
+    /// Each item is to be an argument.
+    fn refuse_misplaced(&self) -> Result<(), String> {
+        let places: Vec<_> = self.items.iter().map(|(at, _)| at.clone()).collect();
+        let written = |item: usize| self.items[item].1.as_str();
+        place_of_items::check(&self.script, &places).map_err(|misplaced| match misplaced {
+            Misplaced::Program(word) => no_program(&self.as_written(&word)),
+            Misplaced::Behind(item, value) => may_be_the_program(written(item), &self.as_written(&value)),
+            Misplaced::Hidden(item) => format!("`{}` would be hidden in a comment", written(item)),
+            Misplaced::Unreadable(why) => why,
+        })
+    }
+
+    /// A word of the script as the line has it.
+    fn as_written(&self, word: &str) -> String {
+        let named =
+            |(at, written): &(Range<usize>, String)| (self.script[at.clone()].to_owned(), written.clone());
+        self.items
+            .iter()
+            .map(named)
+            .fold(word.to_owned(), |word, (name, written)| word.replace(&name, &written))
+    }
+
     fn complete(mut self, many: bool) -> Result<ShellLine, String> {
-        if self.arguments.is_empty() {
-            let name = self.argument("{}", many);
-            self.script = format!("{} {name}", self.script.trim_end());
-        }
         if many && self.arguments.len() > 1 && self.arguments.iter().any(|word| word == "{}") {
             return Err(
                 "`{}` is several arguments here, which a line for the shell can't have beside other placeholders: \
@@ -518,6 +581,52 @@ mod tests {
         ] {
             assert!(take_apart(line, false).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_without_a_place_for_the_item_at_its_end_is_refused() {
+        for (line, why) in [
+            ("echo hi;", "an item is no program"),
+            ("echo hi > log &", "an item is no program"),
+            ("echo hi && ", "an item is no program"),
+            ("echo hi | ", "an item is no program"),
+            (" ", "an item is no program"),
+            ("X=5 ", "an item is no program"),
+            ("true;", "an item is no program"),
+            ("! ", "an item is no program"),
+            ("(echo a)", "an item is no program"),
+            ("if a; then b; fi", "an item is no program"),
+            ("set -- a; b;", "an item is no program"),
+            ("$NOVAR", "'\"${NOVAR:?}\" {}'"),
+            ("gzip -kv # keep", "a comment would hide it"),
+            ("# x", "a comment would hide it"),
+            ("echo hi # {}", "a comment would hide it"),
+            ("cat <<E\nx\nE", "here-document"),
+            ("echo 'a", "inside of quotes"),
+            ("cd d && sh -c", "a piece of the program that `sh` runs"),
+            ("cd d && eval", "a piece of the program that `eval` runs"),
+            ("a; trap --", "evaluates the item"),
+        ] {
+            for many in [false, true] {
+                let refused = take_apart(line, many).unwrap_err();
+                assert!(refused.contains(why) && refused.contains("at its end"), "{line}: {refused}");
+            }
+        }
+        for line in
+            ["wc -l <", "echo hi; echo", "echo a # x\necho", "cd d && sh -c 'echo \"$1\"' sh", "env X=5"]
+        {
+            assert!(take_apart(line, false).is_ok(), "{line}: {:?}", take_apart(line, false));
+        }
+    }
+
+    #[test]
+    fn an_item_that_would_be_the_program_is_shown_as_it_is_written() {
+        let refused = |line, many| take_apart(line, many).unwrap_err();
+        assert!(refused("cd d && ./{.}.{/} a", false).starts_with("`./{.}.{/}` stands"));
+        assert!(refused("set -- a; bin/{2}", true).contains("`env bin/{2}` runs one"));
+        assert!(refused("{} | cat", true).contains("`env {}` runs one"));
+        assert!(refused("$(a {}) {} b", false).contains("`$(a {})` may come to nothing"));
+        assert!(take_apart("env {} | cat", false).is_ok());
     }
 
     #[test]

@@ -23,7 +23,12 @@ pub(super) fn options(words: Vec<Word>, grammar: &Grammar) -> (Vec<Given>, Vec<W
         if word.text == "--" {
             break;
         }
-        let part = |text: &str| Word { text: text.to_owned(), raw: text.to_owned(), is_live: word.is_live };
+        let part = |text: &str| Word {
+            text: text.to_owned(),
+            raw: text.to_owned(),
+            is_live: word.is_live,
+            ..Word::default()
+        };
         if let Some(name) = word.text.strip_prefix("--") {
             let (name, value) = match name.split_once('=') {
                 Some((name, value)) => (name, part(value)),
