@@ -284,6 +284,14 @@ fn an_item_is_run_where_the_line_says_so() {
 }
 
 #[test]
+fn its_version_is_that_of_mprun() {
+    let of = |words: &[&str]| command(&Folder::new()).args(words).output().unwrap();
+    let (own, all) = (of(&["do", "--version"]), of(&["--version"]));
+    assert_eq!((own.stdout.as_bstr(), own.status.code()), (all.stdout.as_bstr(), Some(0)));
+    prints("echo --version", b"a\n", b"--version a\n", 0);
+}
+
+#[test]
 fn braces_in_braces_are_text_and_so_is_what_only_a_file_has() {
     prints("echo {{}} {{.}} {{1}} {worker} {}", b"a.b\n", b"{} {.} {1} {worker} a.b\n", 0);
     prints("'echo {{}} \"{{.}}\" {{1}} {worker} {}'", b"a.b\n", b"{} {.} {1} {worker} a.b\n", 0);

@@ -43,6 +43,7 @@ mod why;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use crate::exit;
@@ -98,6 +99,10 @@ fn dispatch(args: Vec<OsString>, registry: &Registry) -> Result<u8, Failure> {
     }
     let cli = match parsed {
         Ok(cli) => cli,
+        // That of a verb would have the verb's name in it.
+        Err(answer) if answer.kind() == ErrorKind::DisplayVersion => {
+            return about::version().map(|()| exit::DONE);
+        }
         Err(answer) => {
             let instead = match verb.as_deref().map(OsStr::to_str) {
                 // The words behind it are those of another command.

@@ -39,7 +39,7 @@ Exit codes:
   3  some commands failed";
 
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, version)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     stage: StageOptions,
