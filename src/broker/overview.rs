@@ -201,6 +201,6 @@ pub enum Dropped {
     Keys(u64),
     /// Nothing has happened: this machine is alive.
     Alive(String),
-    /// Nothing has happened: what is there can't be read, and so many connections hear what comes there. Each may be a machine's.
+    /// Nothing has happened: the pipeline can't be read, and this many connections are subscribed to it. Each may be a machine's.
     Heard(u64),
 }

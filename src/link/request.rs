@@ -192,7 +192,7 @@ pub(crate) enum LinkNews {
     /// Leases are another machine's: this one was out of touch for too long.
     Lost { queue: String, items: usize },
     /// Commits did not happen, for that reason.
-    Refused { stage: String, commits: usize },
+    Refused { stage: String },
     /// The broker has lost commits that it had acknowledged.
     Forgotten { stage: String, commits: u64 },
     /// No try helps.

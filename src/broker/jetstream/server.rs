@@ -80,7 +80,7 @@ pub(super) fn limited(why: &str) -> Fault {
     ))
 }
 
-/// An error if it makes no stream with so many copies, as far as it says so of itself. `cluster`: the name of its cluster.
+/// An error if the server can't make a stream with this many replicas, by what it says of itself. `cluster`: the name of its cluster.
 pub(super) fn check_replicas(cluster: Option<&str>, replicas: u8) -> Result<(), Fault> {
     match (cluster, replicas) {
         (None | Some(""), 2..) => Err(no_cluster(&format!("`stream_replicas = {replicas}`"))),

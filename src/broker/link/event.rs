@@ -189,7 +189,6 @@ pub enum Note {
     /// Commits that did not happen.
     Refused {
         line: LineId,
-        commits: usize,
     },
     /// The broker has lost commits that it had acknowledged, by a restart or a failover.
     Forgotten {

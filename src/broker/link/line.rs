@@ -135,9 +135,8 @@ impl Line {
         if forgotten > 0 && !judged.verdicts.is_empty() {
             out.push(Effect::Say(Note::Forgotten { line: id, commits: forgotten }));
         }
-        let refused = judged.verdicts.iter().filter(|verdict| **verdict == Verdict::Refused).count();
-        if refused > 0 {
-            out.push(Effect::Say(Note::Refused { line: id, commits: refused }));
+        if judged.verdicts.contains(&Verdict::Refused) {
+            out.push(Effect::Say(Note::Refused { line: id }));
         }
     }
 

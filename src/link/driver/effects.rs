@@ -154,7 +154,7 @@ impl<C: Connect, S: Supervisor> Driver<C, S> {
                 LinkNews::Elsewhere { stage: stage(line) }
             }
             Note::Lost { queue: lost, items } => LinkNews::Lost { queue: queue(lost), items },
-            Note::Refused { line, commits } => LinkNews::Refused { stage: stage(line), commits },
+            Note::Refused { line } => LinkNews::Refused { stage: stage(line) },
             Note::Forgotten { line, commits } => LinkNews::Forgotten { stage: stage(line), commits },
         };
         self.supervisor.tell(news);

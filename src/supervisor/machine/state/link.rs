@@ -233,7 +233,7 @@ impl State {
                 );
                 out.log(Level::Warn, text);
             }
-            LinkNews::Refused { stage, .. } => self.commits_refused(&stage, out),
+            LinkNews::Refused { stage } => self.commits_refused(&stage, out),
             LinkNews::Forgotten { stage, commits } => {
                 let commits = counted(commits, "commit");
                 let text =
