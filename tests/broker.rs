@@ -434,7 +434,7 @@ fn a_stage_that_works_everywhere_has_a_position_on_each_machine(kind: BrokerKind
 }
 
 async fn refused(access: &Access, layout: &Layout, who: &Membership) -> String {
-    match AnyBroker::join(access, layout, who).await {
+    match server::joined(access, layout, who).await {
         Err(Fault::Fatal(why) | Fault::Unfit(why) | Fault::Denied(why)) => why,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
@@ -464,12 +464,12 @@ fn a_server_that_may_lose_items_and_another_pipelines_queues_are_refused_at_the_
         let (server, two) = (Server::start(&["--appendonly", "no"]), layout(&[1, 1]));
         assert!(refused(&server.access(), &two, &member("m")).await.contains("appendonly"));
         let daring = Membership { allow_loss: true, ..member("m") };
-        let redis = AnyBroker::join(&server.access(), &two, &daring).await.unwrap();
+        let redis = server::join(&server.access(), &two, &daring).await;
         assert_eq!(redis.joined().warnings.len(), 2, "{:?}", redis.joined().warnings);
         let three = layout(&[1, 1, 1]);
         assert!(refused(&server.access(), &three, &daring).await.contains("other shared queues"));
         let apart = Layout { prefix: "mine".into(), ..three };
-        assert_eq!(AnyBroker::join(&server.access(), &apart, &daring).await.unwrap().joined().run, 1);
+        assert_eq!(server::join(&server.access(), &apart, &daring).await.joined().run, 1);
     });
 }
 
@@ -479,7 +479,7 @@ fn a_wrong_password_is_fatal_and_told_without_it_and_a_server_that_is_away_is_no
         let server = Server::start(&["--appendonly", "yes", "--requirepass", "right"]);
         let layout = layout(&[1]);
         let access = |secret: &str| Access::at(format!("redis://:{secret}@127.0.0.1:{}", server.port));
-        assert!(AnyBroker::join(&access("right"), &layout, &member("m")).await.is_ok());
+        server::join(&access("right"), &layout, &member("m")).await;
         for url in [access("hunter2"), server.access()] {
             let why = refused(&url, &layout, &member("m")).await;
             assert!(why.contains("password") && !why.contains("hunter2"), "{why}");
@@ -653,7 +653,7 @@ fn a_file_changes_the_settings_of_a_queue_only_with_all_others(kind: BrokerKind)
         let mut drops = layout(&[9, 9]);
         drops.queues[1].when_full = WhenFull::DropNew;
         let joins = async |layout: &Layout, machine: &str| {
-            AnyBroker::join(&server.access(), layout, &member(machine)).await
+            server::joined(&server.access(), layout, &member(machine)).await
         };
         let capacity = async || visit(&server, &large).await.overview().await.unwrap().queues[1].capacity;
         let warning = |broker: &AnyBroker| {
@@ -739,8 +739,8 @@ fn a_right_that_is_missing_is_found_before_anything_is_written() {
             let passes = [passes(n as u64 + 1, &taken[n])];
             let refused = machine.commit(&stage("pass"), &passes).await;
             assert!(matches!(&refused, Err(Fault::Denied(_))), "{right}: {refused:?}");
-            let joined = AnyBroker::join(&server.access(), &layout, &member("other")).await.map(|_| ());
-            let examined = AnyBroker::examine(&server.access(), &layout, false).await;
+            let joined = server::joined(&server.access(), &layout, &member("other")).await.map(drop);
+            let examined = server::examined(&server.access(), &layout).await;
             for refused in [joined, examined.map(drop)] {
                 let said = format!("{:?}", refused.unwrap_err());
                 assert!(said.contains("no right to") && said.to_lowercase().contains(right), "{said}");

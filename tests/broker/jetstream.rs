@@ -39,7 +39,7 @@ async fn publish(server: &Server, subject: &str, bytes: &'static [u8]) {
 }
 
 async fn refused(access: &Access, layout: &Layout) -> String {
-    match AnyBroker::join(access, layout, &member("m")).await {
+    match server::joined(access, layout, &member("m")).await {
         Err(Fault::Fatal(why) | Fault::Unfit(why) | Fault::Denied(why)) => why,
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
@@ -307,10 +307,10 @@ fn a_stream_with_settings_that_lose_items_is_refused_with_the_setting() {
 }
 
 async fn unfit(access: &Access, layout: &Layout) -> [String; 2] {
-    let Err(Fault::Unfit(examined)) = AnyBroker::examine(access, layout, false).await else {
+    let Err(Fault::Unfit(examined)) = server::examined(access, layout).await else {
         panic!("check takes it")
     };
-    let Err(Fault::Unfit(joined)) = AnyBroker::join(access, layout, &member("m")).await.map(drop) else {
+    let Err(Fault::Unfit(joined)) = server::joined(access, layout, &member("m")).await.map(drop) else {
         panic!("a machine takes it")
     };
     [examined, joined]
@@ -327,7 +327,7 @@ fn copies_on_a_server_that_stands_alone_are_refused_and_not_waited_for() {
         // A stream that is there is as it was made.
         drop(server.join(&layout, "one").await);
         drop(server.join(&copied, "one").await);
-        AnyBroker::examine(&server.access(), &copied, false).await.unwrap();
+        server::examined(&server.access(), &copied).await.unwrap();
     });
 }
 
@@ -342,7 +342,7 @@ fn an_account_that_may_not_have_the_streams_is_refused_and_not_waited_for() {
             );
             let server = Server::nats(&["-js"], &accounts);
             let access = Access::at(server.url_of("ann:x"));
-            let joined = AnyBroker::join(&access, &layout(&[10]), &member("m")).await.map(drop);
+            let joined = server::joined(&access, &layout(&[10]), &member("m")).await.map(drop);
             let Err(Fault::Unfit(why)) = joined else { panic!("{limits}: {joined:?}") };
             assert!(why.contains("its account may not have the streams"), "{limits}: {why}");
         }
@@ -520,7 +520,7 @@ fn a_server_that_has_lost_the_end_of_its_stream_is_told_from_one_that_has_not() 
 fn users_tokens_and_wrong_ones() {
     crate::run(async {
         let layout = layout(&[1]);
-        let join = async |access: &Access| AnyBroker::join(access, &layout, &member("m")).await.map(drop);
+        let join = async |access: &Access| server::joined(access, &layout, &member("m")).await.map(drop);
         let server = Server::nats(&["-js", "--user", "ann", "--pass", "w@rd"], "");
         assert_eq!(join(&Access::at(server.url_of("ann:w%40rd"))).await, Ok(()));
         for user in ["ann:hunter2", "", "hunter2"] {
@@ -535,7 +535,9 @@ fn users_tokens_and_wrong_ones() {
         let why = refused(&Access { credentials, ..server.access() }, &layout).await;
         assert!(why.contains("credentials_file"), "{why}");
         let gone = Access::at("nats://:hunter2@127.0.0.1:1");
-        let Err(Fault::Away(why)) = join(&gone).await else { panic!("away") };
+        let Err(Fault::Away(why)) = AnyBroker::join(&gone, &layout, &member("m")).await.map(drop) else {
+            panic!("away")
+        };
         assert!(!why.contains("hunter2"), "{why}");
         // Of several servers one is enough.
         let both = Access::at(format!("nats://:t0ken@127.0.0.1:1,{}", server.url()));

@@ -135,7 +135,7 @@ impl Side {
             new_run,
             allow_loss: false,
         };
-        match AnyBroker::join(&self.server.access(), &self.layout, &who).await {
+        match server::joined(&self.server.access(), &self.layout, &who).await {
             Ok(broker) => {
                 let joined = broker.joined();
                 let answer = format!("{} {}", joined.run, joined.ended.is_some());

@@ -1,14 +1,14 @@
 //! A server of the test's own, on a free port of this machine, with a store in a folder that goes with it.
 
-use crate::support::{Folder, process, wait_until};
-use mprun::broker::{Access, AnyBroker, Broker, BrokerKind, Layout, Membership, QueueSettings};
+use crate::support::{Folder, LIMIT, process, wait_until};
+use mprun::broker::{Access, AnyBroker, Broker, BrokerKind, Fault, Layout, Membership, QueueSettings};
 use mprun::queue::WhenFull;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A Redis that is kept over a restart, and a kill -9 loses nothing of it.
 pub const SAFE: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
@@ -52,8 +52,17 @@ impl Server {
         server
     }
 
+    /// The system takes connections before the server looks at them. A server with TLS ends one like this.
     fn wait(&self) {
-        wait_until("the server", || TcpStream::connect(("127.0.0.1", self.port)).ok());
+        wait_until("the server", || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            if self.kind == BrokerKind::Redis {
+                stream.write_all(b"PING\r\n").ok()?;
+            }
+            let mut answer = [0; 8];
+            let _ = stream.read(&mut answer);
+            (answer != *b"-LOADING").then_some(())
+        });
     }
 
     /// For what a server listens at beside its port.
@@ -192,11 +201,28 @@ pub fn member(machine: &str) -> Membership {
 }
 
 pub async fn join(access: &Access, layout: &Layout, who: &Membership) -> AnyBroker {
+    joined(access, layout, who).await.unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// What becomes of a join at a server that may still be starting, or on a disk that stands still for seconds.
+pub async fn joined(access: &Access, layout: &Layout, who: &Membership) -> Result<AnyBroker, Fault> {
+    once_it_answers(async || AnyBroker::join(access, layout, who).await).await
+}
+
+/// The same for a look from without.
+#[allow(dead_code, reason = "tests of the broker alone use it")]
+pub async fn examined(access: &Access, layout: &Layout) -> Result<Vec<String>, Fault> {
+    once_it_answers(async || AnyBroker::examine(access, layout, false).await).await
+}
+
+async fn once_it_answers<T>(ask: impl AsyncFn() -> Result<T, Fault>) -> Result<T, Fault> {
+    let start = Instant::now();
     loop {
-        match AnyBroker::join(access, layout, who).await {
-            Ok(broker) => return broker,
-            Err(fault) if fault.may_pass() => tokio::time::sleep(Duration::from_millis(5)).await,
-            Err(fault) => panic!("{fault}"),
+        match ask().await {
+            Err(fault) if fault.may_pass() && start.elapsed() < LIMIT => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            answer => return answer,
         }
     }
 }

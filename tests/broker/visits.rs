@@ -96,7 +96,7 @@ fn a_machine_that_was_struck_off_is_refused_whatever_it_brings(kind: BrokerKind)
         assert_eq!(gone.extend(A, &[taken[0].sequence]).await.unwrap(), [taken[0].sequence]);
         gone.give_back(A, &[(taken[0].sequence, 1)]).await.unwrap();
         gone.leave().await.unwrap();
-        let Err(Fault::Fatal(why)) = AnyBroker::join(&server.access(), &layout, &member("gone")).await else {
+        let Err(Fault::Fatal(why)) = server::joined(&server.access(), &layout, &member("gone")).await else {
             panic!("it has joined")
         };
         assert!(why.contains("struck off"), "{why}");
@@ -200,7 +200,7 @@ fn a_key_that_something_else_has_written_is_named_and_hides_no_other_pipeline() 
         let visitor = visit(&server, &layout).await;
         let key = "{mprun/test}:1:q:b";
         assert_eq!(server.ask(&format!("SET {key} x")), "+OK");
-        let examined = AnyBroker::examine(&server.access(), &layout, false).await;
+        let examined = server::examined(&server.access(), &layout).await;
         for refused in [
             examined.map(drop),
             one.take(B, 1, false).await.map(drop),
