@@ -132,7 +132,9 @@ impl Performer<'_> {
             Auxiliary::Checker if self.services.checker.ended(pid) => {
                 self.events.push_back(Event::CheckerEnded);
             }
-            Auxiliary::Link => self.link_ended(pid, exit),
+            Auxiliary::Link => {
+                self.link.iter().filter(|link| link.pid == pid).for_each(|link| link.ended(exit));
+            }
             Auxiliary::Checker => {} // there is another one, or none is needed
         }
     }

@@ -114,8 +114,8 @@ impl Performer<'_> {
     }
 
     /// What it held of the arena goes back.
-    pub(super) fn link_ended(&mut self, pid: u32, exit: Exit) {
-        let Some(link) = self.link.take_if(|link| link.pid == pid) else { return };
+    pub(super) fn link_ended(&mut self, exit: Exit) {
+        let Some(link) = self.link.take() else { return };
         self.dead.in_broker = link.letters();
         self.release_slot(SlotId(link.slot));
         self.events.push_back(Event::LinkEnded(Some(exit)));

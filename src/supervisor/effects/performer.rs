@@ -247,6 +247,7 @@ impl Performer<'_> {
                 self.note_run(&news);
                 Event::LinkNews(news)
             }
+            Notice::LinkEnded(exit) => return self.link_ended(exit),
             Notice::Checked(report) => return self.checked(report),
             Notice::Printed(slot) => return self.service_printed(slot),
             Notice::NotPrinted(slot, errno) => return self.service_not_printed(slot, errno),

@@ -4,6 +4,7 @@ use super::checker::Report;
 use crate::control::protocol::{Reply, Request};
 use crate::link::LinkNews;
 use crate::queue::SlotId;
+use crate::sys::wait::Exit;
 use crossbeam_channel::{Receiver, Select, unbounded};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, raise};
@@ -41,6 +42,8 @@ pub(crate) enum Notice {
     Checked(Report),
     /// News of the process that speaks with the broker.
     Linked(LinkNews),
+    /// That process is over, and all that it has told has come.
+    LinkEnded(Exit),
     /// All that the service in this slot has printed is out, and it is over.
     Printed(SlotId),
     /// What the service in this slot has printed is not out; the system's error number.

@@ -61,6 +61,7 @@ fn is_enough(notice: Notice) -> bool {
         | Notice::SaysReady(..)
         | Notice::Checked(_)
         | Notice::Linked(_)
+        | Notice::LinkEnded(_)
         | Notice::Printed(_)
         | Notice::NotPrinted(..)
         | Notice::Child

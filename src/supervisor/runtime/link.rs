@@ -9,6 +9,7 @@ use crate::sys::fd;
 use crate::sys::group;
 use crate::sys::process::{ProcessArgs, ProcessGroupMode, ProcessSpec, SpawnError, spawn};
 use crate::sys::threads::spawn_without_signals;
+use crate::sys::wait::Exit;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
@@ -16,6 +17,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::SystemTime;
 
 /// A link that was started.
@@ -27,6 +29,7 @@ pub(crate) struct LinkProcess {
     board: Board,
     /// Where it shows the whole run.
     shown: Board,
+    exits: SyncSender<Exit>,
 }
 
 impl LinkProcess {
@@ -51,7 +54,8 @@ impl LinkProcess {
         writer::make_non_blocking(their_words.as_fd()).map_err(preparing)?;
         writer::make_non_blocking(orders.as_fd()).map_err(preparing)?;
         let words = BufReader::new(File::from(heard));
-        spawn_without_signals("link", move || pass_on(words, &to)).map_err(preparing)?;
+        let (exits, exit) = sync_channel(1);
+        spawn_without_signals("link", move || pass_on(words, &exit, &to)).map_err(preparing)?;
         let [request_fd, arena_fd, orders_fd, words_fd, board_fd, shown_fd] = link::FDS;
         let args = ProcessArgs {
             arguments: &[c"mprun".to_owned(), CString::new(link::VERB).unwrap_or_default()],
@@ -71,7 +75,7 @@ impl LinkProcess {
         };
         let pid = spawn(ProcessSpec::this_program(ProcessGroupMode::OwnGroup), &args)?;
         let [board, shown] = [board, shown].map(|fd| Board(File::from(fd)));
-        Ok(LinkProcess { pid, slot, orders: File::from(orders), board, shown })
+        Ok(LinkProcess { pid, slot, orders: File::from(orders), board, shown, exits })
     }
 
     /// False: it has not read its orders for long. (That it is gone is noticed elsewhere.)
@@ -100,18 +104,26 @@ impl LinkProcess {
         LettersSeen::read(&self.shown.read_text()?, SystemTime::now())?.letters
     }
 
+    /// Its process is over: [`Notice::LinkEnded`] comes behind its last word.
+    pub(crate) fn ended(&self, exit: Exit) {
+        let _ = self.exits.try_send(exit); // no other one comes
+    }
+
     pub(crate) fn kill(&self) {
         let _ = group::signal_process(self.pid, Signal::SIGKILL);
     }
 }
 
-/// Until the link's end of the pipe is closed.
-fn pass_on(words: BufReader<File>, to: &Sender) {
+/// Its words, until its end of the pipe is closed, and then how it ended.
+fn pass_on(words: BufReader<File>, exit: &Receiver<Exit>, to: &Sender) {
     for line in words.lines() {
-        let Ok(line) = line else { return };
+        let Ok(line) = line else { break };
         let Ok(news) = serde_json::from_str(&line) else { continue };
         if !to.send(Notice::Linked(news)) {
             return;
         }
+    }
+    if let Ok(exit) = exit.recv() {
+        to.send(Notice::LinkEnded(exit));
     }
 }

@@ -228,7 +228,8 @@ impl State {
             }
             LinkNews::Lost { queue, items } => {
                 let text = format!(
-                    "{} of {queue} became another machine's: this one was out of touch with the broker for too long",
+                    "{} of {queue} became another machine's: this one was out of touch with the broker for too long, or \
+                     somebody has deleted its leases there",
                     counted(items as u64, "item")
                 );
                 out.log(Level::Warn, text);
