@@ -18,8 +18,8 @@ mod ways;
 
 use commits::{A, B, alone, commit, emits, end, items, output, passes, stage, verdicts};
 use mprun::broker::{
-    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Joined, Layout, MemberState, Membership,
-    Progress, Registered, SHOWN_FOR, Step, Verdict, Woken,
+    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Joined, Layout, Ledger, MemberState,
+    Membership, Progress, Registered, SHOWN_FOR, Step, Verdict, Woken,
 };
 use mprun::queue::WhenFull;
 use server::{SAFE, Server, audit, layout, member, on_both};
@@ -439,6 +439,65 @@ async fn refused(access: &Access, layout: &Layout, who: &Membership) -> String {
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was taken"),
     }
+}
+
+/// Somebody has deleted consumers, or acknowledged entries by hand: who looks for expired leases takes what they held, wherever it lies.
+#[test]
+fn what_has_lost_its_consumer_is_taken_by_the_next_that_looks_and_trimmed_by_none() {
+    run(async {
+        let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[100, 100]));
+        let [one, two, three] = [
+            server.join(&layout, "1").await,
+            server.join(&layout, "2").await,
+            server.join(&layout, "3").await,
+        ];
+        let names: Vec<String> = (10..40).map(|n| n.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        commit(&one, "read", &[emits(1, &names)]).await.unwrap();
+        let mut held = Vec::new();
+        for broker in [&one, &two, &one, &three] {
+            held.push(broker.take(A, 5, false).await.unwrap());
+        }
+        one.give_back(A, &[(held[2][0].sequence, 0)]).await.unwrap();
+        for gone in ["1:1", "-"] {
+            assert_ne!(server.ask(&format!("XGROUP DELCONSUMER {{mprun/test}}:1:q:a mprun {gone}")), ":0");
+        }
+        let acknowledged = held[3][4].sequence;
+        assert_eq!(server.ask(&format!("XACK {{mprun/test}}:1:q:a mprun {acknowledged}")), ":1");
+        // What ends here is behind the oldest of them.
+        let passed: Vec<Commit> = (1..).zip(&held[1][..4]).map(|(n, lease)| passes(n, lease)).collect();
+        assert_eq!(verdicts(&two, "pass", &passed).await, [Verdict::Done; 4]);
+        assert_eq!(verdicts(&one, "pass", &[passes(1, &held[0][0])]).await, [Verdict::Refused]);
+        let found = two.take(A, 8, true).await.unwrap();
+        let rest = two.take(A, 8, true).await.unwrap();
+        let strays: Vec<&[u8]> = found.iter().chain(&rest[..3]).map(|lease| &lease.item[..]).collect();
+        let expected: Vec<String> = (10..15).chain(20..25).chain([29]).map(|n: u32| n.to_string()).collect();
+        assert_eq!(strays, expected.iter().map(String::as_bytes).collect::<Vec<_>>());
+        assert!(found.iter().all(|lease| lease.deliveries == 1), "{found:?}");
+        let ledger = Ledger { put: 30, done: 4, waiting: 5, leased: 21, ..Ledger::default() };
+        assert_eq!(two.ledger(A).await.unwrap(), ledger);
+        assert_eq!(items(&three, A).await, ["35", "36", "37", "38", "39"]);
+        assert_eq!(three.take(A, 100, true).await.unwrap(), []);
+        audit(&two, &layout).await;
+    });
+}
+
+/// All is new again then, and what has ended is not.
+#[test]
+fn a_group_that_somebody_has_deleted_is_there_again_with_the_next_membership() {
+    run(async {
+        let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[10, 10]));
+        let broker = server.join(&layout, "m").await;
+        commit(&broker, "read", &[emits(1, &["x", "y", "z"])]).await.unwrap();
+        let taken = broker.take(A, 2, false).await.unwrap();
+        commit(&broker, "pass", &[passes(1, &taken[0])]).await.unwrap();
+        assert_eq!(server.ask("XGROUP DESTROY {mprun/test}:1:q:a mprun"), ":1");
+        assert!(broker.take(A, 1, true).await.unwrap_err().may_pass());
+        let broker = server.join(&layout, "m").await;
+        assert_eq!(verdicts(&broker, "pass", &[passes(2, &taken[1])]).await, [Verdict::Refused]);
+        assert_eq!(items(&broker, A).await, ["y", "z"]);
+        audit(&broker, &layout).await;
+    });
 }
 
 /// A server that was killed while it wrote may come back with half of a transaction.

@@ -203,3 +203,28 @@ on_both!(
     machines_that_stand_still_for_longer_than_a_lease_double_nothing_when_they_go_on,
     a_server_that_is_killed_again_and_again_loses_and_doubles_nothing,
 );
+
+/// As a tool does that tidies up, and with less sense. What was given back and waits is deleted with its consumer, too.
+#[test]
+fn consumers_and_groups_that_somebody_deletes_from_redis_lose_and_double_nothing() {
+    const DELETE: &str = "local key, n = KEYS[1], 0 \
+        for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', key, 'mprun')) do \
+        n = n + redis.call('XGROUP', 'DELCONSUMER', key, 'mprun', consumer[2]) end return n";
+    let (mut taken_away, mut groups) = (0, 0);
+    let strikes = storm(BrokerKind::Redis, 3, |n, server, _| match n % 5 {
+        4 => {
+            assert_eq!(server.ask("XGROUP DESTROY {mprun/test}:1:q:a mprun"), ":1");
+            groups += 1;
+        }
+        _ => {
+            let answer = server.ask(&format!("EVAL \"{DELETE}\" 1 {{mprun/test}}:1:q:a"));
+            // Without a group there is nothing to delete.
+            taken_away += answer.trim_start_matches(':').parse::<u64>().unwrap_or(0);
+        }
+    });
+    println!("{taken_away} items lost their consumers, {groups} times all lost their group");
+    assert!(
+        strikes > 5 && taken_away > 20 && groups > 0,
+        "{strikes} strikes, {taken_away} items, {groups} groups"
+    );
+}

@@ -189,7 +189,7 @@ pub(crate) enum LinkNews {
     Over { stage: String },
     /// The broker has taken back that an input of the stage has ended.
     WorkAgain { stage: String },
-    /// Leases are another machine's: this one was out of touch for too long.
+    /// Leases are another machine's: this one was out of touch for too long, or they were deleted.
     Lost { queue: String, items: usize },
     /// Commits did not happen, for that reason.
     Refused { stage: String },

@@ -181,7 +181,7 @@ pub enum Note {
     Elsewhere {
         line: LineId,
     },
-    /// Leases that are another machine's: this one was out of touch for too long.
+    /// Leases that are another machine's: this one was out of touch for too long, or they were deleted.
     Lost {
         queue: SharedQueue,
         items: usize,

@@ -220,14 +220,18 @@ local function behind(groups)
 end
 
 -- What has ended goes out of the stream. Entry by entry that costs more than all the rest: the server walks through a node of the
--- stream for each. What was delivered and is not pending has ended here, so what is older than all that is pending goes in one walk.
+-- stream for each. So what is older than all that is pending goes in one walk, where all that was delivered and is not pending has ended
+-- here: an entry whose consumer somebody has deleted has not.
 local function take_out(queue, groups)
   local stream, left = key(queue, STREAM), 0
   for _, group in ipairs(groups) do
     left = left + group.count
   end
   if left > 1 then
-    left = left - redis.call('XTRIM', stream, 'MINID', redis.call('XPENDING', stream, GROUP)[2] or behind(groups))
+    local _, pending, new = group_of(stream)
+    if new and redis.call('XLEN', stream) == pending + new + left then
+      left = left - redis.call('XTRIM', stream, 'MINID', redis.call('XPENDING', stream, GROUP)[2] or behind(groups))
+    end
   end
   for _, group in ipairs(left > 0 and groups or {}) do
     with_words(group.from, group.to, function(...)

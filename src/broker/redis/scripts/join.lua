@@ -1,5 +1,6 @@
 -- A machine joins a run: its queues are there, and what an earlier life of it held is given back.
--- Invariants: a machine has one life, the last that joined (commit.lua refuses the others). A queue has one group, made at 0.
+-- Invariants: a machine has one life, the last that joined (commit.lua refuses the others). A queue has one group, made at 0:
+--   somebody may have deleted it.
 -- A life that was struck off (forget.lua) does not come back. A run that has ended is joined only by a machine that was in it
 -- and has not left.
 -- The settings of a queue are the run's: they change once the files of all machines in the run say the same (declared). A new life is
@@ -75,8 +76,9 @@ for _, queue in ipairs(queues) do
   if redis.call('EXISTS', stream) == 0 and redis.call('EXISTS', stream .. ':open') == 1 then
     redis.call('RENAME', stream .. ':open', stream)
   end
-  if redis.call('EXISTS', stream) == 0 then
-    redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+  local made = redis.pcall('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+  if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
+    return made
   end
   redis.call('HSET', about, 'name', queue.name, 'declared:' .. ARGV[1], declared(queue))
   if all_declare(queue) then

@@ -100,6 +100,20 @@ local function wake_writers(stream, about, coming)
   end
 end
 
+-- The last entry that was delivered, how many are pending, and how many no machine has had yet: false where the server does not know,
+-- as before Redis 7.
+local function group_of(stream)
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local value = {}
+    for n = 1, #group, 2 do
+      value[group[n]] = group[n + 1]
+    end
+    if value.name == GROUP then
+      return value['last-delivered-id'], value.pending, value.lag or false
+    end
+  end
+end
+
 -- The end of an entry as a dead letter: the item is copied, with its cause.
 local function dead_letter(stream, about, letters, id, cause, attempts)
   local entry = redis.call('XRANGE', stream, id, id)[1]
@@ -110,7 +124,6 @@ local function dead_letter(stream, about, letters, id, cause, attempts)
   redis.call('XACK', stream, GROUP, id)
   redis.call('XDEL', stream, id)
 end
-
 
 -- The counters of a queue, kept by the scripts: put = done + dead + dropped + length, and of the length some are leased.
 local function ledger(stream, about)

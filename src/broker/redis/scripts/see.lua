@@ -9,13 +9,7 @@ end
 
 local function oldest(stream)
   local given_back = redis.call('XPENDING', stream, GROUP, '-', '+', 1, NOBODY)[1]
-  local last, group = '0-0', redis.call('XINFO', 'GROUPS', stream)[1]
-  for n = 1, #group, 2 do
-    if group[n] == 'last-delivered-id' then
-      last = group[n + 1]
-    end
-  end
-  local new = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 1)[1]
+  local new = redis.call('XRANGE', stream, '(' .. group_of(stream), '+', 'COUNT', 1)[1]
   local times = {}
   for _, entry in ipairs({ given_back or new, new or given_back }) do
     times[#times + 1] = ms_of(entry[1])

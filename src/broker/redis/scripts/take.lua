@@ -1,4 +1,5 @@
--- Takes up to n items for a consumer: those given back first, then those whose lease has expired, then new ones.
+-- Takes up to n items for a consumer: those given back first, then those whose lease has expired, then new ones. Who looks for expired
+-- leases finds what has lost its consumer as well.
 -- Invariants: an entry is pending for one consumer at most. One that was delivered max_deliveries times, each time to a machine
 -- that died of it or with it, becomes a dead letter. Fewer than n items mean that a message comes once there are more.
 -- Times are the server's alone.
@@ -35,6 +36,30 @@ local function claim(id, count)
   end
 end
 
+-- Takes what was delivered and is pending no more, though it has not ended: somebody has deleted its consumer or acknowledged it, by hand
+-- or with a tool. Each such entry lies before one that is pending, or behind the last of them.
+local function take_strays()
+  local last, pending, new = group_of(stream)
+  local most, from = math.min(n - #taken, redis.call('XLEN', stream) - pending - (new or 0)), '-'
+  local function take(to)
+    for _, entry in ipairs(most > 0 and redis.call('XRANGE', stream, from, to, 'COUNT', most) or {}) do
+      redis.call('XCLAIM', stream, GROUP, consumer, 0, entry[1], 'FORCE', 'RETRYCOUNT', 1, 'JUSTID')
+      hand_out(entry, 1)
+      most = most - 1
+    end
+  end
+  while most > 0 do
+    local page = redis.call('XPENDING', stream, GROUP, from, '+', 100)
+    for _, entry in ipairs(page) do
+      take('(' .. entry[1])
+      from = '(' .. entry[1]
+    end
+    if #page == 0 then
+      return take(last)
+    end
+  end
+end
+
 for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', n, NOBODY)) do
   claim(entry[1], entry[4])
 end
@@ -43,6 +68,7 @@ if ARGV[4] == '1' and #taken < n then
   for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ack_wait, '-', '+', n - #taken)) do
     claim(entry[1], entry[4])
   end
+  take_strays()
 end
 -- Those that no machine has had yet: what is in the stream and not pending.
 local coming = math.min(n - #taken, redis.call('XLEN', stream) - redis.call('XPENDING', stream, GROUP)[1])
