@@ -470,9 +470,9 @@ fn what_has_lost_its_consumer_is_taken_by_the_next_that_looks_and_trimmed_by_non
         assert_eq!(verdicts(&one, "pass", &[passes(1, &held[0][0])]).await, [Verdict::Refused]);
         let found = two.take(A, 8, true).await.unwrap();
         let rest = two.take(A, 8, true).await.unwrap();
-        let strays: Vec<&[u8]> = found.iter().chain(&rest[..3]).map(|lease| &lease.item[..]).collect();
+        let orphans: Vec<&[u8]> = found.iter().chain(&rest[..3]).map(|lease| &lease.item[..]).collect();
         let expected: Vec<String> = (10..15).chain(20..25).chain([29]).map(|n: u32| n.to_string()).collect();
-        assert_eq!(strays, expected.iter().map(String::as_bytes).collect::<Vec<_>>());
+        assert_eq!(orphans, expected.iter().map(String::as_bytes).collect::<Vec<_>>());
         assert!(found.iter().all(|lease| lease.deliveries == 1), "{found:?}");
         let ledger = Ledger { put: 30, done: 4, waiting: 5, leased: 21, ..Ledger::default() };
         assert_eq!(two.ledger(A).await.unwrap(), ledger);

@@ -38,7 +38,7 @@ end
 
 -- Takes what was delivered and is pending no more, though it has not ended: somebody has deleted its consumer or acknowledged it, by hand
 -- or with a tool. Each such entry lies before one that is pending, or behind the last of them.
-local function take_strays()
+local function take_orphans()
   local last, pending, new = group_of(stream)
   local most, from = math.min(n - #taken, redis.call('XLEN', stream) - pending - (new or 0)), '-'
   local function take(to)
@@ -68,7 +68,7 @@ if ARGV[4] == '1' and #taken < n then
   for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ack_wait, '-', '+', n - #taken)) do
     claim(entry[1], entry[4])
   end
-  take_strays()
+  take_orphans()
 end
 -- Those that no machine has had yet: what is in the stream and not pending.
 local coming = math.min(n - #taken, redis.call('XLEN', stream) - redis.call('XPENDING', stream, GROUP)[1])
