@@ -18,8 +18,8 @@ mod ways;
 
 use commits::{A, B, alone, commit, emits, end, items, output, passes, stage, verdicts};
 use mprun::broker::{
-    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Full, Joined, Layout, Ledger, MemberState,
-    Membership, Progress, Registered, SHOWN_FOR, Step, Verdict, Woken,
+    Access, AnyBroker, Broker, BrokerKind, Commit, End, Fault, Forgotten, Full, Joined, Layout, Ledger,
+    MemberState, Membership, Progress, Registered, SHOWN_FOR, Step, Verdict, Woken,
 };
 use mprun::queue::WhenFull;
 use server::{SAFE, Server, audit, layout, member, on_both};
@@ -482,6 +482,36 @@ fn what_has_lost_its_consumer_is_taken_by_the_next_that_looks_and_trimmed_by_non
     });
 }
 
+/// What Redis says of a group is wrong from then on (up to 7.2): it counts what was delivered since its file was written anew as not delivered.
+#[test]
+fn what_has_lost_its_consumer_is_found_after_a_server_has_written_its_file_anew_and_was_killed() {
+    run(async {
+        let (mut server, layout) = (Server::safe(BrokerKind::Redis), layout(&[100, 100]));
+        let names: Vec<String> = (10..40).map(|n| n.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let held = {
+            let (one, two) = (server.join(&layout, "1").await, server.join(&layout, "2").await);
+            commit(&one, "read", &[emits(1, &names)]).await.unwrap();
+            one.take(A, 5, false).await.unwrap();
+            server.write_file_anew();
+            two.take(A, 5, false).await.unwrap()
+        };
+        server.kill();
+        server.start_again();
+        let two = server.join(&layout, "2").await;
+        assert_eq!(server.ask("XGROUP DELCONSUMER {mprun/test}:1:q:a mprun 1:1"), ":5");
+        let passed: Vec<Commit> = (1..).zip(&held[..4]).map(|(n, lease)| passes(n, lease)).collect();
+        assert_eq!(verdicts(&two, "pass", &passed).await, [Verdict::Done; 4]);
+        let ledger = Ledger { put: 30, done: 4, waiting: 25, leased: 1, ..Ledger::default() };
+        assert_eq!(two.ledger(A).await.unwrap(), ledger);
+        let rest = two.take(A, 100, true).await.unwrap();
+        let items: Vec<&[u8]> = rest.iter().map(|lease| &lease.item[..]).collect();
+        let expected: Vec<String> = (10..15).chain(20..40).map(|n: u32| n.to_string()).collect();
+        assert_eq!(items, expected.iter().map(String::as_bytes).collect::<Vec<_>>());
+        audit(&two, &layout).await;
+    });
+}
+
 /// All is new again then, and what has ended is not.
 #[test]
 fn a_group_that_somebody_has_deleted_is_there_again_with_the_next_membership() {
@@ -497,6 +527,54 @@ fn a_group_that_somebody_has_deleted_is_there_again_with_the_next_membership() {
         assert_eq!(verdicts(&broker, "pass", &[passes(2, &taken[1])]).await, [Verdict::Refused]);
         assert_eq!(items(&broker, A).await, ["y", "z"]);
         audit(&broker, &layout).await;
+    });
+}
+
+/// As after the restart of a server whose clock was an hour ahead.
+#[test]
+fn times_of_a_clock_that_has_gone_back_hold_nothing_up() {
+    const AHEAD: &str = "local now = redis.call('TIME')[1] * 1000 + 3600000 \
+        local stream = KEYS[1] .. ':q:a' \
+        for _, entry in ipairs(redis.call('XPENDING', stream, 'mprun', '-', '+', 10)) do \
+        redis.call('XCLAIM', stream, 'mprun', entry[2], 0, entry[1], 'TIME', now, 'JUSTID') end \
+        redis.call('HSET', stream .. ':about', 'looked_at', now) \
+        redis.call('HSET', KEYS[1] .. ':claims', redis.call('HKEYS', KEYS[1] .. ':claims')[1], now .. ' gone:1') \
+        return redis.call('PEXPIRE', KEYS[1] .. ':seen:gone', 7200000)";
+    run(async {
+        let server = Server::safe(BrokerKind::Redis);
+        let layout = Layout { ack_wait: Duration::from_secs(2), ..layout(&[10, 10]) };
+        let (gone, here) = (server.join(&layout, "gone").await, server.join(&layout, "here").await);
+        commit(&gone, "read", &[emits(1, &["x", "y", "z"])]).await.unwrap();
+        assert_eq!(gone.claim(&alone("read")).await.unwrap(), Some(Vec::new()));
+        gone.take(A, 2, true).await.unwrap();
+        gone.show(b"busy", SHOWN_FOR).await.unwrap();
+        assert_eq!(server.ask(&format!("EVAL \"{AHEAD}\" 1 {{mprun/test}}:1")), ":1");
+        assert_eq!(here.claim(&alone("read")).await.unwrap(), Some(Vec::new()));
+        // They last for once `ack_wait` from the first look on.
+        assert_eq!(items(&here, A).await, ["z"]);
+        assert_eq!(here.take(A, 10, true).await.unwrap(), []);
+        sleep(layout.ack_wait + Duration::from_millis(20)).await;
+        let expired = here.take(A, 10, true).await.unwrap();
+        assert_eq!(expired.iter().filter(|lease| lease.item[..] != *b"z").count(), 2, "{expired:?}");
+        let visitor = visit(&server, &layout).await;
+        let machines = visitor.machines().await.unwrap();
+        assert_eq!((&machines[0].machine[..], machines[0].state), ("gone", MemberState::Silent));
+        assert!(matches!(visitor.forget("gone").await.unwrap(), Forgotten::Struck { .. }));
+        audit(&here, &layout).await;
+    });
+}
+
+/// Looks of others may find it so: of a run that has ended no machine makes it anew.
+#[test]
+fn a_queue_whose_group_somebody_has_deleted_is_seen_as_what_waits() {
+    run(async {
+        let (server, layout) = (Server::safe(BrokerKind::Redis), layout(&[10, 10]));
+        let broker = server.join(&layout, "m").await;
+        commit(&broker, "read", &[emits(1, &["x", "y"])]).await.unwrap();
+        broker.take(A, 1, false).await.unwrap();
+        assert_eq!(server.ask("XGROUP DESTROY {mprun/test}:1:q:a mprun"), ":1");
+        let seen = visit(&server, &layout).await.overview().await.unwrap();
+        assert_eq!(seen.queues[0].ledger, Ledger { put: 2, waiting: 2, ..Ledger::default() });
     });
 }
 

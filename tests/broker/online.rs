@@ -1,7 +1,7 @@
 //! `mprun check --online` against real servers.
 
 use crate::server::{SAFE, Server};
-use crate::support::{Folder, binary};
+use crate::support::{Folder, binary, wait_until};
 use mprun::broker::BrokerKind;
 use std::process::{Command, Output};
 
@@ -41,6 +41,20 @@ fn what_a_server_may_lose_is_a_fault_or_a_warning() {
     let a_second = Server::start(&["--appendonly", "yes"]);
     let (code, _, stderr) = check(&a_second.url(), "", "jobs");
     assert!(code == Some(0) && stderr.contains("everysec"), "{stderr}");
+}
+
+#[test]
+fn a_server_that_refuses_every_write_is_a_fault() {
+    let server = Server::start(&[SAFE, &["--save", "3600 1"]].concat());
+    // Its snapshot finds no place, and from then on it takes nothing.
+    std::fs::create_dir(server.store().with_file_name("dump.rdb")).unwrap();
+    server.ask("SET x y");
+    wait_until("the refusal", || {
+        server.ask("BGSAVE");
+        server.ask("SET x y").starts_with("-MISCONF").then_some(())
+    });
+    let (code, stdout, stderr) = check(&server.url(), "", "jobs");
+    assert!(code == Some(1) && stdout.is_empty() && stderr.contains("MISCONF"), "{code:?}: {stdout}{stderr}");
 }
 
 #[test]

@@ -103,6 +103,17 @@ impl Server {
         answer.trim_end().to_owned()
     }
 
+    /// A Redis writes its append-only file anew, as it does by itself where that has grown.
+    #[allow(dead_code, reason = "what only the tests of each request use")]
+    pub fn write_file_anew(&self) {
+        const IS_BUSY: &str = "local text = redis.call('INFO', 'persistence') \
+            return tonumber(string.match(text, 'aof_rewrite_in_progress:(%d)')) + tonumber(string.match(text, 'aof_rewrite_scheduled:(%d)'))";
+        wait_until("the rewrite", || self.ask("BGREWRITEAOF").starts_with('+').then_some(()));
+        wait_until("the rewritten file", || {
+            (self.ask(&format!("EVAL \"{IS_BUSY}\" 0")) == ":0").then_some(())
+        });
+    }
+
     /// From its next start on an argument is another one.
     #[allow(dead_code, reason = "tests of machines alone use it")]
     pub fn change_argument(&mut self, from: &str, to: &str) {

@@ -8,6 +8,7 @@
 use super::answer;
 use super::connect;
 use super::scripts::Scripts;
+use super::visit::since_shown;
 use crate::broker::{Access, Dropped, Fault, HeldPipeline, HeldRun, SHOWN_FOR, SILENT_AFTER};
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, Value};
@@ -115,8 +116,7 @@ impl Inventory {
             for (machine, _) in records.iter().filter(|(_, record)| !record.contains(':')) {
                 let seen = format!("{}seen:{machine}", key.trim_end_matches("machines"));
                 let left_to_live: i64 = self.query(redis::cmd("PTTL").arg(seen)).await?;
-                let silent_below = (SHOWN_FOR - SILENT_AFTER).as_millis() as i64;
-                run.alive += u64::from(left_to_live > silent_below);
+                run.alive += u64::from(since_shown(left_to_live).is_some_and(|age| age < SILENT_AFTER));
             }
         }
         Ok(())

@@ -268,6 +268,7 @@ impl Broker for Redis {
     async fn claim(&self, stage: &SharedStage) -> Result<Option<Vec<u8>>, Fault> {
         let mut script = self.at.scripts.claim.prepare_invoke();
         script.key(self.at.keys.machines()).key(self.at.keys.claims()).key(self.at.keys.positions());
+        script.key(self.at.keys.run());
         let time = match stage.machines {
             Machines::All => 0,
             Machines::One => self.layout.ack_wait.as_millis() as u64,

@@ -56,9 +56,55 @@ pub(super) fn add_commits(
     is_apart: bool,
 ) {
     script.arg(first).arg(commits.len());
+    let runs = runs(commits);
+    script.arg(runs.len());
+    let place = |queue: SharedQueue| queues.binary_search(&queue).unwrap_or(queues.len());
+    for (queue, runs) in runs {
+        script.arg(place(queue)).arg(runs.len());
+        for Run { commits, first, behind } in runs {
+            script.arg(commits).arg(first.to_string()).arg(behind.to_string());
+        }
+    }
     for (n, commit) in commits.iter().enumerate() {
         add_commit(script, commit, queues, is_apart && n + 1 == commits.len());
     }
+}
+
+/// Entries of a stream that end, with none between them: ids of one millisecond rise by one.
+#[derive(Debug, PartialEq, Eq)]
+struct Run {
+    /// They have ended where so many commits have happened.
+    commits: usize,
+    first: Sequence,
+    /// The id behind the last one.
+    behind: Sequence,
+}
+
+/// A run has entries of so many commits. One is no use where a commit of it finds no room.
+const COMMITS_OF_RUN: usize = 16;
+
+/// Those of each queue, in their order in the stream.
+fn runs(commits: &[Commit]) -> Vec<(SharedQueue, Vec<Run>)> {
+    let ends = commits.iter().enumerate().flat_map(|(n, commit)| {
+        let happened = (n / COMMITS_OF_RUN + 1) * COMMITS_OF_RUN;
+        let done = commit.ends.iter().filter(|end| end.dead.is_none());
+        done.map(move |end| (end.queue, (end.sequence, happened.min(commits.len()))))
+    });
+    let queues = grouped(ends).into_iter();
+    queues.map(|(queue, ends)| (queue, runs_of(ends))).collect()
+}
+
+fn runs_of(mut ends: Vec<(Sequence, usize)>) -> Vec<Run> {
+    ends.sort_unstable();
+    let mut runs: Vec<Run> = Vec::new();
+    for (first, commits) in ends {
+        let behind = Sequence(first.0, first.1.saturating_add(1));
+        match runs.last_mut() {
+            Some(run) if run.commits == commits && run.behind == first => run.behind = behind,
+            _ => runs.push(Run { commits, first, behind }),
+        }
+    }
+    runs
 }
 
 fn add_commit(script: &mut Cmd, commit: &Commit, queues: &[SharedQueue], is_apart: bool) {
@@ -149,6 +195,7 @@ fn grouped<T>(all: impl Iterator<Item = (SharedQueue, T)>) -> Vec<(SharedQueue, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::End;
 
     #[test]
     fn a_sequence_is_written_as_it_is_shown() {
@@ -157,6 +204,40 @@ mod tests {
             write_sequence(&mut text, sequence);
             assert_eq!(text, sequence.to_string());
         }
+    }
+
+    #[test]
+    fn entries_with_none_between_them_are_a_run() {
+        let ending = |sequences: &[Sequence]| {
+            let end = |&sequence| End { queue: SharedQueue(0), sequence, dead: None };
+            Commit { ends: sequences.iter().map(end).collect(), ..Commit::default() }
+        };
+        let of = |commits: &[Commit]| {
+            let all = runs(commits).pop().map(|(_, runs)| runs).unwrap_or_default();
+            all.iter().map(|run| (run.commits, run.first, run.behind)).collect::<Vec<_>>()
+        };
+        assert!(of(&[]).is_empty() && of(&[ending(&[])]).is_empty());
+        // Of two commits, each with what the other one lacks; another millisecond; one that stays.
+        let commits = [
+            ending(&[Sequence(7, 2), Sequence(7, 0)]),
+            ending(&[Sequence(8, 0), Sequence(7, 1), Sequence(8, 2)]),
+        ];
+        let expected = [
+            (2, Sequence(7, 0), Sequence(7, 3)),
+            (2, Sequence(8, 0), Sequence(8, 1)),
+            (2, Sequence(8, 2), Sequence(8, 3)),
+        ];
+        assert_eq!(of(&commits), expected);
+        // What ends as a dead letter leaves the stream by itself.
+        let mut dead = ending(&[Sequence(7, 0), Sequence(7, 1)]);
+        dead.ends[0].dead = Some(("failed".into(), 1));
+        assert_eq!(of(&[dead]), [(1, Sequence(7, 1), Sequence(7, 2))]);
+        // The first sixteen may have happened without the last.
+        let many: Vec<Commit> = (0..17).map(|n| ending(&[Sequence(7, n)])).collect();
+        assert_eq!(
+            of(&many),
+            [(16, Sequence(7, 0), Sequence(7, 16)), (17, Sequence(7, 16), Sequence(7, 17))]
+        );
     }
 
     #[test]

@@ -161,10 +161,16 @@ impl Visitor {
     }
 }
 
+/// What a machine shows has so many ms left to live: how long ago it has shown it. `None` where it has not, or where the server's clock has gone back
+/// since: it would live for longer than it may.
+pub(super) fn since_shown(left_to_live: i64) -> Option<Duration> {
+    let left_to_live = u64::try_from(left_to_live).ok().map(Duration::from_millis)?;
+    SHOWN_FOR.checked_sub(left_to_live).filter(|_| !left_to_live.is_zero())
+}
+
 fn member(machine: String, record: &str, text: Option<Vec<u8>>, left_to_live: i64) -> Member {
     let (standing, life) = record.split_once(':').unwrap_or(("", record));
-    let left_to_live = Duration::from_millis(u64::try_from(left_to_live).unwrap_or(0));
-    let shown = text.map(|text| (SHOWN_FOR.saturating_sub(left_to_live), text));
+    let shown = text.map(|text| (since_shown(left_to_live).unwrap_or(SHOWN_FOR), text));
     let is_fresh = shown.as_ref().is_some_and(|(age, _)| *age < SILENT_AFTER);
     let state = match standing {
         "left" => MemberState::Left,

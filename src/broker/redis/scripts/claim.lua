@@ -3,16 +3,17 @@
 -- Invariants: no two machines have a claim at one time. It keeps machines from working in vain; that nothing happens twice is the
 -- step's to see to: commit.lua refuses one that does not begin at the position.
 -- A life of the machine that another one has superseded gets nothing; the claim of such a life is this one's.
--- KEYS: machines, claims, positions   ARGV: machine, life, place of the stage, ms that the claim lasts (0: there is none)
+-- A claim that lasts longer than the longest ack_wait of the machines in the run is of a clock that has gone back since: it is none.
+-- KEYS: machines, claims, positions, run   ARGV: machine, life, place of the stage, ms that the claim lasts (0: there is none)
 -- -> position, 0: it is another's, -1: superseded
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
   return -1
 end
 if ARGV[4] ~= '0' then
-  local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local now = now_ms()
   local till, machine = string.match(redis.call('HGET', KEYS[2], ARGV[3]) or '0 :', '^(%d+) (.*):')
-  if machine ~= ARGV[1] and tonumber(till) > now then
+  local longest = math.max(ARGV[4], redis.call('HGET', KEYS[4], 'ack_wait') or 0)
+  if machine ~= ARGV[1] and tonumber(till) > now and tonumber(till) <= now + longest then
     return 0
   end
   write_when_full(KEYS[2])

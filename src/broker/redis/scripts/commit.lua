@@ -14,10 +14,12 @@
 --     while its output queues hold few: so a chain of stages works off what there is. The first commit of a request decides: behind a
 --     write nothing is refused.
 -- KEYS: machines, lines, positions, then for each queue: stream, about, letters, attempts, writers
--- ARGV: machine, life, line, place of the stage, number of the request's first commit, number of commits, then for each commit
+-- ARGV: machine, life, line, place of the stage, number of the request's first commit, number of commits,
+--   runs, {queue, how many, {commits, first id, id behind the last}…}…, then for each commit
 --   number, ended, {queue, how many, id…}…, dead, {queue, id, cause, attempts}…, 0 or 1: outputs come by plain commands,
 --   outputs, {queue, how many, item… unless they come by plain commands}…, 0 or 1 step, {from, to}, marks, {queue}…
 --   Each queue is in one group of ended and in one of outputs; ids rise in a group.
+--   A run is of ended ids between which no other can be, and they rise. It has ended where so many of the script's commits have happened.
 -- A request may be several scripts in one transaction: outputs that are long come by plain commands behind the commit that has them
 -- (see open), which is the last of its script. Where it has happened before, or does not happen, its queues are not open.
 -- -> {"judged", last number before, verdicts as a string of d and r} + {"full", queue} if a commit found no room, or {"superseded"}
@@ -51,6 +53,12 @@ local function next_groups(are_elsewhere)
     at = are_elsewhere and at or at + count
   end
   return groups
+end
+
+local runs = {}
+for _ = 1, tonumber(next_word()) do
+  local queue = next_word()
+  runs[queue] = next_list(3)
 end
 
 local function next_commit()
@@ -206,32 +214,24 @@ local function happen(commit, dropped)
   return to_open
 end
 
--- The id behind the last of these.
-local function behind(groups)
-  local last_ms, last_n = 0, 0
-  for _, group in ipairs(groups) do
-    local ms, n = string.match(ARGV[group.to], '^(%d+)-(%d+)$')
-    ms, n = tonumber(ms), tonumber(n)
-    if ms > last_ms or ms == last_ms and n > last_n then
-      last_ms, last_n = ms, n
-    end
-  end
-  return string.format('%.0f-%.0f', last_ms, last_n + 1)
-end
-
 -- What has ended goes out of the stream. Entry by entry that costs more than all the rest: the server walks through a node of the
--- stream for each. So what is older than all that is pending goes in one walk, where all that was delivered and is not pending has ended
--- here: an entry whose consumer somebody has deleted has not.
-local function take_out(queue, groups)
-  local stream, left = key(queue, STREAM), 0
+-- stream for each. So what stands at its beginning goes in one walk, as far as all that stands there has ended here. Only the stream itself can say
+-- so: entries that are no more pending may belong to a consumer that somebody has deleted, and the group's lag is wrong after a restart.
+local function take_out(queue, groups, happened)
+  local stream, left, free = key(queue, STREAM), 0, '-'
   for _, group in ipairs(groups) do
     left = left + group.count
   end
-  if left > 1 then
-    local _, pending, new = group_of(stream)
-    if new and redis.call('XLEN', stream) == pending + new + left then
-      left = left - redis.call('XTRIM', stream, 'MINID', redis.call('XPENDING', stream, GROUP)[2] or behind(groups))
+  for _, run in ipairs(left > 1 and runs[queue] or {}) do
+    local commits, first, behind = unpack(run)
+    local has_ended = tonumber(commits) <= happened
+    if not has_ended or first ~= free and redis.call('XRANGE', stream, free, '(' .. first, 'COUNT', 1)[1] then
+      break
     end
+    free = behind
+  end
+  if free ~= '-' then
+    left = left - redis.call('XTRIM', stream, 'MINID', free)
   end
   for _, group in ipairs(left > 0 and groups or {}) do
     with_words(group.from, group.to, function(...)
@@ -248,6 +248,8 @@ local record = redis.call('HGET', KEYS[2], field) or '0 1 '
 local last, first, before = string.match(record, '^(%d+) (%d+) (%a*)$')
 last, first = tonumber(last), tonumber(first)
 local full, answers, given, to_open, reached, is_first_write = nil, {}, nil, {}, last, nil
+-- So many from the first on have happened in this script.
+local happened = 0
 
 for _ = 1, tonumber(ARGV[6]) do
   local commit = next_commit()
@@ -288,6 +290,7 @@ for _ = 1, tonumber(ARGV[6]) do
     is_first_write = false
     if verdict == 'd' then
       to_open = happen(commit, dropped)
+      happened = happened == #answers - 1 and #answers or happened
     end
   end
 end
@@ -297,7 +300,7 @@ if refused then
   return refused
 end
 for queue, groups in pairs(ended) do
-  take_out(queue, groups)
+  take_out(queue, groups, happened)
   wake_writers(key(queue, STREAM), key(queue, ABOUT))
 end
 for _, stream in ipairs(to_open) do

@@ -8,9 +8,9 @@ for n = 1, ARGV[4] == '1' and 0 or machines do
   local records = redis.call('HGETALL', KEYS[n])
   for r = 1, #records, 2 do
     local seen = string.gsub(KEYS[n], 'machines$', '') .. 'seen:' .. records[r]
-    local left_to_live = redis.call('PTTL', seen)
+    local age = ms_since_shown(seen, ARGV[2])
     local is_gone = string.match(records[r + 1], '^%a+:')
-    if not is_gone and left_to_live > 0 and ARGV[2] - left_to_live < tonumber(ARGV[3]) then
+    if not is_gone and age and age < tonumber(ARGV[3]) then
       return { 'alive', records[r] }
     end
   end

@@ -12,9 +12,8 @@ if not record then
   return { 'unknown' }
 end
 local standing, life = string.match(record, '^(%a+):(.*)$')
-local left_to_live = redis.call('PTTL', KEYS[2])
-local age = tonumber(ARGV[2]) - left_to_live
-if not standing and left_to_live > 0 and age < tonumber(ARGV[3]) then
+local age = ms_since_shown(KEYS[2], ARGV[2])
+if not standing and age and age < tonumber(ARGV[3]) then
   return { 'alive', age }
 end
 life = life or record

@@ -19,6 +19,8 @@ local function refusal(commands)
       return redis.error_reply('NOPERM the user has no right to ' .. command[1] .. ' there')
     elseif string.find(why, 'nknown Redis command', 1, true) then
       return redis.error_reply('NOCOMMAND ' .. command[1])
+    elseif string.find(why, 'MISCONF', 1, true) then
+      return answer
     end
   end
 end
@@ -67,9 +69,12 @@ local function free_claims(claims, machine)
   return freed
 end
 
--- How many entries machines have.
+-- How many entries machines have. None where somebody has deleted the group.
 local function leased(stream)
-  local pending, given_back = redis.call('XPENDING', stream, GROUP), 0
+  local pending, given_back = redis.pcall('XPENDING', stream, GROUP), 0
+  if pending.err then
+    return string.find(pending.err, 'NOGROUP', 1, true) and 0 or redis.call('XPENDING', stream, GROUP)
+  end
   for _, consumer in ipairs(pending[4] or {}) do
     if consumer[1] == NOBODY then
       given_back = tonumber(consumer[2])
@@ -100,16 +105,16 @@ local function wake_writers(stream, about, coming)
   end
 end
 
--- The last entry that was delivered, how many are pending, and how many no machine has had yet: false where the server does not know,
--- as before Redis 7.
-local function group_of(stream)
+-- The id of the last entry that was delivered for the first time. What else a group says of itself is wrong after some restarts: up to Redis 7.2
+-- its `lag` counts what was delivered since the file was written anew.
+local function last_delivered(stream)
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local value = {}
     for n = 1, #group, 2 do
       value[group[n]] = group[n + 1]
     end
     if value.name == GROUP then
-      return value['last-delivered-id'], value.pending, value.lag or false
+      return value['last-delivered-id']
     end
   end
 end
@@ -133,6 +138,15 @@ local function ledger(stream, about)
   end
   counts[5], counts[6] = redis.call('XLEN', stream), leased(stream)
   return counts
+end
+
+-- How long ago a machine has shown itself (show.lua), and nil where it has not. What lives longer than it may is of a clock that has gone back since,
+-- and of a machine that has not shown itself after that.
+local function ms_since_shown(seen, lives)
+  local left_to_live = redis.call('PTTL', seen)
+  if left_to_live > 0 and left_to_live <= tonumber(lives) then
+    return lives - left_to_live
+  end
 end
 
 -- The server's clock is the only one.

@@ -8,8 +8,9 @@ local function ms_of(id)
 end
 
 local function oldest(stream)
-  local given_back = redis.call('XPENDING', stream, GROUP, '-', '+', 1, NOBODY)[1]
-  local new = redis.call('XRANGE', stream, '(' .. group_of(stream), '+', 'COUNT', 1)[1]
+  local last = last_delivered(stream)
+  local given_back = last and redis.call('XPENDING', stream, GROUP, '-', '+', 1, NOBODY)[1]
+  local new = redis.call('XRANGE', stream, last and '(' .. last or '-', '+', 'COUNT', 1)[1]
   local times = {}
   for _, entry in ipairs({ given_back or new, new or given_back }) do
     times[#times + 1] = ms_of(entry[1])
@@ -19,7 +20,7 @@ end
 
 local function leased(stream)
   local all = {}
-  for _, consumer in ipairs(redis.call('XPENDING', stream, GROUP)[4] or {}) do
+  for _, consumer in ipairs(last_delivered(stream) and redis.call('XPENDING', stream, GROUP)[4] or {}) do
     if consumer[1] ~= NOBODY then
       all[#all + 1], all[#all + 2] = consumer[1], consumer[2]
     end

@@ -37,10 +37,12 @@ local function claim(id, count)
 end
 
 -- Takes what was delivered and is pending no more, though it has not ended: somebody has deleted its consumer or acknowledged it, by hand
--- or with a tool. Each such entry lies before one that is pending, or behind the last of them.
+-- or with a tool. Each such entry lies before one that is pending, or behind the last of them. At a look it walks past so many that are pending;
+-- the next one goes on there.
+local WALK = 10000
 local function take_orphans()
-  local last, pending, new = group_of(stream)
-  local most, from = math.min(n - #taken, redis.call('XLEN', stream) - pending - (new or 0)), '-'
+  local most = math.min(n - #taken, redis.call('XLEN', stream) - redis.call('XPENDING', stream, GROUP)[1])
+  local from, walked = redis.call('HGET', about, 'looked_to') or '-', 0
   local function take(to)
     for _, entry in ipairs(most > 0 and redis.call('XRANGE', stream, from, to, 'COUNT', most) or {}) do
       redis.call('XCLAIM', stream, GROUP, consumer, 0, entry[1], 'FORCE', 'RETRYCOUNT', 1, 'JUSTID')
@@ -48,15 +50,38 @@ local function take_orphans()
       most = most - 1
     end
   end
-  while most > 0 do
+  while most > 0 and walked < WALK do
     local page = redis.call('XPENDING', stream, GROUP, from, '+', 100)
     for _, entry in ipairs(page) do
       take('(' .. entry[1])
       from = '(' .. entry[1]
     end
+    walked = walked + #page
     if #page == 0 then
-      return take(last)
+      take(last_delivered(stream))
+      most = 0
     end
+  end
+  write_when_full(about)
+  if most > 0 then
+    redis.call('HSET', about, 'looked_to', from)
+  else
+    redis.call('HDEL', about, 'looked_to')
+  end
+end
+
+-- By a clock that has gone back all leases would last for so much longer: they begin anew.
+local function follow_clock(ack_wait)
+  local now, before = now_ms(), tonumber(redis.call('HGET', about, 'looked_at') or 0)
+  write_when_full(about)
+  redis.call('HSET', about, 'looked_at', string.format('%.0f', now))
+  local from = before > now + ack_wait and '-'
+  while from do
+    local page = redis.call('XPENDING', stream, GROUP, from, '+', 100)
+    for _, entry in ipairs(page) do
+      redis.call('XCLAIM', stream, GROUP, entry[2], 0, entry[1], 'JUSTID')
+    end
+    from = page[1] and '(' .. page[#page][1]
   end
 end
 
@@ -64,7 +89,8 @@ for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, '-', '+', n, NOBODY
   claim(entry[1], entry[4])
 end
 if ARGV[4] == '1' and #taken < n then
-  local ack_wait = redis.call('HGET', KEYS[6], 'ack_wait')
+  local ack_wait = tonumber(redis.call('HGET', KEYS[6], 'ack_wait'))
+  follow_clock(ack_wait)
   for _, entry in ipairs(redis.call('XPENDING', stream, GROUP, 'IDLE', ack_wait, '-', '+', n - #taken)) do
     claim(entry[1], entry[4])
   end
