@@ -51,6 +51,7 @@ pub(super) fn shell(line: &str) -> &'static str {
 pub(super) fn is_for_bash(line: &str) -> bool {
     let Ok(tokens) = tokens(line) else { return IN_TEXT.iter().any(|text| line.contains(text)) };
     let word = |token: &Token| match &token.kind {
+        TokenKind::Word(word) if word.raw == "time" => true,
         TokenKind::Word(word) => is_word_of_bash(word),
         TokenKind::Pipe => line[token.at.clone()].ends_with('&'),
         TokenKind::Redirect(how) => how.starts_with("&>") || how.ends_with("<<<"),
@@ -59,9 +60,19 @@ pub(super) fn is_for_bash(line: &str) -> bool {
     let pair = |pair: &[Token]| match (&pair[0].kind, &pair[1].kind) {
         // `((n++))`, `for ((…))`
         (TokenKind::Open, TokenKind::Open) => pair[0].at.end == pair[1].at.start,
-        // `all=(a b)`
+        // `{fd}> FILE`
+        (TokenKind::Word(word), TokenKind::Redirect(_)) => {
+            word.raw.starts_with('{') && word.raw.ends_with('}') && pair[0].at.end == pair[1].at.start
+        }
+        // `all=(a b)`, `f-g() {…}`
         (TokenKind::Word(word), TokenKind::Open) => {
-            word.raw.ends_with('=') && word.is_assignment() && pair[0].at.end == pair[1].at.start
+            let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            pair[0].at.end == pair[1].at.start && !word.raw.bytes().all(is_letter)
+        }
+        // `;&`, `;;&`
+        (TokenKind::Join, TokenKind::Join) => {
+            let (first, second) = (&line[pair[0].at.clone()], &line[pair[1].at.clone()]);
+            first.ends_with(';') && second == "&" && pair[0].at.end == pair[1].at.start
         }
         // `>& FILE`
         (TokenKind::Redirect(how), TokenKind::Word(word)) if how.ends_with(">&") => {
@@ -81,16 +92,24 @@ fn is_command_of_bash(words: &Vec<&Word>) -> bool {
         options.filter(|letters| !letters.is_empty()).any(|letters| letters.chars().any(of))
     };
     match name.text.as_str() {
+        "echo" if rest.iter().any(|word| word.text.contains('\\')) => true,
         "echo" => {
             let first = rest.first().and_then(|word| word.text.strip_prefix('-')).unwrap_or_default();
             first.contains(['e', 'E']) && first.chars().all(|letter| "neE".contains(letter))
         }
-        "read" => letters(&|letter| !"rp".contains(letter)),
+        "read" => {
+            let names = rest.iter().filter(|word| !word.text.starts_with('-')).count();
+            letters(&|letter| !"rp".contains(letter))
+                || names == usize::from(letters(&|letter| letter == 'p'))
+        }
         "printf" => {
             letters(&|letter| letter == 'v') || rest.first().is_some_and(|word| has_format(&word.text))
         }
         "[" | "test" => has(&["==", "=~", "-v"]),
-        "trap" => has(&["ERR", "DEBUG", "RETURN"]),
+        "trap" => has(&["ERR", "DEBUG", "RETURN"]) || rest.iter().any(|word| word.text.starts_with("SIG")),
+        "kill" => rest.iter().any(|word| word.text.trim_start_matches('-').starts_with("SIG")),
+        "exec" => letters(&|_| true),
+        "." => rest.first().is_some_and(|file| !file.text.contains('/')),
         "set" => has(&["pipefail"]),
         "export" => letters(&|letter| letter == 'f'),
         "type" => letters(&|_| true),
@@ -99,14 +118,22 @@ fn is_command_of_bash(words: &Vec<&Word>) -> bool {
     }
 }
 
-/// Of printf: `%q`, `%(…)T`.
+/// Of printf: `%q`, `%(…)T`, `\x41`, `\u00e9`, `\e`.
 fn has_format(text: &str) -> bool {
-    text.replace("%%", "").split('%').skip(1).any(|part| part.starts_with(['q', '(']))
+    text.replace("\\\\", "").split('\\').skip(1).any(|part| part.starts_with(['x', 'u', 'U', 'e', 'E']))
+        || text.replace("%%", "").split('%').skip(1).any(|part| part.starts_with(['q', '(']))
 }
 
 fn is_word_of_bash(word: &Word) -> bool {
     let Some(Parts { bare, expanded }) = Parts::of(&word.raw) else { return true };
     has_list(&bare)
+        || bare.contains("[^")
+        || expanded
+            .split("${")
+            .skip(1)
+            .any(|value| value.split('}').next().is_some_and(|value| value.contains("[^")))
+        || expanded.split("$((").skip(1).any(is_sum_of_bash)
+        || word.inner_lines().into_iter().any(is_file)
         || ["<(", ">("].iter().any(|open| bare.contains(open))
         || (word.is_assignment() && word.raw.split_once('=').is_some_and(|(name, _)| name.ends_with('+')))
         || expanded.split('$').skip(1).any(is_variable_of_bash)
@@ -122,13 +149,13 @@ struct Parts {
 }
 
 impl Parts {
-    /// None: it has `$'…'`.
+    /// None: it has `$'…'` or `$"…"`.
     fn of(raw: &str) -> Option<Parts> {
         let mut parts = Parts { bare: String::new(), expanded: String::new() };
         let (mut quote, mut letters) = (None, raw.chars());
         while let Some(letter) = letters.next() {
             match (letter, quote) {
-                ('\'', None) if parts.bare.ends_with('$') => return None,
+                ('\'' | '"', None) if parts.bare.ends_with('$') => return None,
                 ('\'' | '"', None) => quote = Some(letter),
                 (letter, Some(end)) if letter == end => quote = None,
                 ('\\', None | Some('"')) => drop(letters.next()),
@@ -142,6 +169,20 @@ impl Parts {
         }
         Some(parts)
     }
+}
+
+/// `$(< FILE)`
+fn is_file(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with('<') && !line.starts_with("<(")
+}
+
+/// What follows `$((`: `n++`, `2 ** 3`, `16#ff`, `a, b`, `RANDOM`.
+fn is_sum_of_bash(text: &str) -> bool {
+    let sum = text.split("))").next().unwrap_or_default();
+    let names = sum.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    ["++", "--", "**", "#", ","].iter().any(|sign| sum.contains(sign))
+        || names.into_iter().any(|name| VARIABLES.contains(&name))
 }
 
 /// `{a,b}`, `{1..9}`.
@@ -211,6 +252,28 @@ mod tests {
             "read -a x",
             "printf %q {}",
             "cat <<E && [[ a ]]\nE",
+            "rm [^a]*",
+            "case {} in [^a]*) a;; esac",
+            "x={}; echo \"${x%%[^0-9]*}\"",
+            "x=$(<{}); a",
+            "echo `< {}`",
+            "printf '%s\\x09' {}",
+            "printf '\\u00e9'",
+            "echo $((RANDOM + 1))",
+            "echo \"$((x++))\"",
+            "echo $((16#ff))",
+            "echo $\"hi\"",
+            "echo 'a\\tb'",
+            "a | { read; echo $REPLY; }",
+            "read -p 'Go? '",
+            "trap 'a' SIGTERM",
+            "kill -SIGTERM 1",
+            "exec -a x a",
+            "exec {out}> a",
+            "case a in a) b;& c) d;; esac",
+            "f-g() { a; }",
+            ". run.sh",
+            "time a",
         ] {
             assert!(is_for_bash(line), "{line}");
         }
@@ -227,6 +290,13 @@ mod tests {
             "echo -n {}; echo - -e; printf '%s' {}",
             "echo '[[ a ]] &> <(b)' \"{a,b}\"",
             "read -r x",
+            "read -p 'Go? ' x",
+            "grep \"[^a]\" {}",
+            "echo $((x + (1 - 2) * 3))",
+            "printf '\\n%s\\t\\\\x' {}",
+            "x=\"$(basename {})\"",
+            "trap 'a' TERM",
+            "exec a -b",
             "x=$((1 + 2))",
             "(a; b)",
             "f() { a; }",

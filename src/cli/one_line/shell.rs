@@ -94,14 +94,84 @@ fn is_plain(letter: char) -> bool {
     letter.is_alphanumeric() || "_./:=,+@%-".contains(letter)
 }
 
-/// Where the shell is, as far as it matters for what it makes of a word.
+/// What has begun and not ended, as far as it matters for what the shell makes of a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Quotes {
-    None,
+enum Open {
     Single,
     Double,
     /// `$'…'`, in which a backslash keeps the quote from closing.
     Escaped,
+    /// `$(`, with this many parentheses: quotes begin anew in it.
+    Command(usize),
+    /// `${`.
+    Parameter,
+    Backquotes,
+}
+
+/// Where the shell is in a line.
+#[derive(Default)]
+struct Quoting {
+    open: Vec<Open>,
+    /// The letter before is a `$` with which something may begin.
+    is_dollar: bool,
+    /// Shells differ in, or only a whole shell can tell, where the quotes around this end.
+    is_unclear: bool,
+}
+
+impl Quoting {
+    fn is_in_text(&self) -> bool {
+        matches!(self.open.last(), Some(Open::Single | Open::Double | Open::Escaped))
+    }
+
+    /// An item would be a part of a text. What stands in a `$(…)` is a line of its own, whatever is around that.
+    fn is_quoted(&self) -> bool {
+        let is_command = |open: &Open| matches!(open, Open::Command(_));
+        let inner = self.open.iter().rposition(is_command).map_or(0, |at| at + 1);
+        self.open[inner..].iter().any(|open| matches!(open, Open::Single | Open::Double | Open::Escaped))
+    }
+
+    /// Takes the first letter of the rest. A backslash takes the next one with it.
+    fn take(&mut self, letter: char, rest: &str) {
+        let top = self.open.last().copied();
+        let is_in_double = self.open.contains(&Open::Double);
+        let is_dollar = std::mem::take(&mut self.is_dollar);
+        // `$$` is a number.
+        self.is_dollar = letter == '$' && !is_dollar && !matches!(top, Some(Open::Single | Open::Escaped));
+        match (letter, top) {
+            ('\'', Some(Open::Single | Open::Escaped))
+            | ('"', Some(Open::Double))
+            | ('}', Some(Open::Parameter))
+            | ('`', Some(Open::Backquotes))
+            | (')', Some(Open::Command(1))) => drop(self.open.pop()),
+            (_, Some(Open::Single | Open::Escaped)) => {}
+            ('(', _) if is_dollar => {
+                self.is_unclear |= is_in_double && may_have_other_parentheses(rest);
+                self.open.push(Open::Command(1));
+            }
+            ('{', _) if is_dollar => self.open.push(Open::Parameter),
+            ('`', _) => self.open.push(Open::Backquotes),
+            ('\'', Some(Open::Double)) => {}
+            ('\'' | '"', Some(Open::Parameter | Open::Backquotes)) if is_in_double => self.is_unclear = true,
+            ('"', _) => self.open.push(Open::Double),
+            ('\'', _) => self.open.push(if is_dollar { Open::Escaped } else { Open::Single }),
+            ('(', Some(Open::Command(depth))) => self.replace(Open::Command(depth + 1)),
+            (')', Some(Open::Command(depth))) => self.replace(Open::Command(depth - 1)),
+            _ => {}
+        }
+    }
+
+    fn replace(&mut self, top: Open) {
+        self.open.pop();
+        self.open.push(top);
+    }
+}
+
+/// A pattern of `case` has one that nothing has opened; in a comment or a here-document they are letters.
+fn may_have_other_parentheses(line: &str) -> bool {
+    let begins_word =
+        |before: &str| before.ends_with(|last: char| last.is_whitespace() || ";&|()".contains(last));
+    let has_comment = line.match_indices('#').any(|(at, _)| begins_word(&line[..at]));
+    has_comment || line.contains("case") || line.contains("<<")
 }
 
 /// Takes the placeholders out of a line. `many`: an item is several arguments.
@@ -177,9 +247,9 @@ fn unused_name(line: &str) -> String {
 impl ShellLine {
     /// Takes the placeholders out. Arguments that are known already keep their place.
     fn read(&mut self, line: &str, many: bool) -> Result<(), String> {
-        let (mut quotes, mut begins_word, mut rest) = (Quotes::None, true, line);
+        let (mut quoting, mut begins_word, mut rest) = (Quoting::default(), true, line);
         while let Some(letter) = rest.chars().next() {
-            if letter == '#' && begins_word && quotes == Quotes::None {
+            if letter == '#' && begins_word && !quoting.is_in_text() {
                 let end = rest.find('\n').unwrap_or(rest.len());
                 self.script.push_str(&rest[..end]);
                 rest = &rest[end..];
@@ -193,7 +263,7 @@ impl ShellLine {
                         true
                     }
                     Meaning::Stands(piece) if is_placeholder(&piece, many) => {
-                        refuse(written, quotes, &self.script)?;
+                        refuse(written, &quoting, &self.script)?;
                         let name =
                             self.argument(written, many && piece == Piece::Argument(Part::Whole, None));
                         let start = self.script.len();
@@ -201,27 +271,22 @@ impl ShellLine {
                         self.items.push((start..self.script.len(), written.to_owned()));
                         true
                     }
-                    Meaning::Stands(_) if quotes == Quotes::None => return Err(no_argument(written)),
+                    Meaning::Stands(_) if !quoting.is_quoted() => return Err(no_argument(written)),
                     Meaning::Stands(_) => false,
                 };
                 if is_text {
+                    quoting.is_dollar = false;
                     (rest, begins_word) = (after, false);
                     continue;
                 }
             }
             let length = match letter {
-                '\\' if quotes != Quotes::Single => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+                '\\' if quoting.open.last() != Some(&Open::Single) => {
+                    1 + rest[1..].chars().next().map_or(0, char::len_utf8)
+                }
                 _ => letter.len_utf8(),
             };
-            quotes = match (letter, quotes) {
-                ('\'', Quotes::None) if self.script.ends_with('$') && !self.script.ends_with("\\$") => {
-                    Quotes::Escaped
-                }
-                ('\'', Quotes::None) => Quotes::Single,
-                ('\'', Quotes::Single | Quotes::Escaped) | ('"', Quotes::Double) => Quotes::None,
-                ('"', Quotes::None) => Quotes::Double,
-                (_, same) => same,
-            };
+            quoting.take(letter, rest);
             begins_word = letter.is_whitespace() || ";&|()".contains(letter);
             self.script.push_str(&rest[..length]);
             rest = &rest[length..];
@@ -298,8 +363,14 @@ fn no_argument(word: &str) -> String {
 }
 
 /// Inside of quotes the item would be part of a text that the shell, or the program, reads; in `$((…))` it is calculated.
-fn refuse(word: &str, quotes: Quotes, before: &str) -> Result<(), String> {
-    if quotes != Quotes::None {
+fn refuse(word: &str, quoting: &Quoting, before: &str) -> Result<(), String> {
+    if quoting.is_unclear {
+        return Err(format!(
+            "`{word}` stands in or behind quotes that have a `$(…)` with `case`, a comment or a here-document in them, or quotes in a `${{…}}` \
+             or in backquotes: only a whole shell can tell where they end; put it into a variable first (`x={word}; …`), and use `\"$x\"`"
+        ));
+    }
+    if quoting.is_quoted() {
         return Err(format!(
             "`{word}` stands inside of quotes: leave the quotes out around it, for the item is one word by itself \
              (`'a b'{word}`, not `'a b{word}'`)"
@@ -539,9 +610,31 @@ mod tests {
             r#"echo "{}""#,
             r#"ssh host "gzip {.}""#,
             "echo $(( {} + 1 ))",
-            r#"x "$(cat {})""#,
+            r#"echo "$(rm -v "{}")""#,
+            r#"echo "$(rm -v "$(echo "{}")")""#,
+            r#"echo "${u:-$(printf %s "{}")}""#,
+            r#"echo "`echo "{}"`""#,
+            r#"echo "`echo {}`""#,
+            r#"echo "x $(printf %s "d{}e") y""#,
+            r#"y=a; echo "${y#"{}"}""#,
+            r#"echo "${y:-{}}""#,
+            r#"echo "$$(" "{}""#,
+            r#"echo "\$$(echo "{}")""#,
+            // Only a whole shell knows where the outer quotes end.
+            r#"echo "$(case x in x) echo "{}";; esac)""#,
+            "echo \"$(a # )\n)\" \"{}\"",
+            r#"echo "${y#"a"}" {}"#,
         ] {
             assert!(take_apart(line, false).is_err(), "{line}");
+        }
+        // A line of its own, whatever is around it.
+        for (line, script) in [
+            (r#"x "$(cat {})""#, r#"x "$(cat "$1")""#),
+            (r#"x="$(basename {})"; echo "$x" {}"#, r#"x="$(basename "$1")"; echo "$x" "$1""#),
+            (r#"x "a $(b "$(c {} 'd)')") $((1 + 2))" {}"#, r#"x "a $(b "$(c "$1" 'd)')") $((1 + 2))" "$1""#),
+            ("echo `basename {}`", "echo `basename \"$1\"`"),
+        ] {
+            assert_eq!(taken(line, false).0, script);
         }
         assert!(take_apart("sed 's/a{2}/b/' {1}", true).is_err());
         assert!(take_apart("echo {1}", false).unwrap_err().contains("which -n N makes"));

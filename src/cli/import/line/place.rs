@@ -168,8 +168,15 @@ fn source(line: &str, tokens: &[Token], commands: Range<usize>) -> Input {
 fn steps(tokens: &[Token]) -> Vec<Vec<Range<usize>>> {
     let mut steps = vec![Vec::new()];
     let (mut start, mut is_first, mut ends): (usize, bool, Vec<&str>) = (0, true, Vec::new());
+    let mut is_piped = false;
     for (n, token) in tokens.iter().enumerate() {
         let was_first = is_first;
+        // Line ends behind a pipe.
+        if is_piped && token.kind == TokenKind::Join {
+            start = n + 1;
+            continue;
+        }
+        is_piped = token.kind == TokenKind::Pipe;
         is_first = false;
         match &token.kind {
             TokenKind::Word(word) if was_first => match word.raw.as_str() {
@@ -350,6 +357,8 @@ mod tests {
             ("parallel -j2 a", "-j2 a #0"),
             ("-j2 a", "-j2 a #0"),
             ("find . -name '*.x' | parallel a", "[find . -name '*.x'] > a #0"),
+            ("find . |\n  # those\n\n parallel a |& b", "[find .] > a |& b #0"),
+            ("a | b |\nparallel c\nd", "[a | b] > c d #0"),
             ("cat 'a list' | /usr/bin/parallel a", "a list > a #0"),
             ("cat a b | sort | parallel c", "[cat a b | sort] > c #0"),
             ("parallel a < list > out", "list > a >out #0"),

@@ -102,7 +102,7 @@ fn a_line_of_parallel_has_its_options_here() {
         ("parallel FOO=x env", "-j cpus -- FOO=x env", 0),
         ("parallel type", "-j cpus -- type {}", 0),
         ("parallel exit {}", "-j cpus -- exit {}", 0),
-        ("parallel . {}", "-j cpus -- . {}", 0),
+        ("parallel . {}", "-j cpus -- . {}", 1),
         ("parallel mkdir out/{}/{a,b}", "-j cpus -- mkdir out/{}/{a,b}", 2),
         ("parallel mkdir '{a,b}/{}'", "-j cpus -- mkdir {a,b}/{}", 1),
         ("parallel '[[ -e {} ]] || rm {}'", "-j cpus -- [[ -e {} ]] || rm {}", 1),
