@@ -169,10 +169,12 @@ fn a_daemon_without_environment_ends_with_a_supervisor_that_is_killed() {
     wait_for_end_of(daemon, &run);
 }
 
+/// Each ends once its daemon has said its pid, or the process that it has started is over.
 #[test]
 fn a_program_that_becomes_a_daemon_is_ended_and_told_how_to_stay() {
     let run = Run::start(&format!(
-        "[stages.a]\ncommand = '''\n{DAEMON}\n'''\n[stages.b]\ncommand = 'exec sleep 1000'\n[stages.c]\ncommand = '(exit 0 &); exit 0'\n"
+        "[stages.a]\ncommand = '''\n{DAEMON} | {{ read pid; echo $pid; }}\n'''\n[stages.b]\ncommand = 'exec sleep 1000'\n\
+         [stages.c]\ncommand = '(exit 0 &) | cat; exit 0'\n"
     ));
     let daemon = daemon(&run, 0);
     wait_for_end_of(daemon, &run);
