@@ -378,6 +378,29 @@ fn moves(number: u64, from: &str, to: &str) -> Commit {
     Commit { step: Some(Step { from: from.into(), to: to.into() }), ..emits(number, &[to]) }
 }
 
+/// A lease that was lost and came back may be in one turn of a worker twice.
+fn a_commit_that_ends_an_item_twice_is_refused(kind: BrokerKind) {
+    run(async {
+        let (server, layout) = (Server::safe(kind), layout(&[10, 10]));
+        let broker = server.join(&layout, "m").await;
+        commit(&broker, "read", &[emits(1, &["x", "y"])]).await.unwrap();
+        let taken = broker.take(A, 2, false).await.unwrap();
+        let [x, y] = [passes(1, &taken[0]), passes(1, &taken[1])];
+        let both = |parts: [&Commit; 3]| Commit {
+            ends: parts.iter().flat_map(|part| part.ends.clone()).collect(),
+            outputs: parts.iter().flat_map(|part| part.outputs.clone()).collect(),
+            ..Commit::default()
+        };
+        let twice = Commit { number: 1, ..both([&x, &y, &x]) };
+        let once = Commit { number: 2, ..x.clone() };
+        assert_eq!(verdicts(&broker, "pass", &[twice, once]).await, [Verdict::Refused, Verdict::Done]);
+        let ledger = Ledger { put: 2, done: 1, leased: 1, ..Ledger::default() };
+        assert_eq!(broker.ledger(A).await.unwrap(), ledger);
+        assert_eq!(items(&broker, B).await, ["x"]);
+        audit(&broker, &layout).await;
+    });
+}
+
 fn a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it(kind: BrokerKind) {
     run(async {
         let layout = Layout { ack_wait: Duration::from_millis(2000), ..layout(&[10, 10]) };
@@ -912,6 +935,7 @@ on_both!(
     an_item_that_failed_for_good_is_a_dead_letter_in_the_step_that_ends_it,
     a_new_life_of_a_machine_ends_the_old_one_and_gives_back_what_it_held,
     a_queue_ends_once_all_its_writers_have_and_what_is_before_it,
+    a_commit_that_ends_an_item_twice_is_refused,
     a_stage_goes_on_from_its_position_on_whatever_machine_has_claimed_it,
     a_stage_that_works_everywhere_has_a_position_on_each_machine,
     what_was_answered_is_there_after_a_kill_of_the_server,

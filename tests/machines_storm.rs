@@ -46,9 +46,21 @@ fn assert_each_once(machines: &[Run], items: u32) {
         at.peek() == Some(n)
     };
     let missing: Vec<u32> = each_once(items).into_iter().filter(|n| !is_there(n)).take(20).collect();
+    // By machine: the lines that have them, with what is around.
+    let places = |run: &Run| {
+        let text = fs::read_to_string(run.folder.path().join("out.txt")).unwrap_or_default();
+        let all: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+        let is_twice = |line: &usize| twice.contains(&all[*line]);
+        let around = |line: usize| (line, all[line.saturating_sub(3)..(line + 4).min(all.len())].to_vec());
+        (0..all.len()).filter(is_twice).map(around).collect::<Vec<_>>()
+    };
+    let places: Vec<_> = machines.iter().map(places).collect();
+    for run in machines.iter().filter(|_| !twice.is_empty()) {
+        eprintln!("---- what each life of a machine said\n{}", cluster::lives(run));
+    }
     assert!(
         twice.is_empty() && missing.is_empty() && found.len() == items as usize,
-        "{} of {items}; twice: {twice:?}; missing: {missing:?}",
+        "{} of {items}; twice: {twice:?}, at {places:?}; missing: {missing:?}",
         found.len()
     );
 }

@@ -16,6 +16,7 @@
 //! | and another has begun alone | the other's mark | cuts nothing, makes it `several` |
 //! | … and that one is killed, and comes back, too | `several` | neither cuts |
 //! | and another works at the same time | `several` | neither cuts |
+//! | and begins again while the kernel is still busy with the death | the claim of the dead for a moment | waits for that, then as above |
 //! | another, before it has made it `several` | the mark of the first, and no line of the other | cuts: all of it is its own |
 //!
 //! Two that begin at once: each claims the file, marks it, and only then looks for the claims of others. One that claims
@@ -29,6 +30,7 @@ use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 const NAME: &str = "user.mprun.writer";
 const SEVERAL: &str = "several";
@@ -68,7 +70,25 @@ fn step(found: Found, known: u64, is_alone: bool, is_empty: bool) -> Step {
     }
 }
 
+/// A process that was killed keeps its claim until the kernel is through with it, which a busy computer takes its time for.
+const DYING_FOR: Duration = Duration::from_secs(1);
+const LOOKED_EVERY: Duration = Duration::from_millis(5);
+
 impl<F: AsFd> Appender<F> {
+    /// A claim to the file, if it can be read. Claims of processes that were just killed are waited for: they would make the file `several` for
+    /// good. One that stays is another writer's.
+    pub(crate) fn claim(&self, whose: &[u8]) -> io::Result<Option<Claim>> {
+        if !self.is_file() {
+            return Ok(None);
+        }
+        let Ok(reader) = self.reader() else { return Ok(None) };
+        let (claim, begun) = (Claim::new(reader, whose)?, Instant::now());
+        while !claim.is_alone() && begun.elapsed() < DYING_FOR && self.found()? != Found::Several {
+            std::thread::sleep(LOOKED_EVERY);
+        }
+        Ok(Some(claim))
+    }
+
     /// Before the first write of a turn: the mark of a file that counts by its length ([`NO_MARK`]: there can't be one), or
     /// `None` where others write it, too. `known`: the mark that the token names, if it is about this file.
     pub(crate) fn mark(&self, claim: Option<&Claim>, known: u64) -> io::Result<Option<u64>> {
@@ -222,6 +242,30 @@ mod tests {
     }
 
     const STEPS: usize = 10;
+
+    #[test]
+    fn the_claim_of_a_process_that_dies_is_waited_for_and_that_of_another_writer_is_not() {
+        let path = file();
+        let open = || {
+            let file = OpenOptions::new().append(true).open(&path).unwrap();
+            Appender::new(file, UndoLog::create().unwrap()).unwrap()
+        };
+        let (before, after) = (open(), open());
+        let dying = before.claim(b"before").unwrap();
+        let known = before.mark(dying.as_ref(), NO_MARK).unwrap().unwrap();
+        let end = std::thread::spawn(|| {
+            std::thread::sleep(DYING_FOR / 20);
+            drop((before, dying));
+        });
+        let claim = after.claim(b"after").unwrap();
+        assert_eq!(after.mark(claim.as_ref(), known).unwrap(), Some(known));
+        end.join().unwrap();
+        let (another, claimed) = (open(), Instant::now());
+        let other = another.claim(b"another").unwrap();
+        assert!(claimed.elapsed() >= DYING_FOR && !other.unwrap().is_alone());
+        assert_eq!(after.mark(claim.as_ref(), known).unwrap(), Some(known), "it is gone again");
+        fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn wherever_two_machines_are_killed_and_come_back_no_acknowledged_line_is_lost() {

@@ -137,6 +137,21 @@ pub struct Commit {
     pub marks: Vec<SharedQueue>,
 }
 
+/// Where no stage is: a step from there is refused. Positions are JSON, or empty.
+pub(super) const NOWHERE: &[u8] = b"\0nowhere";
+
+impl Commit {
+    /// A lease that was lost, came back and was handed out again may lie in one turn of a worker twice. Such a commit is refused by both
+    /// brokers, whatever else holds: it would publish what the worker has made of the item twice.
+    pub(super) fn ends_one_twice(&self) -> bool {
+        let lease = |end: &End| (end.queue, end.sequence);
+        let is_in_order = self.ends.is_sorted_by(|before, behind| lease(before) < lease(behind));
+        let mut leases: Vec<_> = if is_in_order { Vec::new() } else { self.ends.iter().map(lease).collect() };
+        leases.sort_unstable();
+        leases.windows(2).any(|pair| pair[0] == pair[1])
+    }
+}
+
 /// The end of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {

@@ -106,11 +106,9 @@ impl Printing {
     }
 
     fn look_for_others(&mut self, output: &Appender<impl AsFd>, known: u64) -> io::Result<()> {
-        if self.claim.is_none()
-            && let Ok(reader) = output.reader()
-        {
+        if self.claim.is_none() {
             // The same for all stages of the run: they have one token.
-            self.claim = Some(Claim::new(reader, &[self.run.as_bytes(), NAME].join(&0))?);
+            self.claim = output.claim(&[self.run.as_bytes(), NAME].join(&0))?;
         }
         self.mark = output.mark(self.claim.as_ref(), known)?;
         Ok(())

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use super::server::Server;
-use super::support::{Folder, Run, process};
+use super::support::{Folder, Run, process, wait_until};
 use std::fs;
 
 /// A machine that runs these stages of a file.
@@ -11,19 +11,30 @@ pub fn machine(text: &str, stages: &str) -> Run {
     Run::start_with(text, &["--stages", stages])
 }
 
+/// Has what earlier lives of a machine said.
+const LIVES: &str = "lives.err";
+
+/// What each life of a machine said.
+pub fn lives(run: &Run) -> String {
+    fs::read_to_string(run.folder.path().join(LIVES)).unwrap_or_default() + &run.stderr()
+}
+
 /// The same machine again, after its end.
 pub fn again(mut run: Run, stages: &str) -> Run {
+    let said = lives(&run);
     let folder = std::mem::replace(&mut run.folder, Folder::new());
     drop(run);
+    fs::write(folder.path().join(LIVES), said).unwrap();
     Run::in_folder(folder, &["--stages", stages])
 }
 
-/// All processes of a machine die.
+/// All processes of a machine die, and are gone: a power cut leaves none that the kernel is still busy with.
 pub fn power_off(run: &mut Run) {
     run.signal(9);
     let folder = run.folder.path().to_owned();
-    while let Some(pid) = process::in_folder(&folder).first() {
-        process::kill(*pid, 9);
+    while let Some(&pid) = process::in_folder(&folder).first() {
+        process::kill(pid, 9);
+        wait_until("its end", || (!process::is_alive(pid)).then_some(()));
     }
     run.wait();
 }

@@ -52,7 +52,7 @@ fn stored(commits: &[Commit]) -> (Vec<StoredCommit>, Vec<u8>) {
 fn stored_but(commits: &[Commit], void: &BTreeSet<usize>) -> (Vec<StoredCommit>, Vec<u8>) {
     let outputs = commits.iter().flat_map(|commit| &commit.outputs);
     let mut data = Vec::with_capacity(outputs.map(|output| output.item.len()).sum());
-    let stored = |(n, commit): (usize, &Commit)| match void.contains(&n) {
+    let stored = |(n, commit): (usize, &Commit)| match void.contains(&n) || commit.ends_one_twice() {
         true => StoredCommit::void(commit.number),
         false => StoredCommit::of(commit, &mut data),
     };

@@ -2,6 +2,7 @@
 
 use super::keys::RunKeys;
 use super::transaction::Transaction;
+use crate::broker::values::NOWHERE;
 use crate::broker::{Commit, Output, Sequence, SharedQueue};
 use redis::Cmd;
 use std::ops::Range;
@@ -136,9 +137,11 @@ fn add_commit(script: &mut Cmd, commit: &Commit, queues: &[SharedQueue], is_apar
             script.arg(item);
         }
     }
-    script.arg(usize::from(commit.step.is_some()));
-    if let Some(step) = &commit.step {
-        script.arg(&step.from[..]).arg(&step.to[..]);
+    let step = commit.step.as_ref().map(|step| (&step.from[..], &step.to[..]));
+    let step = if commit.ends_one_twice() { Some((NOWHERE, NOWHERE)) } else { step };
+    script.arg(usize::from(step.is_some()));
+    if let Some((from, to)) = step {
+        script.arg(from).arg(to);
     }
     script.arg(commit.marks.len());
     for &mark in &commit.marks {

@@ -3,6 +3,7 @@
 
 use super::blobs::{ItemRef, Span};
 use super::reserved::Reserved;
+use crate::broker::values::NOWHERE;
 use crate::broker::{
     Commit, Fault, Forgotten, Judged, Progress, QueueSettings, Registered, Retried, RunOrder, Sequence,
     SharedQueue,
@@ -127,9 +128,6 @@ pub(in crate::broker::jetstream) struct Line<'a> {
     pub name: &'a str,
     pub place: &'a str,
 }
-
-/// No stage's position: those are JSON, or empty.
-const NOWHERE: &[u8] = b"\0nowhere";
 
 /// A commit whose outputs lie in the data of its message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,8 +34,7 @@ impl Outlet {
             result => result,
         };
         let appender = Appender::new(opened?, log.clone())?;
-        let reader = if appender.is_file() { appender.reader().ok() } else { None };
-        let claim = reader.map(|reader| Claim::new(reader, whose)).transpose()?;
+        let claim = appender.claim(whose)?;
         Ok(Outlet { path: path.to_owned(), appender, checked_at: Instant::now(), claim, mark: None })
     }
 
