@@ -114,7 +114,7 @@ impl<F: AsFd> Appender<F> {
     }
 
     /// Whether all behind what counts was written under the token that names this mark.
-    pub(super) fn has_mark(&self, mark: u64) -> io::Result<bool> {
+    pub(crate) fn has_mark(&self, mark: u64) -> io::Result<bool> {
         Ok(mark != NO_MARK && self.found()? == Found::One(mark))
     }
 

@@ -71,9 +71,24 @@ impl ToFile {
         self.log.set_begun(&self.key())?;
         self.log_begin(path, found);
         if self.counts.run != self.run.as_bytes() {
-            (self.counts.run, self.counts.files) = (self.run.clone().into_bytes(), Vec::new());
+            let same = if is_added_to { self.same_file()? } else { None };
+            (self.counts.run, self.counts.files) =
+                (self.run.clone().into_bytes(), same.into_iter().collect());
         }
         Ok(())
+    }
+
+    /// What an earlier run has counted, as long as it is now, if nobody else has written it since: then its mark stays. The position that a broker has
+    /// names that one until the first turn of this run is acknowledged, and only by it the lines of that turn are cut off.
+    fn same_file(&self) -> io::Result<Option<CountedFile>> {
+        let Some(outlet) = &self.outlet else { return Ok(None) };
+        let known = self.counts.of(&self.name()).filter(|known| known.file == outlet.appender.id());
+        match known {
+            Some(known) if outlet.appender.has_mark(known.mark)? => {
+                Ok(Some(CountedFile { length: outlet.appender.length()?, ..known.clone() }))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The token names the file that this turn writes to.
