@@ -113,6 +113,30 @@ fn over_three_machines_that_die_in_turn_two_hundred_thousand_items_are_there_onc
     ends(&mut machines, ITEMS);
 }
 
+/// The position that a broker has names the mark of the file. A life that gave the file another one could have its first turn cut off by none.
+#[test]
+fn a_machine_that_comes_back_finds_the_mark_of_its_file_and_leaves_it() {
+    const ITEMS: u32 = 4_000;
+    let server = Server::safe(BrokerKind::Redis);
+    let text = storm(&server, ITEMS, "sleep = '1ms'");
+    let (mut feeds, mut writes) = (machine(&text, "read,work"), machine(&text, "write"));
+    let mark = |run: &Run| {
+        let mut mark = [0; 32];
+        let length =
+            rustix::fs::getxattr(run.folder.path().join("out.txt"), "user.mprun.writer", &mut mark).unwrap();
+        String::from_utf8(mark[..length].to_vec()).unwrap()
+    };
+    wait_until("lines that count", || (lines(&writes) > 500).then_some(()));
+    let before = mark(&writes);
+    power_off(&mut writes);
+    writes = again(writes, "write");
+    let there = lines(&writes);
+    wait_until("more lines", || (lines(&writes) > there + 100).then_some(()));
+    assert_eq!(mark(&writes), before, "{}", writes.stderr());
+    assert_eq!((feeds.wait(), writes.wait()), (0, 0));
+    assert_each_once(&[writes], ITEMS);
+}
+
 fn a_cable_that_is_cut_slow_or_half_open_loses_and_doubles_nothing(kind: BrokerKind) {
     const ITEMS: u32 = 20_000;
     let server = Server::safe(kind);
