@@ -1,7 +1,7 @@
 //! What of a line for a shell is bash's: sh stops at it, or reads it in another way. To sh `[[` is a program that is missing, and
 //! `a &> b` is `a` in the background.
 
-use super::shell_tokens::{Token, TokenKind, Word, commands, tokens};
+use super::shell_tokens::{BEFORE_COMMAND, Token, TokenKind, Word, commands, is_descriptor, tokens};
 
 /// Commands that only bash has.
 const COMMANDS: [&str; 18] = [
@@ -51,7 +51,6 @@ pub(super) fn shell(line: &str) -> &'static str {
 pub(super) fn is_for_bash(line: &str) -> bool {
     let Ok(tokens) = tokens(line) else { return IN_TEXT.iter().any(|text| line.contains(text)) };
     let word = |token: &Token| match &token.kind {
-        TokenKind::Word(word) if word.raw == "time" => true,
         TokenKind::Word(word) => is_word_of_bash(word),
         TokenKind::Pipe => line[token.at.clone()].ends_with('&'),
         TokenKind::Redirect(how) => how.starts_with("&>") || how.ends_with("<<<"),
@@ -62,7 +61,7 @@ pub(super) fn is_for_bash(line: &str) -> bool {
         (TokenKind::Open, TokenKind::Open) => pair[0].at.end == pair[1].at.start,
         // `{fd}> FILE`
         (TokenKind::Word(word), TokenKind::Redirect(_)) => {
-            word.raw.starts_with('{') && word.raw.ends_with('}') && pair[0].at.end == pair[1].at.start
+            is_descriptor(&word.raw) && pair[0].at.end == pair[1].at.start
         }
         // `all=(a b)`, `f-g() {…}`
         (TokenKind::Word(word), TokenKind::Open) => {
@@ -80,7 +79,18 @@ pub(super) fn is_for_bash(line: &str) -> bool {
         }
         _ => false,
     };
-    tokens.iter().any(word) || tokens.windows(2).any(pair) || commands(&tokens).iter().any(is_command_of_bash)
+    let begins = |at: usize| match at.checked_sub(1).map(|before| &tokens[before].kind) {
+        Some(TokenKind::Word(word)) => BEFORE_COMMAND.contains(&word.raw.as_str()),
+        Some(TokenKind::Redirect(_) | TokenKind::Close) => false,
+        Some(TokenKind::Join | TokenKind::Pipe | TokenKind::Open) | None => true,
+    };
+    let is_timed = |(at, token): (usize, &Token)| {
+        matches!(&token.kind, TokenKind::Word(word) if word.raw == "time") && begins(at)
+    };
+    tokens.iter().enumerate().any(is_timed)
+        || tokens.iter().any(word)
+        || tokens.windows(2).any(pair)
+        || commands(&tokens).iter().any(is_command_of_bash)
 }
 
 fn is_command_of_bash(words: &Vec<&Word>) -> bool {
@@ -297,6 +307,7 @@ mod tests {
             "x=\"$(basename {})\"",
             "trap 'a' TERM",
             "exec a -b",
+            "echo time {}>{}.out",
             "x=$((1 + 2))",
             "(a; b)",
             "f() { a; }",

@@ -54,6 +54,14 @@ impl Word {
     }
 }
 
+/// `{NAME}`, beside an operator of redirection: the variable that gets the number of the descriptor.
+pub(in crate::cli) fn is_descriptor(raw: &str) -> bool {
+    let name = raw.strip_prefix('{').and_then(|raw| raw.strip_suffix('}'));
+    name.is_some_and(|name| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })
+}
+
 /// Words of the shell before a command.
 pub(in crate::cli) const BEFORE_COMMAND: [&str; 10] =
     ["{", "!", "if", "then", "else", "elif", "do", "while", "until", "time"];

@@ -74,14 +74,14 @@ pub(super) fn add_commits(
 /// Entries of a stream that end, with none between them: ids of one millisecond rise by one.
 #[derive(Debug, PartialEq, Eq)]
 struct Run {
-    /// They have ended where so many commits have happened.
+    /// The number of leading commits of the script that end all entries of the run.
     commits: usize,
     first: Sequence,
     /// The id behind the last one.
     behind: Sequence,
 }
 
-/// A run has entries of so many commits. One is no use where a commit of it finds no room.
+/// The commits whose entries may be in one run. A run is of no use where one of its commits finds no room.
 const COMMITS_OF_RUN: usize = 16;
 
 /// Those of each queue, in their order in the stream.

@@ -161,8 +161,8 @@ impl Visitor {
     }
 }
 
-/// What a machine shows has so many ms left to live: how long ago it has shown it. `None` where it has not, or where the server's clock has gone back
-/// since: it would live for longer than it may.
+/// The age of a machine's snapshot, from the ms that its key has left to live. `None`: the machine has shown none, or the server's clock has
+/// gone back since (the key would live for longer than a snapshot does).
 pub(super) fn since_shown(left_to_live: i64) -> Option<Duration> {
     let left_to_live = u64::try_from(left_to_live).ok().map(Duration::from_millis)?;
     SHOWN_FOR.checked_sub(left_to_live).filter(|_| !left_to_live.is_zero())

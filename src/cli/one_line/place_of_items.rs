@@ -2,7 +2,7 @@
 //! that name the item would be the program, and in a comment it would be nothing.
 
 use crate::cli::bash_words;
-use crate::cli::shell_tokens::{BEFORE_COMMAND, Token, TokenKind, Word, tokens_around_texts};
+use crate::cli::shell_tokens::{BEFORE_COMMAND, Token, TokenKind, Word, is_descriptor, tokens_around_texts};
 use std::ops::Range;
 
 /// Why an item can't stand where it does. The number is its place among those of the line, and a word is one of the script.
@@ -159,14 +159,6 @@ impl Line<'_> {
 
 fn is_redirect(kind: &TokenKind) -> bool {
     matches!(kind, TokenKind::Redirect(_))
-}
-
-/// `{fd}`, in which bash puts the number of a file.
-fn is_descriptor(raw: &str) -> bool {
-    let name = raw.strip_prefix('{').and_then(|raw| raw.strip_suffix('}'));
-    name.is_some_and(|name| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    })
 }
 
 /// `x=` or `x+=`, before a parenthesis.

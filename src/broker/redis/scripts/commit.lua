@@ -19,7 +19,8 @@
 --   number, ended, {queue, how many, id…}…, dead, {queue, id, cause, attempts}…, 0 or 1: outputs come by plain commands,
 --   outputs, {queue, how many, item… unless they come by plain commands}…, 0 or 1 step, {from, to}, marks, {queue}…
 --   Each queue is in one group of ended and in one of outputs; ids rise in a group.
---   A run is of ended ids between which no other can be, and they rise. It has ended where so many of the script's commits have happened.
+--   A run is a row of ended ids between which no other id can be; runs rise. Its entries have ended once that number of the script's
+--   commits has happened.
 -- A request may be several scripts in one transaction: outputs that are long come by plain commands behind the commit that has them
 -- (see open), which is the last of its script. Where it has happened before, or does not happen, its queues are not open.
 -- -> {"judged", last number before, verdicts as a string of d and r} + {"full", queue} if a commit found no room, or {"superseded"}

@@ -37,8 +37,8 @@ local function claim(id, count)
 end
 
 -- Takes what was delivered and is pending no more, though it has not ended: somebody has deleted its consumer or acknowledged it, by hand
--- or with a tool. Each such entry lies before one that is pending, or behind the last of them. At a look it walks past so many that are pending;
--- the next one goes on there.
+-- or with a tool. Each such entry lies before a pending entry, or behind the last one. A look walks past WALK pending entries; the next
+-- look begins where this one ended.
 local WALK = 10000
 local function take_orphans()
   local most = math.min(n - #taken, redis.call('XLEN', stream) - redis.call('XPENDING', stream, GROUP)[1])

@@ -78,8 +78,8 @@ impl ToFile {
         Ok(())
     }
 
-    /// What an earlier run has counted, as long as it is now, if nobody else has written it since: then its mark stays. The position that a broker has
-    /// names that one until the first turn of this run is acknowledged, and only by it the lines of that turn are cut off.
+    /// The file that an earlier run has counted, with its present length, unless another writer has marked it since. Its mark stays: the
+    /// position at a broker names that mark until the first turn of this run is acknowledged, and the lines of that turn are cut off by it.
     fn same_file(&self) -> io::Result<Option<CountedFile>> {
         let Some(outlet) = &self.outlet else { return Ok(None) };
         let known = self.counts.of(&self.name()).filter(|known| known.file == outlet.appender.id());
